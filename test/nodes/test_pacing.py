@@ -1,0 +1,71 @@
+"""When the policy may infer."""
+
+import pytest
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
+from tristage_msgs.msg import ActionChunk, ArmStatus
+
+from tristage_ros.nodes.pacing import KeyFramePacing, RatePacing
+
+
+def status(mode=ArmStatus.HOLDING, chunk=0, state=ArmStatus.CHUNK_NONE, at=0, reason=""):
+    return ArmStatus(
+        header=Header(stamp=Time(sec=at)), mode=mode, reason=reason, chunk_stamp=Time(sec=chunk), chunk_state=state
+    )
+
+
+def sent(stamp):
+    return ActionChunk(header=Header(stamp=Time(sec=stamp)))
+
+
+def test_nothing_is_inferred_before_the_arm_speaks():
+    assert "no status" in KeyFramePacing().waits_for(0.0, 0.0)
+
+
+@pytest.mark.parametrize("mode", [ArmStatus.DISCONNECTED, ArmStatus.DISABLED, ArmStatus.FAULT])
+def test_nothing_is_inferred_while_the_arm_cannot_move(mode):
+    pacing = KeyFramePacing()
+    pacing.on_arm_status(status(mode, reason="because"), 0.0)
+    assert "because" in pacing.waits_for(0.0, 0.0)
+
+
+@pytest.mark.parametrize("state", [ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED])
+def test_the_next_step_waits_for_the_end_of_the_last_and_for_a_fresh_frame(state):
+    pacing = KeyFramePacing()
+    pacing.on_arm_status(status(at=4), 0.0)
+    assert pacing.waits_for(0.0, 0.0) == ""
+    pacing.on_sent(sent(5), 0.0)
+    pacing.on_arm_status(status(ArmStatus.MOVING, 5, ArmStatus.CHUNK_EXECUTING, at=6), 0.1)
+    assert pacing.waits_for(0.1, 0.0) == KeyFramePacing.MOVING
+    pacing.on_arm_status(status(chunk=5, state=state, at=7), 0.2)
+    assert pacing.waits_for(0.2, 0.0) == ""
+    assert pacing.newer_than == 7.0
+
+
+def test_the_end_of_an_older_chunk_does_not_count():
+    pacing = KeyFramePacing()
+    pacing.on_sent(sent(5), 0.0)
+    pacing.on_arm_status(status(chunk=4, state=ArmStatus.CHUNK_REACHED), 0.1)
+    assert pacing.waits_for(0.1, 0.0) == KeyFramePacing.MOVING
+
+
+def test_a_lost_chunk_is_not_waited_for_for_ever():
+    pacing = KeyFramePacing()
+    pacing.on_sent(sent(5), 0.0)
+    pacing.on_arm_status(status(), 1.5)
+    assert pacing.waits_for(1.5, 0.0) == ""
+
+
+def test_a_silent_arm_stops_inference():
+    pacing = KeyFramePacing()
+    pacing.on_arm_status(status(), 0.0)
+    assert "no status" in pacing.waits_for(5.0, 0.0)
+
+
+def test_rate_keeps_the_beat_and_skips_what_was_missed():
+    pacing = RatePacing(10.0)
+    assert pacing.waits_for(100.0, 0.0) == ""
+    pacing.on_sent(sent(1), 100.0)
+    assert pacing.waits_for(99.99, 0.0) != ""
+    pacing.on_sent(sent(2), 100.5)
+    assert pacing.waits_for(100.5, 0.0) == ""

@@ -1,0 +1,66 @@
+"""How a node process ends: cleanly by a signal, with a reason and a code otherwise."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+from rclpy.node import Node
+from tristage_ros.nodes.runner import ConfigurationError, run
+
+class Plain(Node):
+    failure = ""
+    def __init__(self):
+        super().__init__("plain")
+        if sys.argv[1] == "misconfigured":
+            raise ConfigurationError("plain: the cable is green")
+        if sys.argv[1] == "fails":
+            self.create_timer(0.2, self.fail)
+        print("up", flush=True)
+    def fail(self):
+        self.failure = "plain: the wheel came off"
+    def close(self):
+        print("closed", flush=True)
+
+sys.exit(run(Plain, []))
+"""
+
+
+@pytest.fixture
+def start(ros_domain):
+    started = []
+
+    def start(how):
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 3])
+def test_signals_end_it_once_and_cleanly(start, signals):
+    process = start("runs")
+    assert process.stdout.readline() == "up\n"
+    for number in signals:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "closed\n", "")
+
+
+def test_wrong_configuration_is_one_line_and_code_2(start):
+    process = start("misconfigured")
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (2, "error: plain: the cable is green\n")
+
+
+def test_a_failure_closes_the_node_and_is_code_1(start):
+    process = start("fails")
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (1, "up\nclosed\n", "error: plain: the wheel came off\n")

@@ -1,0 +1,76 @@
+"""The graph: what it contains, and what it says when it cannot be started."""
+
+import os
+
+import pytest
+
+from tristage_ros import graph
+
+
+def names(described):
+    return [node.name for node in described.nodes]
+
+
+def parameters(described, name):
+    return next(node.parameters for node in described.nodes if node.name == name)
+
+
+def test_simulation_needs_no_argument():
+    described = graph.build("piper_pick", {})
+    assert names(described) == ["simulation", "point_cloud", "policy", "arm"]
+    assert parameters(described, "policy")["allow_random_weights"] is True
+    assert parameters(described, "arm")["can_channel"] == parameters(described, "simulation")["can_channel"]
+    assert described.parameter_file.is_file()
+
+
+def test_recorder_comes_on_request():
+    assert "recorder" in names(graph.build("piper_pick", {"record": "true", "run_dir": "x"}))
+
+
+def test_a_simulated_arm_stays_off_the_network(monkeypatch):
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
+    assert graph.build("piper_pick", {}).environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+
+
+def test_the_user_may_choose_another_middleware_profile(monkeypatch):
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/mine.xml")
+    assert graph.build("piper_pick", {}).environment["FASTDDS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"hardwear": "sim"}, ["hardwear", "hardware", "checkpoint"]),
+        ({"hardware": "ur5"}, ["ur5", "sim", "piper"]),
+        ({"checkpoint": "/nowhere/m.safetensors"}, ["/nowhere/m.safetensors"]),
+        ({"pruning": "papper"}, ["papper", "paper", "robot"]),
+        ({"pruning": "/nowhere/p.yaml"}, ["/nowhere/p.yaml"]),
+        ({"hardware": "piper"}, ["random weights", "checkpoint:="]),
+        ({"seed": "one"}, ["seed", "one"]),
+        ({"record": "yes"}, ["yes", "true", "false"]),
+    ],
+)
+def test_wrong_arguments_are_named_with_the_valid_ones(arguments, words):
+    with pytest.raises(graph.GraphError) as error:
+        graph.build("piper_pick", arguments)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_unknown_graph_is_named():
+    with pytest.raises(graph.GraphError, match="piper_push.*piper_pick"):
+        graph.build("piper_push", {})
+
+
+@pytest.mark.skipif(os.path.exists("/sys/class/net/can7"), reason="this machine has a can7")
+def test_missing_can_interface_says_how_to_bring_it_up(checkpoint):
+    with pytest.raises(graph.GraphError, match="sudo ip link set can7 up type can bitrate 1000000"):
+        graph.build("piper_pick", {"hardware": "piper", "checkpoint": checkpoint, "can_channel": "can7"})

@@ -1,0 +1,90 @@
+"""The supervisor: one exit ends all, Ctrl-C ends all once, nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tristage_ros.graph import Graph, GraphError, NodeSpec
+from tristage_ros.supervisor import _command, run
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tristage_ros.graph import Graph, NodeSpec
+from tristage_ros.supervisor import run
+nodes = tuple(NodeSpec(f"n{i}", "sh", package="", arguments=("-c", text)) for i, text in enumerate(sys.argv[1:]))
+sys.exit(run(Graph("test", nodes, Path("none.yaml"), {"MARK": "set"})))
+"""
+MARK = f"marker-{os.getpid()}-"  # of this run of the tests
+PATIENT = "trap 'echo bye; exit 0' TERM; echo ready $MARK; while :; do sleep 0.05; done"
+
+
+def start(*scripts):
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *scripts], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"never printed {text!r}")
+
+
+def alive(marker):
+    found = [p for p in Path("/proc").glob("[0-9]*/cmdline") if marker.encode() in _read(p)]
+    return [p for p in found if p.parent.name != str(os.getpid())]
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_node_that_dies_ends_the_run_with_its_name_and_code():
+    process = start(PATIENT + f" # {MARK}dies", "sleep 0.5; exit 7")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 7
+    assert "n1 ended with exit code 7" in err
+    assert "bye" in out  # the other one was asked to stop
+    assert not alive(f"{MARK}dies")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_stops_every_node_cleanly(number):
+    process = start(PATIENT + f" # {MARK}interrupt", PATIENT + f" # {MARK}interrupt")
+    wait_for(process, "ready set")
+    wait_for(process, "ready set")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert out.count("bye") == 2
+    assert "Traceback" not in out + err
+    assert not alive(f"{MARK}interrupt")
+
+
+def test_a_node_that_ignores_the_signal_is_killed():
+    process = start("trap '' TERM; echo ready; while :; do sleep 0.05; done" f" # {MARK}stubborn")
+    wait_for(process, "ready")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert time.monotonic() - began < 15
+    assert not alive(f"{MARK}stubborn")
+
+
+def test_a_program_that_is_not_installed_is_named():
+    with pytest.raises(GraphError, match="no-such-program is not installed"):
+        run(Graph("test", (NodeSpec("x", "no-such-program", package="y"),), Path("none"), {}))
+
+
+def test_strings_stay_strings_on_the_command_line():
+    node = NodeSpec("policy", "policy", {"checkpoint": "", "seed": 3, "flag": True, "text": "it's 0"})
+    command = _command(node, Graph("g", (node,), Path("p.yaml"), {}))
+    assert command[-8:] == ["-p", "checkpoint:=''", "-p", "seed:=3", "-p", "flag:=true", "-p", "text:='it''s 0'"]

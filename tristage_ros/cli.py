@@ -1,0 +1,84 @@
+"""The `tristage` command: run a graph, run the demo, write a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tristage_ros import __version__, graph
+from tristage_ros.supervisor import run as run_graph
+
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.command(options))
+    except (graph.GraphError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tristage", description="Real-robot inference for VLA models that see in 2D and 3D.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run a graph of nodes without a launch system", description=_describe_graphs(),
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    run.add_argument("graph", help=f"one of: {', '.join(graph.GRAPHS)}")
+    run.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments")
+    run.set_defaults(command=_run)
+    demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
+    demo.add_argument("--seconds", type=float, default=60.0, help="how long the policy runs (default: 60)")
+    demo.add_argument("--out", type=Path, help="folder of the report (default: runs/<time>)")
+    demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
+    demo.set_defaults(command=_demo)
+    report = commands.add_parser("report", help="write the report of a recorded run")
+    report.add_argument("bag", type=Path, help="an MCAP bag (the folder or the file)")
+    report.add_argument("--out", type=Path, help="folder of the report (default: beside the bag)")
+    report.set_defaults(command=_report)
+    return parser
+
+
+def _describe_graphs() -> str:
+    lines = []
+    for name, (arguments, _) in graph.GRAPHS.items():
+        lines += [f"{name}:", *(f"  {a.name + ':=' + a.default:42} {a.description}" for a in arguments)]
+    return "\n".join(lines)
+
+
+def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
+    """Return `name:=value` texts as a mapping; raise GraphError for a text of another form."""
+    result = {}
+    for text in texts:
+        name, separator, value = text.partition(":=")
+        if not separator or not name:
+            raise graph.GraphError(f"{text!r} is not of the form name:=value")
+        result[name] = value
+    return result
+
+
+def _run(options: argparse.Namespace) -> int:
+    return run_graph(graph.build(options.graph, parse_arguments(options.arguments)))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from tristage_ros.nodes.demo import demo  # rclpy only where it is needed
+
+    return demo(options.seconds, options.out, parse_arguments(options.arguments))
+
+
+def _report(options: argparse.Namespace) -> int:
+    from tristage_ros.evaluation.report import report
+
+    paths = report(options.bag, options.out or options.bag.parent, {})
+    print(paths.html)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

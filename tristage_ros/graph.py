@@ -1,0 +1,166 @@
+"""The node graph, described once: the launch file and `tristage run` both read it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from tristage_ros.resources import resource
+
+
+class GraphError(ValueError):
+    """Say why a graph cannot be started; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Describe one launch argument."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: str) -> str:
+        """Return `value`, or raise GraphError when it is none of the choices."""
+        if self.choices and value not in self.choices:
+            raise GraphError(f"{self.name}:={value} is unknown; choose one of {', '.join(self.choices)}")
+        return value
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """Describe one process of the graph."""
+
+    name: str
+    executable: str  # console script, and module below tristage_ros.nodes
+    parameters: dict[str, object] = field(default_factory=dict)  # override those of the parameter file
+    package: str = "tristage_ros"
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Hold everything that is needed to start one graph."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    parameter_file: Path
+    environment: dict[str, str]
+
+
+BOOLEAN = ("true", "false")
+SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
+SIMULATED_CHANNEL = "127.0.0.1:54701"
+PIPER_PICK = (
+    Argument("hardware", "sim", "sim: the simulated cell; piper: the arm on the CAN bus and two RealSense cameras", ("sim", "piper")),
+    Argument("checkpoint", "", "model checkpoint (.safetensors); empty: random weights, in simulation only"),
+    Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
+    Argument("instruction", "put the banana on the blue plate", "what the policy is told to do"),
+    Argument("control", "keyframe", "keyframe: infer when the last action is reached; rate: at policy.rate_hz", ("keyframe", "rate")),
+    Argument("engine", "cached", "cached: the prefix is computed once per step; recompute: once per denoising pass", ("cached", "recompute")),
+    Argument("seed", "0", "seed of the scene and of the policy's noise"),
+    Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
+    Argument("record", "false", "write an MCAP bag of the run", BOOLEAN),
+    Argument("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder"),
+    Argument("rviz", "false", "start RViz beside the graph", BOOLEAN),
+)
+
+
+def piper_pick(arguments: Mapping[str, str]) -> Graph:
+    """Describe the pick cell: cameras (or the simulation), point cloud, policy, arm.
+
+    Raises:
+        GraphError: an argument is unknown or names something that does not exist.
+    """
+    given = resolve(PIPER_PICK, arguments)
+    simulated = given["hardware"] == "sim"
+    checkpoint = _checkpoint(given["checkpoint"], simulated)
+    channel = given["can_channel"] or (SIMULATED_CHANNEL if simulated else "can0")
+    seed = _integer("seed", given["seed"])
+    nodes = [
+        NodeSpec("point_cloud", "point_cloud"),
+        NodeSpec("policy", "policy", {
+            "checkpoint": checkpoint, "allow_random_weights": simulated, "pruning": str(_preset(given["pruning"])), "seed": seed,
+            "instruction": given["instruction"], "control": given["control"], "engine": given["engine"],
+        }),
+        NodeSpec("arm", "arm", {"can_interface": SIMULATED_INTERFACE if simulated else "socketcan", "can_channel": channel}),
+    ]
+    if simulated:
+        nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, "seed": seed}))
+    else:
+        _require_can(channel)
+    if given["record"] == "true":
+        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"]}))
+    if given["rviz"] == "true":
+        nodes.append(NodeSpec("rviz", "rviz2", package="rviz2"))
+    return Graph("piper_pick", tuple(nodes), resource("config", "piper_pick.yaml"), _environment(simulated))
+
+
+GRAPHS: dict[str, tuple[tuple[Argument, ...], Callable[[Mapping[str, str]], Graph]]] = {"piper_pick": (PIPER_PICK, piper_pick)}
+
+
+def build(name: str, arguments: Mapping[str, str]) -> Graph:
+    """Return the graph called `name` with its arguments filled in; raise GraphError when it cannot be started."""
+    if name not in GRAPHS:
+        raise GraphError(f"no graph is called {name!r}; there are: {', '.join(GRAPHS)}")
+    return GRAPHS[name][1](arguments)
+
+
+def resolve(known: tuple[Argument, ...], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of every known argument; raise GraphError for a name or value that is unknown."""
+    names = [argument.name for argument in known]
+    for name in given:
+        if name not in names:
+            raise GraphError(f"no launch argument is called {name!r}; there are: {', '.join(names)}")
+    return {argument.name: argument.check(given.get(argument.name, argument.default)) for argument in known}
+
+
+def _checkpoint(path: str, simulated: bool) -> str:
+    if not path and not simulated:
+        raise GraphError("checkpoint is empty: a real arm is not driven by random weights; give checkpoint:=FILE.safetensors")
+    if path and not Path(path).is_file():
+        raise GraphError(f"no checkpoint at {path}; give the path of a .safetensors file")
+    return str(Path(path).resolve()) if path else ""
+
+
+def _preset(name: str) -> Path:
+    if Path(name).suffix in (".yaml", ".yml"):
+        if not Path(name).is_file():
+            raise GraphError(f"no pruning preset at {name}")
+        return Path(name).resolve()
+    folder = resource("config", "pruning")
+    if not (folder / f"{name}.yaml").is_file():
+        presets = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise GraphError(f"no pruning preset is called {name!r}; there are: {presets}, or the path of a YAML file")
+    return folder / f"{name}.yaml"
+
+
+def _integer(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise GraphError(f"{name}:={value} is not a whole number") from None
+
+
+def _require_can(channel: str) -> None:
+    state = Path("/sys/class/net", channel, "operstate")
+    if not state.exists():
+        raise GraphError(
+            f"there is no CAN interface {channel}; plug the adapter in and type: "
+            f"sudo ip link set {channel} up type can bitrate 1000000"
+        )
+    if state.read_text().strip() == "down":
+        raise GraphError(f"the CAN interface {channel} is down; type: sudo ip link set {channel} up type can bitrate 1000000")
+
+
+def _environment(simulated: bool) -> dict[str, str]:
+    # Without the profile FastDDS drops images; a simulated arm stays off the network that a real one may be on.
+    wanted = {"FASTDDS_DEFAULT_PROFILES_FILE": str(resource("config", "fastdds.xml"))}
+    if simulated:
+        wanted["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}

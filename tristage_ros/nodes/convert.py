@@ -1,0 +1,97 @@
+"""Between messages and the values of the pure rooms, without copying pixels where it can be helped."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from tristage_ros.perception.camera import CameraModel
+
+
+def seconds(stamp: Time) -> float:
+    """Return a stamp in seconds."""
+    return stamp.sec + stamp.nanosec * 1e-9
+
+
+def to_stamp(value: float) -> Time:
+    """Return seconds as a stamp."""
+    nanoseconds = round(value * 1e9)
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def header(stamp: float, frame_id: str) -> Header:
+    """Return a header; `stamp` in seconds."""
+    return Header(stamp=to_stamp(stamp), frame_id=frame_id)
+
+
+def to_array(data: NDArray[np.generic]) -> array[int]:
+    """Return the bytes of `data` in the one type that rclpy takes without converting element by element."""
+    result = array("B")
+    result.frombytes(memoryview(np.ascontiguousarray(data)).cast("B"))
+    return result
+
+
+def image_message(data: NDArray[np.generic], encoding: str, stamp: float, frame_id: str) -> Image:
+    """Return an Image of `data` ([H, W] or [H, W, 3])."""
+    height, width = data.shape[:2]
+    message = Image(header=header(stamp, frame_id), height=height, width=width, encoding=encoding, is_bigendian=0)
+    message.step = data.strides[0] if data.flags.c_contiguous else data[0].nbytes
+    message.data = to_array(data)
+    return message
+
+
+def camera_info_message(camera: CameraModel, stamp: float) -> CameraInfo:
+    """Return the CameraInfo of a rectified camera."""
+    return CameraInfo(
+        header=header(stamp, camera.frame_id), height=camera.height, width=camera.width, distortion_model="plumb_bob",
+        d=[0.0] * 5, k=[camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def camera_model(info: CameraInfo) -> CameraModel:
+    """Return the camera of a CameraInfo, its pose still to be set.
+
+    Raises:
+        ValueError: the focal lengths are not positive (an uncalibrated camera).
+    """
+    fx, fy, cx, cy = info.k[0], info.k[4], info.k[2], info.k[5]
+    if not (fx > 0 and fy > 0):
+        raise ValueError(f"camera_info of {info.header.frame_id!r} has focal lengths {fx}, {fy}: the camera is not calibrated")
+    return CameraModel(int(info.width), int(info.height), fx, fy, cx, cy, frame_id=info.header.frame_id)
+
+
+def cloud_message(points: NDArray[np.float32], stamp: float, frame_id: str) -> PointCloud2:
+    """Return a PointCloud2 of `points` ([N, 3], m)."""
+    fields = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")]
+    return PointCloud2(
+        header=header(stamp, frame_id), height=1, width=len(points), fields=fields, is_bigendian=False, point_step=12,
+        row_step=12 * len(points), data=to_array(points.astype("<f4", copy=False)), is_dense=True,
+    )
+
+
+def cloud_points(message: PointCloud2) -> NDArray[np.float32]:
+    """Return the x, y, z of a PointCloud2 as [N, 3] float32, m.
+
+    Raises:
+        ValueError: there is no float32 field x, y or z, or the data is shorter than it says.
+    """
+    offsets = {field.name: field.offset for field in message.fields if field.datatype == PointField.FLOAT32}
+    if not {"x", "y", "z"} <= offsets.keys():
+        raise ValueError(f"the cloud has the fields {[field.name for field in message.fields]}, not float32 x, y and z")
+    count = message.width * message.height
+    if len(message.data) < count * message.point_step:
+        raise ValueError(f"the cloud holds {len(message.data)} bytes, not {count} points of {message.point_step} bytes")
+    order = ">" if message.is_bigendian else "<"
+    kind = np.dtype({
+        "names": ["x", "y", "z"], "formats": [f"{order}f4"] * 3, "offsets": [offsets[name] for name in "xyz"],
+        "itemsize": message.point_step,
+    })
+    points = np.frombuffer(message.data, kind, count)
+    return np.stack([points["x"], points["y"], points["z"]], axis=1).astype(np.float32, copy=False)

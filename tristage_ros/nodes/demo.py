@@ -1,0 +1,161 @@
+"""The demo: start the simulated cell, enable the arm as an operator would, show the run live, report on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.live import Live
+
+from tristage_ros import graph
+from tristage_ros.nodes.operator import Operator
+from tristage_ros.nodes.table import status_table
+
+START_UP = 60.0  # s for the cell to come up
+SHUT_DOWN = 10.0  # s for the supervisor to end its nodes
+
+
+class DemoError(RuntimeError):
+    """Say what went wrong in the run; the message is one line for a person."""
+
+
+def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
+    """Run the pick cell for `seconds` and write a report; return the exit code.
+
+    Raises:
+        GraphError: an argument is wrong; nothing was started.
+    """
+    run_dir = (out or Path(time.strftime("runs/%Y%m%d-%H%M%S"))).resolve()
+    given = {"record": "true", "run_dir": str(run_dir), **arguments}
+    described = graph.piper_pick(given)
+    if given.get("hardware", "sim") != "sim":
+        raise graph.GraphError("the demo drives the simulated cell only; use `tristage run piper_pick hardware:=piper`")
+    console = Console()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    os.environ.update(described.environment)
+    console.print(f"[bold]tristage_ros demo[/bold]: the simulated Piper cell for {seconds:.0f} s; Ctrl-C ends it. Log: {_shown(run_dir / 'log.txt')}")
+    try:
+        interrupted = _Run(given, run_dir, console, stop).drive(seconds)
+    except DemoError as error:
+        console.print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
+        return 1
+    return _report(run_dir, given, console, interrupted)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+
+
+class _Run:
+    """One supervised run of the graph with an operator beside it."""
+
+    def __init__(self, arguments: Mapping[str, str], run_dir: Path, console: Console, stop: threading.Event) -> None:
+        self._console, self._stop, self._log = console, stop, run_dir / "log.txt"
+        texts = [f"{name}:={value}" for name, value in arguments.items()]
+        command = [sys.executable, "-m", "tristage_ros.cli", "run", "piper_pick", *texts]
+        with self._log.open("w") as log:
+            # A session of its own: Ctrl-C reaches the supervisor once, from us.
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def drive(self, seconds: float) -> bool:
+        """Enable the arm, watch for `seconds`, stop; return whether a person interrupted it."""
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        executor = SingleThreadedExecutor()
+        operator = Operator()
+        executor.add_node(operator)
+        try:
+            self._wait_until_ready(operator, executor)
+            if not self._stop.is_set():
+                self._watch(operator, executor, seconds)
+                self._call(operator, executor, "stop", timeout=2.0)
+            return self._stop.is_set()
+        finally:
+            executor.shutdown(timeout_sec=1.0)
+            operator.destroy_node()
+            rclpy.try_shutdown()
+            self._end()
+
+    def _wait_until_ready(self, operator: Operator, executor: SingleThreadedExecutor) -> None:
+        deadline = time.monotonic() + START_UP
+        with self._console.status("starting the nodes ...") as status:
+            while not operator.ready() and not self._stop.is_set():
+                self._check_alive()
+                executor.spin_once(timeout_sec=0.1)
+                status.update(f"starting the nodes: waiting for {operator.missing()}")
+                if time.monotonic() > deadline:
+                    raise DemoError(f"the cell did not come up in {START_UP:.0f} s: no {operator.missing()}; see {self._log}")
+        if not self._stop.is_set():
+            self._call(operator, executor, "enable", timeout=10.0)
+
+    def _call(self, operator: Operator, executor: SingleThreadedExecutor, service: str, timeout: float) -> None:
+        future = operator.call(service)
+        executor.spin_until_future_complete(future, timeout_sec=timeout)
+        if not future.done():
+            raise DemoError(f"/arm/{service} did not answer within {timeout:.0f} s; see {self._log}")
+        if not future.result().success:
+            raise DemoError(f"/arm/{service}: {future.result().message}")
+
+    def _watch(self, operator: Operator, executor: SingleThreadedExecutor, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        with Live(status_table(operator, seconds), console=self._console, refresh_per_second=4, transient=False) as live:
+            due = 0.0
+            while time.monotonic() < end and not self._stop.is_set():
+                self._check_alive()
+                executor.spin_once(timeout_sec=0.1)
+                if time.monotonic() >= due:
+                    due = time.monotonic() + 0.25
+                    live.update(status_table(operator, max(end - time.monotonic(), 0.0)))
+
+    def _check_alive(self) -> None:
+        code = self._process.poll()
+        if code is not None:
+            raise DemoError(f"{_last_error(self._log)} (exit code {code}; the whole log: {_shown(self._log)})")
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(SHUT_DOWN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _last_error(log: Path) -> str:
+    errors = [line for line in log.read_text(errors="replace").splitlines() if "error:" in line.lower()]
+    return errors[-1].split("error:", 1)[-1].strip() if errors else "the run ended by itself"
+
+
+def _report(run_dir: Path, arguments: Mapping[str, str], console: Console, interrupted: bool) -> int:
+    from tristage_ros.evaluation.report import report  # matplotlib only where it is needed
+
+    if interrupted:
+        console.print(f"interrupted; everything is stopped. What was recorded: {_shown(run_dir / 'bag')}")
+        return 130
+    with console.status("writing the report ..."):
+        paths = report(run_dir / "bag", run_dir, {"checkpoint": arguments.get("checkpoint", "")})
+    console.print(f"report: [bold]{_shown(paths.html)}[/bold]")
+    console.print(f"bag:    [bold]{_shown(run_dir / 'bag')}[/bold]")
+    return 0
+
+
+def _shown(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,54 @@
+"""Measured joint positions of the last seconds, to be asked for at the stamp of an image."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import JointState
+
+from tristage_ros.nodes.convert import seconds
+
+ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 7))
+GRIPPER_JOINT = "gripper"
+
+
+class JointHistory:
+    """Keep joint states by stamp and interpolate between them."""
+
+    def __init__(self, span: float = 3.0) -> None:
+        """Keep the last `span` seconds."""
+        self._span = span
+        self._samples: deque[tuple[float, NDArray[np.float64]]] = deque()
+
+    def add(self, message: JointState) -> None:
+        """Take joint positions (rad; gripper opening in m) by name.
+
+        Raises:
+            ValueError: a joint of the arm is missing or not finite.
+        """
+        named = dict(zip(message.name, message.position, strict=False))
+        missing = [name for name in (*ARM_JOINTS, GRIPPER_JOINT) if name not in named]
+        if missing:
+            raise ValueError(f"joint_states lack {', '.join(missing)}; they have {', '.join(message.name)}")
+        sample = np.array([named[name] for name in (*ARM_JOINTS, GRIPPER_JOINT)])
+        if not np.isfinite(sample).all():
+            raise ValueError(f"joint_states are not finite: {sample}")
+        stamp = seconds(message.header.stamp)
+        if self._samples and stamp < self._samples[-1][0]:  # time went back (a bag was restarted): begin anew
+            self._samples.clear()
+        self._samples.append((stamp, sample))
+        while self._samples[0][0] < stamp - self._span:
+            self._samples.popleft()
+
+    def at(self, stamp: float, tolerance: float = 0.1) -> NDArray[np.float64] | None:
+        """Return [7] joint positions (rad) and gripper opening (m) at `stamp`, None when nothing is near enough."""
+        samples = list(self._samples)
+        if not samples:
+            return None
+        times = np.array([time for time, _ in samples])
+        if stamp < times[0] - tolerance or stamp > times[-1] + tolerance:
+            return None
+        values = np.stack([value for _, value in samples])
+        return np.array([np.interp(stamp, times, column) for column in values.T])

@@ -1,0 +1,146 @@
+"""Gather what belongs to one moment: image, depth, cloud and joint positions -> an Observation."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
+
+from tristage_ros.devices.kinematics import GRIPPER_RANGE, forward, matrix_to_rpy, tool_pose
+from tristage_ros.mla.values import Observation
+from tristage_ros.nodes.convert import camera_model, cloud_points, seconds
+from tristage_ros.nodes.joint_history import JointHistory
+from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.color import color_image
+from tristage_ros.perception.depth import depth_in_metres
+from tristage_ros.perception.extrinsics import CameraMount
+
+
+class NotReady(Exception):
+    """Say why no observation can be made now; the message is for a person."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hold how old and how far apart the parts of an observation may be."""
+
+    max_age: float  # s
+    sync_tolerance: float  # s
+
+
+def robot_state(joints: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the [7] state of the model: tool x, y, z (m), roll, pitch, yaw (rad), gripper 0..1, from [7] joints (rad, m)."""
+    tool = tool_pose(forward(joints[:6]))
+    opening = np.clip(joints[6] / GRIPPER_RANGE[1], 0.0, 1.0)
+    return np.array([*tool[:3, 3], *matrix_to_rpy(tool[:3, :3]), opening], np.float32)
+
+
+class ObservationBuffer:
+    """Keep the newest messages and put those of one moment together. Safe to use from several threads."""
+
+    def __init__(self, mount: CameraMount, limits: Limits) -> None:
+        """Take the front camera's mount and the age limits."""
+        self._mount, self._limits = mount, limits
+        self._lock = threading.Condition()
+        self._images: deque[Image] = deque(maxlen=8)
+        self._depths: deque[Image] = deque(maxlen=8)
+        self._cloud: PointCloud2 | None = None
+        self._model: CameraModel | None = None
+        self.joints = JointHistory()
+        self.clouds_seen = 0
+
+    def add_image(self, message: Image) -> None:
+        """Take a colour image of the front camera."""
+        with self._lock:
+            self._images.append(message)
+            self._lock.notify_all()
+
+    def add_depth(self, message: Image) -> None:
+        """Take a depth image of the front camera."""
+        with self._lock:
+            self._depths.append(message)
+
+    def add_info(self, message: CameraInfo) -> None:
+        """Take the front camera's intrinsics; raise ValueError when it is not calibrated."""
+        model = camera_model(message)
+        with self._lock:
+            self._model = model.at(self._mount.pose)
+
+    def add_cloud(self, message: PointCloud2) -> None:
+        """Take the model's cloud."""
+        with self._lock:
+            self._cloud = message
+            self.clouds_seen += 1
+            self._lock.notify_all()
+
+    def add_joints(self, message: JointState) -> None:
+        """Take joint states; raise ValueError when they are not usable."""
+        with self._lock:
+            self.joints.add(message)
+            self._lock.notify_all()
+
+    def wait(self, timeout: float) -> None:
+        """Return when something new has come, at the latest after `timeout` seconds."""
+        with self._lock:
+            self._lock.wait(timeout)
+
+    def observation(self, now: float, newer_than: float) -> Observation:
+        """Return the newest complete observation made after `newer_than` (s, ROS time, like `now`).
+
+        Raises:
+            NotReady: a part is missing, too old, empty or not newer than asked for.
+            ValueError: a part is malformed.
+        """
+        with self._lock:
+            cloud, images, depths, model = self._cloud, list(self._images), list(self._depths), self._model
+        if model is None:
+            raise NotReady("no usable camera_info of the front camera yet")
+        if cloud is None or not images:
+            raise NotReady("no cloud yet" if cloud is None else "no front image yet")
+        stamp = seconds(cloud.header.stamp)
+        self._check_age("cloud", stamp, now)
+        image = self._nearest(images, stamp)
+        if image is None:
+            newest = seconds(images[-1].header.stamp)
+            self._check_age("front image", newest, now)
+            raise NotReady(f"no front image within {self._limits.sync_tolerance * 1e3:.0f} ms of the cloud's stamp")
+        if stamp <= newer_than:
+            raise NotReady("waiting for the next frame")
+        if cloud.width * cloud.height == 0:
+            raise NotReady("the cloud is empty: nothing was measured inside the workspace")
+        with self._lock:
+            joints = self.joints.at(stamp)
+        if joints is None:
+            raise NotReady("no joint state at the stamp of the cloud")
+        return self._assemble(cloud, image, self._nearest(depths, stamp), joints, model)
+
+    def _check_age(self, name: str, stamp: float, now: float) -> None:
+        age = now - stamp
+        if abs(age) > self._limits.max_age:
+            raise NotReady(f"the newest {name} is {age:.2f} s old, limit {self._limits.max_age:g} s")
+
+    def _nearest(self, messages: list[Image], stamp: float) -> Image | None:
+        apart = [abs(seconds(message.header.stamp) - stamp) for message in messages]
+        if not apart or min(apart) > self._limits.sync_tolerance:
+            return None
+        return messages[int(np.argmin(apart))]
+
+    def _assemble(
+        self, cloud: PointCloud2, image: Image, depth: Image | None, joints: NDArray[np.float64], model: CameraModel
+    ) -> Observation:
+        color = color_image(image.data, image.encoding, image.height, image.width, step=image.step)
+        if color.shape[:2] != (model.height, model.width):
+            raise ValueError(f"the front image is {image.width}x{image.height}, its camera_info says {model.width}x{model.height}")
+        metres = None
+        if depth is not None:
+            metres = depth_in_metres(
+                depth.data, depth.encoding, depth.height, depth.width, step=depth.step, is_bigendian=bool(depth.is_bigendian)
+            )
+        return Observation(
+            image=color, camera=model, points=cloud_points(cloud), state=robot_state(joints), depth=metres,
+            stamp=min(seconds(cloud.header.stamp), seconds(image.header.stamp)),
+        )

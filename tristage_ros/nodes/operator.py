@@ -1,0 +1,65 @@
+"""What an operator at a terminal sees and may do: the newest of every status topic, and the arm's services."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
+
+
+class Operator(Node):
+    """Listen to the run and call the arm's services."""
+
+    def __init__(self) -> None:
+        """Subscribe to the status topics."""
+        super().__init__("operator")
+        self.pruning: PruningStats | None = None
+        self.timings: StageTimings | None = None
+        self.arm: ArmStatus | None = None
+        self.first_pruning: PruningStats | None = None
+        self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self.create_subscription(PruningStats, "/tristage/pruning", self._on_pruning, 10)
+        self.create_subscription(StageTimings, "/tristage/timings", self._on_timings, 10)
+        self.create_subscription(ArmStatus, "/arm/status", self._on_arm, 10)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        self._services = {name: self.create_client(Trigger, f"/arm/{name}") for name in ("enable", "stop", "clear_fault")}
+
+    def _on_pruning(self, message: PruningStats) -> None:
+        self.first_pruning = self.first_pruning or message
+        self.pruning = message
+
+    def _on_timings(self, message: StageTimings) -> None:
+        self.timings = message
+
+    def _on_arm(self, message: ArmStatus) -> None:
+        self.arm = message
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.diagnostics |= {status.name: status for status in message.status}
+
+    def ready(self) -> bool:
+        """Return whether arm, cameras, cloud and policy are all up."""
+        return not self.missing()
+
+    def missing(self) -> str:
+        """Return what is not up yet, for a person; empty when all is."""
+        wanted = {
+            "arm": self.arm is not None and self.arm.mode != ArmStatus.DISCONNECTED and self._services["enable"].service_is_ready(),
+            "point cloud": self._level("point_cloud: cloud") == DiagnosticStatus.OK,
+            "policy": self._level("policy: policy") is not None,
+        }
+        return ", ".join(name for name, up in wanted.items() if not up)
+
+    def _level(self, name: str) -> bytes | None:
+        status = self.diagnostics.get(name)
+        return status.level if status else None
+
+    def call(self, service: str) -> Future:
+        """Call /arm/`service` and return the future of its answer."""
+        return self._services[service].call_async(Trigger.Request())
+
+    def trouble(self) -> list[str]:
+        """Return what is not OK, for a person."""
+        return [f"{status.name}: {status.message}" for status in self.diagnostics.values() if status.level != DiagnosticStatus.OK]

@@ -1,0 +1,90 @@
+"""When the policy may infer: when the arm has reached the last key frame, or at a rate."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tristage_msgs.msg import ActionChunk, ArmStatus
+
+from tristage_ros.nodes.convert import seconds
+
+FINISHED = (ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED)
+ABLE = (ArmStatus.HOLDING, ArmStatus.MOVING)
+
+
+class Pacing(Protocol):
+    """Decide when the next control step may begin."""
+
+    newer_than: float  # s, ROS time: observations made before this are of no use
+    time_step: float  # s between the actions of a chunk, 0 for key frames
+
+    def waits_for(self, monotonic: float, now: float) -> str:
+        """Return what the next step waits for, empty when it may begin (`monotonic`: s; `now`: s, ROS time)."""
+
+    def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
+        """Take note of a chunk that was published."""
+
+    def on_arm_status(self, status: ArmStatus, monotonic: float) -> None:
+        """Take note of what the arm says."""
+
+
+class KeyFramePacing:
+    """Infer when the arm has reached, refused or aborted the last chunk, on a frame made after that."""
+
+    MOVING = "the arm is moving to the last action"
+    SILENT_AFTER = 1.0  # s without an arm status
+    LOST_AFTER = 1.0  # s after which a chunk that the arm never mentions is taken for lost
+
+    def __init__(self) -> None:
+        """Wait for the first arm status."""
+        self.newer_than, self.time_step = 0.0, 0.0
+        self._sent: ActionChunk | None = None
+        self._sent_at = 0.0
+        self._status: ArmStatus | None = None
+        self._status_at = 0.0
+
+    def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
+        """Wait from now on until the arm is done with `chunk`."""
+        self._sent, self._sent_at = chunk, monotonic
+
+    def on_arm_status(self, status: ArmStatus, monotonic: float) -> None:
+        """Take note of what the arm says; a finished chunk asks for an observation made after now."""
+        self._status, self._status_at = status, monotonic
+        sent = self._sent
+        if sent is not None and status.chunk_stamp == sent.header.stamp and status.chunk_state in FINISHED:
+            self._sent = None
+            self.newer_than = seconds(status.header.stamp)
+
+    def waits_for(self, monotonic: float, now: float) -> str:
+        """Return what the next step waits for, empty when it may begin."""
+        status, sent = self._status, self._sent
+        if status is None or monotonic - self._status_at > self.SILENT_AFTER:
+            return "no status from the arm"
+        if status.mode not in ABLE:
+            return f"the arm is not able to move: {status.reason}"
+        if sent is None:
+            return ""
+        if status.chunk_stamp != sent.header.stamp and monotonic - self._sent_at > self.LOST_AFTER:
+            self._sent = None
+            return ""
+        return self.MOVING
+
+
+class RatePacing:
+    """Infer at a fixed rate, whatever the arm does."""
+
+    def __init__(self, rate: float) -> None:
+        """Take the rate in Hz."""
+        self.newer_than, self.time_step = 0.0, 1.0 / rate
+        self._due = 0.0
+
+    def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
+        """Keep the beat; what was missed is skipped."""
+        self._due = max(self._due + self.time_step, monotonic)
+
+    def on_arm_status(self, status: ArmStatus, monotonic: float) -> None:
+        """Ignore the arm."""
+
+    def waits_for(self, monotonic: float, now: float) -> str:
+        """Return what the next step waits for, empty when it may begin."""
+        return "the next control period" if monotonic < self._due else ""

@@ -1,0 +1,70 @@
+"""Node parameters as data: name, default, unit, range and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+OF_EVERY_NODE = ("use_sim_time", "start_type_description_service")
+
+
+class ParameterError(ValueError):
+    """Say which parameter is wrong and what it may be; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Describe one parameter; its type is that of its default."""
+
+    name: str
+    default: Any
+    description: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = True
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return what `ros2 param describe` shows."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        choices = f"; one of: {', '.join(self.choices)}" if self.choices else ""
+        result = ParameterDescriptor(
+            name=self.name, description=f"{self.description}{unit}{choices}", read_only=self.read_only,
+            additional_constraints=choices[2:],
+        )
+        if self.low is not None and self.high is not None:
+            if isinstance(self.default, int):
+                result.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high), step=0)]
+            else:
+                result.floating_point_range = [FloatingPointRange(from_value=float(self.low), to_value=float(self.high), step=0.0)]
+        return result
+
+
+def declare(node: Node, parameters: Sequence[Parameter]) -> SimpleNamespace:
+    """Declare `parameters` on `node` and return their values by name.
+
+    Raises:
+        ParameterError: the node was given a parameter that it does not have, or a value of the wrong type or range.
+    """
+    known = [parameter.name for parameter in parameters]
+    for name in node._parameter_overrides:  # rclpy ignores unknown ones without a word
+        if name not in known and name not in OF_EVERY_NODE and not name.startswith("qos_overrides."):
+            raise ParameterError(f"{node.get_name()} has no parameter {name!r}; it has: {', '.join(sorted(known))}")
+    values = {parameter.name: _declare(node, parameter) for parameter in parameters}
+    return SimpleNamespace(**values)
+
+
+def _declare(node: Node, parameter: Parameter) -> Any:
+    try:
+        value = node.declare_parameter(parameter.name, parameter.default, parameter.descriptor()).value
+    except Exception as error:
+        raise ParameterError(f"{node.get_name()}: {error}") from None
+    if parameter.choices and value not in parameter.choices:
+        raise ParameterError(f"{node.get_name()}: {parameter.name} is {value!r}; choose one of {', '.join(parameter.choices)}")
+    return value

@@ -1,0 +1,218 @@
+"""Both cameras' aligned depth -> one cloud for the model, in the base frame."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from functools import partial
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
+
+from tristage_ros.devices.kinematics import forward
+from tristage_ros.nodes import qos
+from tristage_ros.nodes.convert import camera_model, cloud_message, seconds
+from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.nodes.joint_history import JointHistory
+from tristage_ros.nodes.parameters import Parameter, declare
+from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.cloud import Workspace, build_cloud
+from tristage_ros.perception.depth import depth_in_metres
+from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
+from tristage_ros.perception.frames import RgbdFrame
+from tristage_ros.resources import resource
+
+PARAMETERS = (
+    Parameter("cameras", ["front", "wrist"], "cameras to merge; the first one sets the pace"),
+    Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
+    Parameter("base_frame", "base_link", "frame of the cloud"),
+    Parameter("points", 1024, "points of the cloud, farthest-point sampled", low=64, high=4096),
+    Parameter("stride", 2, "every n-th pixel of every n-th row is used", "pixels", 1, 8),
+    Parameter("workspace_min", [0.05, -0.40, -0.02], "lower corner of the crop in the base frame", "m"),
+    Parameter("workspace_max", [0.65, 0.40, 0.60], "upper corner of the crop in the base frame", "m"),
+    Parameter("max_age", 0.5, "depth frames older than this are refused", "s", 0.05, 10.0),
+    Parameter("sync_tolerance", 0.05, "frames of two cameras this close belong together", "s", 0.0, 1.0),
+)
+NO_COLOR = np.empty((0, 0, 3), np.uint8)
+
+
+class DepthInput:
+    """Keep the newest depth frame of one camera, and count what was refused and why."""
+
+    def __init__(self, mount: CameraMount) -> None:
+        """Start without intrinsics: frames are refused until the first camera_info."""
+        self.mount = mount
+        self.model: CameraModel | None = None
+        self.newest: Image | None = None
+        self.refused: Counter[str] = Counter()
+        self.reason = ""
+
+    def refuse(self, kind: str, reason: str) -> None:
+        """Count a refused frame; `reason` is what a person reads."""
+        self.refused[kind] += 1
+        self.reason = reason
+
+    def frame(self, message: Image, flange: np.ndarray | None) -> RgbdFrame:
+        """Return the frame in metres, its camera placed in the base frame.
+
+        Raises:
+            ValueError: wrong encoding or size, or the camera's place is not known.
+        """
+        if self.model is None:
+            raise ValueError("no camera_info yet")
+        if (message.width, message.height) != (self.model.width, self.model.height):
+            raise ValueError(
+                f"depth is {message.width}x{message.height}, camera_info says {self.model.width}x{self.model.height}; "
+                "publish depth aligned to colour"
+            )
+        depth = depth_in_metres(
+            message.data, message.encoding, message.height, message.width, step=message.step, is_bigendian=bool(message.is_bigendian)
+        )
+        if self.mount.parent != "base_link" and flange is None:
+            raise ValueError("no joint state at the stamp of the frame")
+        pose = self.mount.pose if self.mount.parent == "base_link" else flange @ self.mount.pose
+        return RgbdFrame(NO_COLOR, depth, self.model.at(pose), seconds(message.header.stamp))
+
+
+class PointCloudNode(Node):
+    """Build one cloud per frame of the first camera."""
+
+    def __init__(self) -> None:
+        """Read the extrinsics and subscribe."""
+        super().__init__("point_cloud")
+        self.settings = s = declare(self, PARAMETERS)
+        self.workspace = self._workspace()
+        self.inputs = self._inputs(s.cameras_file or str(resource("config", "cameras.yaml")))
+        self.joints = JointHistory()
+        self.published = self.incomplete = self.empty = 0
+        self.milliseconds = 0.0
+        self.last_points, self.last_stamp = 0, -np.inf
+        self.publisher = self.create_publisher(PointCloud2, "/tristage/cloud", qos.IMAGES)
+        for name in self.inputs:
+            aligned = f"/{name}/aligned_depth_to_color/image_raw"
+            self.create_subscription(CameraInfo, f"/{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
+            self.create_subscription(Image, aligned, partial(self._on_depth, name), qos.NEWEST)
+        self.create_subscription(JointState, "/joint_states", self._on_joints, 10)
+        self._diagnostics = Diagnostics(self)
+        self._diagnostics.add("cloud", self._cloud_part)
+        for name in self.inputs:
+            self._diagnostics.add(f"{name} depth", partial(self._depth_part, name))
+        self.get_logger().info(f"merging {', '.join(self.inputs)} into {s.points} points, crop {s.workspace_min} .. {s.workspace_max} m")
+
+    def _workspace(self) -> Workspace:
+        try:
+            return Workspace(tuple(self.settings.workspace_min), tuple(self.settings.workspace_max))
+        except ValueError as error:
+            raise ConfigurationError(f"point_cloud: {error}") from error
+
+    def _inputs(self, path: str) -> dict[str, DepthInput]:
+        try:
+            mounts = load_extrinsics(path)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"point_cloud: {error}") from error
+        missing = [name for name in self.settings.cameras if name not in mounts]
+        if missing or not self.settings.cameras:
+            raise ConfigurationError(f"point_cloud: no extrinsics for {missing or 'any camera'} in {path}; it has: {', '.join(mounts)}")
+        return {name: DepthInput(mounts[name]) for name in self.settings.cameras}
+
+    def _on_info(self, name: str, message: CameraInfo) -> None:
+        source = self.inputs[name]
+        try:
+            source.model = camera_model(message)
+        except ValueError as error:
+            source.refuse("camera_info", str(error))
+
+    def _on_joints(self, message: JointState) -> None:
+        try:
+            self.joints.add(message)
+        except ValueError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+    def _now(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _on_depth(self, name: str, message: Image) -> None:
+        age = self._now() - seconds(message.header.stamp)
+        if abs(age) > self.settings.max_age:
+            hint = "is the clock of the camera's machine right?" if age < 0 else "is the camera frozen or the machine overloaded?"
+            self.inputs[name].refuse("stale", f"frame is {age:.2f} s old, limit {self.settings.max_age:g} s; {hint}")
+            return
+        first = next(iter(self.inputs))
+        waiting = self.inputs[first].newest
+        if name == first and waiting is not None and self._is_new(waiting):
+            self._build(waiting)  # its partners never came
+        self.inputs[name].newest = message
+        newest = self.inputs[first].newest
+        if newest is not None and self._is_new(newest) and all(self._partner(source, newest) for source in self.inputs.values()):
+            self._build(newest)
+
+    def _is_new(self, message: Image) -> bool:
+        return seconds(message.header.stamp) != self.last_stamp
+
+    def _partner(self, source: DepthInput, message: Image) -> Image | None:
+        if source.newest is None:
+            return None
+        apart = abs(seconds(source.newest.header.stamp) - seconds(message.header.stamp))
+        return source.newest if apart <= self.settings.sync_tolerance else None
+
+    def _build(self, message: Image) -> None:
+        start = time.perf_counter()
+        self.last_stamp = seconds(message.header.stamp)
+        frames = [frame for source in self.inputs.values() if (frame := self._frame(source, message)) is not None]
+        self.incomplete += len(frames) < len(self.inputs)
+        if not frames:
+            return
+        cloud = build_cloud(frames, self.workspace, count=self.settings.points, stride=self.settings.stride)
+        self.publisher.publish(cloud_message(cloud.points, cloud.stamp, self.settings.base_frame))
+        self.published += 1
+        self.empty += len(cloud.points) == 0
+        self.last_points, self.milliseconds = len(cloud.points), (time.perf_counter() - start) * 1e3
+
+    def _frame(self, source: DepthInput, message: Image) -> RgbdFrame | None:
+        partner = self._partner(source, message)
+        if partner is None:
+            return None
+        joints = self.joints.at(seconds(partner.header.stamp))
+        try:
+            return source.frame(partner, None if joints is None else forward(joints[:6]))
+        except ValueError as error:
+            source.refuse("unusable", str(error))
+            self.get_logger().warning(f"{source.mount.name}: frame refused: {error}", throttle_duration_sec=5.0)
+            return None
+
+    def _cloud_part(self) -> Part:
+        values = {
+            "published": self.published, "points": self.last_points, "time [ms]": self.milliseconds,
+            "without all cameras": self.incomplete, "empty": self.empty,
+        }
+        if not self.published:
+            return Part(ERROR, "no cloud yet: no usable depth frame has come", values)
+        age = self._now() - self.last_stamp
+        if age > self.settings.max_age:
+            return Part(WARN, f"the newest cloud is {age:.1f} s old", values)
+        if self.last_points == 0:
+            return Part(WARN, "the cloud is empty: nothing measured inside the workspace", values)
+        return Part(OK, f"{self.last_points} points", values)
+
+    def _depth_part(self, name: str) -> Part:
+        source = self.inputs[name]
+        values = {f"refused, {kind}": count for kind, count in source.refused.items()}
+        reason, source.reason = source.reason, ""
+        if source.newest is None:
+            return Part(WARN, reason or "no frame yet", values)
+        age = self._now() - seconds(source.newest.header.stamp)
+        if age > self.settings.max_age:
+            return Part(WARN, f"no frame for {age:.1f} s", values)
+        return Part(WARN if reason else OK, reason or "running", values)
+
+
+def main() -> None:
+    """Run the node until a signal ends it."""
+    sys.exit(run(PointCloudNode))
+
+
+if __name__ == "__main__":
+    main()

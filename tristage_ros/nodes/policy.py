@@ -1,0 +1,271 @@
+"""The policy as a node: observations in, one action chunk per control step out, pruning state kept across steps."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+
+import torch
+import yaml
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
+from std_srvs.srv import Trigger
+from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
+
+from tristage_ros.mla.checkpoint import CheckpointError
+from tristage_ros.mla.policy import MlaPolicy, build_policy
+from tristage_ros.mla.values import Observation, StepReport
+from tristage_ros.nodes import qos
+from tristage_ros.nodes.convert import image_message
+from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.nodes.lifecycle import AUTOSTART, ManagedNode
+from tristage_ros.nodes.observation import Limits, NotReady, ObservationBuffer
+from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing
+from tristage_ros.nodes.parameters import Parameter, declare
+from tristage_ros.nodes.runner import run
+from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
+from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.overlay import draw_overlay
+from tristage_ros.pruning import PruningConfig
+from tristage_ros.resources import resource
+
+PARAMETERS = (
+    AUTOSTART,
+    Parameter("checkpoint", "", "model checkpoint (.safetensors); empty: random weights"),
+    Parameter("allow_random_weights", False, "whether to run without a checkpoint; for simulation only"),
+    Parameter("instruction", "put the banana on the blue plate", "what to do; a change resets the pruning state", read_only=False),
+    Parameter("pruning", "", "YAML file of the pruning preset; empty: config/pruning/robot.yaml"),
+    Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
+    Parameter("control", "keyframe", "infer when the last action is reached, or at a rate", choices=("keyframe", "rate")),
+    Parameter("rate_hz", 5.0, "control rate with control:=rate", "Hz", 0.1, 100.0),
+    Parameter("seed", 0, "seed of weights (without a checkpoint), noise and sampling", low=0, high=2**31 - 1),
+    Parameter("threads", 2, "CPU threads of the model", low=1, high=64),
+    Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
+    Parameter("base_frame", "base_link", "frame of the actions"),
+    Parameter("max_age", 0.5, "no inference on observations older than this", "s", 0.05, 10.0),
+    Parameter("sync_tolerance", 0.05, "image and cloud this close belong together", "s", 0.0, 1.0),
+    Parameter("reset_after", 30.0, "a pause between two observations that resets the pruning state", "s", 0.5, 3600.0),
+)
+
+
+class PolicyNode(ManagedNode):
+    """Infer on the newest complete observation in a thread of its own; frames that pass meanwhile are skipped."""
+
+    def __init__(self) -> None:
+        """Declare parameters and topics; the weights are loaded in configure."""
+        super().__init__("policy")
+        self.settings = declare(self, PARAMETERS)
+        self.policy: MlaPolicy | None = None
+        self.pacing: Pacing | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()  # the policy is used by its thread and reset by callbacks
+        self._waiting_for = "not active"
+        self._last_stamp = 0.0
+        self._finished: deque[float] = deque(maxlen=11)
+        self._clouds_used = self._clouds_at_start = self.sequence = 0
+        self._newest: StageTimings | None = None
+        self._report: StepReport | None = None
+        self._actions = self.create_publisher(ActionChunk, "/tristage/action", 10)
+        self._pruning = self.create_publisher(PruningStats, "/tristage/pruning", 10)
+        self._timings = self.create_publisher(StageTimings, "/tristage/timings", 10)
+        self._overlays = self.create_publisher(Image, "/tristage/overlay", qos.IMAGES)
+        self.create_service(Trigger, "/policy/reset", self._on_reset)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._diagnostics = Diagnostics(self)
+        self._diagnostics.add("policy", self._policy_part)
+        self._diagnostics.add("pruning", self._pruning_part)
+        if self.settings.autostart:
+            self.bring_up()
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the weights and subscribe."""
+        s = self.settings
+        if not s.checkpoint and not s.allow_random_weights:
+            return self.refuse("no checkpoint given: random weights are for simulation only; set the parameter checkpoint")
+        torch.set_num_threads(s.threads)
+        try:
+            preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
+            with open(preset, encoding="utf-8") as file:
+                config = PruningConfig.from_dict(yaml.safe_load(file) or {})
+            self.policy = build_policy(s.checkpoint or None, config, engine=s.engine, seed=s.seed)
+            self.policy.reset(s.instruction)
+            mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
+        except (CheckpointError, OSError, ValueError, KeyError) as error:
+            return self.refuse(f"{error}")
+        self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance))
+        self._subscribe()
+        if self.policy.random_weights:
+            self.get_logger().warning("RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only")
+        return super().on_configure(state)
+
+    def _subscribe(self) -> None:
+        buffer = self.buffer
+        self.create_subscription(Image, "/front/color/image_raw", buffer.add_image, qos.NEWEST)
+        self.create_subscription(Image, "/front/aligned_depth_to_color/image_raw", buffer.add_depth, qos.NEWEST)
+        self.create_subscription(CameraInfo, "/front/color/camera_info", buffer.add_info, qos.NEWEST)
+        self.create_subscription(PointCloud2, "/tristage/cloud", buffer.add_cloud, qos.NEWEST)
+        self.create_subscription(JointState, "/joint_states", buffer.add_joints, 10)
+        self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 10)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to infer."""
+        s = self.settings
+        self.pacing = KeyFramePacing() if s.control == "keyframe" else RatePacing(s.rate_hz)
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._work, name="policy", daemon=True)
+        self._thread.start()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to infer; the arm ends the chunk that it has."""
+        self._end_thread()
+        return super().on_deactivate(state)
+
+    def close(self) -> None:
+        """End the inference thread."""
+        self._end_thread()
+
+    def _end_thread(self) -> None:
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread:
+            thread.join(timeout=5.0)
+
+    # Callbacks
+
+    def _on_arm_status(self, message: ArmStatus) -> None:
+        if self.pacing:
+            self.pacing.on_arm_status(message, time.monotonic())
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self.policy is None:
+            response.success, response.message = False, "the policy is not configured"
+            return response
+        with self._lock:
+            self.policy.reset(self.settings.instruction)
+        response.success, response.message = True, "pruning state cleared; the next step sees every token"
+        return response
+
+    def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name == "instruction":
+                if not str(parameter.value).strip():
+                    return SetParametersResult(successful=False, reason="the instruction is empty")
+                self.settings.instruction = parameter.value
+                if self.policy:
+                    with self._lock:
+                        self.policy.reset(parameter.value)
+                self.get_logger().info(f"instruction: {parameter.value!r}; pruning state cleared")
+        return SetParametersResult(successful=True)
+
+    # The control loop
+
+    def _now(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._try_step()
+        except Exception as error:
+            self.failure = f"policy: {type(error).__name__}: {error}"
+            self.get_logger().error(self.failure)
+
+    def _try_step(self) -> None:
+        assert self.pacing is not None
+        hold = self.pacing.waits_for(time.monotonic(), self._now())
+        if hold:
+            self._waiting_for = hold
+            self._stop.wait(0.005)
+            return
+        try:
+            observation = self.buffer.observation(self._now(), max(self._last_stamp, self.pacing.newer_than))
+        except NotReady as reason:
+            self._waiting_for = str(reason)
+            self.buffer.wait(0.05)
+            return
+        except ValueError as error:
+            self._waiting_for = f"bad input: {error}"
+            self.get_logger().warning(self._waiting_for, throttle_duration_sec=5.0)
+            self.buffer.wait(0.05)
+            return
+        self._waiting_for = ""
+        self._step(observation)
+
+    def _step(self, observation: Observation) -> None:
+        assert self.policy is not None and self.pacing is not None
+        age = self._now() - observation.stamp
+        with self._lock:
+            if self._last_stamp and observation.stamp - self._last_stamp > self.settings.reset_after:
+                self.policy.reset(self.settings.instruction)
+            action, report = self.policy.act(observation)
+        self.sequence += 1
+        self._last_stamp = observation.stamp
+        chunk = chunk_message(action, observation.stamp, self.settings.base_frame, self.sequence, self.pacing.time_step)
+        self.pacing.on_sent(chunk, time.monotonic())
+        self._actions.publish(chunk)
+        self._finished.append(time.monotonic())
+        self._publish_report(observation, report, StepTiming(age, self._now() - observation.stamp, self._rate(), self._skipped()))
+
+    def _publish_report(self, observation: Observation, report: StepReport, timing: StepTiming) -> None:
+        self._report = report
+        self._newest = timings_message(report, observation.stamp, timing)
+        self._timings.publish(self._newest)
+        self._pruning.publish(pruning_message(report, observation.stamp))
+        overlay = draw_overlay(
+            observation.image, report.masks.keep_2d.cpu().numpy(), report.masks.keep_3d.cpu().numpy(), report.patch_of_point
+        )
+        self._overlays.publish(image_message(overlay, "rgb8", observation.stamp, observation.camera.frame_id))
+
+    def _rate(self) -> float:
+        if len(self._finished) < 2:
+            return 0.0
+        return (len(self._finished) - 1) / (self._finished[-1] - self._finished[0])
+
+    def _skipped(self) -> int:
+        if self.sequence == 1:
+            self._clouds_at_start = self.buffer.clouds_seen - 1
+        return max(self.buffer.clouds_seen - self._clouds_at_start - self.sequence, 0)
+
+    # Diagnostics
+
+    def _policy_part(self) -> Part:
+        newest, policy = self._newest, self.policy
+        values: dict[str, object] = {"steps": self.sequence, "instruction": self.settings.instruction}
+        if policy:
+            values["checkpoint"] = self.settings.checkpoint or "none: RANDOM WEIGHTS"
+        if newest:
+            values |= {
+                "total [ms]": newest.total_ms, "action age [ms]": newest.action_age_ms, "control rate [Hz]": newest.control_rate_hz,
+                "pruning overhead [%]": newest.overhead_percent, "frames skipped": newest.frames_skipped,
+            }
+        if self.failure:
+            return Part(ERROR, self.failure, values)
+        if self._waiting_for and self._waiting_for != KeyFramePacing.MOVING:
+            return Part(WARN, self._waiting_for, values)
+        return Part(WARN, "RANDOM WEIGHTS", values) if policy and policy.random_weights else Part(OK, "running", values)
+
+    def _pruning_part(self) -> Part:
+        if self._report is None:
+            return Part(OK, "no step yet")
+        report = self._report.pruning
+        return Part(OK, f"{report.rate:.0%} of the tokens pruned", {
+            "rate 2D": report.rate_2d, "rate 3D": report.rate_3d, "background, robot, object": report.set_sizes,
+            "oldest patch [steps]": report.oldest_patch, "changed patches": report.changed_patches,
+        })
+
+
+def main() -> None:
+    """Run the node until a signal ends it."""
+    sys.exit(run(PolicyNode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Run one node as a process: start, spin, stop once on SIGINT or SIGTERM, with an exit code that says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Protocol
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from tristage_ros.nodes.parameters import ParameterError
+
+EXIT_CONFIGURATION = 2
+
+
+class ConfigurationError(RuntimeError):
+    """Say what keeps a node from starting; the message is one line for a person."""
+
+
+class Closable(Protocol):
+    """A node that ends its threads and devices in `close()`, which may be called more than once."""
+
+    def close(self) -> None:
+        """End everything that the node started."""
+
+
+def run(make_node: Callable[[], Node], argv: Sequence[str] | None = None) -> int:
+    """Spin the node made by `make_node` until a signal, its `failure` or its supervisor's death ends it.
+
+    rclpy's own signal handlers are replaced: Ctrl-C under a launch system arrives two or three times, and a
+    KeyboardInterrupt in the middle of the clean-up would leave a device behind.
+
+    Returns:
+        0 after a clean stop, 1 after a failure, 2 when the configuration is wrong.
+    """
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        return _spin(make_node, stop)
+    except (ParameterError, ConfigurationError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return EXIT_CONFIGURATION
+    finally:
+        rclpy.try_shutdown()
+
+
+def _spin(make_node: Callable[[], Node], stop: threading.Event) -> int:
+    node = make_node()
+    executor = MultiThreadedExecutor(num_threads=2)
+    executor.add_node(node)
+    supervisor = int(os.environ.get("TRISTAGE_SUPERVISOR", "0"))
+    try:
+        while rclpy.ok() and not stop.is_set() and not getattr(node, "failure", None):
+            executor.spin_once(timeout_sec=0.1)
+            if supervisor and not _alive(supervisor):
+                node.get_logger().error("the supervisor is gone: stopping")
+                break
+    except ExternalShutdownException:
+        pass
+    finally:
+        close = getattr(node, "close", None)
+        if close:
+            close()
+        executor.shutdown(timeout_sec=1.0)
+        node.destroy_node()
+    failure = getattr(node, "failure", None)
+    if failure:
+        print(f"error: {failure}", file=sys.stderr, flush=True)
+    return 1 if failure else 0
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,128 @@
+"""The simulated cell as a node: what realsense2_camera would publish, and the arm's firmware on a CAN bus."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+from rclpy.exceptions import ROSInterruptException
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+
+from tristage_ros.nodes import qos
+from tristage_ros.nodes.convert import camera_info_message, image_message
+from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.nodes.parameters import Parameter, declare
+from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.resources import resource
+from tristage_ros.simulation.cell import Capture, Cell, CellConfig
+
+PARAMETERS = (
+    Parameter("seed", 0, "seed of the object poses", low=0, high=2**31 - 1),
+    Parameter("frame_rate", 15.0, "camera frames per second", "Hz", 1.0, 60.0),
+    Parameter("width", 640, "image width", "pixels", 64, 1920),
+    Parameter("height", 480, "image height", "pixels", 64, 1080),
+    Parameter("can_channel", "", "where the firmware's CAN bus is served, on this machine only"),
+    Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
+)
+
+
+class CameraTopics:
+    """Publish one camera under the topic names of realsense2_camera."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        """Create the publishers of camera `name` (`/front/...`)."""
+        aligned = f"/{name}/aligned_depth_to_color"
+        self.color = node.create_publisher(Image, f"/{name}/color/image_raw", qos.IMAGES)
+        self.color_info = node.create_publisher(CameraInfo, f"/{name}/color/camera_info", qos.IMAGES)
+        self.depth = node.create_publisher(Image, f"{aligned}/image_raw", qos.IMAGES)
+        self.depth_info = node.create_publisher(CameraInfo, f"{aligned}/camera_info", qos.IMAGES)
+
+    def publish(self, capture: Capture) -> None:
+        """Publish colour, aligned depth and both camera_infos with one stamp."""
+        frame_id = capture.camera.frame_id
+        info = camera_info_message(capture.camera, capture.stamp)
+        self.color_info.publish(info)
+        self.depth_info.publish(info)
+        self.depth.publish(image_message(capture.depth, "16UC1", capture.stamp, frame_id))
+        self.color.publish(image_message(capture.color, "rgb8", capture.stamp, frame_id))
+
+
+class SimulationNode(Node):
+    """Run the cell in real time and publish its cameras."""
+
+    def __init__(self) -> None:
+        """Build the scene and open the CAN bus."""
+        super().__init__("simulation")
+        self.settings = declare(self, PARAMETERS)
+        self.failure = ""
+        self.frames = self.late = 0
+        try:
+            self.cell = Cell(self._cell_config())
+            self.cell.start()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ConfigurationError(f"simulation: {error}") from error
+        self.topics = {name: CameraTopics(self, name) for name in self.cell.cameras}
+        self._diagnostics = Diagnostics(self, "simulated cell")
+        self._diagnostics.add("cameras", self._camera_part)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._capture_loop, name="cameras", daemon=True)
+        self._thread.start()
+        self.get_logger().info(f"cell is up: cameras {', '.join(self.topics)} at {self.settings.frame_rate:g} Hz, {self.cell.can_description}")
+
+    def _cell_config(self) -> CellConfig:
+        s = self.settings
+        cameras = s.cameras_file or str(resource("config", "cameras.yaml"))
+        channel = {"can_channel": s.can_channel} if s.can_channel else {}
+        return CellConfig(seed=s.seed, width=s.width, height=s.height, cameras_file=cameras, **channel)
+
+    def _capture_loop(self) -> None:
+        try:
+            self._capture_until_stopped()
+        except Exception as error:  # the cameras must not die without a word
+            if not self._stop.is_set():
+                self.failure = f"simulation: cameras stopped: {error!r}"
+
+    def _capture_until_stopped(self) -> None:
+        period = 1.0 / self.settings.frame_rate
+        due = time.monotonic()
+        while not self._stop.is_set():
+            for name, capture in self.cell.capture().items():
+                self._publish(name, capture)
+            self.frames += 1
+            due += period
+            if time.monotonic() > due:  # skip what is late instead of catching up
+                self.late += 1
+                due = time.monotonic()
+            self._stop.wait(due - time.monotonic())
+
+    def _publish(self, name: str, capture: Capture) -> None:
+        try:
+            self.topics[name].publish(capture)
+        except ROSInterruptException:
+            raise
+        except Exception as error:  # a reader that lags can make a reliable publish fail; the next frame comes
+            self.get_logger().warning(f"{name}: frame not sent: {error}", throttle_duration_sec=5.0)
+
+    def _camera_part(self) -> Part:
+        if self.failure:
+            return Part(ERROR, self.failure)
+        late = self.late / max(self.frames, 1)
+        values = {"frames": self.frames, "late": self.late, "frame rate wanted [Hz]": self.settings.frame_rate}
+        return Part(WARN if late > 0.1 else OK, "rendering is too slow" if late > 0.1 else "running", values)
+
+    def close(self) -> None:
+        """End rendering and physics and release the bus."""
+        self._stop.set()
+        self._thread.join(timeout=2.0)
+        self.cell.close()
+
+
+def main() -> None:
+    """Run the node until a signal ends it."""
+    sys.exit(run(SimulationNode))
+
+
+if __name__ == "__main__":
+    main()

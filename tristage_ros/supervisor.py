@@ -1,0 +1,119 @@
+"""Run a graph without a launch system: every node a process, one exit ends them all, nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from honcho.manager import Manager
+from honcho.printer import Message, Printer
+
+from tristage_ros.graph import Graph, GraphError, NodeSpec
+
+SHARED_MEMORY = Path("/dev/shm")
+MIDDLEWARE_FILES = re.compile(r"(sem\.)?fastdds_|lttng-ust-wait")
+STOPPED = re.compile(r"(\w+) stopped \(rc=(-?\d+)\)")
+
+
+class FirstExit(Printer):
+    """Print what the nodes print, and remember which of them stopped first."""
+
+    name = ""
+    code = 0
+
+    def write(self, message: Message) -> None:
+        """Print a line of a node or of the supervisor itself."""
+        found = STOPPED.match(str(message.data)) if message.name == "system" else None
+        if found and not self.name:
+            self.name, self.code = found[1], int(found[2])
+        super().write(message)
+
+
+class PatientManager(Manager):
+    """Ask the nodes to stop, also while they are still starting, and kill those that do not within `GRACE` seconds."""
+
+    GRACE = 4.0
+
+    def terminate(self) -> None:
+        """Send SIGTERM to every node; SIGKILL follows."""
+        if not self._all_started():
+            self._later(0.1, self.terminate)
+            return
+        if not self._terminating:
+            self._later(self.GRACE, self.kill)
+        super().terminate()
+
+    @staticmethod
+    def _later(seconds: float, action: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, action)
+        timer.daemon = True
+        timer.start()
+
+
+def run(graph: Graph, output: TextIO = sys.stdout) -> int:
+    """Run `graph` until it is interrupted or one of its nodes ends; then end the others.
+
+    Returns:
+        0 after Ctrl-C or SIGTERM when every node stopped cleanly, the exit code of the node that ended the run otherwise.
+
+    Raises:
+        GraphError: a program of the graph is not installed.
+    """
+    commands = {node.name: _command(node, graph) for node in graph.nodes}
+    before = _shared_memory()
+    printer = FirstExit(output)
+    manager = PatientManager(printer)
+    environment = os.environ | graph.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    for name, command in commands.items():
+        manager.add_process(name, "exec " + shlex.join(command), env=environment)
+    manager.loop()
+    _remove_unused(_shared_memory() - before)
+    interrupted = manager.returncode in (130, 143)
+    if interrupted and printer.code == 0:
+        return 0
+    print(f"error: {printer.name} ended with exit code {printer.code}; the others were stopped", file=sys.stderr, flush=True)
+    return printer.code if printer.code > 0 else 1
+
+
+def _command(node: NodeSpec, graph: Graph) -> list[str]:
+    if node.package != "tristage_ros":
+        program = shutil.which(node.executable)
+        if program is None:
+            raise GraphError(f"{node.executable} is not installed; it comes with a ROS 2 desktop (ros-$ROS_DISTRO-{node.package})")
+        return [program, *node.arguments]
+    overrides = [part for name, value in node.parameters.items() for part in ("-p", f"{name}:={_yaml(value)}")]
+    remap = ["-r", f"__node:={node.name}", "--params-file", str(graph.parameter_file)]
+    return [sys.executable, "-m", f"tristage_ros.nodes.{node.executable}", *node.arguments, "--ros-args", *remap, *overrides]
+
+
+def _yaml(value: object) -> str:
+    # A quoted scalar stays a string whatever it looks like ("0", "true").
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shared_memory() -> set[Path]:
+    if not SHARED_MEMORY.is_dir():
+        return set()
+    return {path for path in SHARED_MEMORY.iterdir() if MIDDLEWARE_FILES.match(path.name)}
+
+
+def _remove_unused(paths: set[Path]) -> None:
+    """Remove what killed processes left; files that a running process maps are somebody else's."""
+    mapped = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            mapped |= {line.split(maxsplit=5)[-1].strip() for line in maps.read_text().splitlines() if "/dev/shm/" in line}
+        except OSError:
+            continue
+    for path in paths:
+        if str(path) not in mapped:
+            path.unlink(missing_ok=True)
