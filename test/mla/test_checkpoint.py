@@ -1,0 +1,63 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tristage_ros.mla.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from tristage_ros.mla.normalisation import DatasetStatistics
+
+STATISTICS = DatasetStatistics.tabletop()
+
+
+@pytest.fixture
+def saved(tiny, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, tiny, STATISTICS, {"task": "banana", "success": 0.5})
+    return path
+
+
+def test_what_is_saved_is_loaded(tiny, saved):
+    model, statistics, facts = load_checkpoint(saved)
+    assert (model.config, statistics, facts) == (tiny.config, STATISTICS, {"task": "banana", "success": 0.5})
+    assert not model.training
+    for name, tensor in tiny.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def rewrite(path, change):
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    change(tensors, metadata)
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, m: t.pop("llm.norm.weight"), "missing llm.norm.weight"),
+        (lambda t, m: t.pop("vision_tower_3d.raw_point_embed.norm.running_var"), "missing .*running_var"),
+        (lambda t, m: t.update(extra=torch.zeros(1)), "unexpected extra"),
+        (lambda t, m: t.update({"llm.norm.weight": torch.zeros(5)}), r"llm.norm.weight is \[5\], not \[32\]"),
+        (lambda t, m: m.pop("format"), "no checkpoint of this model"),
+        (lambda t, m: m.pop("statistics"), "metadata.*statistics"),
+        (lambda t, m: m.update(config="{}"), "metadata.*missing.*layers"),
+        (lambda t, m: m.update(facts="{"), "metadata"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(saved, change, message):
+    rewrite(saved, change)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(saved)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"absent\.safetensors"):
+        load_checkpoint(tmp_path / "absent.safetensors")
+
+
+def test_another_file_is_refused(tmp_path):
+    (tmp_path / "text.safetensors").write_text("no tensors here")
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        load_checkpoint(tmp_path / "text.safetensors")

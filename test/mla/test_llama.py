@@ -1,0 +1,85 @@
+import copy
+import math
+
+import pytest
+import torch
+
+from tristage_ros.mla.llama import KvCache, Llama
+from tristage_ros.mla.model import Mla, VarianceNorm
+
+
+def rms(x, weight):
+    return weight * x / torch.sqrt((x * x).mean() + 1e-5)
+
+
+def turned(x, position):
+    """Rotate the pairs (i, i + half) of one head by their angles."""
+    half, out = len(x) // 2, x.clone()
+    for i in range(half):
+        angle = position * 1e4 ** (-2 * i / len(x))
+        out[i] = x[i] * math.cos(angle) - x[i + half] * math.sin(angle)
+        out[i + half] = x[i + half] * math.cos(angle) + x[i] * math.sin(angle)
+    return out
+
+
+def reference(llm: Llama, x: torch.Tensor, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run token by token and head by head; also return every token's attention, [layers, heads, S, S]."""
+    heads, size = llm.config.heads, llm.config.width // llm.config.heads
+    x, weights = list(x), torch.zeros(llm.config.layers, heads, len(x), len(x), dtype=torch.float64)
+    for layer, block in enumerate(llm.layers):
+        attn, mlp = block.self_attn, block.mlp
+        normed = [rms(t, block.input_layernorm.weight) for t in x]
+        q, k, v = ([p.weight @ t for t in normed] for p in (attn.q_proj, attn.k_proj, attn.v_proj))
+        for i in range(len(x)):
+            out = []
+            for h in range(heads):
+                part = slice(h * size, (h + 1) * size)
+                query = turned(q[i][part], positions[i])
+                scores = [float(query @ turned(k[j][part], positions[j])) / math.sqrt(size) for j in range(i + 1)]
+                weights[layer, h, i, : i + 1] = torch.tensor(scores, dtype=torch.float64).softmax(0)
+                out.append(sum(weights[layer, h, i, j] * v[j][part] for j in range(i + 1)))
+            x[i] = x[i] + attn.o_proj.weight @ torch.cat(out)
+        for i in range(len(x)):
+            t = rms(x[i], block.post_attention_layernorm.weight)
+            gate = mlp.gate_proj.weight @ t
+            x[i] = x[i] + mlp.down_proj.weight @ (gate * torch.sigmoid(gate) * (mlp.up_proj.weight @ t))
+    return torch.stack(x), weights
+
+
+@pytest.fixture
+def llm(tiny: Mla) -> Llama:
+    return copy.deepcopy(tiny.llm).double()
+
+
+POSITIONS = [0, 1, 3, 4, 9, 12, 13, 14]  # as pruning leaves them
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(1, len(POSITIONS), 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_blocks_are_those_of_the_plain_formula(llm, x):
+    with torch.no_grad():
+        hidden, received = llm(x, torch.tensor(POSITIONS), watched=2)
+        expected, weights = reference(llm, x[0], POSITIONS)
+    torch.testing.assert_close(hidden[0], expected, rtol=1e-4, atol=1e-5)  # norms and angles are float32
+    torch.testing.assert_close(received.double(), weights[:, :, -2:].mean((0, 2)), rtol=1e-4, atol=1e-6)
+
+
+def test_the_cache_gives_the_same_and_its_prefix_never_changes(llm, x):
+    positions = torch.tensor(POSITIONS)
+    with torch.no_grad():
+        whole, received = llm(x, positions, watched=2)
+        cache = KvCache(llm.config, 6, 2, x)
+        first, _ = llm(x[:, :6], positions[:6], cache)
+        llm(torch.randn_like(x[:, 6:]), positions[6:], cache, 6)
+        second, later = llm(x[:, 6:], positions[6:], cache, 6, watched=2)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole)
+    torch.testing.assert_close(later, received)
+
+
+def test_final_norm_uses_the_unbiased_variance_and_does_not_centre():
+    x = torch.tensor([[1.0, 2.0, 3.0, 6.0]])
+    expected = x / math.sqrt(14 / 3 + 1e-6)  # mean 3, squared deviations 4 + 1 + 0 + 9
+    torch.testing.assert_close(VarianceNorm(4)(x), expected)

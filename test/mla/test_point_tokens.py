@@ -1,0 +1,103 @@
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tristage_ros.mla.model import Mla
+from tristage_ros.mla.point_tokens import PointTokenizer, farthest_points, position_encoding
+
+
+def plain_farthest(points: torch.Tensor, count: int) -> list[int]:
+    chosen, distance = [0], torch.full((len(points),), 1e10)
+    while len(chosen) < count:
+        distance = torch.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
+        chosen.append(int(distance.argmax()))
+    return chosen
+
+
+def normed(layer, x):
+    norm, bias = layer.norm, 0 if layer.linear.bias is None else layer.linear.bias
+    x = layer.linear.weight @ x + bias
+    return (x - norm.running_mean) / torch.sqrt(norm.running_var + 1e-5) * norm.weight + norm.bias
+
+
+def reference(tokenizer: PointTokenizer, points: torch.Tensor) -> torch.Tensor:
+    """Tokenise group by group and point by point."""
+    order = plain_farthest(points.float(), tokenizer.groups[0])
+    xyz, features = list(points), [torch.relu(normed(tokenizer.raw_point_embed, p)) for p in points]
+    for count, stage in zip(tokenizer.groups, tokenizer.stages, strict=True):
+        centres = order[:count] if count == tokenizer.groups[0] else range(count)
+        grouped = []
+        for centre in centres:
+            near = sorted(range(len(xyz)), key=lambda i: float(((xyz[i] - xyz[centre]) ** 2).sum()))
+            near = near[: tokenizer.neighbours]
+            relative = torch.stack([xyz[i] - xyz[centre] for i in near])
+            relative = relative / relative.abs().max(0).values.clamp_min(1e-6)
+            rows = []
+            for i, place in zip(near, relative, strict=True):
+                x = torch.cat([features[i], features[centre]]) + plain_encoding(place, stage.width)
+                for block in stage.linear2:
+                    x = torch.relu(x + normed(block.net2, torch.relu(normed(block.net1, x))))
+                rows.append(x)
+            grouped.append(torch.stack(rows).max(0).values)
+        xyz, features = [xyz[c] for c in centres], grouped
+    return torch.stack([tokenizer.proj.weight @ f + tokenizer.proj.bias for f in features])
+
+
+def plain_encoding(place: torch.Tensor, width: int) -> torch.Tensor:
+    count = width // 6
+    angles = [[100 * float(c) / 1000 ** (j / count) for j in range(count)] for c in place]
+    parts = [f(a) for axis in angles for f in (math.sin, math.cos) for a in axis]
+    return torch.tensor(parts, dtype=torch.float64)
+
+
+@pytest.fixture
+def tokenizer(tiny: Mla) -> PointTokenizer:
+    tokenizer = copy.deepcopy(tiny.vision_tower_3d).double()
+    generator = torch.Generator().manual_seed(2)
+    for name, buffer in tokenizer.named_buffers():  # statistics that folding would get wrong if it ignored them
+        buffer.uniform_(0.5, 2.0, generator=generator) if "var" in name else buffer.normal_(generator=generator)
+    return tokenizer
+
+
+@pytest.fixture
+def points() -> torch.Tensor:
+    return torch.rand(64, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_position_encoding():
+    encoded = position_encoding(torch.tensor([0.5, -0.25, 1.0], dtype=torch.float64), 192)
+    expected = [-0.26237, 0.52149, 0.06201, 0.96497, -0.85326, 0.99808, 0.13235, 0.9912, -0.50637, 0.99231]
+    assert encoded[[0, 1, 31, 32, 33, 63, 64, 96, 128, 191]].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_tokens_are_those_of_the_plain_formula(tokenizer, points):
+    with torch.no_grad():
+        centres = tokenizer.centres(points)
+        torch.testing.assert_close(tokenizer(points, centres), reference(tokenizer, points))
+    assert centres.xyz.tolist() == points[plain_farthest(points.float(), 16)].tolist()
+
+
+@pytest.mark.parametrize("keep", [[0], [3, 4, 9, 15], []])
+def test_kept_tokens_are_the_same(tokenizer, points, keep):
+    with torch.no_grad():
+        centres = tokenizer.centres(points)
+        everything, kept = tokenizer(points, centres), tokenizer(points, centres, torch.tensor(keep, dtype=torch.long))
+    torch.testing.assert_close(kept, everything[keep])
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**31), size=st.integers(20, 200))
+def test_farthest_points_are_those_of_the_plain_loop(seed, size):
+    points = torch.rand(size, 3, generator=torch.Generator().manual_seed(seed))
+    assert farthest_points(points, 20).tolist() == plain_farthest(points, 20)
+
+
+def test_repeated_points_are_no_trouble(tokenizer, points):
+    repeated = points[torch.arange(64) % 5]
+    with torch.no_grad():
+        tokens = tokenizer(repeated, tokenizer.centres(repeated))
+    assert tokens.isfinite().all()

@@ -1,0 +1,251 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tristage_ros.mla.checkpoint import CheckpointError, save_checkpoint
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.normalisation import DatasetStatistics
+from tristage_ros.mla.policy import build_policy
+from tristage_ros.perception.projection import patch_of_points
+from tristage_ros.pruning import PruningConfig, TriStagePruner
+
+STATISTICS = DatasetStatistics.tabletop()
+
+
+def values(action) -> np.ndarray:
+    return np.concatenate([action.translation, action.rotation], 1)
+
+
+def normalised(action) -> np.ndarray:
+    """Return what the model said of translation and rotation, -1..1."""
+    low, high = np.array(STATISTICS.action.q01)[:6], np.array(STATISTICS.action.q99)[:6]
+    return 2 * (values(action) - low) / (high - low) - 1
+
+
+# The engines
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("switches", [{}, {"marker_before_state": True, "tactile_slot": False, "chunk": 3}])
+@pytest.mark.parametrize("pruned", [False, True])
+def test_cached_equals_recompute(
+    make_policy, observation, random_masks, fixed_pruner, tiny_config, seed, switches, pruned
+):
+    model = random_model(tiny_config(**switches), seed)
+    seen = []
+    for engine in ("cached", "recompute"):
+        pruner = fixed_pruner(random_masks(seed) if pruned else None)
+        policy = make_policy(pruner, model, engine=engine, seed=seed)
+        seen.append((policy.act(observation(seed))[0], pruner.observed[0]))
+    (cached, salience), (recomputed, expected) = seen
+    assert cached.translation.shape == (switches.get("chunk", 1), 3)
+    np.testing.assert_allclose(normalised(cached), normalised(recomputed), atol=1e-4)
+    for name in ("feature_2d", "feature_3d", "attention_2d", "attention_3d"):
+        torch.testing.assert_close(
+            getattr(salience, name), getattr(expected, name), rtol=1e-4, atol=1e-4, equal_nan=True
+        )
+
+
+@pytest.mark.parametrize("engine", ["cached", "recompute"])
+def test_dropped_patches_are_never_seen(make_policy, observation, random_masks, fixed_pruner, engine):
+    masks = random_masks(1)
+    image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)  # the model's size: no patch bleeds
+    repainted = image.copy()
+    repainted[~masks.keep_2d.numpy().reshape(4, 4).repeat(6, 0).repeat(6, 1)] = 0
+    camera = observation().camera.scaled(24, 24)
+    first, second = (
+        make_policy(fixed_pruner(masks), engine=engine).act(observation(image=frame, camera=camera, depth=None))[0]
+        for frame in (image, repainted)
+    )
+    np.testing.assert_array_equal(values(first), values(second))
+
+
+@pytest.mark.parametrize("engine", ["cached", "recompute"])
+def test_salience_is_complete_and_nan_where_pruned(make_policy, observation, random_masks, fixed_pruner, engine):
+    full, partial = fixed_pruner(), fixed_pruner(masks := random_masks(2))
+    for pruner in (full, partial):
+        make_policy(pruner, engine=engine).act(observation())
+    everything, rest = full.observed[0], partial.observed[0]
+    shares = everything.attention_2d.sum(0) + everything.attention_3d.sum(0)
+    assert (shares > 0.1).all() and (shares < 1).all()
+    for rows, keep in (
+        (rest.feature_2d, masks.keep_2d),
+        (rest.attention_2d, masks.keep_2d),
+        (rest.feature_3d, masks.keep_3d),
+        (rest.attention_3d, masks.keep_3d),
+    ):
+        assert rows[keep].isfinite().all() and rows[~keep].isnan().all()
+
+
+def test_stage_1_measures_what_the_pruning_asks_for(make_policy, observation, fixed_pruner):
+    features = []
+    for s1_feature in ("pre_norm", "lm_head"):
+        pruner = fixed_pruner(config=PruningConfig(s1_feature=s1_feature))
+        make_policy(pruner).act(observation())
+        features.append(pruner.observed[0].feature_2d)
+    assert (features[1] / features[0]).std() > 0.1
+
+
+def test_unwanted_salience_is_not_computed(make_policy, observation, fixed_pruner):
+    pruner = fixed_pruner(wants_salience=False)
+    make_policy(pruner).act(observation())
+    assert pruner.observed == [None]
+
+
+# Pruning in the step itself, without stage 3
+
+
+@pytest.mark.parametrize("engine", ["cached", "recompute"])
+def test_without_stage_3_the_first_pass_sees_all(make_policy, observation, random_masks, fixed_pruner, engine):
+    late = PruningConfig(stages=frozenset({1, 2}))
+    pruners = [
+        fixed_pruner(),  # everything, all the time
+        fixed_pruner(config=late),  # everything, decided after the first pass
+        fixed_pruner(random_masks(3), late),
+        fixed_pruner(random_masks(3)),  # pruned before the first pass
+    ]
+    results = [make_policy(pruner, engine=engine).act(observation()) for pruner in pruners]
+    everything, decided, late_pruned, early = (normalised(action) for action, _ in results)
+    np.testing.assert_allclose(decided, everything, atol=1e-5)
+    assert np.abs(late_pruned - everything).max() > 1e-3 and np.abs(late_pruned - early).max() > 1e-3
+    assert pruners[2].observed[0].feature_2d.isfinite().all()
+    assert torch.equal(results[2][1].masks.keep_2d, random_masks(3).keep_2d)
+
+
+def test_without_stage_3_the_first_step_is_pruned(make_policy, observation):
+    config = replace(PruningConfig.paper(), stages=frozenset({1, 2}), target_rate=0.5, token_bucket=1)
+    _, report = make_policy(TriStagePruner(config)).act(observation())
+    assert int(report.masks.keep_2d.sum() + report.masks.keep_3d.sum()) < 32 and report.pruning.rate > 0
+
+
+# The facade
+
+
+def test_the_first_step_is_unpruned_the_second_pruned_and_reset_starts_over(make_policy, observation, instruction):
+    policy = make_policy(TriStagePruner(replace(PruningConfig.paper(), target_rate=0.5, token_bucket=1)))
+    reports = [policy.act(observation(i))[1] for i in range(2)]
+    policy.reset(instruction)
+    reports.append(policy.act(observation(2))[1])
+    assert [r.step for r in reports] == [1, 2, 1]
+    assert [bool(r.masks.keep_2d.all() and r.masks.keep_3d.all()) for r in reports] == [True, False, True]
+    assert [r.pruning.rate > 0 for r in reports] == [False, True, False]
+
+
+def test_the_report_says_where_points_lie_and_what_took_time(make_policy, observation):
+    seen = observation()
+    policy = make_policy(TriStagePruner())
+    _, report = policy.act(seen)
+    centres = policy.model.vision_tower_3d.centres(torch.from_numpy(seen.points)).xyz.numpy()
+    np.testing.assert_array_equal(report.patch_of_point, patch_of_points(centres, seen.camera, 4))
+    parts = {"preprocess", "image_tokens", "point_tokens", "plan", "prefill", "denoise", "observe"}
+    assert report.milliseconds.keys() == parts | {"total", "stage1", "stage2", "stage3", "fusion"}
+    assert sum(report.milliseconds[part] for part in parts) == pytest.approx(report.milliseconds["total"])
+
+
+def test_dropped_points_and_a_clipped_state_are_reported(make_policy, observation):
+    seen = observation()
+    seen.points[:3] = np.nan
+    seen.state[0] = 3.0
+    _, report = make_policy().act(seen)
+    assert (report.points_dropped, report.state_clipped) == (3, True)
+    assert make_policy().act(observation())[1].state_clipped is False
+
+
+def test_a_seed_gives_the_same_actions_again(make_policy, observation, instruction):
+    policy = make_policy(seed=5)
+    runs = []
+    for _ in range(2):
+        runs.append([values(policy.act(observation())[0]) for _ in range(2)])
+        policy.reset(instruction)
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert not np.allclose(runs[0][0], runs[0][1])  # fresh noise in every step
+    assert not np.allclose(runs[0][0], values(make_policy(seed=6).act(observation())[0]))
+
+
+def test_zero_noise_makes_steps_alike(make_policy, observation):
+    policy = make_policy(initial_noise="zero")
+    first, second = (values(policy.act(observation())[0]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.allclose(first, values(policy.act(observation(1))[0]))
+
+
+def test_global_generators_are_left_alone(make_policy, observation, tiny_config):
+    before = torch.random.get_rng_state()
+    make_policy(TriStagePruner(), random_model(tiny_config(), 1)).act(observation())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_instruction_matters(make_policy, observation):
+    policy = make_policy(initial_noise="zero")
+    first = values(policy.act(observation())[0])
+    policy.reset("close the red drawer")
+    assert not np.allclose(first, values(policy.act(observation())[0]))
+
+
+def test_a_bad_observation_changes_nothing(make_policy, observation):
+    clean, disturbed = (make_policy(TriStagePruner(PruningConfig(target_rate=0.5))) for _ in range(2))
+    for policy in (clean, disturbed):
+        policy.act(observation())
+    with pytest.raises(ValueError, match="none of the 2 points"):
+        disturbed.act(observation(points=np.full((2, 3), np.nan, np.float32)))
+    (expected, before), (action, after) = (policy.act(observation(1)) for policy in (clean, disturbed))
+    np.testing.assert_array_equal(values(action), values(expected))
+    assert before.step == after.step and torch.equal(before.masks.keep_3d, after.masks.keep_3d)
+
+
+def test_a_refused_instruction_changes_nothing(make_policy, observation):
+    policy = make_policy(initial_noise="zero")
+    first = values(policy.act(observation())[0])
+    for bad in ("", "put " * 3000):
+        with pytest.raises(ValueError):
+            policy.reset(bad)
+    np.testing.assert_array_equal(values(policy.act(observation())[0]), first)
+
+
+@pytest.mark.parametrize("options", [{"engine": "fast"}, {"initial_noise": "some"}])
+def test_unknown_options_are_refused(make_policy, options):
+    with pytest.raises(ValueError, match=next(iter(options.values()))):
+        make_policy(**options)
+
+
+def test_an_instruction_is_needed(observation):
+    with pytest.raises(RuntimeError, match="reset"):
+        build_policy(None, PruningConfig()).act(observation())
+
+
+# Building
+
+
+def test_without_a_checkpoint_the_weights_are_random_and_actions_moderate(observation, instruction):
+    policy = build_policy(None, PruningConfig.robot(), seed=1)
+    policy.reset(instruction)
+    actions = np.concatenate([normalised(policy.act(observation(i))[0]) for i in range(4)])
+    assert policy.random_weights
+    assert np.isfinite(actions).all() and (actions.std(0) > 0.01).all() and (np.abs(actions) < 1).mean() > 0.7
+
+
+def test_a_checkpoint_is_used_with_its_statistics(tmp_path, tiny, make_policy, observation, instruction):
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, tiny, STATISTICS, {})
+    policy = build_policy(str(path), PruningConfig(), seed=4)
+    policy.reset(instruction)
+    assert not policy.random_weights
+    expected = make_policy(TriStagePruner(), seed=4).act(observation())[0]
+    np.testing.assert_array_equal(values(policy.act(observation())[0]), values(expected))
+
+
+def test_another_vocabulary_needs_its_own_tokenizer(tmp_path, tiny_config, make_policy):
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, random_model(tiny_config(vocabulary=640), 0), STATISTICS, {})
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
+        build_policy(str(path), PruningConfig())
+    with pytest.raises(ValueError, match="tokenizer"):
+        make_policy(model=random_model(tiny_config(vocabulary=100), 0))
+
+
+def test_random_weights_depend_on_the_seed_alone():
+    first, again, other = (random_model(MlaConfig.mini(), seed).llm.lm_head.weight for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)

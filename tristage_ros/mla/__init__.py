@@ -1,0 +1,1 @@
+"""The MLA model (LLaMA, image and point tokens, diffusion action head): torch only, no ROS."""

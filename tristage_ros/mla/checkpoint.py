@@ -1,0 +1,81 @@
+"""Checkpoints: one safetensors file with the model's sizes, statistics and facts in its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.model import Mla
+from tristage_ros.mla.normalisation import DatasetStatistics
+
+FORMAT = "tristage-mla-1"
+
+
+class CheckpointError(ValueError):
+    """Say why a file is no checkpoint of this model."""
+
+
+def save_checkpoint(path: str | Path, model: Mla, statistics: DatasetStatistics, facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint.
+
+    Args:
+        path: file to write, by custom `*.safetensors`.
+        model: whose parameters, sizes and running statistics are saved.
+        statistics: ranges that states and actions are normalised with.
+        facts: what else is worth knowing (training data, seed, success rate), as JSON can hold it.
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    parts = {"config": model.config.to_dict(), "statistics": statistics.to_dict(), "facts": dict(facts)}
+    save_file(tensors, path, {"format": FORMAT} | {name: json.dumps(part) for name, part in parts.items()})
+
+
+def load_checkpoint(path: str | Path, device: str = "cpu") -> tuple[Mla, DatasetStatistics, dict[str, Any]]:
+    """Return the model, in eval mode, with its statistics and facts.
+
+    Raises CheckpointError where the file is missing, is something else, or lacks, exceeds or misshapes any tensor.
+    """
+    metadata, tensors = _read(Path(path), device)
+    try:
+        config = MlaConfig.from_dict(json.loads(metadata["config"]))
+        statistics = DatasetStatistics.from_dict(json.loads(metadata["statistics"]))
+        facts: dict[str, Any] = json.loads(metadata["facts"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the metadata of {path} cannot be read: {error}") from None
+    with torch.device("meta"):
+        model = Mla(config)
+    _compare(path, model.state_dict(), tensors)
+    model.load_state_dict(tensors, assign=True)
+    return model.eval().requires_grad_(False), statistics, facts
+
+
+def _read(path: Path, device: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
+    try:
+        with safe_open(path, "pt", device=device) as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(f"{path} is a safetensors file, but no checkpoint of this model ({FORMAT})")
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no checkpoint: {error}") from None
+
+
+def _compare(path: str | Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    wrong = [f"missing {name}" for name in expected if name not in found]
+    wrong += [f"unexpected {name}" for name in found if name not in expected]
+    wrong += [
+        f"{name} is {list(found[name].shape)}, not {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    if wrong:
+        raise CheckpointError(f"{path} does not fit the model: {'; '.join(wrong[:5])}; {len(wrong)} faults in all")

@@ -1,0 +1,110 @@
+"""The sizes of an MLA model: one dataclass for the 7B and for the mini."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+DIFFUSION_STEPS = 100  # of the training schedule
+DENOISING_STEPS = {len(range(0, DIFFUSION_STEPS, stride)) for stride in range(1, DIFFUSION_STEPS + 1)}
+
+
+@dataclass(frozen=True)
+class MlaConfig:
+    """Size an MLA model. The defaults are the 7B's; `mini()` runs on two CPU cores."""
+
+    # LLaMA decoder
+    width: int = 4096  # of the residual stream
+    layers: int = 32
+    heads: int = 32
+    ffn_width: int = 11008
+    vocabulary: int = 32064  # rows of the text embedding
+    max_positions: int = 2048
+    # image tokens
+    image_size: int = 672  # pixels, square
+    patch_size: int = 14  # pixels
+    window: int = 3  # patches a token is wide and high
+    image_width: int = 1024
+    image_heads: int = 8
+    # point tokens
+    points: int = 1024  # in a cloud
+    groups: tuple[int, int] = (512, 256)  # centres per stage; the last are the tokens
+    point_blocks: tuple[int, int] = (2, 1)  # residual blocks per stage
+    neighbours: int = 81  # points in a group
+    point_base: int = 96  # channels of a raw point; doubled by every stage
+    point_width: int = 768  # channels of a finished token
+    # actions
+    action_dim: int = 7
+    chunk: int = 1  # actions per control step
+    denoising_steps: int = 8
+    # sequence
+    tactile_slot: bool = True  # a zero token after the image, as models trained by the released code have
+    marker_before_state: bool = False  # the lone-space token stands before the state, as in training; see layout
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that do not fit together."""
+        smallest = min(value if isinstance(value, int) else min(value) for value in _sizes(self).values())
+        checks = {
+            "every size must be at least 1": smallest >= 1,
+            "width must be a multiple of 2 * heads": self.width % (2 * self.heads) == 0,
+            "width must hold 2 * action_dim channels": self.width >= 2 * self.action_dim,
+            "image_width must be a multiple of image_heads": self.image_width % self.image_heads == 0,
+            "image_size must be a multiple of patch_size * window": self.image_size % self.token_size == 0,
+            "point_base must be a multiple of 3": self.point_base % 3 == 0,
+            "points >= groups[0] >= groups[1] must hold": self.points >= self.groups[0] >= self.groups[1],
+            "neighbours must not exceed groups[0]": self.neighbours <= self.groups[0],
+            f"denoising_steps must be one of {sorted(DENOISING_STEPS)}": self.denoising_steps in DENOISING_STEPS,
+        }
+        for rule, holds in checks.items():
+            if not holds:
+                raise ValueError(f"{rule}, got {self}")
+
+    @property
+    def token_size(self) -> int:
+        """Return the side of an image token in pixels of the model's image."""
+        return self.patch_size * self.window
+
+    @property
+    def grid(self) -> int:
+        """Return the number of image tokens along a side."""
+        return self.image_size // self.token_size
+
+    @property
+    def image_tokens(self) -> int:
+        """Return the number of image tokens."""
+        return self.grid**2
+
+    @property
+    def point_tokens(self) -> int:
+        """Return the number of point tokens."""
+        return self.groups[-1]
+
+    @classmethod
+    def mla_7b(cls) -> MlaConfig:
+        """Return the sizes of the released 7B model (arXiv 2509.26642)."""
+        return cls()
+
+    @classmethod
+    def mini(cls) -> MlaConfig:
+        """Return the same model, small enough for two CPU cores."""
+        return cls(
+            width=192, layers=4, heads=6, ffn_width=512, vocabulary=512, image_width=96,
+            neighbours=32, point_base=24, point_width=192,
+        )  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> MlaConfig:
+        """Read what `to_dict()` wrote, perhaps through JSON; unknown or missing fields are a ValueError."""
+        known, given = {field.name for field in fields(cls)}, set(data)
+        if known != given:
+            raise ValueError(f"model config: missing {sorted(known - given)}, unknown {sorted(given - known)}")
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict that JSON can hold."""
+        return asdict(self)
+
+
+def _sizes(config: MlaConfig) -> dict[str, Any]:
+    return {name: value for name, value in asdict(config).items() if not isinstance(value, bool)}

@@ -1,0 +1,46 @@
+"""The cosine noise schedule and its deterministic DDIM sampler."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tristage_ros.mla.config import DIFFUSION_STEPS
+
+
+def cosine_betas(steps: int = DIFFUSION_STEPS) -> Tensor:
+    """Return the variance added by every training step, float64 [steps], capped at 0.999 (arXiv 2102.09672, Eq. 17)."""
+
+    def alpha_bar(share: float) -> float:
+        return math.cos((share + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    ratios = [alpha_bar((i + 1) / steps) / alpha_bar(i / steps) for i in range(steps)]
+    return torch.tensor([min(1 - ratio, 0.999) for ratio in ratios], dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class DdimSampler:
+    """Take noise to an action in a few deterministic steps (arXiv 2010.02502, Eq. 12 with sigma = 0)."""
+
+    timesteps: tuple[int, ...]  # training steps that are visited, largest first
+    alpha_bar: tuple[float, ...]  # share of signal at each of them, then 1 for the clean action
+
+    @classmethod
+    def with_steps(cls, steps: int) -> DdimSampler:
+        """Space `steps` evenly from 0 with the smallest integer stride; a single step starts in the middle."""
+        strides = (range(0, DIFFUSION_STEPS, stride) for stride in range(1, DIFFUSION_STEPS + 1))
+        visited = [50] if steps == 1 else next((list(s) for s in strides if len(s) == steps), None)
+        if visited is None:
+            raise ValueError(f"no integer stride over {DIFFUSION_STEPS} training steps makes {steps} denoising steps")
+        signal = torch.cumprod(1 - cosine_betas(), 0)
+        visited.reverse()
+        return cls(tuple(visited), (*(float(signal[t]) for t in visited), 1.0))
+
+    def step(self, index: int, noisy: Tensor, epsilon: Tensor) -> Tensor:
+        """Return the less noisy action after visiting `timesteps[index]`, where `epsilon` is the predicted noise."""
+        now, later = self.alpha_bar[index], self.alpha_bar[index + 1]
+        clean = noisy / math.sqrt(now) - math.sqrt(1 / now - 1) * epsilon
+        return math.sqrt(later) * clean + math.sqrt(1 - later) * epsilon

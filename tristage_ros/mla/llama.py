@@ -1,0 +1,190 @@
+"""The LLaMA decoder with a cache of keys and values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tristage_ros.mla.config import MlaConfig
+
+NORM_EPS = 1e-5  # of Llama 2
+ROPE_THETA = 1e4
+
+Angles: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each [S, head_width / 2]
+Remember: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values -> all of them
+
+
+class RmsNorm(nn.Module):
+    """Scale every vector to unit root mean square, in float32 (arXiv 1910.07467)."""
+
+    def __init__(self, width: int) -> None:
+        """Build for vectors of `width` channels."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the same shape and dtype."""
+        wide = x.float()
+        normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + NORM_EPS)
+        return self.weight * normed.to(x.dtype)
+
+
+def rotary_angles(positions: Tensor, head_width: int) -> Angles:
+    """Return cosines and sines, each float32 [S, head_width / 2], for long [S] positions (arXiv 2104.09864)."""
+    exponent = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32) / head_width
+    angle = positions[:, None].float() * ROPE_THETA**-exponent
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, angles: Angles) -> Tensor:
+    """Rotate the two halves of every head against each other, [..., S, head_width]."""
+    cos, sin = (a.to(x.dtype) for a in angles)
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+
+
+class KvCache:
+    """Hold the rotated keys and the values of a prefix, with room for the tokens that follow it.
+
+    Whatever is written behind the prefix is overwritten by the next pass: the prefix never changes.
+    """
+
+    def __init__(self, config: MlaConfig, prefix: int, room: int, like: Tensor) -> None:
+        """Reserve `prefix + room` positions on the device and in the dtype of `like`."""
+        self.prefix = prefix
+        shape = (config.layers, 2, 1, config.heads, prefix + room, config.width // config.heads)
+        self.store = like.new_empty(shape)  # (layers, key and value, 1, heads, S, head_width)
+
+    def write(self, layer: int, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put [1, heads, n, head_width] at `start` and return all keys and values up to their end."""
+        stop = start + key.shape[2]
+        kv = self.store[layer, :, :, :, :stop]
+        kv[0, :, :, start:], kv[1, :, :, start:] = key, value
+        return kv[0], kv[1]
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget every position of the prefix but `rows`, long [n]."""
+        room = self.store.shape[4] - self.prefix
+        spare = torch.arange(self.prefix, self.prefix + room, device=rows.device)
+        self.store = self.store.index_select(4, torch.cat([rows, spare]))
+        self.prefix = len(rows)
+
+
+def causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
+    """Return bool [queries, keys]: which of the keys the last `queries` tokens may see."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+
+
+def attention_received(query: Tensor, key: Tensor) -> Tensor:
+    """Return the softmax weights of the last tokens' queries, [1, heads, n, head_width], mean over them: [heads, S]."""
+    score = (query.float() @ key.float().transpose(-1, -2))[0] / math.sqrt(query.shape[-1])
+    seen = causal_mask(query.shape[2], key.shape[2], key.device)
+    return score.masked_fill(~seen, -torch.inf).softmax(-1).mean(1)
+
+
+class Attention(nn.Module):
+    """Attend causally, all heads with keys and values of their own."""
+
+    def __init__(self, config: MlaConfig) -> None:
+        """Build for `config`."""
+        super().__init__()
+        self.heads = config.heads
+        self.q_proj = nn.Linear(config.width, config.width, bias=False)
+        self.k_proj = nn.Linear(config.width, config.width, bias=False)
+        self.v_proj = nn.Linear(config.width, config.width, bias=False)
+        self.o_proj = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(
+        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return [1, S, width] and what the last `watched` tokens attended to; see `Llama.forward`."""
+        q, k, v = (self._split(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        q, k = rotate(q, angles), rotate(k, angles)
+        if remember is not None:
+            k, v = remember(k, v)
+        received = attention_received(q[:, :, -watched:], k) if watched else None
+        new, seen = q.shape[2], k.shape[2]
+        mask = None if new == seen else causal_mask(new, seen, q.device)
+        attended = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+        return self.o_proj(attended.transpose(1, 2).flatten(2)), received
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(1, x.shape[1], self.heads, -1).transpose(1, 2)  # (1, heads, S, head_width)
+
+
+class GatedMlp(nn.Module):
+    """Apply SwiGLU to every token (arXiv 2002.05202)."""
+
+    def __init__(self, config: MlaConfig) -> None:
+        """Build for `config`."""
+        super().__init__()
+        self.gate_proj = nn.Linear(config.width, config.ffn_width, bias=False)
+        self.up_proj = nn.Linear(config.width, config.ffn_width, bias=False)
+        self.down_proj = nn.Linear(config.ffn_width, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the same shape."""
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class Block(nn.Module):
+    """Chain attention and MLP, each normed before and added after."""
+
+    def __init__(self, config: MlaConfig) -> None:
+        """Build for `config`."""
+        super().__init__()
+        self.input_layernorm = RmsNorm(config.width)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RmsNorm(config.width)
+        self.mlp = GatedMlp(config)
+
+    def forward(
+        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return [1, S, width] and what the last `watched` tokens attended to; see `Llama.forward`."""
+        attended, received = self.self_attn(self.input_layernorm(x), angles, remember, watched)
+        x = x + attended
+        return x + self.mlp(self.post_attention_layernorm(x)), received
+
+
+class Llama(nn.Module):
+    """Run a LLaMA decoder over embeddings (arXiv 2307.09288)."""
+
+    def __init__(self, config: MlaConfig) -> None:
+        """Build for `config`."""
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocabulary, config.width)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RmsNorm(config.width)
+        self.lm_head = nn.Linear(config.width, config.vocabulary, bias=False)
+
+    def forward(
+        self, x: Tensor, positions: Tensor, cache: KvCache | None = None, start: int = 0, watched: int = 0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run all blocks.
+
+        Args:
+            x: [1, S, width] embeddings.
+            positions: long [S] of the unpruned sequence.
+            cache: takes the keys and values of `x` behind the `start` ones that are in it already.
+            watched: how many of the last tokens to report the attention of.
+
+        Returns: the last block's output before the final norm, [1, S, width], and, where tokens are watched, the
+            attention that every token received from them, float32 [heads, start + S], mean over them and all layers.
+        """
+        angles = rotary_angles(positions, self.config.width // self.config.heads)
+        received: list[Tensor] = []
+        for layer, block in enumerate(self.layers):
+            remember = None if cache is None else partial(cache.write, layer, start)
+            x, shares = block(x, angles, remember, watched)
+            if shares is not None:
+                received.append(shares)
+        return x, torch.stack(received).mean(0) if received else None

@@ -1,0 +1,165 @@
+"""The point tokenizer: Point-PN in two stages of grouping around farthest points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import fpsample
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tristage_ros.mla.config import MlaConfig
+
+ALPHA, BETA = 1000.0, 100.0  # base wavelength and magnitude of the position encoding
+BATCH_NORM_EPS = 1e-5
+
+
+def farthest_points(points: Tensor, count: int) -> Tensor:
+    """Choose points that lie far from each other, starting with point 0.
+
+    Args:
+        points: [N, 3] m on the CPU.
+        count: how many, at most N.
+
+    Returns: long [count]; a shorter choice is the beginning of a longer one.
+    """
+    chosen = fpsample.fps_sampling(points.float().numpy(), count, start_idx=0)
+    return torch.from_numpy(chosen.astype("int64"))
+
+
+def position_encoding(coordinates: Tensor, width: int) -> Tensor:
+    """Encode relative coordinates as [sin | cos] per axis, x, y, z: [..., 3] to [..., width] (arXiv 2303.08134)."""
+    frequencies = width // 6
+    index = torch.arange(frequencies, device=coordinates.device, dtype=coordinates.dtype)
+    angle = coordinates[..., None] * (BETA / ALPHA ** (index / frequencies))  # (..., 3, frequencies)
+    return torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
+
+
+class NormStatistics(nn.Module):
+    """Hold what a batch norm learned."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int) -> None:
+        """Build for `width` channels."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return the factor and the offset, each [width], that the norm amounts to at inference."""
+        scale = self.weight * torch.rsqrt(self.running_var + BATCH_NORM_EPS)
+        return scale, self.bias - self.running_mean * scale
+
+
+class LinearNorm(nn.Module):
+    """Apply a linear layer and the running statistics of its batch norm as one matrix."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        """Build from `inputs` to `outputs` channels."""
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, bias=bias)
+        self.norm = NormStatistics(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [..., outputs] from [..., inputs]."""
+        scale, shift = self.norm.scale_and_shift()
+        if self.linear.bias is not None:
+            shift = shift + self.linear.bias * scale
+        return F.linear(x, self.linear.weight * scale[:, None], shift)
+
+
+class ResidualBlock(nn.Module):
+    """Mix the channels of every point of every group."""
+
+    def __init__(self, width: int) -> None:
+        """Build for `width` channels with a bottleneck of half of it."""
+        super().__init__()
+        self.net1 = LinearNorm(width, width // 2)
+        self.net2 = LinearNorm(width // 2, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the same shape, [..., width]."""
+        return F.relu(x + self.net2(F.relu(self.net1(x))))
+
+
+class GroupAggregation(nn.Module):
+    """Sum up the neighbourhood of every centre in one feature."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        """Build for groups whose features have `width` channels, twice those of a point."""
+        super().__init__()
+        self.width = width
+        self.linear2 = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
+
+    def forward(self, relative: Tensor, neighbours: Tensor, centres: Tensor) -> Tensor:
+        """Return [G, width].
+
+        Args:
+            relative: [G, K, 3] m, neighbours seen from their centre.
+            neighbours: [G, K, width / 2] their features.
+            centres: [G, width / 2] features of the centres.
+        """
+        extent = relative.abs().amax(1, keepdim=True).clamp_min(1e-6)
+        encoding = position_encoding(relative / extent, self.width).to(neighbours.dtype)
+        joined = torch.cat([neighbours, centres[:, None].expand_as(neighbours)], -1) + encoding
+        pooled: Tensor = self.linear2(joined).amax(1)
+        return pooled
+
+
+@dataclass(frozen=True)
+class Centres:
+    """Say where the point tokens of a cloud will lie, before any of them is computed."""
+
+    order: Tensor  # long [groups[0]] points that are the centres of stage 1; the first ones are those of stage 2
+    xyz: Tensor  # [groups[1], 3] m, centres of the tokens
+
+
+class PointTokenizer(nn.Module):
+    """Turn a cloud into tokens, one for every group of the second stage."""
+
+    def __init__(self, config: MlaConfig) -> None:
+        """Build for clouds of `config.points` points."""
+        super().__init__()
+        self.groups, self.neighbours = config.groups, config.neighbours
+        base = config.point_base
+        self.raw_point_embed = LinearNorm(3, base, bias=False)
+        widths = (2 * base, 4 * base)
+        self.stages = nn.ModuleList(GroupAggregation(w, b) for w, b in zip(widths, config.point_blocks, strict=True))
+        self.proj = nn.Linear(widths[-1], config.point_width)
+
+    def centres(self, points: Tensor) -> Centres:
+        """Choose the centres of both stages in [points, 3] m on the CPU: one nested farthest-point run from point 0."""
+        order = farthest_points(points, self.groups[0])
+        return Centres(order, points[order[: self.groups[1]]])
+
+    def forward(self, points: Tensor, centres: Centres, keep: Tensor | None = None) -> Tensor:
+        """Tokenise the kept part of a cloud.
+
+        Args:
+            points: float32 [points, 3] m, base frame.
+            centres: of this cloud.
+            keep: long [n] tokens wanted; all when None. Only the groups that they rest on are computed.
+
+        Returns: [n, point_width].
+        """
+        keep = torch.arange(self.groups[1], device=points.device) if keep is None else keep
+        order = centres.order.to(points.device)
+        first = points[order]  # (groups[0], 3)
+        members = self._nearest(first[keep], first)  # (n, K) groups of stage 1
+        needed, place = torch.unique(torch.cat([keep, members.flatten()]), return_inverse=True)
+        raw = F.relu(self.raw_point_embed(points.to(self.proj.weight.dtype)))
+        nearest = self._nearest(first[needed], points)  # (needed, K) points
+        lower, upper = self.stages
+        features = lower(points[nearest] - first[needed, None], raw[nearest], raw[order[needed]])
+        own, others = place[: len(keep)], place[len(keep) :].view_as(members)
+        tokens: Tensor = self.proj(upper(first[members] - first[keep, None], features[others], features[own]))
+        return tokens
+
+    def _nearest(self, queries: Tensor, points: Tensor) -> Tensor:
+        distance = torch.cdist(queries, points, compute_mode="donot_use_mm_for_euclid_dist")
+        return distance.topk(self.neighbours, largest=False, sorted=False).indices

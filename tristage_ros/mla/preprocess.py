@@ -1,0 +1,92 @@
+"""Observations as the model takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
+from tristage_ros.mla.point_tokens import farthest_points
+from tristage_ros.mla.values import Observation
+from tristage_ros.pruning.values import FrameContext
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """Hold an observation as the model takes it, on the CPU."""
+
+    image: Tensor  # uint8 [size, size, 3] RGB
+    points: Tensor  # float32 [points, 3] m, base frame
+    state: Tensor  # float32 [7], -1..1
+    frame: FrameContext
+    state_clipped: bool
+    points_dropped: int
+
+
+def preprocess(observation: Observation, statistics: DatasetStatistics, config: MlaConfig) -> ModelInputs:
+    """Bring an observation to the model's sizes and ranges; a ValueError says what is wrong with it."""
+    _check(observation)
+    points, dropped = sample_cloud(observation.points, config.points)
+    state, clipped = statistics.normalise_state(observation.state)
+    frame = FrameContext(patch_colors(observation.image, config.grid), patch_depths(observation.depth, config.grid))
+    image = stretch(observation.image, config.image_size)
+    return ModelInputs(image, points, torch.from_numpy(state), frame, clipped, dropped)
+
+
+def _check(observation: Observation) -> None:
+    image, camera, depth = observation.image, observation.camera, observation.depth
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"the image must be uint8 [H, W, 3] RGB, got {image.dtype} {list(image.shape)}")
+    if image.shape[:2] != (camera.height, camera.width):
+        height, width = image.shape[:2]
+        raise ValueError(f"the image is {width}x{height}, but its camera model is for {camera.width}x{camera.height}")
+    if depth is not None and depth.shape != image.shape[:2]:
+        raise ValueError(f"the depth must be aligned to the image, {list(image.shape[:2])}, got {list(depth.shape)}")
+    if observation.points.ndim != 2 or observation.points.shape[1] != 3:
+        raise ValueError(f"the points must be [N, 3], got {list(observation.points.shape)}")
+    if observation.state.shape != (DIMENSIONS,) or not np.isfinite(observation.state).all():
+        raise ValueError(f"the state must be {DIMENSIONS} finite numbers, got {observation.state.tolist()}")
+
+
+def stretch(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Resize to uint8 [size, size, 3] with the antialiased bicubic filter that the model was trained behind."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    resized = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
+    return resized[0].permute(1, 2, 0).contiguous()
+
+
+def sample_cloud(points: NDArray[np.floating], count: int) -> tuple[Tensor, int]:
+    """Return exactly `count` finite points, float32 [count, 3], and how many of `points` were not finite.
+
+    Too many are thinned to those farthest from each other, too few are repeated; none is a ValueError.
+    """
+    sound = points[np.isfinite(points).all(1)]
+    if len(sound) == 0:
+        raise ValueError(f"none of the {len(points)} points is finite: check the depth camera and the crop box")
+    cloud = torch.from_numpy(np.ascontiguousarray(sound, np.float32))
+    chosen = farthest_points(cloud, count) if len(cloud) > count else torch.arange(count) % len(cloud)
+    return cloud[chosen], len(points) - len(sound)
+
+
+def patch_colors(image: NDArray[np.uint8], grid: int) -> Tensor:
+    """Return the mean colour of every patch of [H, W, 3], float32 [grid * grid, 3] in 0..1."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
+    return F.adaptive_avg_pool2d(pixels, grid).flatten(1).T / 255
+
+
+def patch_depths(depth: NDArray[np.floating] | None, grid: int) -> Tensor | None:
+    """Return the mean of the measured depths, in metres, of every patch of [H, W]; NaN where nothing was measured."""
+    if depth is None:
+        return None
+    pixels = torch.from_numpy(np.ascontiguousarray(depth, np.float32))
+    measured = pixels.isfinite() & (pixels > 0)
+    stacked = torch.stack([torch.where(measured, pixels, 0.0), measured.float()])
+    total, share = F.adaptive_avg_pool2d(stacked, grid).flatten(1)
+    mean: Tensor = total / share  # 0 / 0 is the NaN that is wanted
+    return mean
