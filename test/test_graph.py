@@ -66,7 +66,7 @@ def test_wrong_arguments_are_named_with_the_valid_ones(arguments, words):
 
 
 def test_unknown_graph_is_named():
-    with pytest.raises(graph.GraphError, match="piper_push.*piper_pick"):
+    with pytest.raises(graph.GraphError, match=r"piper_push.*piper_pick"):
         graph.build("piper_push", {})
 
 

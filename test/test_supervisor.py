@@ -25,7 +25,9 @@ PATIENT = "trap 'echo bye; exit 0' TERM; echo ready $MARK; while :; do sleep 0.0
 
 
 def start(*scripts):
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *scripts], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *scripts], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for(process, text):
@@ -70,7 +72,7 @@ def test_interrupt_stops_every_node_cleanly(number):
 
 
 def test_a_node_that_ignores_the_signal_is_killed():
-    process = start("trap '' TERM; echo ready; while :; do sleep 0.05; done" f" # {MARK}stubborn")
+    process = start(f"trap '' TERM; echo ready; while :; do sleep 0.05; done # {MARK}stubborn")
     wait_for(process, "ready")
     began = time.monotonic()
     process.send_signal(signal.SIGINT)

@@ -33,17 +33,20 @@ def test_camera_info_round_trip():
 def test_uncalibrated_camera_is_refused_by_name():
     info = CameraInfo(width=640, height=480)
     info.header.frame_id = "front"
-    with pytest.raises(ValueError, match="front.*not calibrated"):
+    with pytest.raises(ValueError, match=r"front.*not calibrated"):
         convert.camera_model(info)
 
 
-def test_cloud_round_trip():
-    points = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_cloud_round_trip(count):
+    points = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
     np.testing.assert_array_equal(convert.cloud_points(convert.cloud_message(points, 1.0, "base_link")), points)
 
 
 def test_cloud_with_more_fields_and_padding():
-    raw = np.zeros(3, np.dtype({"names": ["z", "x", "y", "rgb"], "formats": ["<f4"] * 4, "offsets": [0, 4, 8, 16], "itemsize": 32}))
+    raw = np.zeros(
+        3, np.dtype({"names": ["z", "x", "y", "rgb"], "formats": ["<f4"] * 4, "offsets": [0, 4, 8, 16], "itemsize": 32})
+    )
     raw["x"], raw["y"], raw["z"] = [1, 2, 3], [4, 5, 6], [7, 8, 9]
     fields = [PointField(name=n, offset=o, datatype=7, count=1) for n, o in (("z", 0), ("x", 4), ("y", 8), ("rgb", 16))]
     message = PointCloud2(width=3, height=1, fields=fields, point_step=32, row_step=96, data=raw.tobytes())
@@ -54,7 +57,15 @@ def test_cloud_with_more_fields_and_padding():
     ("message", "words"),
     [
         (PointCloud2(width=1, height=1, point_step=4, data=b"0000"), "float32 x, y and z"),
-        (PointCloud2(width=9, height=1, point_step=12, fields=[PointField(name=n, offset=4 * i, datatype=7, count=1) for i, n in enumerate("xyz")]), "9 points"),
+        (
+            PointCloud2(
+                width=9,
+                height=1,
+                point_step=12,
+                fields=[PointField(name=n, offset=4 * i, datatype=7, count=1) for i, n in enumerate("xyz")],
+            ),
+            "9 points",
+        ),
     ],
 )
 def test_malformed_cloud_is_refused(message, words):

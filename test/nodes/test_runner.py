@@ -34,7 +34,9 @@ def start(ros_domain):
     started = []
 
     def start(how):
-        process = subprocess.Popen([sys.executable, "-c", SCRIPT, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         started.append(process)
         return process
 
@@ -56,7 +58,7 @@ def test_signals_end_it_once_and_cleanly(start, signals):
 
 def test_wrong_configuration_is_one_line_and_code_2(start):
     process = start("misconfigured")
-    out, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (2, "error: plain: the cable is green\n")
 
 

@@ -9,8 +9,10 @@ import time
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus
@@ -46,6 +48,7 @@ class ArmNode(ManagedNode):
         self.settings = declare(self, PARAMETERS)
         self.controller: ArmController | None = None
         self.active = False
+        self._dh_is_offset = True
         self._newest_chunk = (math.nan, Time())  # its stamp on the monotonic and on the ROS clock
         self._joint_publisher = self.create_publisher(JointState, "/joint_states", 10)
         self._pose_publisher = self.create_publisher(PoseStamped, "/arm/end_pose", 10)
@@ -56,6 +59,7 @@ class ArmNode(ManagedNode):
             self.create_service(Trigger, f"/arm/{name}", answer, callback_group=services)
         self.create_timer(1.0 / self.settings.state_rate, self._publish_joints)
         self.create_timer(0.05, self._publish_status)
+        self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, f"piper on {self.settings.can_channel}")
         self._diagnostics.add("arm", self._arm_part)
         self._diagnostics.add("guard", self._guard_part)
@@ -67,7 +71,8 @@ class ArmNode(ManagedNode):
         s = self.settings
         try:
             driver = PiperDriver(s.can_interface, s.can_channel)
-            driver.connect(timeout=s.connect_timeout)
+            self._connect(driver)
+            self._dh_is_offset = driver.dh_is_offset
             self.controller = ArmController(driver, ControllerConfig(speed_scale=s.speed_scale))
             self.controller.start()
         except (PiperError, ValueError) as error:
@@ -75,6 +80,18 @@ class ArmNode(ManagedNode):
         for line in self.controller.limits_in_words():
             self.get_logger().info(line)
         return super().on_configure(state)
+
+    def _connect(self, driver: PiperDriver) -> None:
+        """Wait for the arm: on a robot it may be switched on later, in simulation its bus may open a moment later."""
+        deadline = time.monotonic() + self.settings.connect_timeout
+        while True:
+            try:
+                return driver.connect(timeout=2.0)
+            except PiperError as error:
+                if time.monotonic() > deadline:
+                    raise
+                self.get_logger().info(f"waiting for the arm: {error}", throttle_duration_sec=2.0)
+                time.sleep(0.5)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Accept action chunks, once an operator has enabled the motors."""
@@ -104,6 +121,7 @@ class ArmNode(ManagedNode):
         if not self.active or self.controller is None:
             return
         chunk = self._chunk(message)
+        self._dh_is_offset = True
         self._newest_chunk = (chunk.stamp, message.header.stamp)
         accepted, reason = self.controller.submit(chunk)
         if not accepted:
@@ -117,6 +135,14 @@ class ArmNode(ManagedNode):
             orientation=np.array([(q.x, q.y, q.z, q.w) for q in message.orientation]).reshape(-1, 4),
             gripper=np.array(message.gripper, dtype=float),
         )
+
+    def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name == "speed_scale":
+                self.settings.speed_scale = parameter.value
+                if self.controller:
+                    self.controller.set_speed_scale(parameter.value)
+        return SetParametersResult(successful=True)
 
     def _clock_offset(self) -> float:
         """Return ROS time minus monotonic time, s."""
@@ -158,7 +184,7 @@ class ArmNode(ManagedNode):
         message.velocity = [*state.velocity.tolist(), 0.0]
         self._joint_publisher.publish(message)
         pose = PoseStamped(header=message.header)
-        tool = tool_pose(forward(state.position))
+        tool = tool_pose(forward(state.position, self._dh_is_offset))
         pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = tool[:3, 3].tolist()
         o = pose.pose.orientation
         o.x, o.y, o.z, o.w = matrix_to_quaternion(tool[:3, :3]).tolist()
@@ -169,37 +195,64 @@ class ArmNode(ManagedNode):
             return
         state, offset = self.controller.snapshot(), self._clock_offset()
         monotonic, chunk_stamp = self._newest_chunk
-        self._status_publisher.publish(ArmStatus(
-            header=header(state.stamp + offset, self.settings.base_frame), mode=int(state.mode), reason=state.reason,
-            chunk_stamp=chunk_stamp if state.chunk_stamp == monotonic else Time(), chunk_state=int(state.chunk_state), chunk_reason=state.chunk_reason,
-            joint_position=state.position, joint_target=state.target,
-            tracking_error=float(np.abs(state.position - state.target).max()),
-            gripper_opening=state.gripper, gripper_target=state.gripper_target, speed_scale=state.speed_scale,
-            feedback_age_ms=min(state.feedback_age, 1e6) * 1e3, bus_rate=state.bus_frames_per_second, firmware=state.firmware,
-            setpoints_sent=state.setpoints_sent, setpoints_limited=state.setpoints_limited,
-            chunks_accepted=state.chunks_accepted, chunks_refused=state.chunks_refused,
-        ))
+        self._status_publisher.publish(
+            ArmStatus(
+                header=header(state.stamp + offset, self.settings.base_frame),
+                mode=int(state.mode),
+                reason=state.reason,
+                chunk_stamp=chunk_stamp if state.chunk_stamp == monotonic else Time(),
+                chunk_state=int(state.chunk_state),
+                chunk_reason=state.chunk_reason,
+                joint_position=state.position,
+                joint_target=state.target,
+                tracking_error=float(np.abs(state.position - state.target).max()),
+                gripper_opening=state.gripper,
+                gripper_target=state.gripper_target,
+                speed_scale=state.speed_scale,
+                feedback_age_ms=min(state.feedback_age, 1e6) * 1e3,
+                bus_rate=state.bus_frames_per_second,
+                firmware=state.firmware,
+                setpoints_sent=state.setpoints_sent,
+                setpoints_limited=state.setpoints_limited,
+                chunks_accepted=state.chunks_accepted,
+                chunks_refused=state.chunks_refused,
+            )
+        )
 
     def _arm_part(self) -> Part:
         if self.controller is None:
             return Part(WARN, "not connected")
         state = self.controller.snapshot()
-        level = {values.ArmMode.DISCONNECTED: ERROR, values.ArmMode.FAULT: ERROR, values.ArmMode.DISABLED: WARN}.get(state.mode, OK)
-        return Part(level, f"{state.mode.name.lower()}: {state.reason}", {
-            "firmware": state.firmware, "CAN frames per second": state.bus_frames_per_second,
-            "feedback age [ms]": state.feedback_age * 1e3, "speed scale": state.speed_scale,
-        })
+        level = {values.ArmMode.DISCONNECTED: ERROR, values.ArmMode.FAULT: ERROR, values.ArmMode.DISABLED: WARN}.get(
+            state.mode, OK
+        )
+        return Part(
+            level,
+            f"{state.mode.name.lower()}: {state.reason}",
+            {
+                "firmware": state.firmware,
+                "CAN frames per second": state.bus_frames_per_second,
+                "feedback age [ms]": state.feedback_age * 1e3,
+                "speed scale": state.speed_scale,
+            },
+        )
 
     def _guard_part(self) -> Part:
         if self.controller is None:
             return Part(WARN, "not connected")
         state = self.controller.snapshot()
         fault = state.mode == values.ArmMode.FAULT
-        return Part(ERROR if fault else OK, state.reason if fault else "no fault", {
-            "chunks accepted": state.chunks_accepted, "chunks refused": state.chunks_refused,
-            "set-points sent": state.setpoints_sent, "set-points limited": state.setpoints_limited,
-            "newest chunk": f"{state.chunk_state.name.lower()} {state.chunk_reason}".strip(),
-        })
+        return Part(
+            ERROR if fault else OK,
+            state.reason if fault else "no fault",
+            {
+                "chunks accepted": state.chunks_accepted,
+                "chunks refused": state.chunks_refused,
+                "set-points sent": state.setpoints_sent,
+                "set-points limited": state.setpoints_limited,
+                "newest chunk": f"{state.chunk_state.name.lower()} {state.chunk_reason}".strip(),
+            },
+        )
 
 
 def main() -> None:

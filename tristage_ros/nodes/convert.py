@@ -32,7 +32,8 @@ def header(stamp: float, frame_id: str) -> Header:
 def to_array(data: NDArray[np.generic]) -> array[int]:
     """Return the bytes of `data` in the one type that rclpy takes without converting element by element."""
     result = array("B")
-    result.frombytes(memoryview(np.ascontiguousarray(data)).cast("B"))
+    if data.size:  # an empty view cannot be cast
+        result.frombytes(memoryview(np.ascontiguousarray(data)).cast("B"))
     return result
 
 
@@ -48,8 +49,12 @@ def image_message(data: NDArray[np.generic], encoding: str, stamp: float, frame_
 def camera_info_message(camera: CameraModel, stamp: float) -> CameraInfo:
     """Return the CameraInfo of a rectified camera."""
     return CameraInfo(
-        header=header(stamp, camera.frame_id), height=camera.height, width=camera.width, distortion_model="plumb_bob",
-        d=[0.0] * 5, k=[camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0],
+        header=header(stamp, camera.frame_id),
+        height=camera.height,
+        width=camera.width,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=[camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0],
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0],
     )
@@ -63,7 +68,9 @@ def camera_model(info: CameraInfo) -> CameraModel:
     """
     fx, fy, cx, cy = info.k[0], info.k[4], info.k[2], info.k[5]
     if not (fx > 0 and fy > 0):
-        raise ValueError(f"camera_info of {info.header.frame_id!r} has focal lengths {fx}, {fy}: the camera is not calibrated")
+        raise ValueError(
+            f"camera_info of {info.header.frame_id!r} has focal lengths {fx}, {fy}: the camera is not calibrated"
+        )
     return CameraModel(int(info.width), int(info.height), fx, fy, cx, cy, frame_id=info.header.frame_id)
 
 
@@ -71,8 +78,15 @@ def cloud_message(points: NDArray[np.float32], stamp: float, frame_id: str) -> P
     """Return a PointCloud2 of `points` ([N, 3], m)."""
     fields = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")]
     return PointCloud2(
-        header=header(stamp, frame_id), height=1, width=len(points), fields=fields, is_bigendian=False, point_step=12,
-        row_step=12 * len(points), data=to_array(points.astype("<f4", copy=False)), is_dense=True,
+        header=header(stamp, frame_id),
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=12,
+        row_step=12 * len(points),
+        data=to_array(points.astype("<f4", copy=False)),
+        is_dense=True,
     )
 
 
@@ -89,9 +103,13 @@ def cloud_points(message: PointCloud2) -> NDArray[np.float32]:
     if len(message.data) < count * message.point_step:
         raise ValueError(f"the cloud holds {len(message.data)} bytes, not {count} points of {message.point_step} bytes")
     order = ">" if message.is_bigendian else "<"
-    kind = np.dtype({
-        "names": ["x", "y", "z"], "formats": [f"{order}f4"] * 3, "offsets": [offsets[name] for name in "xyz"],
-        "itemsize": message.point_step,
-    })
+    kind = np.dtype(
+        {
+            "names": ["x", "y", "z"],
+            "formats": [f"{order}f4"] * 3,
+            "offsets": [offsets[name] for name in "xyz"],
+            "itemsize": message.point_step,
+        }
+    )
     points = np.frombuffer(message.data, kind, count)
     return np.stack([points["x"], points["y"], points["z"]], axis=1).astype(np.float32, copy=False)

@@ -46,7 +46,10 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     stop = threading.Event()
     _stop_on_signals(stop)
     os.environ.update(described.environment)
-    console.print(f"[bold]tristage_ros demo[/bold]: the simulated Piper cell for {seconds:.0f} s; Ctrl-C ends it. Log: {_shown(run_dir / 'log.txt')}")
+    console.print(
+        f"[bold]tristage_ros demo[/bold]: the simulated Piper cell for {seconds:.0f} s; Ctrl-C ends it. "
+        f"Log: {_shown(run_dir / 'log.txt')}"
+    )
     try:
         interrupted = _Run(given, run_dir, console, stop).drive(seconds)
     except DemoError as error:
@@ -100,7 +103,9 @@ class _Run:
                 executor.spin_once(timeout_sec=0.1)
                 status.update(f"starting the nodes: waiting for {operator.missing()}")
                 if time.monotonic() > deadline:
-                    raise DemoError(f"the cell did not come up in {START_UP:.0f} s: no {operator.missing()}; see {self._log}")
+                    raise DemoError(
+                        f"the cell did not come up in {START_UP:.0f} s: no {operator.missing()}; see {self._log}"
+                    )
         if not self._stop.is_set():
             self._call(operator, executor, "enable", timeout=10.0)
 
@@ -114,7 +119,9 @@ class _Run:
 
     def _watch(self, operator: Operator, executor: SingleThreadedExecutor, seconds: float) -> None:
         end = time.monotonic() + seconds
-        with Live(status_table(operator, seconds), console=self._console, refresh_per_second=4, transient=False) as live:
+        with Live(
+            status_table(operator, seconds), console=self._console, refresh_per_second=4, transient=False
+        ) as live:
             due = 0.0
             while time.monotonic() < end and not self._stop.is_set():
                 self._check_alive()

@@ -44,8 +44,11 @@ class Diagnostics:
     def _status(self, name: str, part: Part) -> DiagnosticStatus:
         values = [KeyValue(key=key, value=_text(value)) for key, value in part.values.items()]
         return DiagnosticStatus(
-            level=part.level, name=f"{self._node.get_name()}: {name}", message=part.message,
-            hardware_id=self._hardware_id, values=values,
+            level=part.level,
+            name=f"{self._node.get_name()}: {name}",
+            message=part.message,
+            hardware_id=self._hardware_id,
+            values=values,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -41,6 +42,11 @@ class JointHistory:
         self._samples.append((stamp, sample))
         while self._samples[0][0] < stamp - self._span:
             self._samples.popleft()
+
+    @property
+    def newest(self) -> float:
+        """Return the newest stamp, s; -inf before the first."""
+        return self._samples[-1][0] if self._samples else -math.inf
 
     def at(self, stamp: float, tolerance: float = 0.1) -> NDArray[np.float64] | None:
         """Return [7] joint positions (rad) and gripper opening (m) at `stamp`, None when nothing is near enough."""

@@ -20,7 +20,7 @@ from tristage_ros.perception.depth import depth_in_metres
 from tristage_ros.perception.extrinsics import CameraMount
 
 
-class NotReady(Exception):
+class NotReadyError(Exception):
     """Say why no observation can be made now; the message is for a person."""
 
 
@@ -32,9 +32,12 @@ class Limits:
     sync_tolerance: float  # s
 
 
-def robot_state(joints: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the [7] state of the model: tool x, y, z (m), roll, pitch, yaw (rad), gripper 0..1, from [7] joints (rad, m)."""
-    tool = tool_pose(forward(joints[:6]))
+def robot_state(joints: NDArray[np.float64], dh_is_offset: bool) -> NDArray[np.float32]:
+    """Return the [7] state of the model from [7] joint positions (rad) with the gripper opening (m).
+
+    The state is tool x, y, z (m), roll, pitch, yaw (rad) in the base frame and the gripper 0 closed .. 1 open.
+    """
+    tool = tool_pose(forward(joints[:6], dh_is_offset))
     opening = np.clip(joints[6] / GRIPPER_RANGE[1], 0.0, 1.0)
     return np.array([*tool[:3, 3], *matrix_to_rpy(tool[:3, :3]), opening], np.float32)
 
@@ -42,9 +45,11 @@ def robot_state(joints: NDArray[np.float64]) -> NDArray[np.float32]:
 class ObservationBuffer:
     """Keep the newest messages and put those of one moment together. Safe to use from several threads."""
 
-    def __init__(self, mount: CameraMount, limits: Limits) -> None:
-        """Take the front camera's mount and the age limits."""
-        self._mount, self._limits = mount, limits
+    NEXT_FRAME = "waiting for the next frame"
+
+    def __init__(self, mount: CameraMount, limits: Limits, dh_is_offset: bool = True) -> None:
+        """Take the front camera's mount, the age limits and the arm's zero convention."""
+        self._mount, self._limits, self._dh_is_offset = mount, limits, dh_is_offset
         self._lock = threading.Condition()
         self._images: deque[Image] = deque(maxlen=8)
         self._depths: deque[Image] = deque(maxlen=8)
@@ -92,36 +97,38 @@ class ObservationBuffer:
         """Return the newest complete observation made after `newer_than` (s, ROS time, like `now`).
 
         Raises:
-            NotReady: a part is missing, too old, empty or not newer than asked for.
+            NotReadyError: a part is missing, too old, empty or not newer than asked for.
             ValueError: a part is malformed.
         """
         with self._lock:
             cloud, images, depths, model = self._cloud, list(self._images), list(self._depths), self._model
         if model is None:
-            raise NotReady("no usable camera_info of the front camera yet")
+            raise NotReadyError("no usable camera_info of the front camera yet")
         if cloud is None or not images:
-            raise NotReady("no cloud yet" if cloud is None else "no front image yet")
+            raise NotReadyError("no cloud yet" if cloud is None else "no front image yet")
         stamp = seconds(cloud.header.stamp)
         self._check_age("cloud", stamp, now)
         image = self._nearest(images, stamp)
         if image is None:
             newest = seconds(images[-1].header.stamp)
             self._check_age("front image", newest, now)
-            raise NotReady(f"no front image within {self._limits.sync_tolerance * 1e3:.0f} ms of the cloud's stamp")
+            raise NotReadyError(
+                f"no front image within {self._limits.sync_tolerance * 1e3:.0f} ms of the cloud's stamp"
+            )
         if stamp <= newer_than:
-            raise NotReady("waiting for the next frame")
+            raise NotReadyError(self.NEXT_FRAME)
         if cloud.width * cloud.height == 0:
-            raise NotReady("the cloud is empty: nothing was measured inside the workspace")
+            raise NotReadyError("the cloud is empty: nothing was measured inside the workspace")
         with self._lock:
             joints = self.joints.at(stamp)
         if joints is None:
-            raise NotReady("no joint state at the stamp of the cloud")
+            raise NotReadyError("no joint state at the stamp of the cloud")
         return self._assemble(cloud, image, self._nearest(depths, stamp), joints, model)
 
     def _check_age(self, name: str, stamp: float, now: float) -> None:
         age = now - stamp
         if abs(age) > self._limits.max_age:
-            raise NotReady(f"the newest {name} is {age:.2f} s old, limit {self._limits.max_age:g} s")
+            raise NotReadyError(f"the newest {name} is {age:.2f} s old, limit {self._limits.max_age:g} s")
 
     def _nearest(self, messages: list[Image], stamp: float) -> Image | None:
         apart = [abs(seconds(message.header.stamp) - stamp) for message in messages]
@@ -134,13 +141,24 @@ class ObservationBuffer:
     ) -> Observation:
         color = color_image(image.data, image.encoding, image.height, image.width, step=image.step)
         if color.shape[:2] != (model.height, model.width):
-            raise ValueError(f"the front image is {image.width}x{image.height}, its camera_info says {model.width}x{model.height}")
+            raise ValueError(
+                f"the front image is {image.width}x{image.height}, its camera_info says {model.width}x{model.height}"
+            )
         metres = None
         if depth is not None:
             metres = depth_in_metres(
-                depth.data, depth.encoding, depth.height, depth.width, step=depth.step, is_bigendian=bool(depth.is_bigendian)
+                depth.data,
+                depth.encoding,
+                depth.height,
+                depth.width,
+                step=depth.step,
+                is_bigendian=bool(depth.is_bigendian),
             )
         return Observation(
-            image=color, camera=model, points=cloud_points(cloud), state=robot_state(joints), depth=metres,
+            image=color,
+            camera=model,
+            points=cloud_points(cloud),
+            state=robot_state(joints, self._dh_is_offset),
+            depth=metres,
             stamp=min(seconds(cloud.header.stamp), seconds(image.header.stamp)),
         )

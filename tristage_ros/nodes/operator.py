@@ -24,7 +24,9 @@ class Operator(Node):
         self.create_subscription(StageTimings, "/tristage/timings", self._on_timings, 10)
         self.create_subscription(ArmStatus, "/arm/status", self._on_arm, 10)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
-        self._services = {name: self.create_client(Trigger, f"/arm/{name}") for name in ("enable", "stop", "clear_fault")}
+        self._arm_services = {
+            name: self.create_client(Trigger, f"/arm/{name}") for name in ("enable", "stop", "clear_fault")
+        }
 
     def _on_pruning(self, message: PruningStats) -> None:
         self.first_pruning = self.first_pruning or message
@@ -46,7 +48,9 @@ class Operator(Node):
     def missing(self) -> str:
         """Return what is not up yet, for a person; empty when all is."""
         wanted = {
-            "arm": self.arm is not None and self.arm.mode != ArmStatus.DISCONNECTED and self._services["enable"].service_is_ready(),
+            "arm": self.arm is not None
+            and self.arm.mode != ArmStatus.DISCONNECTED
+            and self._arm_services["enable"].service_is_ready(),
             "point cloud": self._level("point_cloud: cloud") == DiagnosticStatus.OK,
             "policy": self._level("policy: policy") is not None,
         }
@@ -58,8 +62,12 @@ class Operator(Node):
 
     def call(self, service: str) -> Future:
         """Call /arm/`service` and return the future of its answer."""
-        return self._services[service].call_async(Trigger.Request())
+        return self._arm_services[service].call_async(Trigger.Request())
 
     def trouble(self) -> list[str]:
         """Return what is not OK, for a person."""
-        return [f"{status.name}: {status.message}" for status in self.diagnostics.values() if status.level != DiagnosticStatus.OK]
+        return [
+            f"{status.name}: {status.message}"
+            for status in self.diagnostics.values()
+            if status.level != DiagnosticStatus.OK
+        ]

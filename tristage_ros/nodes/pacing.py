@@ -73,6 +73,8 @@ class KeyFramePacing:
 class RatePacing:
     """Infer at a fixed rate, whatever the arm does."""
 
+    PERIOD = "waiting for the next control period"
+
     def __init__(self, rate: float) -> None:
         """Take the rate in Hz."""
         self.newer_than, self.time_step = 0.0, 1.0 / rate
@@ -87,4 +89,4 @@ class RatePacing:
 
     def waits_for(self, monotonic: float, now: float) -> str:
         """Return what the next step waits for, empty when it may begin."""
-        return "the next control period" if monotonic < self._due else ""
+        return self.PERIOD if monotonic < self._due else ""

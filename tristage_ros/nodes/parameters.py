@@ -35,14 +35,18 @@ class Parameter:
         unit = f" [{self.unit}]" if self.unit else ""
         choices = f"; one of: {', '.join(self.choices)}" if self.choices else ""
         result = ParameterDescriptor(
-            name=self.name, description=f"{self.description}{unit}{choices}", read_only=self.read_only,
+            name=self.name,
+            description=f"{self.description}{unit}{choices}",
+            read_only=self.read_only,
             additional_constraints=choices[2:],
         )
         if self.low is not None and self.high is not None:
             if isinstance(self.default, int):
                 result.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high), step=0)]
             else:
-                result.floating_point_range = [FloatingPointRange(from_value=float(self.low), to_value=float(self.high), step=0.0)]
+                result.floating_point_range = [
+                    FloatingPointRange(from_value=float(self.low), to_value=float(self.high), step=0.0)
+                ]
         return result
 
 
@@ -66,5 +70,7 @@ def _declare(node: Node, parameter: Parameter) -> Any:
     except Exception as error:
         raise ParameterError(f"{node.get_name()}: {error}") from None
     if parameter.choices and value not in parameter.choices:
-        raise ParameterError(f"{node.get_name()}: {parameter.name} is {value!r}; choose one of {', '.join(parameter.choices)}")
+        raise ParameterError(
+            f"{node.get_name()}: {parameter.name} is {value!r}; choose one of {', '.join(parameter.choices)}"
+        )
     return value

@@ -34,6 +34,9 @@ PARAMETERS = (
     Parameter("workspace_min", [0.05, -0.40, -0.02], "lower corner of the crop in the base frame", "m"),
     Parameter("workspace_max", [0.65, 0.40, 0.60], "upper corner of the crop in the base frame", "m"),
     Parameter("max_age", 0.5, "depth frames older than this are refused", "s", 0.05, 10.0),
+    Parameter(
+        "dh_is_offset", True, "true for arms with firmware S-V1.6-3 or newer (J2 and J3 are zeroed 2 degrees apart)"
+    ),
     Parameter("sync_tolerance", 0.05, "frames of two cameras this close belong together", "s", 0.0, 1.0),
 )
 NO_COLOR = np.empty((0, 0, 3), np.uint8)
@@ -69,7 +72,12 @@ class DepthInput:
                 "publish depth aligned to colour"
             )
         depth = depth_in_metres(
-            message.data, message.encoding, message.height, message.width, step=message.step, is_bigendian=bool(message.is_bigendian)
+            message.data,
+            message.encoding,
+            message.height,
+            message.width,
+            step=message.step,
+            is_bigendian=bool(message.is_bigendian),
         )
         if self.mount.parent != "base_link" and flange is None:
             raise ValueError("no joint state at the stamp of the frame")
@@ -86,10 +94,11 @@ class PointCloudNode(Node):
         self.settings = s = declare(self, PARAMETERS)
         self.workspace = self._workspace()
         self.inputs = self._inputs(s.cameras_file or str(resource("config", "cameras.yaml")))
+        self.first = next(iter(self.inputs.values()))
         self.joints = JointHistory()
         self.published = self.incomplete = self.empty = 0
         self.milliseconds = 0.0
-        self.last_points, self.last_stamp = 0, -np.inf
+        self.last_points, self.last_stamp = 0, 0.0
         self.publisher = self.create_publisher(PointCloud2, "/tristage/cloud", qos.IMAGES)
         for name in self.inputs:
             aligned = f"/{name}/aligned_depth_to_color/image_raw"
@@ -100,7 +109,9 @@ class PointCloudNode(Node):
         self._diagnostics.add("cloud", self._cloud_part)
         for name in self.inputs:
             self._diagnostics.add(f"{name} depth", partial(self._depth_part, name))
-        self.get_logger().info(f"merging {', '.join(self.inputs)} into {s.points} points, crop {s.workspace_min} .. {s.workspace_max} m")
+        self.get_logger().info(
+            f"merging {', '.join(self.inputs)} into {s.points} points, crop {s.workspace_min} .. {s.workspace_max} m"
+        )
 
     def _workspace(self) -> Workspace:
         try:
@@ -115,7 +126,9 @@ class PointCloudNode(Node):
             raise ConfigurationError(f"point_cloud: {error}") from error
         missing = [name for name in self.settings.cameras if name not in mounts]
         if missing or not self.settings.cameras:
-            raise ConfigurationError(f"point_cloud: no extrinsics for {missing or 'any camera'} in {path}; it has: {', '.join(mounts)}")
+            raise ConfigurationError(
+                f"point_cloud: no extrinsics for {missing or 'any camera'} in {path}; it has: {', '.join(mounts)}"
+            )
         return {name: DepthInput(mounts[name]) for name in self.settings.cameras}
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
@@ -130,38 +143,53 @@ class PointCloudNode(Node):
             self.joints.add(message)
         except ValueError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+        self._build_when_complete()
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
     def _on_depth(self, name: str, message: Image) -> None:
+        source = self.inputs[name]
         age = self._now() - seconds(message.header.stamp)
         if abs(age) > self.settings.max_age:
-            hint = "is the clock of the camera's machine right?" if age < 0 else "is the camera frozen or the machine overloaded?"
-            self.inputs[name].refuse("stale", f"frame is {age:.2f} s old, limit {self.settings.max_age:g} s; {hint}")
+            hint = (
+                "is the clock of the camera's machine right?"
+                if age < 0
+                else "is the camera frozen or the machine overloaded?"
+            )
+            source.refuse("stale", f"frame is {age:.2f} s old, limit {self.settings.max_age:g} s; {hint}")
             return
-        first = next(iter(self.inputs))
-        waiting = self.inputs[first].newest
-        if name == first and waiting is not None and self._is_new(waiting):
-            self._build(waiting)  # its partners never came
-        self.inputs[name].newest = message
-        newest = self.inputs[first].newest
-        if newest is not None and self._is_new(newest) and all(self._partner(source, newest) for source in self.inputs.values()):
-            self._build(newest)
+        if source is self.first and self._pending():
+            self._build()  # what it waited for never came
+        source.newest = message
+        self._build_when_complete()
 
-    def _is_new(self, message: Image) -> bool:
-        return seconds(message.header.stamp) != self.last_stamp
+    def _pending(self) -> bool:
+        return self.first.newest is not None and seconds(self.first.newest.header.stamp) != self.last_stamp
 
-    def _partner(self, source: DepthInput, message: Image) -> Image | None:
-        if source.newest is None:
+    def _build_when_complete(self) -> None:
+        """Build as soon as every camera has a frame of this moment and the joint states have reached it."""
+        if not self._pending():
+            return
+        partners = [self._partner(source) for source in self.inputs.values()]
+        moving = [source for source in self.inputs.values() if source.mount.parent != "base_link"]
+        reached = all(
+            partner and self.joints.newest >= seconds(partner.header.stamp) for partner in map(self._partner, moving)
+        )
+        if all(partners) and reached:
+            self._build()
+
+    def _partner(self, source: DepthInput) -> Image | None:
+        first = self.first.newest
+        if source.newest is None or first is None:
             return None
-        apart = abs(seconds(source.newest.header.stamp) - seconds(message.header.stamp))
+        apart = abs(seconds(source.newest.header.stamp) - seconds(first.header.stamp))
         return source.newest if apart <= self.settings.sync_tolerance else None
 
-    def _build(self, message: Image) -> None:
+    def _build(self) -> None:
         start = time.perf_counter()
-        self.last_stamp = seconds(message.header.stamp)
-        frames = [frame for source in self.inputs.values() if (frame := self._frame(source, message)) is not None]
+        self.last_stamp = seconds(self.first.newest.header.stamp)
+        frames = [frame for source in self.inputs.values() if (frame := self._frame(source)) is not None]
         self.incomplete += len(frames) < len(self.inputs)
         if not frames:
             return
@@ -171,13 +199,13 @@ class PointCloudNode(Node):
         self.empty += len(cloud.points) == 0
         self.last_points, self.milliseconds = len(cloud.points), (time.perf_counter() - start) * 1e3
 
-    def _frame(self, source: DepthInput, message: Image) -> RgbdFrame | None:
-        partner = self._partner(source, message)
+    def _frame(self, source: DepthInput) -> RgbdFrame | None:
+        partner = self._partner(source)
         if partner is None:
             return None
         joints = self.joints.at(seconds(partner.header.stamp))
         try:
-            return source.frame(partner, None if joints is None else forward(joints[:6]))
+            return source.frame(partner, None if joints is None else forward(joints[:6], self.settings.dh_is_offset))
         except ValueError as error:
             source.refuse("unusable", str(error))
             self.get_logger().warning(f"{source.mount.name}: frame refused: {error}", throttle_duration_sec=5.0)
@@ -185,8 +213,11 @@ class PointCloudNode(Node):
 
     def _cloud_part(self) -> Part:
         values = {
-            "published": self.published, "points": self.last_points, "time [ms]": self.milliseconds,
-            "without all cameras": self.incomplete, "empty": self.empty,
+            "published": self.published,
+            "points": self.last_points,
+            "time [ms]": self.milliseconds,
+            "without all cameras": self.incomplete,
+            "empty": self.empty,
         }
         if not self.published:
             return Part(ERROR, "no cloud yet: no usable depth frame has come", values)

@@ -23,7 +23,7 @@ from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import image_message
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.lifecycle import AUTOSTART, ManagedNode
-from tristage_ros.nodes.observation import Limits, NotReady, ObservationBuffer
+from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import run
@@ -37,19 +37,31 @@ PARAMETERS = (
     AUTOSTART,
     Parameter("checkpoint", "", "model checkpoint (.safetensors); empty: random weights"),
     Parameter("allow_random_weights", False, "whether to run without a checkpoint; for simulation only"),
-    Parameter("instruction", "put the banana on the blue plate", "what to do; a change resets the pruning state", read_only=False),
+    Parameter(
+        "instruction",
+        "put the banana on the blue plate",
+        "what to do; a change resets the pruning state",
+        read_only=False,
+    ),
     Parameter("pruning", "", "YAML file of the pruning preset; empty: config/pruning/robot.yaml"),
     Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
-    Parameter("control", "keyframe", "infer when the last action is reached, or at a rate", choices=("keyframe", "rate")),
+    Parameter(
+        "control", "keyframe", "infer when the last action is reached, or at a rate", choices=("keyframe", "rate")
+    ),
     Parameter("rate_hz", 5.0, "control rate with control:=rate", "Hz", 0.1, 100.0),
     Parameter("seed", 0, "seed of weights (without a checkpoint), noise and sampling", low=0, high=2**31 - 1),
     Parameter("threads", 2, "CPU threads of the model", low=1, high=64),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
     Parameter("base_frame", "base_link", "frame of the actions"),
     Parameter("max_age", 0.5, "no inference on observations older than this", "s", 0.05, 10.0),
+    Parameter(
+        "dh_is_offset", True, "true for arms with firmware S-V1.6-3 or newer (J2 and J3 are zeroed 2 degrees apart)"
+    ),
     Parameter("sync_tolerance", 0.05, "image and cloud this close belong together", "s", 0.0, 1.0),
     Parameter("reset_after", 30.0, "a pause between two observations that resets the pruning state", "s", 0.5, 3600.0),
 )
+
+AS_IT_SHOULD = (KeyFramePacing.MOVING, RatePacing.PERIOD, ObservationBuffer.NEXT_FRAME)  # to wait for
 
 
 class PolicyNode(ManagedNode):
@@ -88,7 +100,9 @@ class PolicyNode(ManagedNode):
         """Load the weights and subscribe."""
         s = self.settings
         if not s.checkpoint and not s.allow_random_weights:
-            return self.refuse("no checkpoint given: random weights are for simulation only; set the parameter checkpoint")
+            return self.refuse(
+                "no checkpoint given: random weights are for simulation only; set the parameter checkpoint"
+            )
         torch.set_num_threads(s.threads)
         try:
             preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
@@ -99,10 +113,12 @@ class PolicyNode(ManagedNode):
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (CheckpointError, OSError, ValueError, KeyError) as error:
             return self.refuse(f"{error}")
-        self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance))
+        self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance), s.dh_is_offset)
         self._subscribe()
         if self.policy.random_weights:
-            self.get_logger().warning("RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only")
+            self.get_logger().warning(
+                "RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only"
+            )
         return super().on_configure(state)
 
     def _subscribe(self) -> None:
@@ -187,17 +203,15 @@ class PolicyNode(ManagedNode):
             return
         try:
             observation = self.buffer.observation(self._now(), max(self._last_stamp, self.pacing.newer_than))
-        except NotReady as reason:
+            self._waiting_for = ""
+            self._step(observation)
+        except NotReadyError as reason:
             self._waiting_for = str(reason)
             self.buffer.wait(0.05)
-            return
         except ValueError as error:
             self._waiting_for = f"bad input: {error}"
             self.get_logger().warning(self._waiting_for, throttle_duration_sec=5.0)
             self.buffer.wait(0.05)
-            return
-        self._waiting_for = ""
-        self._step(observation)
 
     def _step(self, observation: Observation) -> None:
         assert self.policy is not None and self.pacing is not None
@@ -212,7 +226,9 @@ class PolicyNode(ManagedNode):
         self.pacing.on_sent(chunk, time.monotonic())
         self._actions.publish(chunk)
         self._finished.append(time.monotonic())
-        self._publish_report(observation, report, StepTiming(age, self._now() - observation.stamp, self._rate(), self._skipped()))
+        self._publish_report(
+            observation, report, StepTiming(age, self._now() - observation.stamp, self._rate(), self._skipped())
+        )
 
     def _publish_report(self, observation: Observation, report: StepReport, timing: StepTiming) -> None:
         self._report = report
@@ -220,7 +236,10 @@ class PolicyNode(ManagedNode):
         self._timings.publish(self._newest)
         self._pruning.publish(pruning_message(report, observation.stamp))
         overlay = draw_overlay(
-            observation.image, report.masks.keep_2d.cpu().numpy(), report.masks.keep_3d.cpu().numpy(), report.patch_of_point
+            observation.image,
+            report.masks.keep_2d.cpu().numpy(),
+            report.masks.keep_3d.cpu().numpy(),
+            report.patch_of_point,
         )
         self._overlays.publish(image_message(overlay, "rgb8", observation.stamp, observation.camera.frame_id))
 
@@ -243,12 +262,15 @@ class PolicyNode(ManagedNode):
             values["checkpoint"] = self.settings.checkpoint or "none: RANDOM WEIGHTS"
         if newest:
             values |= {
-                "total [ms]": newest.total_ms, "action age [ms]": newest.action_age_ms, "control rate [Hz]": newest.control_rate_hz,
-                "pruning overhead [%]": newest.overhead_percent, "frames skipped": newest.frames_skipped,
+                "total [ms]": newest.total_ms,
+                "action age [ms]": newest.action_age_ms,
+                "control rate [Hz]": newest.control_rate_hz,
+                "pruning overhead [%]": newest.overhead_percent,
+                "frames skipped": newest.frames_skipped,
             }
         if self.failure:
             return Part(ERROR, self.failure, values)
-        if self._waiting_for and self._waiting_for != KeyFramePacing.MOVING:
+        if self._waiting_for and self._waiting_for not in AS_IT_SHOULD:
             return Part(WARN, self._waiting_for, values)
         return Part(WARN, "RANDOM WEIGHTS", values) if policy and policy.random_weights else Part(OK, "running", values)
 
@@ -256,10 +278,17 @@ class PolicyNode(ManagedNode):
         if self._report is None:
             return Part(OK, "no step yet")
         report = self._report.pruning
-        return Part(OK, f"{report.rate:.0%} of the tokens pruned", {
-            "rate 2D": report.rate_2d, "rate 3D": report.rate_3d, "background, robot, object": report.set_sizes,
-            "oldest patch [steps]": report.oldest_patch, "changed patches": report.changed_patches,
-        })
+        return Part(
+            OK,
+            f"{report.rate:.0%} of the tokens pruned",
+            {
+                "rate 2D": report.rate_2d,
+                "rate 3D": report.rate_3d,
+                "background, robot, object": report.set_sizes,
+                "oldest patch [steps]": report.oldest_patch,
+                "changed patches": report.changed_patches,
+            },
+        )
 
 
 def main() -> None:

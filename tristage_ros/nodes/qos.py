@@ -12,5 +12,8 @@ NEWEST = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolic
 
 # The newest value also reaches those who come late.
 LATCHED = QoSProfile(
-    reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST, depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL
+    reliability=ReliabilityPolicy.RELIABLE,
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )

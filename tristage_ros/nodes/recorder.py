@@ -77,8 +77,15 @@ class RecorderNode(Node):
 
     def _bag_part(self) -> Part:
         dropped = sum(self.writer.dropped.values())
-        values = {"path": self.path, **{f"dropped {topic}": count for topic, count in self.writer.dropped.items() if count}}
-        return Part(WARN, f"{dropped} messages dropped: the disk or the processor is too slow", values) if dropped else Part(OK, "recording", values)
+        values = {
+            "path": self.path,
+            **{f"dropped {topic}": count for topic, count in self.writer.dropped.items() if count},
+        }
+        return (
+            Part(WARN, f"{dropped} messages dropped: the disk or the processor is too slow", values)
+            if dropped
+            else Part(OK, "recording", values)
+        )
 
     def close(self) -> None:
         """Write what is queued and close the bag."""

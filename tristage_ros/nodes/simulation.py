@@ -69,7 +69,10 @@ class SimulationNode(Node):
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._capture_loop, name="cameras", daemon=True)
         self._thread.start()
-        self.get_logger().info(f"cell is up: cameras {', '.join(self.topics)} at {self.settings.frame_rate:g} Hz, {self.cell.can_description}")
+        self.get_logger().info(
+            f"cell is up: cameras {', '.join(self.topics)} at {self.settings.frame_rate:g} Hz, "
+            f"{self.cell.can_description}"
+        )
 
     def _cell_config(self) -> CellConfig:
         s = self.settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.columns import Columns
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
@@ -11,18 +12,20 @@ from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 from tristage_ros.nodes.operator import Operator
 
 MODES = {
-    ArmStatus.DISCONNECTED: ("disconnected", "bold red"), ArmStatus.DISABLED: ("disabled", "yellow"),
-    ArmStatus.HOLDING: ("holding", "green"), ArmStatus.MOVING: ("moving", "bold green"), ArmStatus.FAULT: ("FAULT", "bold red"),
+    ArmStatus.DISCONNECTED: ("disconnected", "bold red"),
+    ArmStatus.DISABLED: ("disabled", "yellow"),
+    ArmStatus.HOLDING: ("holding", "green"),
+    ArmStatus.MOVING: ("moving", "bold green"),
+    ArmStatus.FAULT: ("FAULT", "bold red"),
 }
-WIDTH = 20  # characters of a full bar
+WIDTH = 12  # characters of a full bar
 
 
 def status_table(operator: Operator, remaining: float) -> Group:
     """Return the whole display; `remaining` seconds are left."""
-    rows = Table.grid(padding=(0, 2))
-    rows.add_row(_pruning(operator.pruning), _timings(operator.timings))
     step = operator.timings.step if operator.timings else 0
-    panel = Panel(rows, title=f"step {step}", subtitle=f"{remaining:.0f} s left", expand=False)
+    tables = Columns([_pruning(operator.pruning), _timings(operator.timings)], padding=(0, 4))
+    panel = Panel(tables, title=f"step {step}", subtitle=f"{remaining:.0f} s left", expand=False)
     return Group(panel, _arm(operator.arm), *(Text(line, style="yellow") for line in operator.trouble()))
 
 
@@ -34,14 +37,18 @@ def _bar(share: float, style: str) -> Text:
 def _pruning(message: PruningStats | None) -> Table:
     table = Table(title="tokens pruned", title_justify="left", box=None)
     for column in ("", "2D", "", "3D", ""):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     rows = ("stage 1", "stage 2", "fused", "applied")
     rates = zip(message.stage_rates_2d, message.stage_rates_3d, strict=True) if message else [(0.0, 0.0)] * 4
     for name, (rate_2d, rate_3d) in zip(rows, rates, strict=True):
-        table.add_row(name, f"{rate_2d:4.0%}", _bar(rate_2d, "bright_blue"), f"{rate_3d:4.0%}", _bar(rate_3d, "orange3"))
+        table.add_row(
+            name, f"{rate_2d:4.0%}", _bar(rate_2d, "bright_blue"), f"{rate_3d:4.0%}", _bar(rate_3d, "orange3")
+        )
     if message:
-        kept = f"kept {message.tokens_2d} + {message.tokens_3d} tokens" if message.pruned else "unpruned step: every token is seen"
-        table.add_row("", kept, style="dim")
+        table.caption_justify = "left"
+        table.caption = (
+            f"kept {message.tokens_2d} + {message.tokens_3d}" if message.pruned else "kept all: unpruned step"
+        )
     return table
 
 
@@ -51,9 +58,13 @@ def _timings(message: StageTimings | None) -> Table:
     table.add_column(justify="right")
     m = message or StageTimings()
     for name, value in (
-        ("preprocess", m.preprocess_ms), ("tokens", m.image_tokens_ms + m.point_tokens_ms),
-        ("stage 1 + 2 + 3, fusion", m.stage1_ms + m.stage2_ms + m.stage3_ms + m.fusion_ms), ("prefill", m.prefill_ms),
-        ("denoise", m.denoise_ms), ("total", m.total_ms), ("camera to action", m.action_age_ms),
+        ("preprocess", m.preprocess_ms),
+        ("tokens", m.image_tokens_ms + m.point_tokens_ms),
+        ("stage 1 + 2 + 3, fusion", m.stage1_ms + m.stage2_ms + m.stage3_ms + m.fusion_ms),
+        ("prefill", m.prefill_ms),
+        ("denoise", m.denoise_ms),
+        ("total", m.total_ms),
+        ("camera to action", m.action_age_ms),
     ):
         table.add_row(name, f"{value:6.1f}")
     table.add_row("pruning overhead", f"{m.overhead_percent:5.1f} %")
@@ -67,6 +78,9 @@ def _arm(message: ArmStatus | None) -> Text:
         return Text("arm: no status", style="red")
     mode, style = MODES.get(message.mode, (str(message.mode), ""))
     text = Text("arm: ") + Text(mode, style=style) + Text(f"  {message.reason}", style="dim")
-    text += Text(f"\nchunks {message.chunks_accepted} accepted, {message.chunks_refused} refused {message.chunk_reason}", style="dim")
+    text += Text(
+        f"\nchunks {message.chunks_accepted} accepted, {message.chunks_refused} refused {message.chunk_reason}",
+        style="dim",
+    )
     joints = " ".join(f"{value:6.2f}" for value in message.joint_position)
     return text + Text(f"\njoints [rad] {joints}   gripper {message.gripper_opening * 1e3:.0f} mm", style="dim")

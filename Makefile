@@ -1,0 +1,40 @@
+# The environment is made by scripts/setup.sh; every target calls it, and it does nothing when nothing has changed.
+BIN := .venv/bin
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+# A sourced ROS 2 does not mix with the wheels in .venv.
+unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.PHONY: all setup demo test lint clean distclean help
+.DEFAULT_GOAL := all
+
+all: setup
+	@echo "Ready. Next: make demo, make test, or .venv/bin/tristage --help"
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(BIN)/tristage demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf build install log *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
+
+help:
+	@echo "make            set up .venv: Python packages, ROS 2 wheels, messages (PYTHON=python3.12 chooses the Python)"
+	@echo "make demo       run the whole simulated cell (DEMO_SECONDS=60 limits it)"
+	@echo "make test       lint, then run the tests"
+	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make clean      remove what building and testing left"
+	@echo "make distclean  remove .venv as well"

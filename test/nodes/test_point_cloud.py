@@ -1,0 +1,168 @@
+"""The point cloud node: what it publishes, what it refuses, and that it lives."""
+
+import numpy as np
+import pytest
+import rclpy
+from camera_source import LOOKING_DOWN, CameraSource, now, table
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import PointCloud2
+
+from tristage_ros.nodes import diagnostics, qos
+from tristage_ros.nodes.convert import cloud_points, seconds
+from tristage_ros.nodes.parameters import ParameterError
+from tristage_ros.nodes.point_cloud import PointCloudNode
+from tristage_ros.nodes.runner import ConfigurationError
+
+WIDE = ("workspace_min:=[-2.0, -2.0, -2.0]", "workspace_max:=[2.0, 2.0, 2.0]")
+
+
+class Setting:
+    """The node under test, a camera in front of it and an ear behind it."""
+
+    def __init__(self, tmp_path, *parameters):
+        path = tmp_path / "cameras.yaml"
+        path.write_text(LOOKING_DOWN)
+        given = ["cameras:=[front]", f"cameras_file:={path}", *WIDE, *parameters]
+        rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
+        self.node, self.helper = PointCloudNode(), Node("helper")
+        self.clouds = []
+        self.helper.create_subscription(PointCloud2, "/tristage/cloud", self.clouds.append, qos.IMAGES)
+        self.front = CameraSource(self.helper)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.executor.add_node(self.helper)
+        self.until(
+            lambda: self.front.depth.get_subscription_count() and self.helper.count_publishers("/tristage/cloud")
+        )
+        self.front.publish_info()
+        self.until(lambda: self.node.inputs["front"].model)
+
+    def until(self, condition, timeout=10.0):
+        end = now() + timeout
+        while not condition():
+            self.executor.spin_once(timeout_sec=0.05)
+            assert now() < end, "nothing came"
+
+    def refused(self):
+        return sum(self.node.inputs["front"].refused.values())
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.helper.destroy_node()
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def setting(ros_domain, tmp_path):
+    made = []
+
+    def make(*parameters):
+        made.append(Setting(tmp_path, *parameters))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    rclpy.try_shutdown()
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_depth_becomes_points_in_the_base_frame(setting, encoding):
+    s = setting("stride:=1")
+    stamp = now()
+    depth = table() if encoding == "16UC1" else table().astype(np.float32) / 1000
+    s.front.publish_depth(depth, encoding, stamp)
+    s.until(lambda: s.clouds)
+    points = cloud_points(s.clouds[0])
+    assert s.clouds[0].header.frame_id == "base_link"
+    assert seconds(s.clouds[0].header.stamp) == pytest.approx(stamp, abs=1e-6)
+    assert len(points) > 100
+    np.testing.assert_allclose(points[:, 2], 0.01, atol=1e-3)  # 0.79 m below a camera 0.80 m up
+    np.testing.assert_allclose((points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2, [0.3, 0.0], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("publish", "words"),
+    [
+        (lambda front: front.publish_depth(table(), "mono16"), "mono16"),
+        (lambda front: front.publish_depth(table(shape=(24, 32))), "32x24"),
+        (lambda front: front.publish_depth(table(), stamp=now() - 3.0), "3.0"),
+        (lambda front: front.publish_depth(table(), stamp=now() + 9.0), "clock"),
+    ],
+)
+def test_a_bad_frame_is_refused_counted_and_reported_and_the_node_lives(setting, publish, words):
+    s = setting()
+    publish(s.front)
+    s.until(s.refused)
+    part = s.node._depth_part("front")
+    assert part.level == diagnostics.WARN and words in part.message
+    assert not s.clouds
+    s.front.publish_depth(table())
+    s.until(lambda: s.clouds)
+
+
+def test_depth_without_any_measurement_gives_an_empty_cloud_and_a_warning(setting):
+    s = setting()
+    s.front.publish_depth(table(0))
+    s.until(lambda: s.clouds)
+    assert s.clouds[0].width == 0
+    part = s.node._cloud_part()
+    assert part.level == diagnostics.WARN and "empty" in part.message
+
+
+def test_a_silent_camera_is_reported_with_its_age(setting):
+    s = setting("max_age:=0.2")
+    s.front.publish_depth(table())
+    s.until(lambda: s.clouds)
+    end = now() + 0.5
+    s.until(lambda: now() > end)
+    assert "old" in s.node._cloud_part().message
+    assert "no frame for" in s.node._depth_part("front").message
+
+
+def test_the_wrist_camera_is_placed_by_the_joint_states(setting):
+    s = setting("cameras:=[front, wrist]", "stride:=1")
+    wrist = CameraSource(s.helper, "wrist")
+    s.until(lambda: wrist.depth.get_subscription_count() and wrist.joints.get_subscription_count())
+    wrist.publish_info()
+    s.until(lambda: s.node.inputs["wrist"].model)
+    stamp = now()
+    s.front.publish_depth(table(0), stamp=stamp)
+    wrist.publish_depth(table(100), stamp=stamp)
+    assert not s.clouds
+    wrist.publish_joints(stamp - 0.01)
+    wrist.publish_joints(stamp + 0.01)
+    s.until(lambda: s.clouds)
+    from tristage_ros.devices.kinematics import forward
+
+    flange = forward([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])
+    expected = flange[:3, 3] + 0.1 * flange[:3, 2]
+    points = cloud_points(s.clouds[0])
+    np.testing.assert_allclose((points @ flange[:3, 2]).mean(), expected @ flange[:3, 2], atol=2e-3)
+
+
+def test_a_missing_wrist_camera_does_not_stop_the_front_one(setting):
+    s = setting("cameras:=[front, wrist]")
+    stamp = now()
+    s.front.publish_depth(table(), stamp=stamp)
+    s.until(lambda: s.node.inputs["front"].newest)
+    s.front.publish_depth(table(), stamp=stamp + 0.07)
+    s.until(lambda: s.clouds)
+    assert s.node.incomplete == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "words"),
+    [
+        (["points:=5"], ParameterError, "points"),
+        (["voxels:=5"], ParameterError, "voxels"),
+        (["cameras:=[front, rear]"], ConfigurationError, "rear"),
+        (["workspace_min:=[9.0, 0.0, 0.0]"], ConfigurationError, "workspace"),
+    ],
+)
+def test_wrong_parameters_keep_it_from_starting(ros_domain, tmp_path, parameters, error, words):
+    with pytest.raises(error, match=words):
+        Setting(tmp_path, *parameters)
+    rclpy.try_shutdown()

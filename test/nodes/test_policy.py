@@ -1,0 +1,189 @@
+"""The policy node: when it infers, when it does not and why, and what it keeps across steps."""
+
+import numpy as np
+import pytest
+import rclpy
+from camera_source import LOOKING_DOWN, CameraSource, now
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import Trigger
+from tristage_msgs.msg import ActionChunk, PruningStats, StageTimings
+
+from tristage_ros.nodes import diagnostics, qos
+from tristage_ros.nodes.convert import cloud_message, seconds
+from tristage_ros.nodes.parameters import ParameterError
+from tristage_ros.nodes.policy import PolicyNode
+from tristage_ros.nodes.runner import ConfigurationError
+
+POINTS = np.random.default_rng(0).uniform([0.2, -0.2, 0.0], [0.4, 0.2, 0.1], (1024, 3)).astype(np.float32)
+COLOR = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+class Setting:
+    """The node under test at a rate, and everything around it."""
+
+    def __init__(self, tmp_path, *parameters, start=True):
+        path = tmp_path / "cameras.yaml"
+        path.write_text(LOOKING_DOWN)
+        given = [f"cameras_file:={path}", "control:=rate", "rate_hz:=50.0", "threads:=1", *parameters]
+        rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
+        self.node, self.helper = PolicyNode(), Node("helper")
+        self.actions, self.pruning, self.timings = [], [], []
+        self.helper.create_subscription(ActionChunk, "/tristage/action", self.actions.append, 10)
+        self.helper.create_subscription(PruningStats, "/tristage/pruning", self.pruning.append, 10)
+        self.helper.create_subscription(StageTimings, "/tristage/timings", self.timings.append, 10)
+        self.clouds = self.helper.create_publisher(PointCloud2, "/tristage/cloud", qos.IMAGES)
+        self.front = CameraSource(self.helper)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.executor.add_node(self.helper)
+        self.until(lambda: all(p.get_subscription_count() for p in (self.clouds, self.front.color, self.front.joints)))
+        self.until(lambda: self.helper.count_publishers("/tristage/action"))
+
+    def until(self, condition, timeout=20.0):
+        end = now() + timeout
+        while not condition():
+            self.executor.spin_once(timeout_sec=0.02)
+            assert now() < end, f"nothing came; the node waits for: {self.node._waiting_for}"
+
+    def publish(self, stamp=None, points=POINTS, color=COLOR, joints=True):
+        stamp = stamp or now()
+        self.front.publish_info(stamp)
+        if joints:
+            self.front.publish_joints(stamp)
+        if color is not None:
+            self.front.publish_color(color, stamp=stamp)
+        self.clouds.publish(cloud_message(points, stamp, "base_link"))
+        return stamp
+
+    def step(self):
+        count = len(self.pruning)
+        self.publish()
+        self.until(lambda: len(self.pruning) > count)
+        return self.pruning[-1]
+
+    def waits_for(self, words, **observation):
+        """Publish a bad observation again and again until the node says why it does not infer."""
+        end = now() + 10
+        while words not in self.node._waiting_for:
+            self.publish(**observation)
+            self.executor.spin_once(timeout_sec=0.05)
+            assert now() < end, self.node._waiting_for
+
+    def close(self):
+        self.node.close()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.helper.destroy_node()
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def setting(ros_domain, tmp_path):
+    made = []
+
+    def make(*parameters):
+        made.append(Setting(tmp_path, "allow_random_weights:=true", *parameters))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    rclpy.try_shutdown()
+
+
+def test_pruning_state_lives_across_steps_until_a_reset_or_a_new_instruction(setting):
+    s = setting()
+    first, second = s.step(), s.step()
+    assert (first.step, first.pruned, second.step, second.pruned) == (1, False, 2, True)
+    client = s.helper.create_client(Trigger, "/policy/reset")
+    future = client.call_async(Trigger.Request())
+    s.until(future.done)
+    again = s.step()
+    assert future.result().success and (again.step, again.pruned) == (1, False)
+    s.step()
+    assert s.node.set_parameters([Parameter("instruction", value="close the box")])[0].successful
+    assert s.step().step == 1
+    assert not s.node.set_parameters([Parameter("instruction", value=" ")])[0].successful
+
+
+def test_the_chunk_carries_the_stamp_of_the_observation_and_a_unit_quaternion(setting):
+    s = setting()
+    stamp = s.publish()
+    s.until(lambda: s.actions)
+    chunk = s.actions[0]
+    assert seconds(chunk.header.stamp) == pytest.approx(stamp, abs=1e-6)
+    assert chunk.header.frame_id == "base_link" and chunk.sequence == 1 and chunk.time_step == pytest.approx(0.02)
+    q = chunk.orientation[0]
+    assert np.linalg.norm([q.x, q.y, q.z, q.w]) == pytest.approx(1.0, abs=1e-6)
+    assert 0.0 <= chunk.gripper[0] <= 1.0
+
+
+def test_the_parts_add_up_to_the_whole(setting):
+    s = setting()
+    s.step()
+    s.until(lambda: s.timings)
+    t = s.timings[0]
+    assert 0 < sum(t.parts_ms) <= t.total_ms * 1.001
+    assert t.overhead_percent == pytest.approx(100 * t.pruning_ms / t.total_ms, rel=1e-3)
+    assert t.action_age_ms >= t.total_ms
+
+
+@pytest.mark.parametrize(
+    ("observation", "words"),
+    [
+        ({"stamp": 1000.0}, "old, limit 0.5 s"),
+        ({"points": POINTS[:0]}, "the cloud is empty"),
+        ({"points": np.full_like(POINTS, np.nan)}, "bad input"),
+        ({"color": np.zeros((24, 32, 3), np.uint8)}, "32x24"),
+        ({"color": None}, "no front image"),
+        ({"joints": False}, "no joint state"),
+    ],
+)
+def test_a_bad_observation_is_not_acted_on_and_the_reason_is_told(setting, observation, words):
+    s = setting()
+    s.waits_for(words, **observation)
+    part = s.node._policy_part()
+    assert part.level == diagnostics.WARN and words in part.message
+    assert not s.actions
+    s.step()
+    assert s.actions
+
+
+def test_random_weights_are_said_loudly(setting):
+    s = setting()
+    s.step()
+    part = s.node._policy_part()
+    assert part.level == diagnostics.WARN
+    assert "RANDOM WEIGHTS" in part.message + str(part.values["checkpoint"])
+
+
+def test_without_a_checkpoint_it_refuses_a_real_arm(ros_domain, tmp_path):
+    with pytest.raises(ConfigurationError, match="random weights are for simulation only"):
+        Setting(tmp_path)
+    rclpy.try_shutdown()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "error", "words"),
+    [
+        ("checkpoint:=/nowhere/m.safetensors", ConfigurationError, "/nowhere/m.safetensors"),
+        ("pruning:=/nowhere/p.yaml", ConfigurationError, "/nowhere/p.yaml"),
+        ("engine:=fast", ParameterError, "cached, recompute"),
+        ("tau:=0.1", ParameterError, "tau"),
+    ],
+)
+def test_wrong_parameters_keep_it_from_starting(ros_domain, tmp_path, parameter, error, words):
+    with pytest.raises(error, match=words):
+        Setting(tmp_path, "allow_random_weights:=true", parameter)
+    rclpy.try_shutdown()
+
+
+def test_a_preset_with_an_unknown_key_is_refused_by_name(ros_domain, tmp_path):
+    preset = tmp_path / "p.yaml"
+    preset.write_text("tau_2d: 0.1\ntau_4d: 0.2\n")
+    with pytest.raises(ConfigurationError, match="tau_4d"):
+        Setting(tmp_path, "allow_random_weights:=true", f"pruning:={preset}")
+    rclpy.try_shutdown()

@@ -1,0 +1,138 @@
+"""The package as others get it: manifests, dependencies, the files that are installed, the set-up's refusals."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import tristage_ros
+
+ROOT = Path(__file__).resolve().parents[1]
+if not (ROOT / "setup.py").exists():
+    pytest.skip("needs the source tree", allow_module_level=True)
+
+ROSDEP_KEYS = {name: f"python3-{name}" for name in ("matplotlib", "numpy", "scipy", "yaml")} | {"cv2": "python3-opencv"}
+PIP_NAMES = {"can": "python-can", "can_remote": "python-can-remote"}
+INSTALLED = ("tristage_ros", "config", "launch", "msg", "resource", "package.xml", "setup.py", "setup.cfg")
+
+
+def requirements(file: str) -> list[Requirement]:
+    """Read the requirements of a pip file, without what it includes."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / file).read_text().splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+
+
+def imported_modules() -> set[str]:
+    """Name every top-level module that the package or a launch file imports, anywhere in a file."""
+    names = set()
+    for file in [*(ROOT / "tristage_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(str(node.module).partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"tristage_ros"}
+
+
+def copy_tree(destination: Path, names: tuple[str, ...]) -> None:
+    """Copy files and folders of the source tree."""
+    for name in names:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, destination / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, destination / name)
+
+
+@pytest.mark.parametrize("manifest", ["package.xml", "msg/package.xml"])
+def test_manifest_is_valid_and_of_this_version(manifest: str) -> None:
+    catkin_pkg = pytest.importorskip("catkin_pkg.package")
+    warnings: list[str] = []
+    package = catkin_pkg.parse_package(str(ROOT / manifest), warnings=warnings)
+    package.validate(warnings)
+    assert warnings == []
+    assert package.version == tristage_ros.__version__ == distribution("tristage_ros").version
+
+
+def test_every_import_is_declared() -> None:
+    depends = {element.text for element in ET.parse(ROOT / "package.xml").getroot().findall("exec_depend")}
+    pip = {canonicalize_name(requirement.name) for requirement in requirements("requirements.txt")}
+    by_rosdep = {module for module in imported_modules() if ROSDEP_KEYS.get(module, module) in depends}
+    by_pip = {module for module in imported_modules() if canonicalize_name(PIP_NAMES.get(module, module)) in pip}
+    assert imported_modules() - by_rosdep - by_pip == set()
+
+
+@pytest.mark.parametrize("python", ["3.10.0", "3.11.0", "3.12.0", "3.13.0"])
+def test_every_requirement_is_pinned_once_for_each_python(python: str) -> None:
+    environment = {"python_version": python[:4], "python_full_version": python, "sys_platform": "linux"}
+    pins: dict[str, Requirement] = {}
+    for pin in requirements("constraints.txt"):
+        if pin.marker is None or pin.marker.evaluate(environment):
+            assert canonicalize_name(pin.name) not in pins
+            pins[canonicalize_name(pin.name)] = pin
+    for wanted in requirements("requirements.txt") + requirements("requirements-venv.txt"):
+        (exact,) = pins[canonicalize_name(wanted.name)].specifier
+        assert exact.operator == "=="
+        assert wanted.specifier.contains(exact.version), wanted
+
+
+def test_console_scripts_lead_to_functions() -> None:
+    scripts = {script.name: script for script in distribution("tristage_ros").entry_points}
+    assert set(scripts) == {"tristage", "arm", "point_cloud", "policy", "recorder", "simulation"}
+    for script in scripts.values():
+        assert callable(script.load()), script
+
+
+def test_wheel_holds_every_file(tmp_path: Path) -> None:
+    copy_tree(tmp_path, INSTALLED)
+    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    packed = [name.partition(".data/data/share/tristage_ros/")[2] or name for name in zipfile.ZipFile(wheel).namelist()]
+    shipped = [path for top in ("tristage_ros", "config", "launch") for path in (ROOT / top).rglob("*")]
+    expected = {str(path.relative_to(ROOT)) for path in shipped if path.is_file() and "__pycache__" not in path.parts}
+    assert expected - set(packed) == set()
+    assert any(name.endswith("share/ament_index/resource_index/packages/tristage_ros") for name in packed)
+
+
+def test_shared_memory_holds_several_frames_and_fits_a_container() -> None:
+    text = (ROOT / "config" / "fastdds.xml").read_text()
+    segment = int(re.search(r"<segment_size>(\d+)<", text)[1])
+    frame = 640 * 480 * (3 + 2) + 4096 * 6 * 4  # colour, depth, cloud
+    assert segment >= 5 * frame
+    assert 3 * segment <= 64e6  # /dev/shm of a container; the simulation, the point cloud and the policy publish
+
+
+@pytest.mark.parametrize(
+    ("commands", "environment", "message"),
+    [
+        ({"uname": "echo Linux aarch64"}, {}, "build with colcon"),
+        ({"uname": "echo Darwin arm64"}, {}, "build with colcon"),
+        ({}, {"PYTHON": "/bin/false"}, "PYTHON=/bin/false is not a Python 3.10"),
+        ({}, {"PYTHON": "/no/such/python"}, "PYTHON=/no/such/python is not a Python 3.10"),
+    ],
+)
+def test_setup_refuses_with_the_way_out(
+    tmp_path: Path, commands: dict[str, str], environment: dict[str, str], message: str
+) -> None:
+    copy_tree(tmp_path, (*INSTALLED, "scripts", "constraints.txt", "requirements.txt", "requirements-venv.txt"))
+    for name, script in commands.items():
+        command = tmp_path / name
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o755)
+    (tmp_path / ".venv").mkdir()
+    environment = os.environ | environment | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "scripts/setup.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert (tmp_path / ".venv").exists()

@@ -1,0 +1,70 @@
+"""Where the cameras are mounted, read from the calibration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+PARENTS = ("base_link", "flange")
+
+
+@dataclass(frozen=True)
+class CameraMount:
+    """Say what a camera is fixed to and where."""
+
+    name: str
+    parent: Literal["base_link", "flange"]
+    pose: NDArray[np.float64]  # [4, 4] optical frame (x right, y down, z forward) in the parent frame, m
+
+
+def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
+    """Read every camera's mount from a YAML file, by camera name.
+
+    Under `cameras`, the file maps each name to `parent` (base_link or flange), `translation` [x, y, z] in metres and
+    `rotation` [x, y, z, w], a unit quaternion, of the optical frame in the parent; further keys are for others.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not such a file; the message names the file, the camera and the key.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    cameras = content.get("cameras") if isinstance(content, dict) else None
+    if not isinstance(cameras, dict) or not cameras:
+        raise ValueError(f"{path}: cameras is {cameras!r}; write a mapping of camera names")
+    return {str(name): _mount(f"{path}: camera {name!r}", str(name), entry) for name, entry in cameras.items()}
+
+
+def _mount(where: str, name: str, entry: Any) -> CameraMount:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: expected parent, translation and rotation, got {entry!r}")
+    parent = entry.get("parent")
+    if parent not in PARENTS:
+        raise ValueError(f"{where}: parent is {parent!r}; write one of {', '.join(PARENTS)}")
+    rotation = _numbers(where, entry, "rotation", 4)
+    length = float(np.linalg.norm(rotation))
+    if abs(length - 1) > 1e-3:
+        raise ValueError(f"{where}: rotation {rotation.tolist()} has length {length:.4g}; write a unit x, y, z, w")
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_quat(rotation).as_matrix()
+    pose[:3, 3] = _numbers(where, entry, "translation", 3)
+    pose.flags.writeable = False
+    return CameraMount(name, parent, pose)
+
+
+def _numbers(where: str, entry: dict[str, Any], key: str, count: int) -> NDArray[np.float64]:
+    value = entry.get(key)
+    if not isinstance(value, list) or len(value) != count or not all(type(number) in (int, float) for number in value):
+        raise ValueError(f"{where}: {key} is {value!r}; write {count} numbers")
+    numbers = np.array(value, np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{where}: {key} is {value!r}; write finite numbers")
+    return numbers

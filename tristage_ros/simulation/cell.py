@@ -1,0 +1,165 @@
+"""The whole cell behind one facade: physics, firmware on a CAN bus, cameras."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import can
+import mujoco
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.simulation.controller import Controller
+from tristage_ros.simulation.firmware import Firmware
+from tristage_ros.simulation.plant import Plant
+from tristage_ros.simulation.renderer import Renderer
+from tristage_ros.simulation.scene import build_model, camera_pose, object_poses, start_state
+from tristage_ros.simulation.served_bus import ServedBus
+
+SERVED = "remote"  # the interface whose bus the cell serves itself
+
+
+@dataclass(frozen=True)
+class CellConfig:
+    """Choose the scene, the cameras and the CAN bus of a cell."""
+
+    cameras_file: str  # extrinsics, and the vertical field of view in degrees under `simulation: {vertical_fov}`
+    seed: int = 0  # of the object poses
+    width: int = 640  # pixels
+    height: int = 480  # pixels
+    can_interface: str = SERVED  # "remote": serve the bus to other processes; else any interface of python-can
+    can_channel: str = "127.0.0.1:54701"  # of "remote": the address to serve on, port 0 for a free one
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("width", "height"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must not be negative")
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Hold what one camera saw."""
+
+    color: NDArray[np.uint8]  # [H, W, 3] RGB
+    depth: NDArray[np.uint16]  # [H, W] mm along the optical axis, aligned with `color`; 0: not measured
+    camera: CameraModel  # intrinsics, and the true pose at `stamp`
+    stamp: float  # s, Unix time
+
+
+class Cell:
+    """Simulate a Piper cell in real time, with its firmware on a CAN bus.
+
+    `firmware` offers fault injection: silence() and fail_motor().
+    """
+
+    def __init__(self, config: CellConfig) -> None:
+        """Build the scene and open the bus; nothing moves before start().
+
+        Raises:
+            FileNotFoundError, ValueError: the cameras file is missing or wrong, or a setting is.
+            OSError: the port of the CAN bus is taken.
+        """
+        self.config = config
+        mounts = load_extrinsics(config.cameras_file)
+        self._fov = _vertical_fov(config.cameras_file, tuple(mounts))
+        model = build_model(mounts.values(), self._fov)
+        self._plant = Plant(model, start_state(model, config.seed))
+        self._view = mujoco.MjData(model)  # the rendered copy of the physics' state
+        self._renderer: Renderer | None = None
+        self._rendering = threading.Lock()
+        self._closed = False
+        bus = _open_bus(config)
+        self.can_description = f"CAN bus {config.can_interface} {bus.channel_info}"
+        self.can_channel = bus.channel_info if config.can_interface == SERVED else config.can_channel
+        self.firmware = Firmware(Controller(self._plant), bus)
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Return the names of the cameras."""
+        return tuple(self._fov)
+
+    def start(self) -> None:
+        """Let time run: physics and firmware in a thread of their own."""
+        self.firmware.start()
+
+    def capture(self) -> dict[str, Capture]:
+        """Render every camera at the present state, by camera name.
+
+        The first call opens the rendering context. Physics goes on meanwhile.
+
+        Raises:
+            RenderingError: this machine cannot render; the message names the packages to install.
+            RuntimeError: the cell is closed.
+        """
+        with self._rendering:
+            if self._closed:
+                raise RuntimeError("the cell is closed")
+            if self._renderer is None:
+                self._renderer = Renderer(self._plant.model, self.config.width, self.config.height)
+            stamp = self._look()
+            return {name: self._capture(self._renderer, name, stamp) for name in self.cameras}
+
+    def truth(self) -> dict[str, NDArray[np.float64]]:
+        """Return the true pose [4, 4] of every object in the base frame, m."""
+        with self.firmware.lock:
+            return object_poses(self._plant.data)
+
+    def close(self) -> None:
+        """End physics, firmware, bus and rendering; a second call does nothing."""
+        self.firmware.close()
+        with self._rendering:
+            self._closed = True
+            if self._renderer is not None:
+                self._renderer.close()
+                self._renderer = None
+
+    def _look(self) -> float:
+        """Copy the physics' state for rendering and return its time."""
+        view, data = self._view, self._plant.data
+        with self.firmware.lock:
+            view.qpos[:] = data.qpos
+            stamp = self.firmware.stamp
+        mujoco.mj_kinematics(self._plant.model, view)
+        mujoco.mj_camlight(self._plant.model, view)
+        return stamp
+
+    def _capture(self, renderer: Renderer, name: str, stamp: float) -> Capture:
+        color, depth = renderer.render(self._view, name)
+        return Capture(color, depth, self._camera(name), stamp)
+
+    def _camera(self, name: str) -> CameraModel:
+        width, height = self.config.width, self.config.height
+        focal = height / 2 / math.tan(math.radians(self._fov[name]) / 2)
+        pose = camera_pose(self._view, name)
+        return CameraModel(
+            width, height, focal, focal, (width - 1) / 2, (height - 1) / 2, pose, f"{name}_color_optical_frame"
+        )
+
+
+def _open_bus(config: CellConfig) -> can.BusABC:
+    if config.can_interface == SERVED:
+        return ServedBus(config.can_channel)
+    return can.Bus(interface=config.can_interface, channel=config.can_channel)
+
+
+def _vertical_fov(path: str, names: tuple[str, ...]) -> dict[str, float]:
+    """Read the simulated cameras' vertical field of view, degrees."""
+    cameras = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["cameras"]
+    fov = {}
+    for name in names:
+        value = (cameras[name].get("simulation") or {}).get("vertical_fov")
+        if not isinstance(value, int | float) or not 1 <= value <= 170:
+            raise ValueError(
+                f"{path}: camera {name}: simulation.vertical_fov is {value!r}; it must be 1 to 170 degrees"
+            )
+        fov[name] = float(value)
+    return fov

@@ -1,0 +1,256 @@
+"""The Piper's main controller: what it does with commands, and what it reports. No thread, no bus, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.devices import kinematics
+from tristage_ros.simulation import commands, frames
+from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus, MoveMode
+from tristage_ros.simulation.motion import Line, Ramp
+
+Array = NDArray[np.float64]
+
+HARDWARE, SOFTWARE = "H-V1.2-1", "S-V1.8-9"
+GRIPPER_SPEED = np.array([0.15])  # m/s
+GRIPPER_ACCELERATION = np.array([3.0])  # m/s^2
+MAX_GRIPPER_EFFORT = 5.0  # N m
+LINE_SPEED = 0.25  # m/s at 100 %
+REACHED = 2e-3  # rad
+LIMIT_TOLERANCE = 1e-3  # rad; commands are rounded to 0.001 degree
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Hold what the motors are asked for during one tick."""
+
+    position: Array  # [6] rad
+    powered: NDArray[np.bool_]  # [6]
+    braked: bool  # unpowered motors are short-circuited: the arm sinks instead of falling
+    opening: float  # m, between the fingers
+    gripper_effort: float  # N m, at most
+    gripper_powered: bool
+
+
+class Plant(Protocol):
+    """Move the arm's mechanics; the controller measures them."""
+
+    position: Array  # [6] rad
+    velocity: Array  # [6] rad/s
+    torque: Array  # [6] N m
+    opening: float  # m
+    gripper_effort: float  # N m
+
+    def step(self, drive: Drive, time_step: float) -> None:
+        """Advance by `time_step` seconds."""
+
+
+class Controller:
+    """Interpret command frames, move the references and report, as firmware S-V1.8-9 does.
+
+    A joint or pose target takes effect with its third frame, and only in CAN mode, in the matching move mode and with
+    every motor enabled. An emergency stop lets the arm sink; a reset takes the power off at once, and the first enable
+    after it is lost. Not modelled: teaching, torque control, circular moves, the master/slave mode.
+    """
+
+    def __init__(self, plant: Plant) -> None:
+        """Power up with the motors off."""
+        self._plant = plant
+        self._limits = kinematics.JOINT_LIMITS.copy()  # [6, 2] rad
+        self._max_velocity = np.full(6, kinematics.JOINT_MAX_VELOCITY)  # [6] rad/s
+        self._max_acceleration = np.full(6, 5.0)  # [6] rad/s^2
+        self._gripper = Ramp(np.array([plant.opening]))
+        self._gripper_target, self._gripper_effort, self._gripper_enabled = plant.opening, 1.0, False
+        self._handlers: dict[type, Callable[[Any], list[Frame] | None]] = {
+            commands.Stop: self._stop,
+            commands.Mode: self._set_mode,
+            commands.JointTarget: self._joint_target,
+            commands.PoseTarget: self._pose_target,
+            commands.Gripper: self._set_gripper,
+            commands.EnableMotors: self._enable_motors,
+            commands.LimitQuery: self._limit_query,
+            commands.LimitSetting: self._limit_setting,
+            commands.JointSetting: self._joint_setting,
+            commands.Enquiry: self._enquiry,
+            commands.OtherSetting: lambda setting: [frames.acknowledge(setting.id)],
+            commands.FirmwareQuery: lambda _: frames.firmware_version(HARDWARE, SOFTWARE),
+        }
+        self._power_up(lost_enables=0)
+
+    def _power_up(self, lost_enables: int) -> None:
+        self._mode = commands.Mode(0, MoveMode.POSE, 0)
+        self._status = ArmStatus.NORMAL
+        self._over_limit = np.zeros(6, bool)
+        self._enabled = np.zeros(6, bool)
+        self._faults = np.zeros(6, int)
+        self._lost_enables = lost_enables
+        self._ramp = Ramp(self._plant.position)
+        self._target = self._plant.position.copy()
+        self._line: Line | None = None
+        self._joint_buffer, self._pose_buffer = np.zeros(6), np.zeros(6)
+
+    def handle(self, frame: Frame) -> list[Frame]:
+        """Execute a command frame and return the answers; a frame that is no command does nothing."""
+        command = commands.decode(*frame)
+        return [] if command is None else self._handlers[type(command)](command) or []
+
+    def fail_motor(self, joint: int, fault: MotorStatus) -> None:
+        """Cut the power of one motor (0..5) and report `fault` until a reset or a clearing command."""
+        self._faults[joint] |= fault
+        self._enabled[joint] = False
+        if self._status != ArmStatus.EMERGENCY_STOP:
+            self._status = ArmStatus.JOINT_STATUS_ERROR
+
+    def step(self, time_step: float) -> None:
+        """Move the references and the mechanics by `time_step` seconds."""
+        plant, powered = self._plant, self._powered()
+        if self._line is not None:
+            self._follow_line(self._line, time_step)
+        self._ramp.hold(plant.position, ~powered)
+        speed = max(self._mode.speed, 1) / 100
+        target = np.where(powered, self._target, plant.position)
+        self._ramp.step(target, self._max_velocity * speed, self._max_acceleration, time_step)
+        if self._gripper_enabled:
+            self._gripper.step(np.array([self._gripper_target]), GRIPPER_SPEED, GRIPPER_ACCELERATION, time_step)
+        braked = self._status == ArmStatus.EMERGENCY_STOP
+        opening = float(self._gripper.position[0])
+        drive = Drive(self._ramp.position, powered, braked, opening, self._gripper_effort, self._gripper_enabled)
+        plant.step(drive, time_step)
+
+    def feedback(self, with_health: bool) -> list[Frame]:
+        """Return the 14 frames of a tick, and the six of the motors' health when asked."""
+        plant, mode = self._plant, self._mode
+        flange = kinematics.forward(plant.position)
+        moving = self._line is not None or bool(
+            self._enabled.all() and np.any(np.abs(self._target - plant.position) > REACHED)
+        )
+        sent = [
+            frames.status(mode.control, self._status, mode.move, moving, self._over_limit.tolist()),
+            *frames.end_pose(flange[:3, 3], kinematics.matrix_to_rpy(flange[:3, :3])),
+            *frames.joint_positions(plant.position),
+            frames.gripper(plant.opening, plant.gripper_effort, self._gripper_enabled),
+            *(frames.motor_motion(k, plant.velocity[k], plant.torque[k], plant.position[k]) for k in range(6)),
+        ]
+        if with_health:
+            sent += [
+                frames.motor_health(k, self._faults[k] | (MotorStatus.ENABLED if self._enabled[k] else 0))
+                for k in range(6)
+            ]
+        return sent
+
+    def _powered(self) -> NDArray[np.bool_]:
+        return self._enabled & (self._status != ArmStatus.EMERGENCY_STOP)
+
+    def _accepts_motion(self, *moves: MoveMode) -> bool:
+        return self._mode.control == 1 and self._mode.move in moves and bool(self._powered().all())
+
+    def _follow_line(self, line: Line, time_step: float) -> None:
+        pose = line.advance(LINE_SPEED * max(self._mode.speed, 1) / 100 * time_step)
+        joints = self._inverse(pose, self._target)
+        if joints is None:
+            self._status, self._line = ArmStatus.SINGULARITY, None
+        else:
+            self._target, self._line = joints, None if line.done else line
+
+    def _inverse(self, pose: Array, seed: Array) -> Array | None:
+        try:
+            return kinematics.inverse(pose, seed, limits=self._limits)
+        except kinematics.UnreachablePoseError:
+            return None
+
+    def _stop(self, stop: commands.Stop) -> None:
+        if stop.action == 1:
+            self._status, self._line = ArmStatus.EMERGENCY_STOP, None
+        elif stop.action == 2:
+            self._power_up(lost_enables=1)
+
+    def _set_mode(self, mode: commands.Mode) -> None:
+        self._mode = mode
+
+    def _joint_target(self, target: commands.JointTarget) -> None:
+        self._joint_buffer[target.first : target.first + 2] = target.values
+        if target.first == 4 and self._accepts_motion(MoveMode.JOINT):
+            lower, upper = self._limits.T
+            self._over_limit = (self._joint_buffer < lower - LIMIT_TOLERANCE) | (
+                self._joint_buffer > upper + LIMIT_TOLERANCE
+            )
+            if self._over_limit.any():
+                self._status = ArmStatus.TARGET_EXCEEDS_LIMIT
+            else:
+                self._status, self._target, self._line = ArmStatus.NORMAL, self._joint_buffer.copy(), None
+
+    def _pose_target(self, target: commands.PoseTarget) -> None:
+        self._pose_buffer[target.first : target.first + 2] = target.values
+        if target.first != 4 or not self._accepts_motion(MoveMode.POSE, MoveMode.LINE):
+            return
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = kinematics.rpy_to_matrix(self._pose_buffer[3:]), self._pose_buffer[:3]
+        joints = self._inverse(pose, self._plant.position)
+        if joints is None:
+            self._status = ArmStatus.NO_SOLUTION
+            return
+        self._status, self._over_limit = ArmStatus.NORMAL, np.zeros(6, bool)
+        if self._mode.move == MoveMode.LINE:
+            self._line = Line(kinematics.forward(self._plant.position), pose)
+        else:
+            self._target, self._line = joints, None
+
+    def _set_gripper(self, command: commands.Gripper) -> None:
+        self._gripper_enabled = command.enable
+        if command.enable:
+            self._gripper_target = float(np.clip(command.opening, *kinematics.GRIPPER_RANGE))
+            self._gripper_effort = float(np.clip(command.effort, 0.0, MAX_GRIPPER_EFFORT))
+        else:
+            self._gripper = Ramp(np.array([self._plant.opening]))
+
+    def _enable_motors(self, command: commands.EnableMotors) -> list[Frame]:
+        joints = list(command.joints)
+        if not command.enable:
+            self._enabled[joints] = False
+        elif self._lost_enables:
+            self._lost_enables -= 1
+        elif self._status != ArmStatus.EMERGENCY_STOP:
+            started = [k for k in joints if not self._enabled[k] and not self._faults[k]]
+            self._enabled[started] = True
+            self._target[started] = self._plant.position[started]
+        return [frames.acknowledge(0x471)]
+
+    def _limit_query(self, query: commands.LimitQuery) -> list[Frame]:
+        k = query.joint
+        if query.content == 1:
+            return [frames.motor_limits(k, self._limits[k, 1], self._limits[k, 0], self._max_velocity[k])]
+        return [frames.motor_acceleration(k, self._max_acceleration[k])]
+
+    def _limit_setting(self, setting: commands.LimitSetting) -> list[Frame]:
+        k = setting.joint
+        for array, index, value in (
+            (self._limits, (k, 0), setting.lower),
+            (self._limits, (k, 1), setting.upper),
+            (self._max_velocity, k, setting.velocity),
+        ):
+            if value is not None:
+                array[index] = value
+        return [frames.acknowledge(0x474)]
+
+    def _joint_setting(self, setting: commands.JointSetting) -> list[Frame]:
+        joints = slice(None) if setting.joint == 6 else setting.joint
+        if setting.acceleration is not None:
+            self._max_acceleration[joints] = setting.acceleration
+        if setting.clear_error:
+            self._faults[joints] = 0
+            if self._status == ArmStatus.JOINT_STATUS_ERROR and not self._faults.any():
+                self._status = ArmStatus.NORMAL
+        return [frames.acknowledge(0x475)]
+
+    def _enquiry(self, enquiry: commands.Enquiry) -> list[Frame]:
+        answers = {
+            1: frames.end_limits(),
+            2: frames.collision_levels(),
+            4: frames.gripper_parameters(kinematics.GRIPPER_RANGE[1]),
+        }
+        return [answers[enquiry.content]] if enquiry.content in answers else []

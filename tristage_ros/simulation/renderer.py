@@ -1,0 +1,79 @@
+"""RGB and metric depth of the scene's cameras, in one rendering pass each."""
+
+from __future__ import annotations
+
+import os
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+NEAREST, FARTHEST = 0.07, 4.0  # m, depth outside is not measured
+_PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
+
+
+class RenderingError(RuntimeError):
+    """Say why nothing can be rendered and what to install."""
+
+
+class Renderer:
+    """Render cameras of a model off screen, from any thread but one at a time."""
+
+    def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
+        """Open a rendering context for images of `width` x `height` pixels; shadows and reflections are off.
+
+        Raises:
+            RenderingError: no rendering context can be opened on this machine.
+        """
+        self._model = model
+        self._rectangle = mujoco.MjrRect(0, 0, width, height)
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        try:
+            self._gl = mujoco.GLContext(width, height)
+            with self._gl.as_current():
+                self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+                mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        except Exception as error:  # whatever the backend raises when its libraries or drivers are missing
+            backend = os.environ["MUJOCO_GL"]
+            raise RenderingError(
+                f"cannot render with MUJOCO_GL={backend} ({error!r}); install the system packages {_PACKAGES}"
+            ) from error
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._scene = mujoco.MjvScene(model, maxgeom=200)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._options, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+
+    def render(self, data: mujoco.MjData, camera: str) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+        """Return colour [H, W, 3] RGB and depth [H, W] in mm along the optical axis, 0 where it is not measured.
+
+        `data` needs up to date kinematics (mj_kinematics, mj_camlight).
+        """
+        self._camera.fixedcamid = self._model.camera(camera).id
+        mujoco.mjv_updateScene(
+            self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        height, width = self._rectangle.height, self._rectangle.width
+        color, buffer = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
+        with self._gl.as_current():
+            mujoco.mjr_render(self._rectangle, self._scene, self._context)
+            mujoco.mjr_readPixels(color, buffer, self._rectangle, self._context)
+        return np.ascontiguousarray(color[::-1]), self._millimetres(buffer)
+
+    def close(self) -> None:
+        """Free the context."""
+        with self._gl.as_current():
+            self._context.free()
+        self._gl.free()
+
+    def _millimetres(self, buffer: NDArray[np.float32]) -> NDArray[np.uint16]:
+        """Turn the depth buffer (1 near .. 0 far, hyperbolic) into millimetres; overwrites `buffer`."""
+        near, far = (plane * self._model.stat.extent for plane in (self._model.vis.map.znear, self._model.vis.map.zfar))
+        buffer *= far - near
+        buffer += near
+        np.divide(1000 * near * far, buffer, out=buffer)
+        buffer += 0.5
+        depth = buffer[::-1].astype(np.uint16)
+        depth[(depth < 1000 * NEAREST) | (depth > 1000 * FARTHEST)] = 0
+        return depth
