@@ -89,7 +89,10 @@ class RecorderNode(Node):
 
     def close(self) -> None:
         """Write what is queued and close the bag."""
-        self.writer.close()
+        try:
+            self.writer.close()
+        except OSError as error:
+            self.get_logger().error(f"the bag ends early: {error}")
 
 
 def main() -> None:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tristage_ros.perception.extrinsics import load_extrinsics
+
+GOOD = """
+cameras:
+  wrist:
+    parent: flange
+    translation: [0.1, -0.2, 3]
+    rotation: [0.5, -0.5, 0.5, -0.5]
+    simulation: {vertical_fov: 58.0}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "cameras.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_pose_is_read(tmp_path: Path) -> None:
+    mounts = load_extrinsics(str(written(tmp_path, GOOD)))
+    mount = mounts["wrist"]
+    assert list(mounts) == ["wrist"]
+    assert (mount.name, mount.parent) == ("wrist", "flange")
+    # The rotation of REP-103: the optical frame's z looks along the parent's x, its x along -y, its y along -z.
+    expected = [[0, 0, 1, 0.1], [-1, 0, 0, -0.2], [0, -1, 0, 3], [0, 0, 0, 1]]
+    np.testing.assert_allclose(mount.pose, expected, atol=1e-12)
+
+
+def test_shipped_cameras_look_at_the_workspace() -> None:
+    mounts = load_extrinsics(Path(__file__).resolve().parents[2] / "config" / "cameras.yaml")
+    assert {mount.parent for mount in mounts.values()} == {"base_link", "flange"}
+    front = mounts["front"].pose
+    height = front[2, 3] / -front[2, 2]  # along the optical axis to the table
+    on_table = front[:3, 3] + height * front[:3, 2]
+    assert 0.0 < on_table[0] < 0.6
+    assert abs(on_table[1]) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("flange", "elbow", ["parent", "'elbow'", "base_link"]),
+        ("parent: flange", "pose: 1", ["parent", "None"]),
+        ("[0.1, -0.2, 3]", "[0.1, -0.2]", ["translation", "3 numbers"]),
+        ("[0.1, -0.2, 3]", "[0.1, -0.2, up]", ["translation", "'up'"]),
+        ("[0.1, -0.2, 3]", "[0.1, .nan, 3]", ["translation", "finite"]),
+        ("    rotation: [0.5, -0.5, 0.5, -0.5]\n", "", ["rotation", "None"]),
+        ("[0.5, -0.5, 0.5, -0.5]", "[0, 0, 0, 0]", ["rotation", "length 0"]),
+        ("[0.5, -0.5, 0.5, -0.5]", "[true, 0, 0, 0]", ["rotation", "True"]),
+    ],
+)
+def test_errors_name_file_camera_and_key(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in GOOD
+    path = written(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(ValueError) as error:
+        load_extrinsics(path)
+    assert all(word in str(error.value) for word in [str(path), "'wrist'", *words]), error.value
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "cameras: {}", "cameras: [", "cameras: {wrist: 3}"])
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match=r"cameras\.yaml"):
+        load_extrinsics(written(tmp_path, text))
+
+
+def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load_extrinsics(tmp_path / "nowhere.yaml")

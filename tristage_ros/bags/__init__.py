@@ -1,0 +1,1 @@
+"""Record and read MCAP bags without a ROS installation."""

@@ -1,0 +1,76 @@
+"""The message types that bags hold, known without a ROS installation."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rosbags.interfaces import Nodetype
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+NUMBERS = {
+    "bool": np.bool_, "byte": np.uint8, "octet": np.uint8, "char": np.uint8,
+    "float32": np.float32, "float64": np.float64,
+    "int8": np.int8, "int16": np.int16, "int32": np.int32, "int64": np.int64,
+    "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "uint64": np.uint64,
+}
+
+
+@functools.cache
+def typestore() -> Typestore:
+    """Return the types of ROS 2 Kilted with those of tristage_msgs added; the same object every time.
+
+    Raises:
+        FileNotFoundError: the definitions of tristage_msgs are not installed.
+    """
+    store = get_typestore(Stores.ROS2_KILTED)
+    for path in sorted(definitions().glob("*.msg")):
+        store.register(get_types_from_msg(path.read_text(encoding="utf-8"), f"tristage_msgs/msg/{path.stem}"))
+    return store
+
+
+def new_message(type_name: str, **fields: Any) -> Any:
+    """Return a message with the given fields, the others zero, empty or False as ROS 2 leaves them.
+
+    Raises:
+        KeyError: the type is unknown.
+        TypeError: it has no field of a given name.
+    """
+    blank = {name: _blank(kind) for name, kind in typestore().fielddefs[type_name][1] if name not in fields}
+    return typestore().types[type_name](**blank, **fields)
+
+
+def _blank(kind: Any) -> Any:
+    node, content = kind
+    if node == Nodetype.BASE:
+        return "" if content[0] == "string" else np.zeros(1, NUMBERS[content[0]])[0].item()
+    if node == Nodetype.NAME:
+        return new_message(content)
+    element, length = content
+    length = length if node == Nodetype.ARRAY else 0
+    if element[0] == Nodetype.BASE and element[1][0] in NUMBERS:
+        return np.zeros(length, NUMBERS[element[1][0]])
+    return [_blank(element) for _ in range(length)]
+
+
+def definitions() -> Path:
+    """Return the folder of the .msg files of tristage_msgs: the checkout's, or that of an installed package.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    folders = [Path(__file__).resolve().parents[2] / "msg"]
+    folders += [Path(prefix, "share", "tristage_msgs", "msg") for prefix in prefixes if prefix]
+    for folder in folders:
+        if any(folder.glob("*.msg")):
+            return folder
+    looked = ", ".join(map(str, folders))
+    raise FileNotFoundError(f"no definitions of tristage_msgs in {looked}; build that package and source it")

@@ -1,0 +1,178 @@
+"""Read bags: closed ones, and what is left of those that were cut off."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.storage_mcap import McapReader, decompress
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from tristage_ros.bags.images import raw_topic, restore
+from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE
+
+MAGIC = b"\x89MCAP0\r\n"
+FOOTER, CHUNK, DATA_END = 0x02, 0x06, 0x0F  # kinds of records
+# A footer that names no summary: readers then go through the records one by one.
+END = struct.pack("<BQI", DATA_END, 4, 0) + struct.pack("<BQQQI", FOOTER, 20, 0, 0, 0) + MAGIC
+
+
+class BagError(ValueError):
+    """Say why a bag cannot be read; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """Hold one message of a bag; its value is decoded when it is first asked for, also after the bag was closed."""
+
+    topic: str
+    type_name: str
+    stamp: int  # ns, when it was recorded
+    _decode: Callable[[], Any] = field(repr=False, compare=False)
+
+    @cached_property
+    def value(self) -> Any:
+        """Return the message, an object with the fields of its type, in which arrays of numbers are numpy arrays.
+
+        Raises:
+            BagError: the message is damaged.
+        """
+        try:
+            return self._decode()
+        except Exception as error:  # the decompressor, the parser and the image decoder have errors of their own
+            raise BagError(f"the message on {self.topic} at {self.stamp} ns is damaged: {error}") from error
+
+
+class BagReader:
+    """Open a bag folder or an .mcap file; use it in a `with` statement.
+
+    Compressed images appear as what they were: sensor_msgs/Image on their raw topic. `complete` is False when the
+    recording was cut off; then what was on disk by that time is read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the bag.
+
+        Raises:
+            BagError: there is no bag, or nothing in it can be read.
+        """
+        self.path = Path(path)
+        self._resources = ExitStack()
+        try:
+            source = _storage(self.path)
+            self.complete = source.is_dir() or _is_closed(source)
+            if not self.complete:
+                source = _mended(source, Path(self._resources.enter_context(tempfile.TemporaryDirectory())))
+            self._reader = self._resources.enter_context(Reader(source))
+            self._store = _types_of(self._reader.connections)
+        except Exception as error:  # a damaged file can fail in any layer below
+            self._resources.close()
+            raise BagError(f"bag {self.path} cannot be read: {error}") from error
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Return the message type of every topic."""
+        return {raw_topic(c.topic): IMAGE if _is_compressed(c) else c.msgtype for c in self._reader.connections}
+
+    def messages(self, *topics: str) -> Iterator[Message]:
+        """Yield the messages of `topics`, of all topics when none is named, in the order of their stamps.
+
+        Raises:
+            BagError: the file is damaged.
+        """
+        chosen = [c for c in self._reader.connections if not topics or raw_topic(c.topic) in topics]
+        if not chosen:
+            return
+        try:
+            for connection, stamp, data in self._serialized(chosen):
+                yield self._message(connection, stamp, data)
+        except Exception as error:  # the decompressor has errors of its own
+            raise BagError(f"bag {self.path} is damaged: {error}") from error
+
+    def _message(self, connection: Connection, stamp: int, data: bytes) -> Message:
+        topic, decode = connection.topic, partial(self._store.deserialize_cdr, data, connection.msgtype)
+        if not _is_compressed(connection):
+            return Message(topic, connection.msgtype, stamp, decode)
+        return Message(raw_topic(topic), IMAGE, stamp, lambda: restore(topic, decode()))
+
+    def _serialized(self, connections: list[Connection]) -> Iterable[tuple[Connection, int, bytes]]:
+        storage = self._reader.storage
+        if self.complete or not isinstance(storage, McapReader):
+            return self._reader.messages(connections)
+        return sorted(storage.messages_scan(connections), key=itemgetter(1))
+
+    def __enter__(self) -> BagReader:
+        """Return the bag itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the bag."""
+        self._resources.close()
+
+
+def _is_compressed(connection: Connection) -> bool:
+    return connection.msgtype == COMPRESSED_IMAGE and connection.topic != raw_topic(connection.topic)
+
+
+def _types_of(connections: list[Connection]) -> Typestore:
+    # The bag brings its own definitions, so one that was recorded with older messages can still be read.
+    store = get_typestore(Stores.ROS2_KILTED)
+    for connection in connections:
+        if connection.msgdef.format == MessageDefinitionFormat.MSG:
+            types = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+            store.register({name: fields for name, fields in types.items() if name not in store.fielddefs})
+    return store
+
+
+def _storage(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError("there is nothing of that name")
+    files = list(path.glob("*.mcap")) if path.is_dir() else [path]
+    if not files and not (path / "metadata.yaml").exists():
+        raise FileNotFoundError("the folder holds neither an .mcap file nor a metadata.yaml")
+    return files[0] if len(files) == 1 else path
+
+
+def _is_closed(file: Path) -> bool:
+    with file.open("rb") as stream:
+        if stream.read(len(MAGIC)) != MAGIC:
+            raise ValueError(f"{file.name} does not begin like an MCAP file")
+        stream.seek(-len(MAGIC), os.SEEK_END)
+        return stream.tell() > 0 and stream.read() == MAGIC
+
+
+def _mended(file: Path, folder: Path) -> Path:
+    """Copy the whole records of a cut-off MCAP file and put an end behind them."""
+    copy = folder / file.name
+    with file.open("rb") as stream, copy.open("wb") as whole:
+        whole.write(stream.read(len(MAGIC)))
+        while len(head := stream.read(9)) == 9 and head[0] not in (0, DATA_END):
+            (size,) = struct.unpack("<Q", head[1:])
+            if len(content := stream.read(size)) < size or not _is_whole(head[0], content):
+                break
+            whole.write(head + content)
+        whole.write(END)
+    return copy
+
+
+def _is_whole(opcode: int, content: bytes) -> bool:
+    """Tell whether a record can be used: a power cut can leave zeros inside the last chunk."""
+    if opcode != CHUNK:
+        return True
+    size, checksum, letters = struct.unpack_from("<QII", content, 16)
+    try:
+        decompress(content[40 + letters :], content[32 : 32 + letters].decode(), size, checksum)
+    except Exception:  # whatever the decompressor says of damaged data
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""Record messages into an MCAP bag without ever making their source wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
+
+from tristage_ros.bags.images import compress
+from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, typestore
+
+CHECKPOINT_INTERVAL = 1.0  # s: what a crash or a power cut can cost
+
+
+class _Item(NamedTuple):
+    topic: str
+    type_name: str
+    data: bytes  # CDR
+    stamp: int  # ns
+
+
+class BagWriter:
+    """Write serialised messages on a thread of its own. All methods may be called from any thread.
+
+    Chunks are zstd-compressed; images are compressed too (see tristage_ros.bags.images) and then lie under their topic
+    with `/compressed` or `/compressedDepth` added. Messages that find the queue full are dropped and counted in
+    `dropped`, by topic. Everything older than a second is on disk, so a recording that was cut off can be read up to
+    there; only a closed bag has an index and a metadata.yaml.
+    """
+
+    def __init__(self, path: str | Path, queue_bytes: int = 64 << 20) -> None:
+        """Create the bag, a folder; at most `queue_bytes` of messages wait to be written.
+
+        Raises:
+            FileExistsError: there is something at `path` already.
+            OSError: the folder cannot be made.
+        """
+        self.path = Path(path)
+        if self.path.exists():
+            raise FileExistsError(f"{self.path} exists already; a bag is not overwritten, choose another name")
+        self.dropped: Counter[str] = Counter()
+        self.failure: Exception | None = None  # what ended the recording before its time
+        self._queue: deque[_Item] = deque()
+        self._queued, self._capacity = 0, queue_bytes
+        self._closing = False
+        self._changed = threading.Condition()
+        self._connections: dict[tuple[str, str], Connection] = {}
+        self._bag = Writer(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._bag.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._bag.open()
+        self._thread = threading.Thread(target=self._run, name="bag writer", daemon=True)
+        self._thread.start()
+
+    def write(self, topic: str, type_name: str, data: bytes, stamp_ns: int) -> None:
+        """Queue one CDR-serialised message, such as type "sensor_msgs/msg/Image", received at `stamp_ns`.
+
+        Raises:
+            ValueError: the type is unknown.
+        """
+        if type_name not in typestore().fielddefs:
+            raise ValueError(f"{topic}: message type {type_name!r} is unknown; write it like 'sensor_msgs/msg/Image'")
+        with self._changed:
+            if self._closing or self.failure or self._queued + len(data) > self._capacity:
+                self.dropped[topic] += 1
+                return
+            self._queue.append(_Item(topic, type_name, data, stamp_ns))
+            self._queued += len(data)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Write what is queued and finish the bag; later messages are dropped and later calls do nothing.
+
+        Raises:
+            OSError: the recording had ended before, as when the disk was full.
+        """
+        with self._changed:
+            already, self._closing = self._closing, True
+            self._changed.notify()
+        self._thread.join()
+        if self.failure and not already:
+            raise OSError(f"{self.path} is incomplete, recording ended with: {self.failure}") from self.failure
+
+    def __enter__(self) -> BagWriter:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the bag."""
+        self.close()
+
+    def _run(self) -> None:
+        try:
+            self._write_until_closed()
+            self._bag.close()
+        except Exception as error:
+            with self._changed:
+                self.failure = error
+                self.dropped.update(item.topic for item in self._queue)
+                self._queue.clear()
+            with suppress(Exception):
+                self._bag.abort()
+
+    def _write_until_closed(self) -> None:
+        due = time.monotonic() + CHECKPOINT_INTERVAL
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing, max(due - time.monotonic(), 0.0))
+                item = self._queue.popleft() if self._queue else None
+                self._queued -= len(item.data) if item else 0
+                if item is None and self._closing:
+                    return
+            if item is not None:
+                self._store(item)
+            if time.monotonic() >= due:
+                self._checkpoint()
+                due = time.monotonic() + CHECKPOINT_INTERVAL
+
+    def _store(self, item: _Item) -> None:
+        topic, type_name, data, stamp = _compressed(item) if item.type_name == IMAGE else item
+        key = topic, type_name
+        if key not in self._connections:
+            self._connections[key] = self._bag.add_connection(topic, type_name, typestore=typestore())
+        self._bag.write(self._connections[key], stamp, data)
+
+    def _checkpoint(self) -> None:
+        storage = self._bag.storage
+        assert isinstance(storage, McapWriter)
+        if storage.chunk.msgs:
+            storage.close_chunk()
+        storage.bio.flush()
+
+
+def _compressed(item: _Item) -> _Item:
+    store = typestore()
+    try:
+        result = compress(store.deserialize_cdr(item.data, IMAGE))
+    except ValueError:  # a malformed image is worth keeping as it came
+        return item
+    if result is None:
+        return item
+    suffix, message = result
+    data = bytes(store.serialize_cdr(message, COMPRESSED_IMAGE))
+    return _Item(item.topic + suffix, COMPRESSED_IMAGE, data, item.stamp)

@@ -1,0 +1,1 @@
+"""Reports and measurements made from recorded runs."""

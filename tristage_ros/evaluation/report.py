@@ -1,0 +1,112 @@
+"""One page about one run: its bag -> figures and an HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from tristage_ros.bags.reader import BagError
+from tristage_ros.evaluation import figures
+from tristage_ros.evaluation.run import Run, read_run
+from tristage_ros.evaluation.summary import Row, summarize
+
+STAGES = "Stage 1 and 2 show what each would prune alone; applied is what is left after fusion, budget and guards."
+SECTIONS = (
+    ("Pruning", "pruning", figures.pruning_rates, STAGES),
+    ("Time", "timings", figures.timings, "Wall clock of each control step of the policy."),
+    ("What the model saw", "overlays", figures.overlays, "The front image by patch, at steps from first to last."),
+    ("Cameras", "views", figures.views, "First, middle and last image."),
+    ("Arm", "joints", figures.joints, "Measured joint positions; the axes span the limits."),
+)
+ERROR = 2
+LEVELS = {1: "warning", ERROR: "error", 3: "stale"}
+ALARM = ' class="alarm"'
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1150px;margin:2em auto;padding:0 1em}
+h1{font-size:1.6em;margin-bottom:0}h2{margin:1.6em 0 .2em;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;margin:1em 0}
+td,th{padding:.25em 1.2em .25em 0;text-align:left;vertical-align:top;border-bottom:1px solid #eee}
+img{max-width:100%}.note{color:#666;margin:.2em 0}.missing{color:#666;font-style:italic}
+.alarm{color:#c00000;font-weight:bold}
+"""
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """Say where the report was written."""
+
+    html: Path
+    figures: dict[str, Path]  # by section; those without data are missing
+
+
+def report(bag: str | Path, out_dir: str | Path, facts: Mapping[str, object]) -> ReportPaths:
+    """Write `report.html` and its figures as PNG files about `bag` into `out_dir`.
+
+    `facts` are shown in the summary: `checkpoint` (empty: random weights, shown as an alarm) and whatever else the bag
+    cannot know, by name. A section whose topics were not recorded says so.
+
+    Raises:
+        BagError: the bag cannot be read.
+        OSError: the report cannot be written.
+    """
+    run = read_run(bag)
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: dict[str, Path] = {}
+    parts = [_summary(run, summarize(run, facts))]
+    for title, name, draw, note in SECTIONS:
+        parts.append(f"<h2>{title}</h2>")
+        try:
+            figure = figures.draw(draw, run)
+        except (figures.NotRecordedError, BagError) as error:
+            parts.append(f'<p class="missing">{escape(str(error))}</p>')
+            continue
+        paths[name] = folder / f"{name}.png"
+        figure.savefig(paths[name])
+        parts.append(_figure(title, paths[name], note))
+    parts.append(_diagnostics(run))
+    html = folder / "report.html"
+    html.write_text(_page(f"Run {Path(bag).resolve().parent.name}", parts), encoding="utf-8")
+    return ReportPaths(html, paths)
+
+
+def _page(title: str, parts: Sequence[str]) -> str:
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    body = "\n".join([f"<h1>{escape(title)}</h1>", *parts])
+    return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+
+
+def _summary(run: Run, rows: Sequence[Row]) -> str:
+    lines = "".join(f"<tr><th>{escape(row.name)}</th>{_cell(row.value, row.alarming)}</tr>" for row in rows)
+    return f'<p class="note">{escape(str(run.path))}</p>\n<table>{lines}</table>'
+
+
+def _cell(text: str, alarming: bool = False) -> str:
+    return f"<td{ALARM if alarming else ''}>{escape(text)}</td>"
+
+
+def _figure(title: str, path: Path, note: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<p class="note">{escape(note)}</p><img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def _diagnostics(run: Run) -> str:
+    heading = "<h2>Diagnostics</h2>"
+    if not run.diagnostics:
+        return f'{heading}<p class="missing">/diagnostics was not recorded</p>'
+    troubles: dict[tuple[str, int, str], list[float]] = {}
+    for time, status in run.diagnostics:
+        if status.level:
+            troubles.setdefault((status.name, status.level, status.message), []).append(time)
+    if not troubles:
+        return f"{heading}<p>No part of any node reported a warning or an error.</p>"
+    rows = "".join(
+        f"<tr>{_cell(LEVELS[level], level == ERROR)}{_cell(name)}{_cell(message)}"
+        f"{_cell(f'{times[0]:.0f} … {times[-1]:.0f} s')}{_cell(str(len(times)))}</tr>"
+        for (name, level, message), times in sorted(troubles.items(), key=lambda item: (-item[0][1], item[1][0]))
+    )
+    columns = "".join(f"<th>{name}</th>" for name in ("level", "part", "message", "from … to", "seconds"))
+    return f"{heading}<table><tr>{columns}</tr>{rows}</table>"

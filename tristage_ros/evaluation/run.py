@@ -1,0 +1,95 @@
+"""What a bag tells about one run, as lists and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.bags.messages import IMAGE
+from tristage_ros.bags.reader import BagReader, Message
+
+PRUNING, TIMINGS, ACTION, OVERLAY = "/tristage/pruning", "/tristage/timings", "/tristage/action", "/tristage/overlay"
+JOINTS, STATUS, DIAGNOSTICS = "/joint_states", "/arm/status", "/diagnostics"
+JOINT_NAMES = (*(f"joint{i}" for i in range(1, 7)), "gripper")
+COLOR_IMAGE = "/color/image_raw"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold a run's messages by what they are about; what was not recorded is empty. Times are s since `start`."""
+
+    path: Path
+    complete: bool  # False: the recording was cut off
+    start: int = 0  # ns, stamp of the first message
+    duration: float = 0.0  # s
+    pruning: Sequence[Any] = ()  # tristage_msgs/PruningStats, one per control step
+    timings: Sequence[Any] = ()  # tristage_msgs/StageTimings, one per control step
+    action_times: Sequence[float] = ()
+    status: Sequence[tuple[float, Any]] = ()  # tristage_msgs/ArmStatus
+    joint_times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    joint_positions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 7)))  # rad, the gripper in m
+    overlays: Sequence[Message] = ()
+    views: dict[str, list[Message]] = field(default_factory=dict)  # colour images by camera
+    diagnostics: Sequence[tuple[float, Any]] = ()  # diagnostic_msgs/DiagnosticStatus
+
+    def seconds(self, message: Message) -> float:
+        """Return the time at which a message was recorded, in s since the start of the run."""
+        return (message.stamp - self.start) * 1e-9
+
+
+def read_run(path: str | Path) -> Run:
+    """Read a bag.
+
+    Raises:
+        BagError: there is none, or it is damaged.
+    """
+    by_topic: dict[str, list[Message]] = {}
+    with BagReader(path) as bag:
+        complete = bag.complete
+        for message in bag.messages():
+            by_topic.setdefault(message.topic, []).append(message)
+    if not by_topic:
+        return Run(Path(path), complete)
+    start = min(messages[0].stamp for messages in by_topic.values())
+    end = max(messages[-1].stamp for messages in by_topic.values())
+
+    def timed(topic: str) -> list[tuple[float, Any]]:
+        return [((message.stamp - start) * 1e-9, message.value) for message in by_topic.get(topic, [])]
+
+    joint_times, joint_positions = _joints(timed(JOINTS))
+    return Run(
+        Path(path), complete, start, (end - start) * 1e-9,
+        pruning=[value for _, value in timed(PRUNING)],
+        timings=[value for _, value in timed(TIMINGS)],
+        action_times=[time for time, _ in timed(ACTION)],
+        status=timed(STATUS),
+        joint_times=joint_times,
+        joint_positions=joint_positions,
+        overlays=by_topic.get(OVERLAY, []),
+        views=_views(by_topic),
+        diagnostics=[(time, status) for time, array in timed(DIAGNOSTICS) for status in array.status],
+    )
+
+
+def _joints(states: list[tuple[float, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    times, rows = [], []
+    for time, state in states:
+        position = dict(zip(state.name, state.position, strict=False))
+        if all(name in position for name in JOINT_NAMES):
+            times.append(time)
+            rows.append([position[name] for name in JOINT_NAMES])
+    return np.array(times), np.array(rows).reshape(-1, len(JOINT_NAMES))
+
+
+def _views(by_topic: dict[str, list[Message]]) -> dict[str, list[Message]]:
+    views = {
+        topic.removesuffix(COLOR_IMAGE).strip("/"): messages
+        for topic, messages in by_topic.items()
+        if topic.endswith(COLOR_IMAGE) and messages[0].type_name == IMAGE
+    }
+    return dict(sorted(views.items()))

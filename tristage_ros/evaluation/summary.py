@@ -1,0 +1,125 @@
+"""The few numbers that a run is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.devices.kinematics import GRIPPER_RANGE, JOINT_LIMITS
+from tristage_ros.devices.values import ArmMode
+from tristage_ros.evaluation.run import JOINT_NAMES, Run
+
+LIMITS = np.vstack([JOINT_LIMITS, GRIPPER_RANGE])  # [7, 2] rad, the gripper in m
+# Encoders read a little beyond the end where a joint rests on it.
+JOINT_TOLERANCE = 0.01  # rad
+GRIPPER_TOLERANCE = 0.002  # m
+NOT_RECORDED = "not recorded"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one line of the summary table."""
+
+    name: str
+    value: str
+    alarming: bool = False
+
+
+def summarize(run: Run, facts: Mapping[str, object]) -> list[Row]:
+    """Return the summary of a run; `facts` is what the bag cannot know, such as `checkpoint` ("": random weights)."""
+    return [*_about(run, facts), *_pruning(run), *_timing(run), *_arm(run)]
+
+
+def limits_exceeded(positions: NDArray[np.float64]) -> list[str]:
+    """Name the joints that left their range by more than the tolerance, and by how much, in [n, 7] positions."""
+    beyond = np.maximum(LIMITS[:, 0] - positions, positions - LIMITS[:, 1]).max(axis=0)
+    by_joint = zip(JOINT_NAMES[:6], beyond, strict=False)
+    joints = [f"{name} by {np.degrees(by):.1f}°" for name, by in by_joint if by > JOINT_TOLERANCE]
+    return joints + [f"gripper by {beyond[6] * 1e3:.1f} mm"] * bool(beyond[6] > GRIPPER_TOLERANCE)
+
+
+def control_rate(run: Run) -> float:
+    """Return actions per second over the whole run, NaN before the second action."""
+    times = run.action_times
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else np.nan
+
+
+def _about(run: Run, facts: Mapping[str, object]) -> list[Row]:
+    checkpoint = str(facts.get("checkpoint", _reported_checkpoint(run)))
+    random = not checkpoint or "RANDOM WEIGHTS" in checkpoint
+    rows = [Row("Checkpoint", "RANDOM WEIGHTS, the actions mean nothing" if random else checkpoint, random)]
+    others = {name: value for name, value in facts.items() if name != "checkpoint"}
+    rows += [Row(name.replace("_", " ").capitalize(), str(value)) for name, value in others.items()]
+    rows.append(Row("Recorded", f"{run.duration:.1f} s" + ("" if run.complete else ", cut off"), not run.complete))
+    return rows
+
+
+def _reported_checkpoint(run: Run) -> str:
+    values = (value.value for _, status in run.diagnostics for value in status.values if value.key == "checkpoint")
+    return next(values, "not known")
+
+
+def _pruning(run: Run) -> list[Row]:
+    steps = run.pruning
+    if not steps:
+        return [Row("Token pruning", NOT_RECORDED)]
+    pruned = [step for step in steps if step.pruned]
+    full = [index for index, step in enumerate(steps, 1) if not step.pruned]
+    shown = ", ".join(map(str, full[:6])) + (", …" if len(full) > 6 else "")
+    rows = [
+        Row("Control steps", str(len(steps))),
+        Row("Steps on all tokens", f"{len(full)} (step {shown})" if full else "none"),
+        Row("First step on all tokens", "no" if steps[0].pruned else "yes", bool(steps[0].pruned)),
+    ]
+    for name, key in (("all", "rate"), ("2D", "rate_2d"), ("3D", "rate_3d")):
+        rates = [100 * getattr(step, key) for step in pruned]
+        text = f"{np.mean(rates):.0f} % ({min(rates):.0f} … {max(rates):.0f} %)" if rates else "no step was pruned"
+        rows.append(Row(f"Pruned of {name} tokens, mean of pruned steps", text))
+    return rows
+
+
+def _timing(run: Run) -> list[Row]:
+    rows = []
+    if run.timings:
+        rows += [
+            Row("Control step", _spread(step.total_ms for step in run.timings)),
+            Row("Pruning's own cost", f"{_median(step.overhead_percent for step in run.timings):.1f} % of the step"),
+            Row("Camera to action", _spread(step.action_age_ms for step in run.timings)),
+            Row("Camera frames skipped", str(run.timings[-1].frames_skipped)),
+        ]
+    else:
+        rows.append(Row("Timings", NOT_RECORDED))
+    rate = control_rate(run)
+    rows.append(Row("Control rate", NOT_RECORDED if np.isnan(rate) else f"{rate:.2f} Hz"))
+    return rows
+
+
+def _arm(run: Run) -> list[Row]:
+    rows = []
+    if run.status:
+        last = run.status[-1][1]
+        chunks = f"{last.chunks_accepted} accepted, {last.chunks_refused} refused"
+        faults = [status.reason for _, status in run.status if status.mode == ArmMode.FAULT]
+        rows += [
+            Row("Action chunks", chunks, last.chunks_refused > 0),
+            Row("Set-points slowed or clamped", f"{last.setpoints_limited} of {last.setpoints_sent}"),
+            Row("Arm faults", faults[0] if faults else "none", bool(faults)),
+        ]
+    else:
+        rows.append(Row("Arm status", NOT_RECORDED))
+    if not len(run.joint_positions):
+        return [*rows, Row("Joint limits respected", f"joint states {NOT_RECORDED}")]
+    exceeded = limits_exceeded(run.joint_positions)
+    return [*rows, Row("Joint limits respected", f"NO: {', '.join(exceeded)}" if exceeded else "yes", bool(exceeded))]
+
+
+def _median(values: Iterable[float]) -> float:
+    return float(np.nanmedian(list(values)))
+
+
+def _spread(values: Iterable[float]) -> str:
+    known = np.array([value for value in values if np.isfinite(value)])
+    return f"median {np.median(known):.0f} ms, p95 {np.percentile(known, 95):.0f} ms" if len(known) else NOT_RECORDED

@@ -1,0 +1,1 @@
+"""Cameras, depth and point clouds: numpy in, numpy out, no ROS."""

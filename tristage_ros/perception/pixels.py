@@ -1,0 +1,49 @@
+"""The byte layout of image messages."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels: TypeAlias = "bytes | bytearray | memoryview | array[int] | NDArray[np.uint8]"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Describe one pixel of an image encoding of ROS."""
+
+    kind: str  # numpy type of one channel, without its byte order
+    channels: int
+
+
+def pixel_array(
+    data: Pixels, encoding: str, accepted: Mapping[str, Encoding], height: int, width: int, *, step: int = 0,
+    is_bigendian: bool = False,
+) -> NDArray[Any]:
+    """View the `data` of a sensor_msgs/Image as [H, W, channels], or copy it where its rows are padded.
+
+    `step` is the length of a row in bytes, padding included; 0 means that rows are packed.
+
+    Raises:
+        ValueError: the encoding is none of `accepted`, the image is empty, or `data` or `step` does not fit its size.
+    """
+    if encoding not in accepted:
+        raise ValueError(f"image encoding {encoding!r} is not supported; publish one of {', '.join(accepted)}")
+    if height <= 0 or width <= 0:
+        raise ValueError(f"{encoding} image of {width}x{height} pixels is empty")
+    channels = accepted[encoding].channels
+    kind = np.dtype((">" if is_bigendian else "<") + accepted[encoding].kind)
+    packed = width * channels * kind.itemsize
+    step = step or packed
+    content = np.frombuffer(data, np.uint8)
+    if step < packed or content.size != step * height:
+        raise ValueError(
+            f"{encoding} image of {width}x{height} pixels with step {step} holds {content.size} bytes; "
+            f"the step must be at least {packed} bytes and the size height * step"
+        )
+    return content.reshape(height, step)[:, :packed].view(kind).reshape(height, width, channels)
