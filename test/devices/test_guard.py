@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tristage_ros.devices.guard import Guard, GuardConfig, RefusedError
+from tristage_ros.devices.kinematics import JOINT_LIMITS, forward
+from tristage_ros.devices.workspace import Workspace
+
+HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
+STEP = 0.01
+ANYWHERE = Workspace((-9.0, -9.0, -9.0), (9.0, 9.0, 9.0), table_height=-9.0)
+OPEN_SPACE = GuardConfig(workspace=ANYWHERE)
+
+NUMBER = st.one_of(st.floats(-10, 10), st.floats(allow_nan=True, allow_infinity=True))
+PROPOSAL = st.one_of(
+    st.none(),
+    st.lists(NUMBER, min_size=6, max_size=6),
+    st.lists(st.floats(-3, 3), min_size=6, max_size=6),
+    st.lists(NUMBER, max_size=8),
+)
+
+
+@st.composite
+def arms(draw: st.DrawFn) -> np.ndarray:
+    shares = np.array(draw(st.lists(st.floats(0, 1), min_size=6, max_size=6)))
+    return JOINT_LIMITS[:, 0] + shares * np.ptp(JOINT_LIMITS, 1)
+
+
+def engaged(config: GuardConfig = OPEN_SPACE, at: np.ndarray = HOME) -> Guard:
+    guard = Guard(config)
+    guard.engage(at, 0.05, at)
+    return guard
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    start=arms(),
+    steps=st.lists(
+        st.tuples(
+            PROPOSAL,
+            NUMBER,
+            st.one_of(st.just(STEP), st.floats(1e-4, 0.05)),
+            st.one_of(st.none(), st.lists(st.floats(-0.1, 0.1), min_size=6, max_size=6), arms()),
+            st.booleans(),
+        ),
+        max_size=25,
+    ),
+    workspace=st.sampled_from([ANYWHERE, Workspace()]),
+)
+def test_whatever_comes_in_what_goes_out_is_bounded(start: np.ndarray, steps: list, workspace: Workspace) -> None:
+    config = GuardConfig(workspace=workspace)
+    guard = engaged(config, start)
+    last, arm, now = start, start, 0.0
+    for proposed, gripper, step, move, fault in steps:
+        now += step
+        if fault:
+            guard.latch("a test")
+        if move is not None:  # the arm is pushed a little, or teleports
+            arm = np.clip(arm + move, *JOINT_LIMITS.T) if isinstance(move, list) else move
+        out = guard.filter(now, step, proposed, gripper, arm)
+        assert np.isfinite(out.position).all()
+        assert (out.position >= JOINT_LIMITS[:, 0]).all()
+        assert (out.position <= JOINT_LIMITS[:, 1]).all()
+        assert np.abs(out.position - arm).max() <= config.max_lead + 1e-9
+        followed = np.abs(last - np.clip(last, arm - config.max_lead, arm + config.max_lead))
+        assert (np.abs(out.position - last) <= config.max_velocity * step + followed + 1e-9).all()
+        assert config.gripper_range[0] <= out.gripper <= config.gripper_range[1]
+        last = out.position
+
+
+@settings(deadline=None)
+@given(start=arms(), proposals=st.lists(PROPOSAL, max_size=40))
+def test_acceleration_is_bounded_and_limits_are_kept_with_their_margin(start: np.ndarray, proposals: list) -> None:
+    margin, config = OPEN_SPACE.position_margin, OPEN_SPACE
+    start = np.clip(start, JOINT_LIMITS[:, 0] + margin, JOINT_LIMITS[:, 1] - margin)
+    guard, path = engaged(at=start), [start, start]
+    for i, proposed in enumerate(proposals):
+        path.append(guard.filter(i * STEP, STEP, proposed, 0.05, path[-1]).position)
+    acceleration = np.diff(path, 2, axis=0) / STEP**2
+    assert np.abs(acceleration).max(initial=0.0) <= config.max_acceleration * (1 + 1e-6)
+    assert (np.array(path) >= JOINT_LIMITS[:, 0] + margin - 1e-9).all()
+    assert (np.array(path) <= JOINT_LIMITS[:, 1] - margin + 1e-9).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(goals=st.lists(arms(), min_size=1, max_size=4))
+def test_tool_never_leaves_the_workspace(goals: list[np.ndarray]) -> None:
+    config = GuardConfig()
+    guard, arm = engaged(config), HOME
+    for goal in goals:
+        for i in range(60):
+            arm = guard.filter(i * STEP, STEP, goal, 0.05, arm).position
+            assert config.workspace.excess(forward(arm)) <= 2e-3
+
+
+def test_allowed_setpoints_pass_unchanged() -> None:
+    guard = engaged()
+    for i in range(5):
+        wish = HOME + 0.5 * 8.0 * (i * STEP) ** 2
+        out = guard.filter(i * STEP, STEP, wish, 0.03, wish)
+        np.testing.assert_array_equal(out.position, wish)
+        assert (out.gripper, out.limited) == (0.03, "")
+
+
+def test_a_far_setpoint_is_approached_within_the_limits_and_named() -> None:
+    guard, wish = engaged(), HOME.copy()
+    wish[2] -= 1.0
+    out = guard.filter(0.0, STEP, wish, 0.05, HOME)
+    assert "joint 3" in out.limited
+    assert out.position[2] == pytest.approx(HOME[2] - 10.0 * STEP**2 / 2)  # half a step at rest before
+
+
+def test_an_arm_that_lags_is_waited_for() -> None:
+    guard, wish = engaged(), HOME + 1.0
+    for i in range(200):
+        out = guard.filter(i * STEP, STEP, wish, 0.05, HOME)
+    assert np.abs(out.position - HOME).max() == pytest.approx(0.25)
+    assert "waits for the arm" in out.limited
+
+
+def test_setpoint_outside_the_workspace_holds_and_latches() -> None:
+    guard = engaged(GuardConfig(workspace=Workspace(table_height=float(forward(HOME)[2, 3]) - 0.2)))
+    arm, wish = HOME, HOME + np.array([0.0, 0.8, 0.0, 0.0, 0.4, 0.0])  # lean forward and down
+    for i in range(100):
+        out = guard.filter(i * STEP, STEP, wish, 0.05, arm)
+        if guard.fault:
+            break
+        arm = out.position
+    assert "leave the workspace by 0.00" in guard.fault
+    np.testing.assert_array_equal(out.position, arm)
+
+
+@pytest.mark.parametrize("bad", [None, [math.nan] * 6, [0.0] * 5, [0, 0, 0, 0, 0, math.inf]])
+def test_invalid_setpoints_slow_down_hold_and_latch(bad: list | None) -> None:
+    guard, path = engaged(), [HOME]
+    for i in range(1, 10):
+        path.append(guard.filter(i * STEP, STEP, HOME + 0.0005 * i**2, 0.05, path[-1]).position)
+    for i in range(10, 40):
+        out = guard.filter(i * STEP, STEP, bad, 0.05, path[-1])
+        assert out.limited == "no valid set-point"
+        assert bool(guard.fault) == (i * STEP - 0.1 >= 0.1 - 1e-9)
+        path.append(out.position)
+    assert "no valid set-point for 0.10 s" in guard.fault
+    speed = np.diff(path, axis=0)[:, 0] / STEP
+    assert speed[8] > 0.5
+    assert np.diff(speed[8:20]).min() >= -10.0 * STEP * (1 + 1e-6)  # no faster than the acceleration limit
+    assert speed[-1] == 0.0
+
+
+def test_a_fault_stops_whatever_is_asked_for() -> None:
+    guard, arm = engaged(), HOME
+    for i in range(100):
+        if i == 20:
+            guard.latch("first")
+            guard.latch("second")
+        before, arm = arm, guard.filter(i * STEP, STEP, HOME - [1.0, 0, 0, 0, 0, 0], 0.05, arm).position
+    assert guard.fault == "first"
+    np.testing.assert_array_equal(arm, before)
+    assert arm[0] > -0.9
+    guard.clear()
+    assert guard.filter(2.0, STEP, HOME - [1.0, 0, 0, 0, 0, 0], 0.05, arm).position[0] < arm[0]
+
+
+def test_a_start_beyond_the_margin_may_only_lead_inwards() -> None:
+    folded = np.zeros(6)  # J2 and J3 at their limits, as the arm rests
+    guard = engaged(at=folded)
+    out = guard.filter(0.0, STEP, [0, -0.5, 0.5, 0, 0, 0], 0.05, folded)
+    np.testing.assert_array_equal(out.position, folded)
+    out = guard.filter(STEP, STEP, [0, 0.5, -0.5, 0, 0, 0], 0.05, folded)
+    assert out.position[1] > 0
+    assert out.position[2] < 0
+
+
+@pytest.mark.parametrize(
+    ("target", "measured", "reason"),
+    [
+        (HOME + np.array([0, 0.1, 0, 0, 0, 0]), HOME, "0.100 rad from measured joint 2"),
+        (HOME, HOME * math.nan, "not finite"),
+        (HOME[:5], HOME, "not finite"),
+        (
+            HOME + np.array([3, 0, 0, 0, 0, 0]),
+            HOME + np.array([3, 0, 0, 0, 0, 0]),
+            "joint 1 is 0.382 rad beyond its limit",
+        ),
+    ],
+)
+def test_first_setpoint_is_refused(target: np.ndarray, measured: np.ndarray, reason: str) -> None:
+    guard = Guard(OPEN_SPACE)
+    with pytest.raises(RefusedError, match=reason):
+        guard.engage(target, 0.05, measured)
+    with pytest.raises(RefusedError, match="until the guard is engaged"):
+        guard.filter(0.0, STEP, HOME, 0.05, HOME)
+
+
+def test_latched_guard_does_not_start() -> None:
+    guard = Guard(OPEN_SPACE)
+    guard.latch("broken")
+    with pytest.raises(RefusedError, match="broken"):
+        guard.engage(HOME, 0.05, HOME)
+
+
+def test_released_guard_passes_nothing() -> None:
+    guard = engaged()
+    guard.release()
+    with pytest.raises(RefusedError, match="engaged"):
+        guard.filter(0.0, STEP, HOME, 0.05, HOME)
+
+
+@pytest.mark.parametrize("step", [0.0, -0.01, math.nan, 2.0])
+def test_unusable_step_is_refused(step: float) -> None:
+    with pytest.raises(RefusedError, match="step"):
+        engaged().filter(0.0, step, HOME, 0.05, HOME)
+
+
+@pytest.mark.parametrize(
+    ("age", "allowance", "fault"),
+    [
+        (0.0, 1.0, ""),
+        (0.049, 1.0, ""),
+        (0.06, 0.0, ""),
+        (0.6, 0.0, "no joint feedback for 0.60 s"),
+        (math.nan, 0.0, "no"),
+    ],
+)
+def test_stale_feedback_holds_and_lost_feedback_latches(age: float, allowance: float, fault: str) -> None:
+    guard = engaged()
+    assert guard.allowance(10.0, 10.0 - age, HOME) == allowance
+    assert guard.fault[: len(fault)] == fault
+    assert bool(guard.fault) == bool(fault)
+
+
+@pytest.mark.parametrize(("lead", "allowance"), [(0.1, 1.0), (0.125, 1.0), (0.1625, 0.5), (0.2, 0.0), (0.3, 0.0)])
+def test_path_slows_down_as_the_lead_grows(lead: float, allowance: float) -> None:
+    assert engaged().allowance(0.0, 0.0, HOME + np.array([0, 0, lead, 0, 0, 0])) == pytest.approx(allowance)
+
+
+def test_a_blocked_arm_latches_after_a_while() -> None:
+    guard, blocked = engaged(), HOME + np.array([0, 0, 0, 0.2, 0, 0])
+    for now in (0.0, 0.9):
+        guard.allowance(now, now, blocked)
+    guard.allowance(0.95, 0.95, HOME)  # it moved: begin anew
+    for now in (1.0, 1.9):
+        guard.allowance(now, now, blocked)
+    assert not guard.fault
+    guard.allowance(2.0, 2.0, blocked)
+    assert "joint 4 is 0.200 rad from its set-point" in guard.fault
+
+
+def test_path_is_checked_against_joint_limits_and_workspace() -> None:
+    guard = engaged(GuardConfig())
+    guard.check_path(np.linspace(HOME, HOME + np.array([1.0, 0, 0, 0, 0, 0]), 20))
+    with pytest.raises(RefusedError, match=r"joint 5 .* beyond its limit"):
+        guard.check_path(np.linspace(HOME, HOME + np.array([0, 0, 0, 0, 0.65, 0]), 20))
+    with pytest.raises(RefusedError, match="outside the workspace"):
+        guard.check_path(np.linspace(HOME, HOME + np.array([0, 1.0, 0, 0, 0.4, 0]), 20))
+
+
+def test_path_that_begins_outside_may_lead_inwards() -> None:
+    config = GuardConfig(workspace=Workspace(upper=(0.75, 0.1, 0.75)))
+    outside = HOME + np.array([0.8, 0, 0, 0, 0, 0])
+    guard = engaged(config, outside)
+    guard.check_path(np.linspace(outside, HOME, 20))
+    with pytest.raises(RefusedError, match="outside the workspace"):
+        guard.check_path(np.linspace(outside, outside + np.array([0.2, 0, 0, 0, 0, 0]), 20))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_velocity": 3.5},
+        {"max_velocity": 0.0},
+        {"max_lead": -1.0},
+        {"max_acceleration": math.inf},
+        {"position_margin": -0.1},
+        {"stale_after": 0.6},
+        {"gripper_range": (0.0, 0.1)},
+        {"joint_limits": ((-1.0, 1.0),) * 6},
+        {"joint_limits": ((0.0, 0.001),) * 6},
+        {"joint_limits": ((-1.0, 1.0),)},
+    ],
+)
+def test_impossible_limits_are_refused(change: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(change)).split("_")[0]):
+        replace(GuardConfig(), **change)

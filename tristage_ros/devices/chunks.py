@@ -1,0 +1,133 @@
+"""From the policy's action chunk to joint waypoints, or a reason why not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.devices import kinematics
+from tristage_ros.devices.guard import GuardConfig, RefusedError
+from tristage_ros.devices.trajectory import Waypoint
+from tristage_ros.devices.values import ActionChunk
+
+Floats = NDArray[np.float64]
+
+_MAX_ACTIONS = 256
+
+
+@dataclass(frozen=True)
+class ChunkLimits:
+    """Bound what one chunk may ask for."""
+
+    max_age: float = 0.5  # s since its observation
+    max_distance: float = 0.6  # m, tool: from the measured pose to the first action, then from one to the next
+    max_joint_change: float = 3.0  # rad, likewise
+    clamp_distance: float = 0.02  # m that an action outside the workspace is moved back in; farther out it is refused
+
+    def __post_init__(self) -> None:
+        """Refuse limits that make no sense.
+
+        Raises:
+            ValueError: a limit is negative or not finite.
+        """
+        if not all(0.0 <= limit < math.inf for limit in vars(self).values()):
+            raise ValueError(f"chunk limits are finite and not negative, not {self}")
+
+
+def check(chunk: ActionChunk, now: float, limits: ChunkLimits) -> None:
+    """Check shapes, numbers and age of a chunk at monotonic time `now`.
+
+    Raises:
+        RefusedError: something does not fit; the reason names the value.
+    """
+    n = len(chunk.gripper)
+    shapes = {"translation": (n, 3), "orientation": (n, 4), "gripper": (n,)}
+    for name, shape in shapes.items():
+        array = np.asarray(getattr(chunk, name))
+        if not 1 <= n <= _MAX_ACTIONS or array.shape != shape:
+            raise RefusedError(f"{name} has shape {array.shape}; every field has the same 1 to {_MAX_ACTIONS} actions")
+        if not np.isfinite(array).all():
+            raise RefusedError(f"{name} of action {int(np.argwhere(~np.isfinite(array))[0][0]) + 1} is not finite")
+    if not 0.0 <= chunk.time_step < math.inf:
+        raise RefusedError(f"time_step is finite and not negative, not {chunk.time_step}")
+    lengths = np.linalg.norm(chunk.orientation, axis=1)
+    if np.abs(lengths - 1.0).max() > 0.01:
+        raise RefusedError(f"orientation has length {lengths[np.abs(lengths - 1.0).argmax()]:.3f} instead of 1")
+    age = now - chunk.stamp
+    if not age <= limits.max_age:
+        raise RefusedError(f"its observation is {age:.2f} s old, more than {limits.max_age}")
+
+
+def waypoints(
+    chunk: ActionChunk,
+    now: float,
+    observed: Floats,
+    measured: Floats,
+    limits: ChunkLimits,
+    guard: GuardConfig,
+    dh_is_offset: bool = True,
+) -> list[Waypoint]:
+    """Return the joint waypoints of a checked chunk; actions whose time has passed are dropped.
+
+    Args:
+        chunk: passed `check`.
+        now: s, monotonic clock.
+        observed: [6] rad, joints measured at the chunk's stamp.
+        measured: [6] rad, joints measured now.
+        limits: how far the actions may go.
+        guard: joint limits, workspace and gripper range.
+        dh_is_offset: which zero J2 and J3 have.
+
+    Raises:
+        RefusedError: all actions are in the past, or one is unreachable, too far away or outside the workspace.
+    """
+    origin = kinematics.tool_pose(kinematics.forward(observed, dh_is_offset))[:3, 3]
+    low, high = guard.gripper_range
+    joints, tool = measured, kinematics.tool_pose(kinematics.forward(measured, dh_is_offset))[:3, 3]
+    result = []
+    for i in range(len(chunk.gripper)):
+        due = chunk.stamp + (i + 1) * chunk.time_step if chunk.time_step > 0.0 else None
+        if due is not None and due <= now:
+            continue
+        wish = np.eye(4)
+        wish[:3, :3] = kinematics.quaternion_to_matrix(chunk.orientation[i])
+        wish[:3, 3] = origin + chunk.translation[i]
+        try:
+            pose = _within(wish, tool, limits, guard)
+            joints = _joints(pose, joints, limits, guard, dh_is_offset)
+        except ValueError as error:
+            raise RefusedError(f"action {i + 1} of {len(chunk.gripper)}: {error}") from error
+        tool = pose[:3, 3]
+        opening = low + float(np.clip(chunk.gripper[i], 0.0, 1.0)) * (high - low)
+        result.append(Waypoint(joints, opening, due))
+    if not result:
+        late = now - chunk.stamp - len(chunk.gripper) * chunk.time_step
+        raise RefusedError(f"all {len(chunk.gripper)} actions were due before now, the last {late:.2f} s ago")
+    return result
+
+
+def _within(wish: Floats, previous: Floats, limits: ChunkLimits, guard: GuardConfig) -> Floats:
+    """Return the tool pose [4, 4] moved into the workspace, if it is near that and the previous tool position [3]."""
+    pose = guard.workspace.nearest(wish)
+    moved = float(np.linalg.norm(pose[:3, 3] - wish[:3, 3]))
+    if moved > limits.clamp_distance:
+        where = ", ".join(f"{value:.3f}" for value in wish[:3, 3])
+        raise RefusedError(f"tool at ({where}) m is {moved:.3f} m outside the workspace")
+    distance = float(np.linalg.norm(pose[:3, 3] - previous))
+    if distance > limits.max_distance:
+        raise RefusedError(f"the tool would go {distance:.3f} m, more than {limits.max_distance} m at once")
+    return pose
+
+
+def _joints(tool: Floats, seed: Floats, limits: ChunkLimits, guard: GuardConfig, dh_is_offset: bool) -> Floats:
+    margin = np.array([guard.position_margin, -guard.position_margin])
+    joints = kinematics.inverse(kinematics.flange_pose(tool), seed, dh_is_offset, np.array(guard.joint_limits) + margin)
+    change = np.abs(joints - seed)
+    if change.max() > limits.max_joint_change:
+        raise RefusedError(
+            f"joint {int(change.argmax()) + 1} would turn {change.max():.2f} rad, more than {limits.max_joint_change}"
+        )
+    return joints

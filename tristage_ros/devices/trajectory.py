@@ -1,0 +1,225 @@
+"""Joint-space paths that can be slowed down, stopped and replaced at any time without a jump.
+
+A path is a chain of state-to-state motions (Ruckig, Berscheid and Kröger 2021), each synchronised over the joints and,
+from rest to rest, a straight line in joint space. Its own time runs at the feed rate, 0..1 of real time, which changes
+with bounded slope: a speed limit, waiting for the arm and stopping along the path are all a lower feed rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import ruckig
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+_CHECK_STEP = 0.02  # s of path time between the positions at which a path is checked
+_PASSING_SHARES = (1.0, 0.5, 0.25, 0.0)  # of the wished velocity at a waypoint, tried in turn
+_DETOUR = 1e-3  # rad beyond start and waypoint that a joint may go to pass with that velocity
+
+
+@dataclass(frozen=True)
+class MotionLimits:
+    """Bound the motion of every joint along a path at feed rate 1."""
+
+    velocity: float = 1.5  # rad/s
+    acceleration: float = 4.0  # rad/s^2
+    feed_slope: float = 3.0  # 1/s: from full speed to rest in a third of a second
+
+    def __post_init__(self) -> None:
+        """Refuse limits that stop the arm for ever.
+
+        Raises:
+            ValueError: a limit is not positive and finite.
+        """
+        if not all(0.0 < limit < np.inf for limit in (self.velocity, self.acceleration, self.feed_slope)):
+            raise ValueError(f"motion limits are positive and finite, not {self}")
+
+    @property
+    def total_acceleration(self) -> float:
+        """Return the acceleration, rad/s^2, that path and changing feed rate reach together."""
+        return self.acceleration + self.feed_slope * self.velocity
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """Hold one joint position to pass, and what the gripper does there."""
+
+    position: Floats  # [6] rad
+    gripper: float  # m, total opening from here on
+    due: float | None  # s, when to be there; None: a key frame, where the path ends until `proceed`
+
+
+@dataclass(frozen=True)
+class Path:
+    """Hold a planned path that has not begun."""
+
+    waypoints: tuple[Waypoint, ...]
+    motions: tuple[Any, ...]  # one ruckig.Trajectory to each waypoint
+    feed: float  # feed rate to begin with
+
+    def positions(self) -> Floats:
+        """Return positions [n, 6] rad along the path, the first of them its start, close enough to check it."""
+        return np.array(
+            [
+                motion.at_time(time)[0]
+                for motion in self.motions
+                for time in np.linspace(0.0, motion.duration, 2 + int(motion.duration / _CHECK_STEP))
+            ]
+        )
+
+
+class Trajectory:
+    """Move a joint target along paths; position and velocity are continuous whatever is asked for."""
+
+    def __init__(self, limits: MotionLimits, position: ArrayLike) -> None:
+        """Begin at rest at `position`, [6] rad."""
+        self.limits = limits
+        self.position: Floats = np.array(position, dtype=float)  # [6] rad
+        self.velocity: Floats = np.zeros(6)  # rad/s
+        self.feed = 0.0
+        self.index = 0  # of the waypoint that the path is heading for
+        self._path: Path | None = None
+        self._time = 0.0  # path time since the last waypoint
+        self._waiting = False
+
+    @property
+    def moving(self) -> bool:
+        """Tell whether there is a path that has not been finished or dropped."""
+        return self._path is not None
+
+    @property
+    def waiting(self) -> Waypoint | None:
+        """Return the key frame at which the path waits for `proceed`, None when it does not."""
+        return self._path.waypoints[self.index] if self._path and self._waiting else None
+
+    def plan(self, waypoints: Sequence[Waypoint], now: float, feed: float) -> Path:
+        """Plan a path from the present state; `feed` is the feed rate that it is expected to run at.
+
+        Waypoints with a due time are passed at it where the limits allow, else as soon as they allow.
+
+        Raises:
+            ValueError: no waypoints, or one is not finite.
+        """
+        if not waypoints or not all(np.isfinite(waypoint.position).all() for waypoint in waypoints):
+            raise ValueError("a path needs at least one waypoint, all of them finite")
+        start_feed = max(feed, self.feed if self.moving else 0.0)
+        velocity = self.velocity / start_feed if start_feed > 0.0 else np.zeros(6)
+        velocity = np.clip(velocity, -self.limits.velocity, self.limits.velocity)
+        position, end, motions = self.position, now, []
+        for waypoint, passing in zip(waypoints, self._passing_velocities(waypoints, now, start_feed), strict=True):
+            slack = 0.0 if waypoint.due is None else (waypoint.due - end) * start_feed
+            passing = self._within_reach(passing, velocity, waypoint.position - position)
+            for share in _PASSING_SHARES:
+                motion = self._motion(position, velocity, waypoint.position, share * passing, slack)
+                if not passing.any() or _detour(motion, position, waypoint.position) < _DETOUR:
+                    break
+            motions.append(motion)
+            position, velocity = waypoint.position, share * passing
+            end += motion.duration / max(start_feed, 1e-3)
+        return Path(tuple(waypoints), tuple(motions), start_feed)
+
+    def follow(self, path: Path) -> None:
+        """Leave the present path for one that was planned from the present state."""
+        self._path, self.feed, self.index, self._time, self._waiting = path, path.feed, 0, 0.0, False
+
+    def advance(self, step: float, feed: float) -> list[Waypoint]:
+        """Move on by `step` s towards feed rate `feed`, 0..1; return the waypoints that were passed or reached."""
+        path = self._path
+        if path is None:
+            return []
+        slope = self.limits.feed_slope * step
+        before, self.feed = self.feed, float(np.clip(feed, self.feed - slope, self.feed + slope))
+        if self._waiting:
+            return []
+        self._time += step * (before + self.feed) / 2
+        reached = []
+        while self._time >= path.motions[self.index].duration:
+            reached.append(path.waypoints[self.index])
+            if reached[-1].due is None or self.index + 1 == len(path.motions):
+                self._arrive(path)
+                return reached
+            self._time -= path.motions[self.index].duration
+            self.index += 1
+        position, velocity, _ = path.motions[self.index].at_time(self._time)
+        self.position, self.velocity = np.array(position), np.array(velocity) * self.feed
+        return reached
+
+    def proceed(self) -> None:
+        """Go on from the key frame at which the path waits."""
+        if self._path is None or not self._waiting:
+            return
+        self._waiting, self._time = False, 0.0
+        self.index += 1
+        if self.index == len(self._path.waypoints):
+            self.drop()
+
+    def pause(self) -> None:
+        """Take the target to stand where it is, as after a break in sending; the path goes on from there."""
+        self.feed, self.velocity = 0.0, np.zeros(6)
+
+    def drop(self) -> None:
+        """Forget the rest of the path; call it once the feed rate is 0 or the path waits."""
+        self._path, self.velocity, self._waiting = None, np.zeros(6), False
+
+    def _arrive(self, path: Path) -> None:
+        waypoint = path.waypoints[self.index]
+        self.position, self.velocity = waypoint.position.copy(), np.zeros(6)
+        if waypoint.due is None:
+            self._waiting = True
+        else:
+            self.drop()
+
+    def _passing_velocities(self, waypoints: Sequence[Waypoint], now: float, feed: float) -> list[Floats]:
+        """Return the velocity [6], in path time, at every waypoint: 0 at key frames, at the end, where a joint turns.
+
+        Elsewhere the smaller of the mean velocities before and after, so that no joint overshoots.
+        """
+        velocities = [np.zeros(6) for _ in waypoints]
+        position, time = self.position, now
+        for i, (waypoint, after) in enumerate(pairwise(waypoints)):
+            if waypoint.due is None or after.due is None or feed <= 0.0:
+                continue
+            arriving = (waypoint.position - position) / max((waypoint.due - time) * feed, 1e-3)
+            leaving = (after.position - waypoint.position) / max((after.due - waypoint.due) * feed, 1e-3)
+            smaller = np.where(np.abs(arriving) < np.abs(leaving), arriving, leaving)
+            top = self.limits.velocity
+            velocities[i] = np.where(arriving * leaving > 0.0, np.clip(smaller, -top, top), 0.0)
+            position, time = waypoint.position, waypoint.due
+        for i in reversed(range(len(waypoints) - 1)):
+            distance = waypoints[i + 1].position - waypoints[i].position
+            velocities[i] = self._within_reach(velocities[i], velocities[i + 1], distance)
+        return velocities
+
+    def _within_reach(self, wish: Floats, other: Floats, distance: Floats) -> Floats:
+        """Return `wish` lowered to what the acceleration makes of the velocity at the other end of a distance [6]."""
+        ahead = np.where(other * distance > 0.0, other, 0.0)
+        reach = np.sqrt(np.square(ahead) + 2.0 * self.limits.acceleration * np.abs(distance))
+        lowered: Floats = np.clip(wish, -reach, reach)
+        return lowered
+
+    def _motion(self, start: Floats, velocity: Floats, goal: Floats, passing: Floats, duration: float) -> Any:
+        wish = ruckig.InputParameter(6)
+        wish.current_position, wish.current_velocity = start.tolist(), velocity.tolist()
+        wish.target_position, wish.target_velocity = goal.tolist(), passing.tolist()
+        wish.max_velocity, wish.max_acceleration = [self.limits.velocity] * 6, [self.limits.acceleration] * 6
+        wish.synchronization = ruckig.Synchronization.Phase
+        if duration > 0.0:
+            wish.minimum_duration = duration
+        motion = ruckig.Trajectory(6)
+        result = ruckig.Ruckig(6).calculate(wish, motion)
+        if result not in (ruckig.Result.Working, ruckig.Result.Finished):
+            raise ValueError(f"no motion from {start.tolist()} to {goal.tolist()} rad: {result}")
+        return motion
+
+
+def _detour(motion: Any, start: Floats, goal: Floats) -> float:
+    """Return the farthest, rad, that any joint of a motion goes beyond the interval between start and goal."""
+    low, high = np.minimum(start, goal), np.maximum(start, goal)
+    extrema = np.array([(bound.min, bound.max) for bound in motion.position_extrema])
+    return float(max((low - extrema[:, 0]).max(), (extrema[:, 1] - high).max()))
