@@ -1,11 +1,17 @@
 """Start the pick cell: `ros2 launch tristage_ros piper_pick.launch.py hardware:=sim|piper ...`."""
 
-from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch_ros.actions import Node
 
+from launch import LaunchContext, LaunchDescription
 from tristage_ros import graph
 
 
@@ -13,7 +19,10 @@ def generate_launch_description() -> LaunchDescription:
     """Declare the graph's arguments; the nodes follow when their values are known."""
     declared = [
         DeclareLaunchArgument(
-            argument.name, default_value=argument.default, description=argument.description, choices=list(argument.choices) or None
+            argument.name,
+            default_value=argument.default,
+            description=argument.description,
+            choices=list(argument.choices) or None,
         )
         for argument in graph.PIPER_PICK
     ]
@@ -27,15 +36,23 @@ def start(context: LaunchContext) -> list:
     environment = [SetEnvironmentVariable(name, value) for name, value in described.environment.items()]
     nodes = [
         Node(
-            package=node.package, executable=node.executable, name=node.name, arguments=list(node.arguments), output="screen",
+            package=node.package,
+            executable=node.executable,
+            name=node.name,
+            arguments=list(node.arguments),
+            output="screen",
+            prefix=f"nice -n {node.niceness}" if node.niceness else None,
             parameters=[str(described.parameter_file), node.parameters],
         )
         for node in described.nodes
     ]
     handlers = [
-        RegisterEventHandler(OnProcessExit(
-            target_action=node, on_exit=[EmitEvent(event=Shutdown(reason=f"{spec.name} ended"))],
-        ))
-        for node, spec in zip(nodes, described.nodes)
+        RegisterEventHandler(
+            OnProcessExit(
+                target_action=node,
+                on_exit=[EmitEvent(event=Shutdown(reason=f"{spec.name} ended"))],
+            )
+        )
+        for node, spec in zip(nodes, described.nodes, strict=True)
     ]
     return [*environment, *handlers, *nodes]

@@ -24,11 +24,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tristage", description="Real-robot inference for VLA models that see in 2D and 3D.")
+    parser = argparse.ArgumentParser(
+        prog="tristage", description="Real-robot inference for VLA models that see in 2D and 3D."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run a graph of nodes without a launch system", description=_describe_graphs(),
-                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    run = commands.add_parser(
+        "run",
+        help="run a graph of nodes without a launch system",
+        description=_describe_graphs(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     run.add_argument("graph", help=f"one of: {', '.join(graph.GRAPHS)}")
     run.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments")
     run.set_defaults(command=_run)

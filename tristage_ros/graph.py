@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from tristage_ros.resources import resource
 
 
@@ -41,6 +39,7 @@ class NodeSpec:
     parameters: dict[str, object] = field(default_factory=dict)  # override those of the parameter file
     package: str = "tristage_ros"
     arguments: tuple[str, ...] = ()
+    niceness: int = 0  # 0: what moves the arm or keeps time; higher: what may wait when the processor is short
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,27 @@ BOOLEAN = ("true", "false")
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_CHANNEL = "127.0.0.1:54701"
 PIPER_PICK = (
-    Argument("hardware", "sim", "sim: the simulated cell; piper: the arm on the CAN bus and two RealSense cameras", ("sim", "piper")),
+    Argument(
+        "hardware",
+        "sim",
+        "sim: the simulated cell; piper: the arm on the CAN bus and two RealSense cameras",
+        ("sim", "piper"),
+    ),
     Argument("checkpoint", "", "model checkpoint (.safetensors); empty: random weights, in simulation only"),
     Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
     Argument("instruction", "put the banana on the blue plate", "what the policy is told to do"),
-    Argument("control", "keyframe", "keyframe: infer when the last action is reached; rate: at policy.rate_hz", ("keyframe", "rate")),
-    Argument("engine", "cached", "cached: the prefix is computed once per step; recompute: once per denoising pass", ("cached", "recompute")),
+    Argument(
+        "control",
+        "keyframe",
+        "keyframe: infer when the last action is reached; rate: at policy.rate_hz",
+        ("keyframe", "rate"),
+    ),
+    Argument(
+        "engine",
+        "cached",
+        "cached: the prefix is computed once per step; recompute: once per denoising pass",
+        ("cached", "recompute"),
+    ),
     Argument("seed", "0", "seed of the scene and of the policy's noise"),
     Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
     Argument("record", "false", "write an MCAP bag of the run", BOOLEAN),
@@ -83,25 +97,39 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     channel = given["can_channel"] or (SIMULATED_CHANNEL if simulated else "can0")
     seed = _integer("seed", given["seed"])
     nodes = [
-        NodeSpec("point_cloud", "point_cloud"),
-        NodeSpec("policy", "policy", {
-            "checkpoint": checkpoint, "allow_random_weights": simulated, "pruning": str(_preset(given["pruning"])), "seed": seed,
-            "instruction": given["instruction"], "control": given["control"], "engine": given["engine"],
-        }),
-        NodeSpec("arm", "arm", {"can_interface": SIMULATED_INTERFACE if simulated else "socketcan", "can_channel": channel}),
+        NodeSpec("point_cloud", "point_cloud", niceness=5),
+        NodeSpec(
+            "policy",
+            "policy",
+            {
+                "checkpoint": checkpoint,
+                "allow_random_weights": simulated,
+                "pruning": str(_preset(given["pruning"])),
+                "seed": seed,
+                "instruction": given["instruction"],
+                "control": given["control"],
+                "engine": given["engine"],
+            },
+            niceness=5,
+        ),
+        NodeSpec(
+            "arm", "arm", {"can_interface": SIMULATED_INTERFACE if simulated else "socketcan", "can_channel": channel}
+        ),
     ]
     if simulated:
         nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, "seed": seed}))
     else:
         _require_can(channel)
     if given["record"] == "true":
-        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"]}))
+        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"]}, niceness=10))
     if given["rviz"] == "true":
         nodes.append(NodeSpec("rviz", "rviz2", package="rviz2"))
     return Graph("piper_pick", tuple(nodes), resource("config", "piper_pick.yaml"), _environment(simulated))
 
 
-GRAPHS: dict[str, tuple[tuple[Argument, ...], Callable[[Mapping[str, str]], Graph]]] = {"piper_pick": (PIPER_PICK, piper_pick)}
+GRAPHS: dict[str, tuple[tuple[Argument, ...], Callable[[Mapping[str, str]], Graph]]] = {
+    "piper_pick": (PIPER_PICK, piper_pick)
+}
 
 
 def build(name: str, arguments: Mapping[str, str]) -> Graph:
@@ -122,7 +150,9 @@ def resolve(known: tuple[Argument, ...], given: Mapping[str, str]) -> dict[str, 
 
 def _checkpoint(path: str, simulated: bool) -> str:
     if not path and not simulated:
-        raise GraphError("checkpoint is empty: a real arm is not driven by random weights; give checkpoint:=FILE.safetensors")
+        raise GraphError(
+            "checkpoint is empty: a real arm is not driven by random weights; give checkpoint:=FILE.safetensors"
+        )
     if path and not Path(path).is_file():
         raise GraphError(f"no checkpoint at {path}; give the path of a .safetensors file")
     return str(Path(path).resolve()) if path else ""
@@ -155,7 +185,9 @@ def _require_can(channel: str) -> None:
             f"sudo ip link set {channel} up type can bitrate 1000000"
         )
     if state.read_text().strip() == "down":
-        raise GraphError(f"the CAN interface {channel} is down; type: sudo ip link set {channel} up type can bitrate 1000000")
+        raise GraphError(
+            f"the CAN interface {channel} is down; type: sudo ip link set {channel} up type can bitrate 1000000"
+        )
 
 
 def _environment(simulated: bool) -> dict[str, str]:

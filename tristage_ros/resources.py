@@ -19,4 +19,6 @@ def resource(*parts: str) -> Path:
         path = root.joinpath(*parts)
         if path.exists():
             return path
-    raise FileNotFoundError(f"{Path(*parts)} is not installed; looked below {parents[1]} and share/tristage_ros of every prefix above it")
+    raise FileNotFoundError(
+        f"{Path(*parts)} is not installed; looked below {parents[1]} and share/tristage_ros of every prefix above it"
+    )

@@ -61,7 +61,7 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     """Run `graph` until it is interrupted or one of its nodes ends; then end the others.
 
     Returns:
-        0 after Ctrl-C or SIGTERM when every node stopped cleanly, the exit code of the node that ended the run otherwise.
+        0 after Ctrl-C or SIGTERM when every node stopped cleanly, else the exit code of the node that ended the run.
 
     Raises:
         GraphError: a program of the graph is not installed.
@@ -78,7 +78,11 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     interrupted = manager.returncode in (130, 143)
     if interrupted and printer.code == 0:
         return 0
-    print(f"error: {printer.name} ended with exit code {printer.code}; the others were stopped", file=sys.stderr, flush=True)
+    print(
+        f"error: {printer.name} ended with exit code {printer.code}; the others were stopped",
+        file=sys.stderr,
+        flush=True,
+    )
     return printer.code if printer.code > 0 else 1
 
 
@@ -86,11 +90,23 @@ def _command(node: NodeSpec, graph: Graph) -> list[str]:
     if node.package != "tristage_ros":
         program = shutil.which(node.executable)
         if program is None:
-            raise GraphError(f"{node.executable} is not installed; it comes with a ROS 2 desktop (ros-$ROS_DISTRO-{node.package})")
+            raise GraphError(
+                f"{node.executable} is not installed; it comes with a ROS 2 desktop (ros-$ROS_DISTRO-{node.package})"
+            )
         return [program, *node.arguments]
     overrides = [part for name, value in node.parameters.items() for part in ("-p", f"{name}:={_yaml(value)}")]
     remap = ["-r", f"__node:={node.name}", "--params-file", str(graph.parameter_file)]
-    return [sys.executable, "-m", f"tristage_ros.nodes.{node.executable}", *node.arguments, "--ros-args", *remap, *overrides]
+    nice = ["nice", "-n", str(node.niceness)] if node.niceness else []
+    return [
+        *nice,
+        sys.executable,
+        "-m",
+        f"tristage_ros.nodes.{node.executable}",
+        *node.arguments,
+        "--ros-args",
+        *remap,
+        *overrides,
+    ]
 
 
 def _yaml(value: object) -> str:
@@ -111,7 +127,9 @@ def _remove_unused(paths: set[Path]) -> None:
     mapped = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
         try:
-            mapped |= {line.split(maxsplit=5)[-1].strip() for line in maps.read_text().splitlines() if "/dev/shm/" in line}
+            mapped |= {
+                line.split(maxsplit=5)[-1].strip() for line in maps.read_text().splitlines() if "/dev/shm/" in line
+            }
         except OSError:
             continue
     for path in paths:

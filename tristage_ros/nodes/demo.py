@@ -156,6 +156,7 @@ def _report(run_dir: Path, arguments: Mapping[str, str], console: Console, inter
     if interrupted:
         console.print(f"interrupted; everything is stopped. What was recorded: {_shown(run_dir / 'bag')}")
         return 130
+    console.print()
     with console.status("writing the report ..."):
         paths = report(run_dir / "bag", run_dir, {"checkpoint": arguments.get("checkpoint", "")})
     console.print(f"report: [bold]{_shown(paths.html)}[/bold]")

@@ -1,0 +1,43 @@
+"""The budget: keep exactly so many tokens, and let the stages decide which."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import torch
+from torch import Tensor
+
+
+def budget_size(tokens: int, target_rate: float, bucket: int) -> int:
+    """Return how many of `tokens` to keep: (1 - rate) of them, rounded, then up to a multiple of `bucket`."""
+    kept = round((1.0 - target_rate) * tokens)
+    return min(tokens, ceil(kept / bucket) * bucket)
+
+
+def keep_best(protected: Tensor, candidate: Tensor, attention: Tensor, size: int) -> Tensor:
+    """Keep the `size` best tokens and every protected one, bool [T].
+
+    Best first by: protected, candidate (bool [T]), smoothed attention [T], position. As the semantic sets are ranges
+    of attention this puts object before robot before background, and with the 2D tokens ahead of the 3D tokens 2D
+    before 3D of the same patch.
+    """
+    order = attention.sort(descending=True, stable=True).indices
+    tier = 2 * protected + 1 * candidate
+    order = order[tier[order].sort(descending=True, stable=True).indices]
+    return protected.index_fill(0, order[:size], True)
+
+
+def excess(protected: Tensor, size: int) -> Tensor:
+    """Return how many protected tokens (bool [T]) exceed the budget, a long scalar."""
+    return (protected.sum() - size).clamp(min=0)
+
+
+def with_anchor(protected_2d: Tensor, candidate_2d: Tensor, attention: Tensor) -> Tensor:
+    """Protect one 2D token where none is: the candidate of the highest attention, or the highest of all; bool [P].
+
+    A model without any image token has lost its view of the scene.
+    """
+    among_candidates = attention.masked_fill(~candidate_2d, -1.0).argmax()
+    anchor = torch.where(candidate_2d.any(), among_candidates, attention.argmax())
+    index = torch.arange(len(attention), device=attention.device)
+    return protected_2d | ((index == anchor) & ~protected_2d.any())

@@ -1,0 +1,74 @@
+"""What the pruner demands of its inputs. Every check raises ValueError and changes nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks
+
+
+def check_geometry(geometry: TokenGeometry) -> None:
+    """Demand at least 3 patches and a patch index in -1..P-1 for every 3D token."""
+    index, patches = geometry.patch_of_point, geometry.patches
+    if patches < 3:
+        raise ValueError(f"geometry.patches = {patches} must be at least 3")
+    if index.ndim != 1 or index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"patch_of_point is {index.dtype} {list(index.shape)}; need integers of shape [N3]")
+    if len(index) == 0:
+        return
+    low, high = torch.stack(torch.aminmax(index)).tolist()
+    if low < -1 or high >= patches:
+        raise ValueError(f"patch_of_point holds {low if low < -1 else high}; need -1 (outside) to {patches - 1}")
+
+
+def check_masks(geometry: TokenGeometry, masks: TokenMasks) -> None:
+    """Demand masks of `geometry`."""
+    _check_mask("keep_2d", masks.keep_2d, geometry.patches)
+    _check_mask("keep_3d", masks.keep_3d, len(geometry.patch_of_point))
+
+
+def check_salience(masks: TokenMasks, salience: Salience) -> None:
+    """Demand finite, non-negative magnitudes for every kept token."""
+    counts = {"2d": len(masks.keep_2d), "3d": len(masks.keep_3d)}
+    heads = salience.attention_2d.shape[-1] if salience.attention_2d.ndim == 2 else 0
+    for modality, count in counts.items():
+        _check_float(f"feature_{modality}", getattr(salience, f"feature_{modality}"), [count])
+        _check_float(f"attention_{modality}", getattr(salience, f"attention_{modality}"), [count, max(heads, 1)])
+    wrong_2d = masks.keep_2d & ~_sound(salience.feature_2d, salience.attention_2d)
+    wrong_3d = masks.keep_3d & ~_sound(salience.feature_3d, salience.attention_3d)
+    if bool(torch.cat([wrong_2d, wrong_3d]).any()):
+        modality, wrong = ("2d", wrong_2d) if bool(wrong_2d.any()) else ("3d", wrong_3d)
+        token = int(wrong.nonzero()[0])
+        feature = getattr(salience, f"feature_{modality}")[token]
+        attention = getattr(salience, f"attention_{modality}")[token]
+        raise ValueError(
+            f"kept {modality} token {token} has feature_{modality} = {float(feature)} and attention_{modality} from "
+            f"{float(attention.min())} to {float(attention.max())}; magnitudes must be finite and not negative"
+        )
+
+
+def check_frame(frame: FrameContext, patches: int) -> None:
+    """Demand of what the change guard looks at: finite colours in 0..1 and depths, for every patch."""
+    color = frame.color_mean
+    if color is not None:
+        _check_float("color_mean", color, [patches, 3])
+        if not bool(((color >= 0) & (color <= 1)).all()):
+            raise ValueError(f"color_mean spans {float(color.min())} to {float(color.max())}; need finite 0..1")
+    if frame.depth_mean is not None:
+        _check_float("depth_mean", frame.depth_mean, [patches])
+
+
+def _check_mask(name: str, mask: Tensor, length: int) -> None:
+    if mask.dtype != torch.bool or list(mask.shape) != [length]:
+        raise ValueError(f"{name} is {mask.dtype} {list(mask.shape)}; need bool [{length}]")
+
+
+def _check_float(name: str, value: Tensor, shape: list[int]) -> None:
+    if not value.is_floating_point() or list(value.shape) != shape:
+        raise ValueError(f"{name} is {value.dtype} {list(value.shape)}; need floating point {shape}")
+
+
+def _sound(feature: Tensor, attention: Tensor) -> Tensor:
+    low, high = torch.minimum(feature, attention.amin(1)), torch.maximum(feature, attention.amax(1))
+    return (low >= 0) & (high < torch.inf)

@@ -1,0 +1,115 @@
+"""The settings of tri-stage pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import inf
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class PruningConfig:
+    """Hold every setting of the pruner; the defaults are the paper's. Raises ValueError on a bad value."""
+
+    tau_2d: float = 0.08  # M_3d of stage 1 below this keeps 2D only, 0..1
+    tau_3d: float = 0.20  # M_3d of stage 1 above this keeps 3D only, tau_2d..1
+    beta: float = 0.85  # weight of the past in the moving average (Eq. 9), 0 <= beta < 1
+    window: int = 7  # observations after which beta replaces the running mean (the paper's k)
+    clusters: int = 3  # of total attention; the lowest is background, the highest object, those between robot
+    background_drop: float = 0.9  # share of background patches dropped in a step, 0..1
+    obj_2d_floor: float = 0.9  # an object patch loses its 3D tokens above this M_2d of stage 2 ...
+    obj_3d_epsilon: float = 0.02  # ... and below this M_3d of stage 2
+    s1_feature: Literal["lm_head", "pre_norm"] = "lm_head"  # what the model is to measure for stage 1
+    target_rate: float | None = None  # share of all visual tokens to prune, 0 <= rate < 1; None: the stages decide
+    token_bucket: int = 16  # under a target rate the kept count is rounded up to a multiple of this
+    background_sampling: Literal["random", "rotating"] = "random"
+    change_guard: float | None = None  # mean change of a patch's colour that keeps it, 0..1; None: no guard
+    change_guard_depth: float | None = None  # the same for a patch's depth, m
+    refresh_every: int | None = None  # steps from one unpruned step to the next
+    max_age: int | None = None  # steps a patch may stay unseen
+    observe_every: int = 1  # steps from one measurement of salience to the next
+    stages: frozenset[int] = frozenset({1, 2, 3})  # those switched on
+    attention_share: bool = True  # scale observed attention to the share that the kept patches held before
+    seed: int = 0  # of the background sampling
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name in ("tau_2d", "tau_3d", "background_drop", "obj_2d_floor", "obj_3d_epsilon"):
+            _check_number(name, getattr(self, name), 0.0, 1.0)
+        _check_number("beta", self.beta, 0.0, 1.0, open_end=True)
+        if self.tau_2d > self.tau_3d:
+            raise ValueError(f"tau_2d = {self.tau_2d} must not exceed tau_3d = {self.tau_3d}")
+        for name, least in (("window", 1), ("clusters", 2), ("token_bucket", 1), ("observe_every", 1), ("seed", 0)):
+            _check_integer(name, getattr(self, name), least)
+        if self.target_rate is not None:
+            _check_number("target_rate", self.target_rate, 0.0, 1.0, open_end=True)
+        if self.change_guard is not None:
+            _check_number("change_guard", self.change_guard, 0.0, 1.0)
+        if self.change_guard_depth is not None:
+            _check_number("change_guard_depth", self.change_guard_depth, 0.0, inf, open_end=True)
+        for name in ("refresh_every", "max_age"):
+            if getattr(self, name) is not None:
+                _check_integer(name, getattr(self, name), 1)
+        _check_choice("s1_feature", self.s1_feature, ("lm_head", "pre_norm"))
+        _check_choice("background_sampling", self.background_sampling, ("random", "rotating"))
+        _check_choice("attention_share", self.attention_share, (True, False))
+        object.__setattr__(self, "stages", _checked_stages(self.stages))
+
+    @property
+    def guarded(self) -> bool:
+        """Tell whether frames have to be watched for change."""
+        return self.change_guard is not None or self.change_guard_depth is not None
+
+    @staticmethod
+    def paper() -> PruningConfig:
+        """Return the paper's settings: three stages, nothing beyond them."""
+        return PruningConfig()
+
+    @staticmethod
+    def robot() -> PruningConfig:
+        """Return settings for a real robot: a fixed budget, bounded blindness and a guard against change."""
+        return PruningConfig(
+            s1_feature="pre_norm",
+            target_rate=0.7,
+            background_sampling="rotating",
+            change_guard=12 / 255,
+            change_guard_depth=0.02,
+            refresh_every=50,
+            max_age=10,
+        )
+
+    @staticmethod
+    def from_dict(mapping: Mapping[str, Any]) -> PruningConfig:
+        """Build a configuration from plain values, as a YAML file holds them; what is absent stays the paper's.
+
+        Raises ValueError for a key that is not a setting, and for a bad value.
+        """
+        names = [field.name for field in fields(PruningConfig)]
+        unknown = [str(key) for key in mapping if key not in names]
+        if unknown:
+            raise ValueError(f"unknown pruning setting {', '.join(unknown)}; valid are {', '.join(names)}")
+        return PruningConfig(**mapping)
+
+
+def _check_number(name: str, value: object, low: float, high: float, open_end: bool = False) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and low <= value <= high and not (open_end and value == high)):  # type: ignore[operator]
+        raise ValueError(f"{name} = {value!r} must be a number in [{low}, {high}{')' if open_end else ']'}")
+
+
+def _check_integer(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} = {value!r} must be a whole number of at least {least}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name} = {value!r} must be one of {', '.join(map(repr, choices))}")
+
+
+def _checked_stages(value: object) -> frozenset[int]:
+    valid = isinstance(value, (frozenset, set, list, tuple))
+    if not valid or not all(type(stage) is int and stage in (1, 2, 3) for stage in value):  # type: ignore[attr-defined]
+        raise ValueError(f"stages = {value!r} must be a list of stage numbers out of 1, 2, 3")
+    return frozenset(value)  # type: ignore[call-overload, no-any-return]

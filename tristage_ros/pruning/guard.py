@@ -1,0 +1,73 @@
+"""The change guard: what moved since the model last saw it must be shown to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tristage_ros.pruning.values import FrameContext
+
+
+@dataclass(frozen=True)
+class View:
+    """Hold colour and depth of every patch, of this frame or as the model last saw them; NaN where unknown."""
+
+    color: Tensor  # float32 [P, 3], 0..1
+    depth: Tensor  # float32 [P], m
+
+    @staticmethod
+    def unknown(patches: int, device: torch.device) -> View:
+        """Return a view that knows nothing."""
+        color = torch.full((patches, 3), torch.nan, device=device)
+        return View(color, color[:, 0])
+
+    @staticmethod
+    def of_frame(frame: FrameContext, patches: int, device: torch.device) -> View:
+        """Return what `frame` shows; what it lacks is unknown."""
+        color, depth = frame.color_mean, frame.depth_mean
+        blank = View.unknown(patches, device)
+        return View(
+            blank.color if color is None else color.to(device, torch.float32),
+            blank.depth if depth is None else depth.to(device, torch.float32),
+        )
+
+    def to_dict(self) -> dict[str, Tensor]:
+        """Return copies of both tensors by name."""
+        return {"color": self.color.clone(), "depth": self.depth.clone()}
+
+    @staticmethod
+    def from_dict(tensors: Mapping[str, Any]) -> View:
+        """Return the view that `to_dict` gave. Raises ValueError for anything else."""
+        color, depth = tensors.get("color"), tensors.get("depth")
+        if not isinstance(color, Tensor) or not isinstance(depth, Tensor) or color.shape != (len(depth), 3):
+            raise ValueError(f"view holds {dict(tensors)}; need color [P, 3] and depth [P]")
+        return View(color.clone(), depth.clone())
+
+
+def changed_patches(now: View, seen: View, color: float | None, depth: float | None) -> Tensor:
+    """Tell which patches moved by more than a threshold, colour 0..1 or depth m, since they were seen; bool [P].
+
+    Colour moves by the mean over channels of the absolute difference. What is unknown has not moved. A threshold of
+    None switches its half off.
+    """
+    changed = torch.zeros_like(now.depth, dtype=torch.bool)
+    if color is not None:
+        changed = changed | ((now.color - seen.color).abs().mean(1) > color)
+    if depth is not None:
+        changed = changed | ((now.depth - seen.depth).abs() > depth)
+    return changed
+
+
+def remember(now: View, seen: View, saw_2d: Tensor, saw_3d: Tensor) -> View:
+    """Return what the model has seen by now: colour where the 2D token was kept, depth where 3D was observed.
+
+    Masks are bool [P]. What is unknown now stays as it was seen last.
+    """
+    return View(
+        torch.where(saw_2d[:, None] & now.color.isfinite(), now.color, seen.color),
+        torch.where(saw_3d & now.depth.isfinite(), now.depth, seen.depth),
+    )

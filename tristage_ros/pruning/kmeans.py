@@ -1,0 +1,65 @@
+"""Exact K-means in one dimension, without iteration and without waiting for the device."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import inf
+
+import torch
+from torch import Tensor
+
+# Ends of runs handled at once on a CPU: small enough for the cache, and for torch to stay in the calling thread,
+# since waiting for a second one costs more than the work where cores are shared.
+_BLOCK = 64
+
+
+def exact_kmeans_1d(values: Tensor, clusters: int) -> Tensor:
+    """Split finite `values` [P] into the `clusters` with the least sum of squares within; return labels, long [P].
+
+    Labels rise with the cluster's centre from 0. Equal values share a cluster; with fewer distinct values than
+    clusters every distinct value is one. In sorted order a cluster is a run, so the best cuts follow from the gain
+    (sum of a run)^2 / length of every run. Raises ValueError on a bad shape or number.
+    """
+    if values.ndim != 1 or len(values) == 0 or clusters < 1:
+        raise ValueError(f"got values of shape {list(values.shape)} and clusters = {clusters}; need [P] and >= 1")
+    ordered, order = values.detach().double().sort(stable=True)
+    size = len(ordered)
+    cut = torch.arange(size + 1, device=values.device)  # before the value of this rank
+    no_cut = torch.ones_like(cut, dtype=torch.bool)
+    no_cut[1:-1] = ordered[1:] == ordered[:-1]
+    sums = torch.cat([ordered.new_zeros(1), (ordered - ordered.mean()).cumsum(0)])
+    best = [(sums.square() / cut).masked_fill_(no_cut, -inf)]  # by clusters - 1: gain of the values before the cut
+    for _ in range(clusters - 2):
+        best.append(_one_run_more(best[-1], sums).masked_fill_(no_cut, -inf))
+    used = (size - no_cut[1:].sum() + 1).clamp(max=clusters)
+    labels = torch.zeros_like(order)
+    end = cut[-1:]
+    for cluster in range(clusters - 1, 0, -1):
+        last_run = (sums.index_select(0, end) - sums).square_() / (end - cut)
+        start = (best[cluster - 1] + last_run.masked_fill_(cut >= end, -inf)).argmax(0, keepdim=True)
+        end = torch.where(used > cluster, start, size)
+        labels += cut[:-1] >= end
+    return torch.empty_like(order).scatter_(0, order, labels)
+
+
+def _one_run_more(best: Tensor, sums: Tensor) -> Tensor:
+    """Return the best gain up to every cut with one more run than `best`, both [P + 1]; -inf at no values."""
+    size = len(sums) - 1
+    block = _BLOCK if sums.device.type == "cpu" else size
+    inverse_length, not_a_run = _run_lengths(size, block, sums.device)
+    gains = [best.new_full((1,), -inf)]
+    for first in range(1, size + 1, block):
+        ends = slice(first, min(first + block, size + 1))
+        starts = slice(0, ends.stop - 1)
+        run = (sums[ends] - sums[starts, None]).square_()  # (starts, ends)
+        gain = torch.addcmul(best[starts, None], run, inverse_length[starts, ends])
+        gain[first - 1 :] += not_a_run[: ends.stop - first, : ends.stop - first]
+        gains.append(gain.amax(0))
+    return torch.cat(gains)
+
+
+@lru_cache(maxsize=8)
+def _run_lengths(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    cut = torch.arange(size + 1, dtype=torch.float64, device=device)
+    inverse_length = 1.0 / (cut - cut[:, None]).clamp(min=1.0)
+    return inverse_length, torch.full((block, block), -inf, dtype=torch.float64, device=device).tril(-1)

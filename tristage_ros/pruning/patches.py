@@ -1,0 +1,36 @@
+"""The way from 3D tokens to image patches and back. An index of -1 belongs to no patch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tristage_ros.pruning.values import TokenGeometry
+
+
+def sum_over_patches(geometry: TokenGeometry, rows: Tensor, chosen: Tensor | None = None) -> Tensor:
+    """Add up the rows [N3, C] of the `chosen` (bool [N3], default all) 3D tokens in every patch, giving [P, C].
+
+    Rows that are not chosen may hold NaN.
+    """
+    sums = rows.new_zeros(geometry.patches + 1, rows.shape[1])
+    return sums.index_add_(0, _bins(geometry, chosen), rows)[: geometry.patches]
+
+
+def patches_with_any(geometry: TokenGeometry, chosen: Tensor | None = None) -> Tensor:
+    """Tell which patches hold at least one of the `chosen` (bool [N3], default all) 3D tokens, as bool [P]."""
+    bins = _bins(geometry, chosen)
+    held = torch.zeros(geometry.patches + 1, dtype=torch.bool, device=bins.device)
+    return held.index_fill_(0, bins, True)[: geometry.patches]
+
+
+def value_at_points(geometry: TokenGeometry, per_patch: Tensor, outside: float | bool) -> Tensor:
+    """Give every 3D token the value of its patch, [P] to [N3], and `outside` where it has none."""
+    padded = torch.cat([per_patch, per_patch.new_full((1,), outside)])
+    return padded[_bins(geometry)]
+
+
+def _bins(geometry: TokenGeometry, chosen: Tensor | None = None) -> Tensor:
+    # One bin more than patches: -1 modulo P + 1 is P, which collects what lies outside the image or is not chosen.
+    bins = geometry.patch_of_point.long() % (geometry.patches + 1)
+    return bins if chosen is None else bins.masked_fill(~chosen, geometry.patches)

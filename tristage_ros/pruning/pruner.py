@@ -1,0 +1,218 @@
+"""The pruner: plan which tokens a step keeps, observe what the model did with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from tristage_ros.pruning.background import background_to_keep
+from tristage_ros.pruning.checks import check_frame, check_geometry, check_masks, check_salience
+from tristage_ros.pruning.clock import StageClock
+from tristage_ros.pruning.config import PruningConfig
+from tristage_ros.pruning.decision import Circumstances, Decision, decide
+from tristage_ros.pruning.fusion import propose
+from tristage_ros.pruning.guard import View, changed_patches, remember
+from tristage_ros.pruning.learning import learn
+from tristage_ros.pruning.patches import patches_with_any
+from tristage_ros.pruning.report import PruningReport
+from tristage_ros.pruning.salience import salience_of_patches
+from tristage_ros.pruning.state import PatchState
+from tristage_ros.pruning.summary import summarise
+from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks
+
+
+@dataclass
+class _Step:
+    """Hold what belongs to one control step only."""
+
+    number: int = 0
+    observed: bool = False
+    frame: View | None = None  # as planned with
+    decision: Decision | None = None
+    masks: TokenMasks | None = None
+    clock: StageClock = field(default_factory=StageClock)
+
+
+class TriStagePruner:
+    """Prune 2D and 3D tokens in three stages (Alg. 1), with state kept per patch across control steps.
+
+    With stage 3, `plan()` predicts the masks of a step before its frame is encoded, and `observe()` learns from the
+    pass. Without it, `plan()` keeps all until the step was observed, and then returns the masks for its remaining
+    passes. `begin_step()` separates steps; where it is left out, a step begins by itself with the first `plan()`
+    (stage 3) or `observe()` after an observation.
+
+    Invariants: the first step after a reset keeps all; at least one 2D token survives; every object patch keeps a
+    token that exists; 3D tokens outside the image are kept; planning a step twice gives the same masks; a rejected
+    call changes nothing.
+    """
+
+    def __init__(self, config: PruningConfig | None = None) -> None:
+        """Start without state; `config` defaults to the paper's."""
+        self.config = PruningConfig() if config is None else config
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: for a new instruction, a gap in the observations or a moved camera."""
+        self._state: PatchState | None = None
+        self._seen: View | None = None
+        self._step = _Step()
+
+    def begin_step(self) -> None:
+        """Begin the next control step."""
+        self._step = _Step(self._step.number + 1)
+
+    @property
+    def wants_salience(self) -> bool:
+        """Tell whether the next `observe()` needs salience: always at first, then every `observe_every` steps."""
+        number = self._step.number + (self._step.observed or self._step.number == 0)
+        return self._state is None or (number - 1) % self.config.observe_every == 0
+
+    @torch.no_grad()
+    def plan(self, geometry: TokenGeometry, frame: FrameContext | None = None) -> TokenMasks:
+        """Return the masks of this step.
+
+        `frame` is for the change guard, which needs its mean colours and uses its depths where it has them; planning
+        the same step again may leave it out. Raises ValueError for a bad geometry or frame, and where the number of
+        patches differs from the state's.
+        """
+        self._check_geometry(geometry)
+        begins = self._step.number == 0 or (self._predicts and self._step.observed)
+        view = self._view(geometry, frame) or (None if begins else self._step.frame)
+        if self.config.change_guard is not None and (view is None or (frame is not None and frame.color_mean is None)):
+            raise ValueError("color_mean = None, but change_guard is on: give plan() the frame's mean colours")
+        if begins:
+            self.begin_step()
+        step = self._step
+        step.frame = view
+        if self._state is None or not (self._predicts or step.observed):
+            step.decision, step.masks = None, TokenMasks.all_kept(geometry)
+        else:
+            step.decision = self._decide(geometry, self._state)
+            step.masks = TokenMasks.all_kept(geometry) if self._refreshes else step.decision.masks
+        return step.masks
+
+    @torch.no_grad()
+    def observe(
+        self,
+        geometry: TokenGeometry,
+        masks: TokenMasks,
+        salience: Salience | None = None,
+        frame: FrameContext | None = None,
+    ) -> None:
+        """Learn from a pass that ran with `masks`, whoever made them.
+
+        `salience` may be left out, and is not looked at, where `wants_salience` is false. `frame` defaults to the
+        one that this step was planned with. Raises ValueError for bad shapes, indices or magnitudes.
+        """
+        self._check_geometry(geometry)
+        check_masks(geometry, masks)
+        wanted = self.wants_salience
+        if wanted:
+            self._check_salience(masks, salience)
+        view = self._view(geometry, frame)
+        if self._step.number == 0 or self._step.observed:
+            self.begin_step()
+        step = self._step
+        state = self._learn(geometry, masks, salience) if wanted and salience is not None else self._state
+        assert state is not None  # without a state salience is wanted
+        self._mark_seen(state, geometry, masks, view or step.frame)
+        step.observed = True
+        step.masks = step.masks or masks
+
+    def report(self) -> PruningReport:
+        """Return this step in numbers; waits for the device."""
+        step = self._step
+        report = summarise(self.config, step.number, step.masks, step.decision, self._state)
+        return replace(report, milliseconds=dict(step.clock.milliseconds))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next steps depend on, as plain values and copied tensors."""
+        return {
+            "step": self._step.number,
+            "observed": self._step.observed,
+            "patches": None if self._state is None else self._state.to_dict(),
+            "seen": None if self._seen is None else self._seen.to_dict(),
+            "frame": None if self._step.frame is None else self._step.frame.to_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict()` was taken. Raises ValueError for anything else, changing nothing."""
+        absent = [key for key in ("step", "observed", "patches", "seen", "frame") if key not in state]
+        if absent:
+            raise ValueError(f"pruner state lacks {', '.join(absent)}; give what state_dict() returned")
+        patches = None if state["patches"] is None else PatchState.from_dict(state["patches"])
+        seen, frame = (None if state[name] is None else View.from_dict(state[name]) for name in ("seen", "frame"))
+        self._state, self._seen = patches, seen
+        self._step = _Step(int(state["step"]), bool(state["observed"]), frame)
+
+    @property
+    def _predicts(self) -> bool:
+        return 3 in self.config.stages
+
+    @property
+    def _refreshes(self) -> bool:
+        every = self.config.refresh_every
+        return every is not None and (self._step.number - 1) % every == 0
+
+    def _check_geometry(self, geometry: TokenGeometry) -> None:
+        check_geometry(geometry)
+        if self._state is not None and self._state.patches != geometry.patches:
+            raise ValueError(f"geometry.patches = {geometry.patches}, but the state has {self._state.patches}: reset()")
+
+    def _view(self, geometry: TokenGeometry, frame: FrameContext | None) -> View | None:
+        if not self.config.guarded or frame is None:
+            return None
+        check_frame(frame, geometry.patches)
+        return View.of_frame(frame, geometry.patches, geometry.patch_of_point.device)
+
+    def _check_salience(self, masks: TokenMasks, salience: Salience | None) -> None:
+        if salience is None:
+            raise ValueError("salience = None, but this step's salience is wanted: see wants_salience")
+        check_salience(masks, salience)
+        heads = salience.attention_2d.shape[1]
+        if self._state is not None and self._state.heads != heads:
+            raise ValueError(f"attention_2d has {heads} heads, but the state has {self._state.heads}: reset()")
+
+    def _decide(self, geometry: TokenGeometry, state: PatchState) -> Decision:
+        step, config = self._step, self.config
+        given = self._circumstances(geometry, state)
+        proposal = propose(config, state.predicted, given.has_points, given.keep_background, step.clock)
+        with step.clock.timed("fusion"):
+            return decide(config, geometry, proposal, given, state.predicted, state.newest)
+
+    def _circumstances(self, geometry: TokenGeometry, state: PatchState) -> Circumstances:
+        step, config = self._step, self.config
+        due = state.observations == 0
+        if config.max_age is not None:
+            due = due | (step.number - state.last_seen > config.max_age)
+        changed = torch.zeros_like(due)
+        if step.frame is not None and self._seen is not None:
+            changed = changed_patches(step.frame, self._seen, config.change_guard, config.change_guard_depth)
+        rotating = config.background_sampling == "rotating"
+        return Circumstances(
+            has_points=patches_with_any(geometry),
+            keep_background=background_to_keep(
+                geometry.patches, config.background_drop, rotating, config.seed, step.number, due.device
+            ),
+            changed=changed,
+            due=due,
+        )
+
+    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, salience: Salience) -> PatchState:
+        device = geometry.patch_of_point.device
+        state = self._state or PatchState.unobserved(geometry.patches, salience.attention_2d.shape[1], device)
+        with self._step.clock.timed("stage2"):
+            shown = salience_of_patches(geometry, masks, salience)
+        return learn(self.config, state, shown, self._step.clock)
+
+    def _mark_seen(self, state: PatchState, geometry: TokenGeometry, masks: TokenMasks, view: View | None) -> None:
+        kept_3d = patches_with_any(geometry, masks.keep_3d)
+        self._state = state.seen(masks.keep_2d | kept_3d, self._step.number)
+        if view is not None:
+            unknown = View.unknown(geometry.patches, kept_3d.device)
+            has_points = patches_with_any(geometry)
+            saw_3d = kept_3d | (masks.keep_2d & ~has_points)
+            self._seen = remember(view, self._seen or unknown, masks.keep_2d, saw_3d)

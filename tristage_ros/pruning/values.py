@@ -1,0 +1,97 @@
+"""The values that go in and out of the pruner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenGeometry:
+    """Say which image patch every 3D token lies in."""
+
+    patch_of_point: Tensor  # long [N3], patch index 0..patches-1, or -1 outside the front image
+    patches: int  # P, the number of 2D tokens
+
+
+@dataclass(frozen=True)
+class TokenMasks:
+    """Say which tokens the model is to see."""
+
+    keep_2d: Tensor  # bool [P]
+    keep_3d: Tensor  # bool [N3]
+
+    @staticmethod
+    def all_kept(geometry: TokenGeometry) -> TokenMasks:
+        """Return masks that keep every token of `geometry`."""
+        index = geometry.patch_of_point
+        keep_2d = torch.ones(geometry.patches, dtype=torch.bool, device=index.device)
+        return TokenMasks(keep_2d, torch.ones_like(index, dtype=torch.bool))
+
+
+@dataclass(frozen=True)
+class Salience:
+    """Hold what one pass of the model showed about its visual tokens; rows of pruned tokens are NaN."""
+
+    feature_2d: Tensor  # [P] L1 norm of every 2D token's feature
+    feature_3d: Tensor  # [N3] L1 norm of every 3D token's feature
+    attention_2d: Tensor  # [P, H] attention that every 2D token received from the action queries, per head
+    attention_3d: Tensor  # [N3, H]
+
+
+@dataclass(frozen=True)
+class FrameContext:
+    """Hold what the change guard and the speed-aware baselines look at beside the tokens."""
+
+    color_mean: Tensor | None = None  # [P, 3] mean colour of every patch, 0..1
+    depth_mean: Tensor | None = None  # [P] mean depth of every patch, m, NaN where nothing was measured
+    edges: Tensor | None = None  # bool [P] patches that hold an edge
+    tool_speed: float | None = None  # m/s, end effector
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Say which modalities of every patch are to be kept."""
+
+    keep_2d: Tensor  # bool [P]
+    keep_3d: Tensor  # bool [P]
+
+    @staticmethod
+    def all_kept(like: Tensor) -> Candidates:
+        """Return candidates that keep both modalities of every patch of `like` [P]."""
+        both = torch.ones_like(like, dtype=torch.bool)
+        return Candidates(both, both)
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """Hold the five numbers per patch that the stages decide on, raw or smoothed."""
+
+    values: Tensor  # float32 [5, P], rows in the order of the properties below
+
+    @property
+    def m_2d_s1(self) -> Tensor:
+        """Return 2D's share of the feature magnitude (Eq. 1), [P]."""
+        return self.values[0]
+
+    @property
+    def m_3d_s1(self) -> Tensor:
+        """Return 3D's share of the feature magnitude (Eq. 1), [P]."""
+        return self.values[1]
+
+    @property
+    def m_2d_s2(self) -> Tensor:
+        """Return 2D's share of the attention (Eq. 5), [P]."""
+        return self.values[2]
+
+    @property
+    def m_3d_s2(self) -> Tensor:
+        """Return the share of the attention that is 3D's own (Eq. 6), [P]."""
+        return self.values[3]
+
+    @property
+    def attention(self) -> Tensor:
+        """Return the attention of both modalities together, [P]."""
+        return self.values[4]
