@@ -17,7 +17,8 @@ demo: setup
 	@$(BIN)/tristage demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not serial"
+	$(BIN)/python -m pytest -m serial
 
 lint: setup
 	$(BIN)/ruff check .

@@ -15,15 +15,15 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats
-from tristage_ros.evaluation.report import report
 
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.devices.kinematics import JOINT_LIMITS
+from tristage_ros.evaluation.report import report
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import seconds
 from tristage_ros.nodes.operator import Operator
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]
 NODES = ("simulation", "point_cloud", "policy", "arm", "recorder")
 
 

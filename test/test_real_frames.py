@@ -27,6 +27,7 @@ cameras:
 ROOM = ["-p", "workspace_min:=[0.3, -2.0, -1.0]", "-p", "workspace_max:=[3.5, 2.0, 2.5]"]
 
 pytestmark = [
+    pytest.mark.serial,
     pytest.mark.skipif(not FRAMES.is_dir(), reason=f"no real frames at {FRAMES}"),
     pytest.mark.timeout(200),
 ]

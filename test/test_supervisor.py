@@ -90,3 +90,8 @@ def test_strings_stay_strings_on_the_command_line():
     node = NodeSpec("policy", "policy", {"checkpoint": "", "seed": 3, "flag": True, "text": "it's 0"})
     command = _command(node, Graph("g", (node,), Path("p.yaml"), {}))
     assert command[-8:] == ["-p", "checkpoint:=''", "-p", "seed:=3", "-p", "flag:=true", "-p", "text:='it''s 0'"]
+
+
+def test_the_complaint_of_the_node_that_ended_the_run_is_repeated():
+    _, err = start(PATIENT, "echo 'error: the cable is green'; exit 2").communicate(timeout=20)
+    assert "n1 ended with exit code 2: the cable is green" in err

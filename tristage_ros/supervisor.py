@@ -23,16 +23,26 @@ STOPPED = re.compile(r"(\w+) stopped \(rc=(-?\d+)\)")
 
 
 class FirstExit(Printer):
-    """Print what the nodes print, and remember which of them stopped first."""
+    """Print what the nodes print, and remember which of them stopped first and what it complained of."""
 
     name = ""
     code = 0
+    complaint = ""
+
+    def __init__(self, output: TextIO) -> None:
+        """Print to `output`."""
+        super().__init__(output)
+        self._complaints: dict[str, str] = {}
 
     def write(self, message: Message) -> None:
         """Print a line of a node or of the supervisor itself."""
-        found = STOPPED.match(str(message.data)) if message.name == "system" else None
+        text = message.data.decode(errors="replace") if isinstance(message.data, bytes) else str(message.data)
+        found = STOPPED.match(text) if message.name == "system" else None
         if found and not self.name:
             self.name, self.code = found[1], int(found[2])
+            self.complaint = self._complaints.get(self.name, "")
+        if text.startswith("error: "):
+            self._complaints[message.name] = text.removeprefix("error: ").strip()
         super().write(message)
 
 
@@ -78,11 +88,8 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     interrupted = manager.returncode in (130, 143)
     if interrupted and printer.code == 0:
         return 0
-    print(
-        f"error: {printer.name} ended with exit code {printer.code}; the others were stopped",
-        file=sys.stderr,
-        flush=True,
-    )
+    why = f": {printer.complaint}" if printer.complaint else ""
+    print(f"error: {printer.name} ended with exit code {printer.code}{why}", file=sys.stderr, flush=True)
     return printer.code if printer.code > 0 else 1
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import can
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from piper_sdk import C_PiperInterface_V2, LogLevel
@@ -108,7 +109,10 @@ class PiperDriver:
             return
         self._stopping.set()
         reader.join()
+        bus = self._sdk.GetCanBus().recv_bus
         self._sdk.DisconnectPort()
+        if bus is not None:
+            can.BusABC.shutdown(bus)  # where the peer has gone first, the bus' own shutdown breaks off half-way
 
     @property
     def dh_is_offset(self) -> bool:

@@ -257,7 +257,7 @@ class ArmNode(ManagedNode):
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    sys.exit(run(ArmNode))
+    sys.exit(run(ArmNode, threads=2))
 
 
 if __name__ == "__main__":

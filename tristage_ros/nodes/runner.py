@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -31,8 +31,19 @@ class Closable(Protocol):
         """End everything that the node started."""
 
 
-def run(make_node: Callable[[], Node], argv: Sequence[str] | None = None) -> int:
+class DrainingExecutor(MultiThreadedExecutor):
+    """Let queued callbacks end while what they use still exists."""
+
+    def shutdown(self, timeout_sec: float | None = None, *, wait_for_threads: bool = True) -> bool:
+        """Stop, as the executor of rclpy does, after its threads are idle."""
+        self._executor.shutdown(wait=True)
+        return bool(super().shutdown(timeout_sec, wait_for_threads=wait_for_threads))
+
+
+def run(make_node: Callable[[], Node], argv: Sequence[str] | None = None, *, threads: int = 1) -> int:
     """Spin the node made by `make_node` until a signal, its `failure` or its supervisor's death ends it.
+
+    More than one of `threads` is for nodes with callbacks that take long beside others that must not wait.
 
     rclpy's own signal handlers are replaced: Ctrl-C under a launch system arrives two or three times, and a
     KeyboardInterrupt in the middle of the clean-up would leave a device behind.
@@ -49,7 +60,7 @@ def run(make_node: Callable[[], Node], argv: Sequence[str] | None = None) -> int
         signal.signal(number, on_signal)
     rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return _spin(make_node, stop)
+        return _spin(make_node, stop, DrainingExecutor(threads) if threads > 1 else SingleThreadedExecutor())
     except (ParameterError, ConfigurationError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return EXIT_CONFIGURATION
@@ -57,9 +68,8 @@ def run(make_node: Callable[[], Node], argv: Sequence[str] | None = None) -> int
         rclpy.try_shutdown()
 
 
-def _spin(make_node: Callable[[], Node], stop: threading.Event) -> int:
+def _spin(make_node: Callable[[], Node], stop: threading.Event, executor: Executor) -> int:
     node = make_node()
-    executor = MultiThreadedExecutor(num_threads=2)
     executor.add_node(node)
     supervisor = int(os.environ.get("TRISTAGE_SUPERVISOR", "0"))
     try:
