@@ -41,7 +41,6 @@ def start(context: LaunchContext) -> list:
             name=node.name,
             arguments=list(node.arguments),
             output="screen",
-            prefix=f"nice -n {node.niceness}" if node.niceness else None,
             parameters=[str(described.parameter_file), node.parameters],
         )
         for node in described.nodes

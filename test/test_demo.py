@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -83,14 +84,14 @@ def test_a_wrong_argument_starts_nothing(start, tmp_path):
 
 
 def test_a_taken_can_port_is_named(start, tmp_path, free_port):
-    import socket
-
+    before = shared_memory()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", free_port))
         taken.listen()
         out, _ = start("--seconds", "5").communicate(timeout=60)
     assert str(free_port) in out
     assert "Traceback" not in out
+    assert shared_memory() <= before
 
 
 def test_paths_are_shown_relative_to_where_the_user_stands():

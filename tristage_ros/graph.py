@@ -39,7 +39,6 @@ class NodeSpec:
     parameters: dict[str, object] = field(default_factory=dict)  # override those of the parameter file
     package: str = "tristage_ros"
     arguments: tuple[str, ...] = ()
-    niceness: int = 0  # 0: what moves the arm or keeps time; higher: what may wait when the processor is short
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     channel = given["can_channel"] or (SIMULATED_CHANNEL if simulated else "can0")
     seed = _integer("seed", given["seed"])
     nodes = [
-        NodeSpec("point_cloud", "point_cloud", niceness=5),
+        NodeSpec("point_cloud", "point_cloud"),
         NodeSpec(
             "policy",
             "policy",
@@ -110,7 +109,6 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
                 "control": given["control"],
                 "engine": given["engine"],
             },
-            niceness=5,
         ),
         NodeSpec(
             "arm", "arm", {"can_interface": SIMULATED_INTERFACE if simulated else "socketcan", "can_channel": channel}
@@ -121,7 +119,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     else:
         _require_can(channel)
     if given["record"] == "true":
-        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"]}, niceness=10))
+        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"]}))
     if given["rviz"] == "true":
         nodes.append(NodeSpec("rviz", "rviz2", package="rviz2"))
     return Graph("piper_pick", tuple(nodes), resource("config", "piper_pick.yaml"), _environment(simulated))

@@ -77,14 +77,14 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
         GraphError: a program of the graph is not installed.
     """
     commands = {node.name: _command(node, graph) for node in graph.nodes}
-    before = _shared_memory()
+    before = shared_memory()
     printer = FirstExit(output)
     manager = PatientManager(printer)
     environment = os.environ | graph.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
     for name, command in commands.items():
         manager.add_process(name, "exec " + shlex.join(command), env=environment)
     manager.loop()
-    _remove_unused(_shared_memory() - before)
+    remove_unused(shared_memory() - before)
     interrupted = manager.returncode in (130, 143)
     if interrupted and printer.code == 0:
         return 0
@@ -103,9 +103,7 @@ def _command(node: NodeSpec, graph: Graph) -> list[str]:
         return [program, *node.arguments]
     overrides = [part for name, value in node.parameters.items() for part in ("-p", f"{name}:={_yaml(value)}")]
     remap = ["-r", f"__node:={node.name}", "--params-file", str(graph.parameter_file)]
-    nice = ["nice", "-n", str(node.niceness)] if node.niceness else []
     return [
-        *nice,
         sys.executable,
         "-m",
         f"tristage_ros.nodes.{node.executable}",
@@ -123,22 +121,24 @@ def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _shared_memory() -> set[Path]:
+def shared_memory() -> set[Path]:
+    """Return what the middleware has in shared memory."""
     if not SHARED_MEMORY.is_dir():
         return set()
     return {path for path in SHARED_MEMORY.iterdir() if MIDDLEWARE_FILES.match(path.name)}
 
 
-def _remove_unused(paths: set[Path]) -> None:
-    """Remove what killed processes left; files that a running process maps are somebody else's."""
+def remove_unused(paths: set[Path]) -> None:
+    """Remove what killed processes left; files that another running process maps are somebody else's."""
     mapped = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
-        try:
-            mapped |= {
-                line.split(maxsplit=5)[-1].strip() for line in maps.read_text().splitlines() if "/dev/shm/" in line
-            }
-        except OSError:
+        if maps.parent.name == str(os.getpid()):
             continue
+        try:
+            lines = maps.read_text().splitlines()
+        except OSError:  # it ended, or is another user's
+            continue
+        mapped |= {line.split(maxsplit=5)[-1].strip() for line in lines if "/dev/shm/" in line}
     for path in paths:
         if str(path) not in mapped:
             path.unlink(missing_ok=True)

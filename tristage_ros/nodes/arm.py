@@ -26,7 +26,7 @@ from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.joint_history import ARM_JOINTS, GRIPPER_JOINT
 from tristage_ros.nodes.lifecycle import AUTOSTART, ManagedNode
 from tristage_ros.nodes.parameters import Parameter, declare
-from tristage_ros.nodes.runner import run
+from tristage_ros.nodes.runner import STOP, run
 
 PARAMETERS = (
     AUTOSTART,
@@ -91,7 +91,8 @@ class ArmNode(ManagedNode):
                 if time.monotonic() > deadline:
                     raise
                 self.get_logger().info(f"waiting for the arm: {error}", throttle_duration_sec=2.0)
-                time.sleep(0.5)
+                if STOP.wait(0.5):
+                    raise
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Accept action chunks, once an operator has enabled the motors."""

@@ -21,6 +21,7 @@ from rich.live import Live
 from tristage_ros import graph
 from tristage_ros.nodes.operator import Operator
 from tristage_ros.nodes.table import status_table
+from tristage_ros.supervisor import remove_unused, shared_memory
 
 START_UP = 60.0  # s for the cell to come up
 SHUT_DOWN = 10.0  # s for the supervisor to end its nodes
@@ -50,11 +51,14 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
         f"[bold]tristage_ros demo[/bold]: the simulated Piper cell for {seconds:.0f} s; Ctrl-C ends it. "
         f"Log: {_shown(run_dir / 'log.txt')}"
     )
+    before = shared_memory()
     try:
         interrupted = _Run(given, run_dir, console, stop).drive(seconds)
     except DemoError as error:
         console.print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
         return 1
+    finally:
+        remove_unused(shared_memory() - before)  # what a killed node left while this process still listened to it
     return _report(run_dir, given, console, interrupted)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from tristage_ros.nodes.parameters import Parameter
-from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.nodes.runner import STOP, ConfigurationError, StoppedError
 
 AUTOSTART = Parameter("autostart", True, "configure and activate at start; false: wait for lifecycle transitions")
 
@@ -26,8 +26,15 @@ class ManagedNode(LifecycleNode):
             ConfigurationError: a transition was refused; `refusal` says why.
         """
         for transition in (self.trigger_configure, self.trigger_activate):
-            if transition() != TransitionCallbackReturn.SUCCESS:
+            done = transition() == TransitionCallbackReturn.SUCCESS
+            if STOP.is_set():
+                self.close()
+                raise StoppedError
+            if not done:
                 raise ConfigurationError(f"{self.get_name()}: {self.refusal or 'transition refused'}")
+
+    def close(self) -> None:
+        """End everything that the node started."""
 
     def refuse(self, reason: str) -> TransitionCallbackReturn:
         """Log `reason` and return what a refused transition returns."""

@@ -242,7 +242,7 @@ class PointCloudNode(Node):
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    sys.exit(run(PointCloudNode))
+    sys.exit(run(PointCloudNode, niceness=5))
 
 
 if __name__ == "__main__":

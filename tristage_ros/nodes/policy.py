@@ -293,7 +293,7 @@ class PolicyNode(ManagedNode):
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    sys.exit(run(PolicyNode))
+    sys.exit(run(PolicyNode, niceness=5))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class RecorderNode(Node):
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    sys.exit(run(RecorderNode))
+    sys.exit(run(RecorderNode, niceness=10))
 
 
 if __name__ == "__main__":

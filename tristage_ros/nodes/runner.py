@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -18,10 +19,15 @@ from rclpy.signals import SignalHandlerOptions
 from tristage_ros.nodes.parameters import ParameterError
 
 EXIT_CONFIGURATION = 2
+STOP = threading.Event()  # set by SIGINT and SIGTERM; what waits while a node is made must look at it
 
 
 class ConfigurationError(RuntimeError):
     """Say what keeps a node from starting; the message is one line for a person."""
+
+
+class StoppedError(RuntimeError):
+    """End a node that was asked to stop while it was being made."""
 
 
 class Closable(Protocol):
@@ -40,10 +46,16 @@ class DrainingExecutor(MultiThreadedExecutor):
         return bool(super().shutdown(timeout_sec, wait_for_threads=wait_for_threads))
 
 
-def run(make_node: Callable[[], Node], argv: Sequence[str] | None = None, *, threads: int = 1) -> int:
+def run(
+    make_node: Callable[[], Node], argv: Sequence[str] | None = None, *, threads: int = 1, niceness: int = 0
+) -> int:
     """Spin the node made by `make_node` until a signal, its `failure` or its supervisor's death ends it.
 
-    More than one of `threads` is for nodes with callbacks that take long beside others that must not wait.
+    Args:
+        make_node: makes the node once rclpy is up.
+        argv: command line, default this process'.
+        threads: more than one for nodes with callbacks that take long beside others that must not wait.
+        niceness: 0 for what moves the arm or keeps time, higher for what may wait when the processor is short.
 
     rclpy's own signal handlers are replaced: Ctrl-C under a launch system arrives two or three times, and a
     KeyboardInterrupt in the middle of the clean-up would leave a device behind.
@@ -51,29 +63,32 @@ def run(make_node: Callable[[], Node], argv: Sequence[str] | None = None, *, thr
     Returns:
         0 after a clean stop, 1 after a failure, 2 when the configuration is wrong.
     """
-    stop = threading.Event()
+    os.nice(niceness)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        STOP.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return _spin(make_node, stop, DrainingExecutor(threads) if threads > 1 else SingleThreadedExecutor())
+        return _spin(make_node, DrainingExecutor(threads) if threads > 1 else SingleThreadedExecutor())
+    except StoppedError:
+        return 0
     except (ParameterError, ConfigurationError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return EXIT_CONFIGURATION
     finally:
+        gc.collect()  # a node that could not be made still holds shared memory
         rclpy.try_shutdown()
 
 
-def _spin(make_node: Callable[[], Node], stop: threading.Event, executor: Executor) -> int:
+def _spin(make_node: Callable[[], Node], executor: Executor) -> int:
     node = make_node()
     executor.add_node(node)
     supervisor = int(os.environ.get("TRISTAGE_SUPERVISOR", "0"))
     try:
-        while rclpy.ok() and not stop.is_set() and not getattr(node, "failure", None):
+        while rclpy.ok() and not STOP.is_set() and not getattr(node, "failure", None):
             executor.spin_once(timeout_sec=0.1)
             if supervisor and not _alive(supervisor):
                 node.get_logger().error("the supervisor is gone: stopping")

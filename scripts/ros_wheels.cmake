@@ -1,0 +1,18 @@
+# Lets interface packages build against the ROS 2 wheels of PyPI (pass as CMAKE_PROJECT_INCLUDE): their CMake targets name
+# include folders of the machine that packed them, which CMake refuses. A sourced ROS 2 does not need this.
+function(drop_missing_include_directories)
+  get_property(imported DIRECTORY PROPERTY IMPORTED_TARGETS)
+  foreach(target IN LISTS imported)
+    get_target_property(directories ${target} INTERFACE_INCLUDE_DIRECTORIES)
+    if(directories)
+      set(present)
+      foreach(directory IN LISTS directories)
+        if(NOT IS_ABSOLUTE "${directory}" OR EXISTS "${directory}")
+          list(APPEND present "${directory}")
+        endif()
+      endforeach()
+      set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${present}")
+    endif()
+  endforeach()
+endfunction()
+cmake_language(DEFER CALL drop_missing_include_directories)
