@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.devices import values
+from tristage_ros.devices.chunks import ChunkLimits
 from tristage_ros.devices.controller import ArmController, ControllerConfig
 from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
 from tristage_ros.devices.piper import PiperDriver, PiperError
@@ -35,6 +36,7 @@ PARAMETERS = (
     Parameter("base_frame", "base_link", "frame of the end pose"),
     Parameter("state_rate", 100.0, "joint states per second", "Hz", 10.0, 200.0),
     Parameter("speed_scale", 0.5, "share of the velocity limits that may be used", "", 0.01, 1.0, read_only=False),
+    Parameter("max_age", 0.5, "chunks of observations older than this are refused", "s", 0.05, 10.0),
     Parameter("connect_timeout", 10.0, "how long to wait for the first feedback", "s", 0.5, 120.0),
 )
 
@@ -73,7 +75,9 @@ class ArmNode(ManagedNode):
             driver = PiperDriver(s.can_interface, s.can_channel)
             self._connect(driver)
             self._dh_is_offset = driver.dh_is_offset
-            self.controller = ArmController(driver, ControllerConfig(speed_scale=s.speed_scale))
+            self.controller = ArmController(
+                driver, ControllerConfig(speed_scale=s.speed_scale, chunks=ChunkLimits(max_age=s.max_age))
+            )
             self.controller.start()
         except (PiperError, ValueError) as error:
             return self.refuse(str(error))

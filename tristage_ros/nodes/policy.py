@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 
+import numpy as np
 import torch
 import yaml
 from rcl_interfaces.msg import SetParametersResult
@@ -28,6 +29,7 @@ from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import run
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
+from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.overlay import draw_overlay
 from tristage_ros.pruning import PruningConfig
@@ -109,7 +111,7 @@ class PolicyNode(ManagedNode):
             with open(preset, encoding="utf-8") as file:
                 config = PruningConfig.from_dict(yaml.safe_load(file) or {})
             self.policy = build_policy(s.checkpoint or None, config, engine=s.engine, seed=s.seed)
-            self.policy.reset(s.instruction)
+            self._warm_up(self.policy)
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (CheckpointError, OSError, ValueError, KeyError) as error:
             return self.refuse(f"{error}")
@@ -120,6 +122,18 @@ class PolicyNode(ManagedNode):
                 "RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only"
             )
         return super().on_configure(state)
+
+    def _warm_up(self, policy: MlaPolicy) -> None:
+        """Take one step on nothing, so that the first real one is not the slow one."""
+        blank = Observation(
+            image=np.zeros((480, 640, 3), np.uint8),
+            camera=CameraModel(640, 480, 600.0, 600.0, 319.5, 239.5),
+            points=np.random.default_rng(0).uniform(-0.5, 0.5, (1024, 3)).astype(np.float32),
+            state=np.zeros(7, np.float32),
+        )
+        policy.reset(self.settings.instruction)
+        policy.act(blank)
+        policy.reset(self.settings.instruction)
 
     def _subscribe(self) -> None:
         buffer = self.buffer
