@@ -19,6 +19,7 @@ from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import FrameContext, PruningConfig, PruningReport, Salience, TokenGeometry, TokenMasks
 
+STATISTICS = DatasetStatistics.tabletop()
 INSTRUCTION = "put the banana on the blue plate"
 DOWN = np.array([[0, -1, 0, 0.3], [-1, 0, 0, 0.0], [0, 0, -1, 0.7], [0, 0, 0, 1]], float)  # a camera over the table
 
@@ -27,7 +28,7 @@ def _tiny_config(**changes) -> MlaConfig:
     sizes = {
         "width": 32, "layers": 2, "heads": 2, "ffn_width": 48, "vocabulary": 512, "image_size": 24, "patch_size": 2,
         "image_width": 16, "image_heads": 2, "points": 64, "groups": (32, 16), "neighbours": 8, "point_base": 6,
-        "point_width": 20,
+        "point_width": 20, "image_squash": None,
     }  # fmt: skip
     return MlaConfig(**(sizes | changes))
 
@@ -95,10 +96,8 @@ def _observation(seed: int = 0, **changes) -> Observation:
 
 @pytest.fixture
 def make_policy(tiny: Mla) -> Callable[..., MlaPolicy]:
-    def make(pruner=None, model: Mla = tiny, **options) -> MlaPolicy:
-        policy = MlaPolicy(
-            model, PromptTokenizer.mini(), DatasetStatistics.tabletop(), pruner or _FixedPruner(), **options
-        )
+    def make(pruner=None, model: Mla = tiny, statistics=STATISTICS, **options) -> MlaPolicy:
+        policy = MlaPolicy(model, PromptTokenizer.mini(), statistics, pruner or _FixedPruner(), **options)
         policy.reset(INSTRUCTION)
         return policy
 

@@ -20,6 +20,11 @@ def test_both_sizes_have_256_tokens_of_each_kind(config):
         ({"points": 100}, "groups"),
         ({"neighbours": 513}, "neighbours"),
         ({"denoising_steps": 16}, "denoising_steps"),
+        ({"image_squash": 0}, "at least 1"),
+        ({"norm_eps": 0.0}, "norm_eps"),
+        ({"final_norm": "layer"}, "final_norm must be one of variance, rms"),
+        ({"knn": "float16"}, "knn must be one of float32, bfloat16"),
+        ({"fps_start": "last"}, "fps_start must be one of first, random"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change, message):

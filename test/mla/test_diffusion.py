@@ -55,6 +55,18 @@ def test_true_noise_leads_back_to_the_clean_action():
     assert x.tolist() == pytest.approx(clean.tolist())
 
 
+def test_clipping_bounds_the_clean_action_in_every_step():
+    sampler = DdimSampler.with_steps(8, clip=True)
+    x = torch.tensor([5.0, -0.2], dtype=torch.float64)
+    epsilon = torch.tensor([0.0, 0.1], dtype=torch.float64)
+    stepped = sampler.step(3, x, epsilon)
+    root, rest = math.sqrt(0.44718539), math.sqrt(1 - 0.44718539)
+    later, remaining = math.sqrt(0.64747821), math.sqrt(1 - 0.64747821)
+    bounded = later * 1 + remaining * (5 - root * 1) / rest  # 5 / root is far above 1
+    untouched = later * (-0.2 - rest * 0.1) / root + remaining * 0.1
+    assert stepped.tolist() == pytest.approx([bounded, untouched], abs=1e-6)
+
+
 def test_time_encoding():
     encoded = time_encoding(torch.tensor([91]))[0]
     expected = [-0.99437, -0.99008, 0.61375, 0.99995, 0.10599, 0.14048, 0.7895, 0.00978]

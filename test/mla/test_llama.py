@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
-from tristage_ros.mla.llama import KvCache, Llama
-from tristage_ros.mla.model import Mla, VarianceNorm
+from tristage_ros.mla.llama import KvCache, Llama, RmsNorm
+from tristage_ros.mla.model import FinalLayer, Mla, VarianceNorm
 
 
 def rms(x, weight):
@@ -77,6 +77,18 @@ def test_the_cache_gives_the_same_and_its_prefix_never_changes(llm, x):
         second, later = llm(x[:, 6:], positions[6:], cache, 6, watched=2)
     torch.testing.assert_close(torch.cat([first, second], 1), whole)
     torch.testing.assert_close(later, received)
+
+
+def test_norm_adds_its_eps_to_the_mean_square():
+    x = torch.tensor([[0.001, -0.002, 0.0, 0.002]])
+    torch.testing.assert_close(RmsNorm(4, 1e-5)(x), x / math.sqrt(9e-6 / 4 + 1e-5))
+
+
+@pytest.mark.parametrize(("final_norm", "square"), [("variance", 14 / 3), ("rms", 50 / 4)])
+def test_the_head_has_either_norm(tiny_config, final_norm, square):
+    norm = FinalLayer(tiny_config(width=4, heads=2, action_dim=1, final_norm=final_norm)).norm_final
+    x = torch.tensor([[1.0, 2.0, 3.0, 6.0]])
+    torch.testing.assert_close(norm(x), x / math.sqrt(square))
 
 
 def test_final_norm_uses_the_unbiased_variance_and_does_not_centre():

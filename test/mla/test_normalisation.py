@@ -62,10 +62,19 @@ def test_a_state_out_of_range_is_clipped_and_told(index, value, expected):
     assert clipped and normalised[index] == expected
 
 
-def test_a_dimension_without_extent_is_zero():
-    fixed = DatasetStatistics.from_dict({"a": entry(q01=[0.5] * 7, q99=[0.5] * 7)})
-    normalised, clipped = fixed.normalise_state(np.full(7, 0.7))
-    assert normalised[:6].tolist() == [0.0] * 6 and not clipped
+NARROW = {"q01": [0.5] * 7, "q99": [0.5] * 7}
+STILL, MOVED = {"min": [0.5] * 7, "max": [0.5] * 7}, {"min": [0.0] * 7, "max": [1.0] * 7}
+
+
+@pytest.mark.parametrize(
+    ("extent", "zero_constant", "expected"),
+    [({}, True, 0), (STILL, True, 0), (STILL, False, 1), (MOVED, True, 1)],
+)
+def test_a_dimension_that_never_changed_is_zero(extent, zero_constant, expected):
+    statistics = DatasetStatistics.from_dict({"a": entry(**NARROW, **extent)})
+    assert DatasetStatistics.from_dict(statistics.to_dict()) == statistics
+    normalised, clipped = statistics.normalise_state(np.full(7, 0.7), zero_constant)
+    assert normalised[:6].tolist() == [expected] * 6 and clipped == bool(expected)
 
 
 def test_actions_come_back_in_their_units():

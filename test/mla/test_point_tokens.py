@@ -6,12 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tristage_ros.mla.initialise import random_model
 from tristage_ros.mla.model import Mla
-from tristage_ros.mla.point_tokens import PointTokenizer, farthest_points, position_encoding
+from tristage_ros.mla.point_tokens import PointTokenizer, coarse_square_distance, farthest_points, position_encoding
 
 
-def plain_farthest(points: torch.Tensor, count: int) -> list[int]:
-    chosen, distance = [0], torch.full((len(points),), 1e10)
+def plain_farthest(points: torch.Tensor, count: int, start: int = 0) -> list[int]:
+    chosen, distance = [start], torch.full((len(points),), 1e10)
     while len(chosen) < count:
         distance = torch.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
         chosen.append(int(distance.argmax()))
@@ -24,12 +25,11 @@ def normed(layer, x):
     return (x - norm.running_mean) / torch.sqrt(norm.running_var + 1e-5) * norm.weight + norm.bias
 
 
-def reference(tokenizer: PointTokenizer, points: torch.Tensor) -> torch.Tensor:
+def reference(tokenizer: PointTokenizer, points: torch.Tensor, starts: tuple[int, int]) -> torch.Tensor:
     """Tokenise group by group and point by point."""
-    order = plain_farthest(points.float(), tokenizer.groups[0])
     xyz, features = list(points), [torch.relu(normed(tokenizer.raw_point_embed, p)) for p in points]
-    for count, stage in zip(tokenizer.groups, tokenizer.stages, strict=True):
-        centres = order[:count] if count == tokenizer.groups[0] else range(count)
+    for count, stage, start in zip(tokenizer.groups, tokenizer.stages, starts, strict=True):
+        centres = plain_farthest(torch.stack(xyz).float(), count, start)
         grouped = []
         for centre in centres:
             near = sorted(range(len(xyz)), key=lambda i: float(((xyz[i] - xyz[centre]) ** 2).sum()))
@@ -74,11 +74,13 @@ def test_position_encoding():
     assert encoded[[0, 1, 31, 32, 33, 63, 64, 96, 128, 191]].tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_tokens_are_those_of_the_plain_formula(tokenizer, points):
+@pytest.mark.parametrize("starts", [(0, 0), (41, 0), (7, 30)])
+def test_tokens_are_those_of_the_plain_formula(tokenizer, points, starts):
     with torch.no_grad():
-        centres = tokenizer.centres(points)
-        torch.testing.assert_close(tokenizer(points, centres), reference(tokenizer, points))
-    assert centres.xyz.tolist() == points[plain_farthest(points.float(), 16)].tolist()
+        centres = tokenizer.centres(points, starts)
+        torch.testing.assert_close(tokenizer(points, centres), reference(tokenizer, points, starts))
+    first = points[plain_farthest(points.float(), 32, starts[0])]
+    assert centres.xyz.tolist() == first[plain_farthest(first.float(), 16, starts[1])].tolist()
 
 
 @pytest.mark.parametrize("keep", [[0], [3, 4, 9, 15], []])
@@ -94,6 +96,30 @@ def test_kept_tokens_are_the_same(tokenizer, points, keep):
 def test_farthest_points_are_those_of_the_plain_loop(seed, size):
     points = torch.rand(size, 3, generator=torch.Generator().manual_seed(seed))
     assert farthest_points(points, 20).tolist() == plain_farthest(points, 20)
+
+
+def test_coarse_distances_are_rounded_after_every_sum():
+    queries, points = torch.tensor([[1.0, 2.0, 0.7]]), torch.tensor([[1.0, 2.0, 0.7], [0.1, 0.3, 0.9]])
+
+    def rounded(value: float) -> float:
+        return float(torch.tensor(value).bfloat16())
+
+    expected = []
+    for point in points.tolist():
+        product = rounded(sum(rounded(a) * rounded(b) for a, b in zip(queries[0].tolist(), point, strict=True)))
+        partial = rounded(-2 * product + float(queries[0].square().sum()))
+        expected.append(rounded(partial + sum(p * p for p in point)))
+    distances = coarse_square_distance(queries, points)
+    assert distances.dtype == torch.bfloat16 and distances[0].tolist() == expected
+
+
+def test_coarse_distances_choose_other_neighbours(tiny_config):
+    points = torch.rand(64, 3, generator=torch.Generator().manual_seed(0)) + 3  # far from the origin: digits are lost
+    tokens = []
+    for knn in ("float32", "bfloat16"):
+        tokenizer = random_model(tiny_config(knn=knn), 3).vision_tower_3d
+        tokens.append(tokenizer(points, tokenizer.centres(points)))
+    assert not torch.allclose(*tokens)
 
 
 def test_repeated_points_are_no_trouble(tokenizer, points):

@@ -16,6 +16,13 @@ def test_stretching_is_pillows_bicubic(shape):
     assert np.abs(stretch(image, 24).numpy().astype(np.int16) - expected).max() <= 1
 
 
+def test_images_may_go_through_the_size_that_training_kept_them_at(observation, tiny_config):
+    seen = observation()
+    image = preprocess(seen, STATISTICS, tiny_config(image_squash=8)).image
+    assert torch.equal(image, stretch(stretch(seen.image, 8).numpy(), 24))
+    assert torch.equal(preprocess(seen, STATISTICS, tiny_config()).image, stretch(seen.image, 24))
+
+
 def test_cloud_of_the_right_size_stays():
     points = np.random.default_rng(0).random((64, 3)).astype(np.float32)
     cloud, dropped = sample_cloud(points, 64)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import isclose
 
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tristage_ros.pruning import PruningConfig, Salience, TokenGeometry, TokenMasks, TriStagePruner
@@ -136,11 +137,11 @@ class Transcription:
         return {"2D"} if much_2d and not above(x["m_3d_s2"], self.config.obj_3d_epsilon) else {"2D", "3D"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
-    patches=st.integers(3, 18),
-    points=st.integers(0, 24),
+    patches=st.integers(3, 12),
+    points=st.integers(0, 18),
     heads=st.integers(1, 4),
     config=st.builds(
         PruningConfig,
@@ -170,11 +171,9 @@ def test_plain_transcription_agrees(
             kept = background_to_keep(
                 patches, config.background_drop, False, config.seed, step, masks.keep_2d.device
             ).tolist()
-            try:
-                expected = transcription.plan(index, kept)
-            except TooCloseError:
-                assume(False)
-            assert (masks.keep_2d.tolist(), masks.keep_3d.tolist()) == expected
+            # A comparison that rounding decides says nothing; the steps after it still do.
+            with suppress(TooCloseError):
+                assert (masks.keep_2d.tolist(), masks.keep_3d.tolist()) == transcription.plan(index, kept)
         if not partial:
             masks = TokenMasks.all_kept(geometry)
         pruner.observe(geometry, masks, salience)

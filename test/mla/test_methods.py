@@ -1,0 +1,110 @@
+"""The policy with every pruning method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.policy import build_policy
+from tristage_ros.mla.spatial import tool_speed
+from tristage_ros.pruning import PruningConfig, make_pruner
+from tristage_ros.pruning.baselines import METHODS
+
+HALF = PruningConfig(target_rate=0.5, token_bucket=1)
+LAYERS = {"fastv": {"mid_layer": 1}, "vla_pruner": {"mid_layer": 2}}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_config):
+    return random_model(tiny_config(layers=4), 3)
+
+
+def walk(observation, steps: int = 5) -> list:
+    return [observation(i, stamp=0.2 * i) for i in range(steps)]
+
+
+def values(action) -> np.ndarray:
+    return np.concatenate([action.translation, action.rotation], 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("guard", [None, 0.02])
+def test_both_engines_act_alike_on_the_same_tokens(make_policy, observation, model, method, guard):
+    config = replace(HALF, change_guard=guard)
+    cached, recomputed = (
+        make_policy(make_pruner(method, config, **LAYERS.get(method, {})), model, engine=engine)
+        for engine in ("cached", "recompute")
+    )
+    for seen in walk(observation):
+        (action, report), (expected, other) = cached.act(seen), recomputed.act(seen)
+        assert torch.equal(report.masks.keep_2d, other.masks.keep_2d)
+        assert torch.equal(report.masks.keep_3d, other.masks.keep_3d)
+        np.testing.assert_allclose(values(action), values(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "full"), [("random", 0), ("fastv", 0), ("sp_vla", 1), ("vla_pruner", 3)])
+def test_half_of_the_tokens_go_as_soon_as_the_method_can_tell_which(make_policy, observation, model, method, full):
+    options = {"fast_share": 1.0} if method == "sp_vla" else LAYERS.get(method, {})
+    policy = make_policy(make_pruner(method, HALF, **options), model)
+    kept = []
+    for seen in walk(observation):
+        _, report = policy.act(seen)
+        kept.append(int(report.masks.keep_2d.sum() + report.masks.keep_3d.sum()))
+        assert report.pruning.tokens_2d + report.pruning.tokens_3d == kept[-1]
+        outside = torch.from_numpy(report.patch_of_point < 0)
+        assert report.masks.keep_3d[outside].all()
+    assert kept == [32] * full + [16] * (5 - full)
+
+
+def test_late_pruning_sees_more_than_early_pruning(make_policy, observation, model):
+    """The blocks before the choice show the dropped tokens to the others."""
+    fastv = make_policy(make_pruner("fastv", HALF, mid_layer=3), model)
+    action, report = fastv.act(observation())
+
+    class Early:
+        config, wants_salience = HALF, False
+
+        def __getattr__(self, name):
+            return getattr(make_pruner("random", HALF), name)
+
+        def plan(self, geometry, frame=None):
+            return report.masks
+
+    early, _ = make_policy(Early(), model).act(observation())
+    assert not np.allclose(values(action), values(early), atol=1e-5)
+
+
+def test_speed_lets_sp_vla_keep_more(make_policy, observation, model):
+    kept = []
+    for distance in (0.0, 0.1):
+        policy = make_policy(make_pruner("sp_vla", HALF, fast_speed=0.5, fast_share=0.5), model)
+        for index in range(2):
+            seen = observation(stamp=0.2 * index)
+            seen.state[0] += distance * index
+            _, report = policy.act(seen)
+        kept.append(report.pruning.tokens_2d + report.pruning.tokens_3d)
+    assert kept == [16, 24]
+
+
+def test_speed_is_distance_over_time(observation):
+    before, now = observation(stamp=1.0), observation(stamp=1.5)
+    now.state[:3] += (0.0, 0.3, 0.4)
+    assert tool_speed(now, before) == pytest.approx(1.0)
+    assert tool_speed(now, None) is None
+    assert tool_speed(before, now) is None
+
+
+def test_build_policy_chooses_the_method(observation, instruction):
+    policy = build_policy(None, HALF, method="fastv", method_options={"mid_layer": 3})
+    policy.reset(instruction)
+    assert policy.act(observation())[1].pruning.rate == 0.5
+    with pytest.raises(ValueError, match="tristage, none, random, fastv, vla_pruner, sp_vla"):
+        build_policy(None, HALF, method="fast")
+    policy = build_policy(None, HALF, method="fastv", method_options={"mid_layer": 4})
+    policy.reset(instruction)
+    with pytest.raises(ValueError, match="mid_layer = 4"):
+        policy.act(observation())

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tristage_ros.mla.engine import Prefix, make_engine
+from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.mid_pass import MidPass, MidPassEngine
+
+POSITIONS = torch.arange(3, 23)
+SUFFIX_POSITIONS = torch.tensor([30, 31])
+ROWS = torch.tensor([0, 3, 4, 11, 19])
+
+
+@pytest.fixture(scope="module")
+def llm(tiny_config):
+    return random_model(tiny_config(layers=5), 1).llm.double()
+
+
+def prefix_and_suffix(seed: int = 0) -> tuple[Prefix, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.randn(1, 22, 32, generator=generator, dtype=torch.float64)
+    return Prefix(draw[:, :20], POSITIONS), draw[:, 20:]
+
+
+def by_masking(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run all tokens through all blocks, hiding the dropped ones from the blocks from `layer` on; no row ever goes."""
+    x = torch.cat([prefix.embeddings, suffix], 1)
+    positions = torch.cat([prefix.positions, SUFFIX_POSITIONS])
+    stays = torch.cat([ROWS, torch.tensor([20, 21])])
+    received = torch.zeros(llm.config.heads, len(ROWS))
+    for index in range(llm.config.layers):
+        if index == layer:
+            x, positions = x[:, stays], positions[stays]
+        x, attention = llm.part(slice(index, index + 1))(x, positions, watched=2)
+        received += attention[:, : len(ROWS)] if index >= layer else attention[:, ROWS]
+    return x, received / llm.config.layers
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["cached", "recompute"])
+@pytest.mark.parametrize("layer", [1, 2, 4])
+def test_later_blocks_run_on_the_kept_rows_and_early_ones_on_all(llm, name, layer):
+    prefix, suffix = prefix_and_suffix()
+    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda attention: ROWS))
+    engine.run(torch.randn_like(suffix))  # whatever ran before leaves no trace
+    output = engine.run(suffix, observe=True)
+    expected, received = by_masking(llm, prefix, suffix, layer)
+    torch.testing.assert_close(output.suffix, expected[:, -2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output.prefix, expected[:, :-2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output.attention.double(), received.double(), rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["cached", "recompute"])
+def test_keeping_everything_changes_nothing(llm, name):
+    prefix, suffix = prefix_and_suffix(1)
+    plain = make_engine(name, llm, prefix, SUFFIX_POSITIONS).run(suffix, observe=True)
+    mid = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(3, None, lambda attention: None))
+    output = mid.run(suffix, observe=True)
+    for part in ("suffix", "prefix", "attention"):
+        torch.testing.assert_close(getattr(output, part), getattr(plain, part), rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("queries", "count"), [(1, 1), (4, 4), (None, 20), (99, 20)])
+@pytest.mark.parametrize("layer", [1, 3])
+def test_the_choice_sees_the_attention_of_the_block_before(llm, queries, count, layer):
+    prefix, _ = prefix_and_suffix(2)
+    seen = []
+
+    def choose(attention):
+        seen.append(attention)
+
+    MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, queries, choose))
+    before = llm.part(slice(0, layer - 1))(prefix.embeddings, POSITIONS)[0] if layer > 1 else prefix.embeddings
+    _, expected = llm.part(slice(layer - 1, layer))(before, POSITIONS, watched=count)
+    torch.testing.assert_close(seen[0], expected)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["cached", "recompute"])
+def test_rows_can_be_dropped_after_a_pass(llm, name):
+    prefix, suffix = prefix_and_suffix(3)
+    engine, expected = (
+        MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(1, 1, lambda attention, rows=rows: rows))
+        for rows in (ROWS, ROWS[[0, 3]])
+    )
+    before = engine.run(suffix).suffix
+    engine.keep(torch.tensor([0, 3]))
+    after = engine.run(suffix).suffix
+    assert not torch.allclose(before, after)
+    if name == "recompute":  # the cached rows have seen the dropped ones
+        torch.testing.assert_close(after, expected.run(suffix).suffix)
+
+
+@torch.inference_mode()
+def test_a_new_prefix_is_taken_where_it_is_recomputed(llm):
+    (prefix, suffix), (other, _) = prefix_and_suffix(4), prefix_and_suffix(5)
+    choice = MidPass(2, 1, lambda attention: ROWS)
+    cached, recomputed = (
+        MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, choice) for name in ("cached", "recompute")
+    )
+    for engine in (cached, recomputed):
+        engine.renew(lambda: other)
+    expected = MidPassEngine("recompute", llm, other, SUFFIX_POSITIONS, choice).run(suffix).suffix
+    torch.testing.assert_close(recomputed.run(suffix).suffix, expected)
+    assert not torch.allclose(cached.run(suffix).suffix, expected)
+
+
+@pytest.mark.parametrize("layer", [0, 5])
+def test_a_layer_that_is_not_there_is_refused(llm, layer):
+    prefix, _ = prefix_and_suffix()
+    with pytest.raises(ValueError, match=f"mid_layer = {layer}"):
+        MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda attention: None))
