@@ -43,7 +43,7 @@ class FakeArm(threading.Thread):
             if self._ended.wait(1.0 / self.rate):
                 return
             while (message := self.bus.recv(0)) is not None:
-                self._handle(message.arbitration_id, bytes(message.data))
+                self._obey(message.arbitration_id, bytes(message.data))
             if not self.blocked and all(self.motors):
                 step = 3.0 / self.rate
                 self.position = self.position + np.clip(self.target - self.position, -step, step)
@@ -70,7 +70,7 @@ class FakeArm(threading.Thread):
     def sent_ids(self) -> set[int]:
         return {identifier for _, identifier, _ in list(self.frames)}
 
-    def _handle(self, identifier: int, data: bytes) -> None:
+    def _obey(self, identifier: int, data: bytes) -> None:
         self.frames.append((time.monotonic(), identifier, data))
         if identifier == 0x471:
             self.enables_needed -= 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mujoco
 import numpy as np
@@ -10,6 +12,24 @@ from numpy.typing import NDArray
 
 NEAREST, FARTHEST = 0.07, 4.0  # m, depth outside is not measured
 _PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
+
+
+@contextmanager
+def _current(context: mujoco.GLContext) -> Iterator[None]:
+    """Make `context` current and release it again, so that another thread may have it next."""
+    if hasattr(context, "as_current"):
+        with context.as_current():
+            yield
+        return
+    context.make_current()  # MuJoCo 3, the last for Python 3.10, does not release it by itself
+    try:
+        yield
+    finally:
+        if os.environ["MUJOCO_GL"] == "egl":
+            from OpenGL import EGL
+
+            display = EGL.eglGetCurrentDisplay()
+            EGL.eglMakeCurrent(display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE, EGL.EGL_NO_CONTEXT)
 
 
 class RenderingError(RuntimeError):
@@ -30,7 +50,7 @@ class Renderer:
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         try:
             self._gl = mujoco.GLContext(width, height)
-            with self._gl.as_current():
+            with _current(self._gl):
                 self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
                 mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         except Exception as error:  # whatever the backend raises when its libraries or drivers are missing
@@ -56,14 +76,14 @@ class Renderer:
         )
         height, width = self._rectangle.height, self._rectangle.width
         color, buffer = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
-        with self._gl.as_current():
+        with _current(self._gl):
             mujoco.mjr_render(self._rectangle, self._scene, self._context)
             mujoco.mjr_readPixels(color, buffer, self._rectangle, self._context)
         return np.ascontiguousarray(color[::-1]), self._millimetres(buffer)
 
     def close(self) -> None:
         """Free the context."""
-        with self._gl.as_current():
+        with _current(self._gl):
             self._context.free()
         self._gl.free()
 
