@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +14,16 @@ from tristage_ros.supervisor import run as run_graph
 EXIT_USAGE = 2
 
 
+class UsageError(ValueError):
+    """Say what is wrong with what was typed; the message is one line for a person."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = _parser().parse_args(argv)
     try:
         return int(options.command(options))
-    except (graph.GraphError, FileNotFoundError) as error:
+    except (graph.GraphError, UsageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
 
@@ -39,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments")
     run.set_defaults(command=_run)
     demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
-    demo.add_argument("--seconds", type=float, default=60.0, help="how long the policy runs (default: 60)")
+    demo.add_argument("--seconds", type=_duration, default=60.0, help="how long the policy runs (default: 60)")
     demo.add_argument("--out", type=Path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
@@ -50,10 +55,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _duration(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return seconds
+
+
 def _describe_graphs() -> str:
     lines = []
     for name, (arguments, _) in graph.GRAPHS.items():
-        lines += [f"{name}:", *(f"  {a.name + ':=' + a.default:42} {a.description}" for a in arguments)]
+        lines += [f"{name}:", *(f"  {a.name + ':=' + a.default:46} {a.description}" for a in arguments)]
     return "\n".join(lines)
 
 
@@ -79,9 +91,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from tristage_ros.bags.reader import BagError
     from tristage_ros.evaluation.report import report
 
-    paths = report(options.bag, options.out or options.bag.parent, {})
+    try:
+        paths = report(options.bag, options.out or options.bag.parent, {})
+    except BagError as error:
+        raise UsageError(str(error)) from error
     print(paths.html)
     return 0
 
