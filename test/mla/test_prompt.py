@@ -105,7 +105,7 @@ def test_length_of_a_prompt_of_llama_2(instruction, length):
 def stand_in(tmp_path, monkeypatch) -> Path:
     """Write a tokenizer that knows one prompt of Llama 2's."""
     monkeypatch.delenv(LLAMA_VARIABLE, raising=False)
-    words = "In : What action should the robot take to close box ? \n Out".split(" ")
+    words = ["In", ":", "What", "action", "should", "the", "robot", "take", "to", "close", "box", "?", "\n", "Out"]
     vocabulary = dict(zip(words, LLAMA_IDS["close box"][1:], strict=False)) | {"<s>": 1, "▁": 29871, "<unk>": 0}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w ]"), "removed", invert=True)

@@ -5,6 +5,7 @@ import pytest
 import rclpy
 from camera_source import LOOKING_DOWN, CameraSource, now
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
@@ -187,3 +188,20 @@ def test_a_preset_with_an_unknown_key_is_refused_by_name(ros_domain, tmp_path):
     with pytest.raises(ConfigurationError, match="tau_4d"):
         Setting(tmp_path, "allow_random_weights:=true", f"pruning:={preset}")
     rclpy.try_shutdown()
+
+
+def test_it_infers_only_while_it_is_active(setting):
+    s = setting()
+    s.step()
+    assert s.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    count = len(s.actions)
+    for _ in range(3):
+        s.publish()
+        s.executor.spin_once(timeout_sec=0.1)
+    assert len(s.actions) == count
+    assert s.node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert s.node.policy is None
+    for transition in (s.node.trigger_configure, s.node.trigger_activate):
+        assert transition() == TransitionCallbackReturn.SUCCESS
+    s.until(lambda: s.clouds.get_subscription_count() and s.front.color.get_subscription_count())
+    assert s.step().step == 1

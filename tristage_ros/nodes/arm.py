@@ -116,6 +116,12 @@ class ArmNode(ManagedNode):
         self.close()
         return super().on_cleanup(state)
 
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Slow down, hold and disconnect."""
+        self.active = False
+        self.close()
+        return super().on_shutdown(state)
+
     def close(self) -> None:
         """Slow down, hold and disconnect; the motors stay on."""
         controller, self.controller = self.controller, None

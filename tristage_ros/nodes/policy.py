@@ -13,6 +13,7 @@ import yaml
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
@@ -76,6 +77,7 @@ class PolicyNode(ManagedNode):
         self.policy: MlaPolicy | None = None
         self.pacing: Pacing | None = None
         self._thread: threading.Thread | None = None
+        self._inputs: list[Subscription] = []
         self._stop = threading.Event()
         self._lock = threading.Lock()  # the policy is used by its thread and reset by callbacks
         self._waiting_for = "not active"
@@ -137,12 +139,14 @@ class PolicyNode(ManagedNode):
 
     def _subscribe(self) -> None:
         buffer = self.buffer
-        self.create_subscription(Image, "/front/color/image_raw", buffer.add_image, qos.NEWEST)
-        self.create_subscription(Image, "/front/aligned_depth_to_color/image_raw", buffer.add_depth, qos.NEWEST)
-        self.create_subscription(CameraInfo, "/front/color/camera_info", buffer.add_info, qos.NEWEST)
-        self.create_subscription(PointCloud2, "/tristage/cloud", buffer.add_cloud, qos.NEWEST)
-        self.create_subscription(JointState, "/joint_states", buffer.add_joints, 10)
-        self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 10)
+        self._inputs = [
+            self.create_subscription(Image, "/front/color/image_raw", buffer.add_image, qos.NEWEST),
+            self.create_subscription(Image, "/front/aligned_depth_to_color/image_raw", buffer.add_depth, qos.NEWEST),
+            self.create_subscription(CameraInfo, "/front/color/camera_info", self._on_info, qos.NEWEST),
+            self.create_subscription(PointCloud2, "/tristage/cloud", buffer.add_cloud, qos.NEWEST),
+            self.create_subscription(JointState, "/joint_states", self._on_joints, 10),
+            self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 10),
+        ]
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to infer."""
@@ -158,6 +162,18 @@ class PolicyNode(ManagedNode):
         self._end_thread()
         return super().on_deactivate(state)
 
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the weights and of what was heard."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs, self.policy = [], None
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to infer."""
+        self._end_thread()
+        return super().on_shutdown(state)
+
     def close(self) -> None:
         """End the inference thread."""
         self._end_thread()
@@ -169,6 +185,18 @@ class PolicyNode(ManagedNode):
             thread.join(timeout=5.0)
 
     # Callbacks
+
+    def _on_info(self, message: CameraInfo) -> None:
+        try:
+            self.buffer.add_info(message)
+        except ValueError as error:
+            self.get_logger().warning(f"front: {error}", throttle_duration_sec=5.0)
+
+    def _on_joints(self, message: JointState) -> None:
+        try:
+            self.buffer.add_joints(message)
+        except ValueError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _on_arm_status(self, message: ArmStatus) -> None:
         if self.pacing:

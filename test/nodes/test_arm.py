@@ -1,0 +1,189 @@
+"""The arm node on the emulated wire: lifecycle, operator services, chunks, and what it refuses."""
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from geometry_msgs.msg import PoseStamped, Quaternion, Vector3
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from tristage_msgs.msg import ActionChunk, ArmStatus
+
+from tristage_ros.nodes.arm import ArmNode
+from tristage_ros.nodes.convert import header
+from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.resources import resource
+from tristage_ros.simulation.cell import Cell, CellConfig
+
+CHANNELS = itertools.count()
+
+
+class Setting:
+    """The node under test, a cell behind it and an operator in front of it."""
+
+    def __init__(self, *parameters):
+        channel = f"test-arm-{next(CHANNELS)}"
+        self.cell = Cell(
+            CellConfig(str(resource("config", "cameras.yaml")), can_interface="virtual", can_channel=channel)
+        )
+        self.cell.start()
+        given = ["can_interface:=virtual", f"can_channel:={channel}", "speed_scale:=1.0", *parameters]
+        rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
+        self.node, self.helper = ArmNode(), Node("helper")
+        self.status, self.pose, self.joints = None, None, []
+        self.helper.create_subscription(ArmStatus, "/arm/status", lambda m: setattr(self, "status", m), 10)
+        self.helper.create_subscription(PoseStamped, "/arm/end_pose", lambda m: setattr(self, "pose", m), 10)
+        self.helper.create_subscription(JointState, "/joint_states", self.joints.append, 10)
+        self.chunks = self.helper.create_publisher(ActionChunk, "/tristage/action", 10)
+        self.executor = MultiThreadedExecutor(2)
+        self.executor.add_node(self.node)
+        self.executor.add_node(self.helper)
+
+    def until(self, condition, timeout=15.0):
+        end = time.monotonic() + timeout
+        while not condition():
+            self.executor.spin_once(timeout_sec=0.05)
+            assert time.monotonic() < end, self.status
+
+    def call(self, service):
+        client = self.helper.create_client(Trigger, f"/arm/{service}")
+        future = client.call_async(Trigger.Request())
+        self.until(future.done)
+        return future.result()
+
+    def send(self, translation, age=0.0, gripper=1.0):
+        """Send one key frame that keeps the present orientation; return its stamp."""
+        o = self.pose.pose.orientation
+        chunk = ActionChunk(header=header(time.time() - age, "base_link"), sequence=1)
+        chunk.translation = [Vector3(x=translation[0], y=translation[1], z=translation[2])]
+        chunk.orientation, chunk.gripper = [Quaternion(x=o.x, y=o.y, z=o.z, w=o.w)], [gripper]
+        self.until(lambda: self.chunks.get_subscription_count())
+        self.chunks.publish(chunk)
+        return chunk.header.stamp
+
+    def outcome(self, stamp):
+        """Return the status that ends the chunk of `stamp`."""
+        done = (ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED)
+        self.until(lambda: self.status.chunk_stamp == stamp and self.status.chunk_state in done)
+        return self.status
+
+    def height(self):
+        return self.pose.pose.position.z
+
+    def close(self):
+        self.node.close()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.helper.destroy_node()
+        rclpy.try_shutdown()
+        self.cell.close()
+
+
+@pytest.fixture
+def setting(ros_domain):
+    made = []
+
+    def make(*parameters):
+        made.append(Setting(*parameters))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_an_enabled_arm_carries_out_a_key_frame_and_says_so(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.status.mode == ArmStatus.DISABLED and s.status.firmware.startswith("S-V")
+    refused = s.outcome(s.send((0.0, 0.0, -0.03)))
+    assert refused.chunk_state == ArmStatus.CHUNK_REFUSED and "disabled" in refused.chunk_reason
+    assert s.call("enable").success
+    before = s.height()
+    reached = s.outcome(s.send((0.0, 0.0, -0.03)))
+    assert reached.chunk_state == ArmStatus.CHUNK_REACHED
+    s.until(lambda: abs(s.height() - (before - 0.03)) < 3e-3)
+    assert s.joints[-1].name == [*(f"joint{i}" for i in range(1, 7)), "gripper"]
+    assert reached.chunks_accepted == 1 and reached.chunks_refused == 1
+
+
+@pytest.mark.parametrize(
+    ("translation", "age", "words"),
+    [((np.nan, 0.0, 0.0), 0.0, "finite"), ((3.0, 0.0, 0.0), 0.0, ""), ((0.0, 0.0, -0.02), 2.0, "old")],
+)
+def test_a_bad_chunk_is_refused_with_the_reason_and_nothing_moves(setting, translation, age, words):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("enable").success
+    s.until(lambda: s.status.mode == ArmStatus.HOLDING)
+    target = s.status.joint_target.copy()
+    status = s.outcome(s.send(translation, age))
+    assert status.chunk_state == ArmStatus.CHUNK_REFUSED and words in status.chunk_reason
+    np.testing.assert_array_equal(status.joint_target, target)
+
+
+def test_stop_means_hold_until_enabled_again(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("enable").success
+    stamp = s.send((0.05, 0.0, -0.1))
+    s.until(lambda: s.status.mode == ArmStatus.MOVING)
+    assert s.call("stop").success
+    assert s.outcome(stamp).chunk_state == ArmStatus.CHUNK_ABORTED
+    s.until(lambda: s.status.mode == ArmStatus.HOLDING)
+    assert s.outcome(s.send((0.0, 0.0, 0.01))).chunk_state == ArmStatus.CHUNK_REFUSED
+    assert s.call("enable").success
+    assert s.outcome(s.send((0.0, 0.0, 0.01))).chunk_state == ArmStatus.CHUNK_REACHED
+
+
+def test_a_silent_bus_is_a_fault_that_only_an_operator_clears(setting):
+    s = setting()
+    s.until(lambda: s.status)
+    assert s.call("enable").success
+    s.cell.firmware.silence(1.0)
+    s.until(lambda: s.status.mode == ArmStatus.FAULT)
+    assert "no joint feedback" in s.status.reason
+    s.until(lambda: s.status.feedback_age_ms < 30)
+    assert s.status.mode == ArmStatus.FAULT
+    assert s.call("clear_fault").success
+    s.until(lambda: s.status.mode == ArmStatus.HOLDING)
+
+
+def test_lifecycle_transitions_connect_and_disconnect(setting):
+    s = setting("autostart:=false")
+    success = TransitionCallbackReturn.SUCCESS
+    assert not s.call("enable").success
+    for _ in range(2):
+        assert s.node.trigger_configure() == success
+        s.until(lambda: s.status and s.status.firmware)
+        assert not s.call("enable").success  # not active yet
+        assert s.node.trigger_activate() == success
+        assert s.call("enable").success
+        assert s.node.trigger_deactivate() == success
+        assert s.node.trigger_cleanup() == success
+        s.status = None
+
+
+def test_the_speed_may_be_changed_while_it_runs(setting):
+    s = setting()
+    s.until(lambda: s.status)
+    assert s.node.set_parameters([Parameter("speed_scale", value=0.25)])[0].successful
+    s.until(lambda: s.status.speed_scale == pytest.approx(0.25))
+    assert not s.node.set_parameters([Parameter("speed_scale", value=2.0)])[0].successful
+    assert not s.node.set_parameters([Parameter("base_frame", value="world")])[0].successful
+
+
+def test_no_arm_is_said_in_one_line(ros_domain, free_port):
+    given = ["can_interface:=remote", f"can_channel:=127.0.0.1:{free_port}", "connect_timeout:=0.5"]
+    rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
+    try:
+        with pytest.raises(ConfigurationError, match=str(free_port)):
+            ArmNode()
+    finally:
+        rclpy.try_shutdown()
