@@ -77,6 +77,12 @@ def alive(pid):
         return False
 
 
-def shared_memory():
-    """Return what the middleware has in shared memory."""
-    return {name for name in os.listdir("/dev/shm") if "fastdds" in name}
+def orphans():
+    """Return what the middleware left in shared memory: files that no running process maps."""
+    mapped = ""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            mapped += maps.read_text()
+        except OSError:
+            continue
+    return {name for name in os.listdir("/dev/shm") if "fastdds" in name and f"/dev/shm/{name}" not in mapped}

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cell_process import alive, shared_memory
+from cell_process import alive, orphans
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(240)]
 
@@ -57,7 +57,7 @@ def test_the_demo_runs_and_leaves_a_report_and_a_bag(start, tmp_path):
 
 @pytest.mark.parametrize("during", ["start", "run"])
 def test_ctrl_c_ends_everything_at_once(start, tmp_path, during):
-    before = shared_memory()
+    before = orphans()
     process = start("--seconds", "60")
     log = tmp_path / "run" / "log.txt"
     mark = "started (pid=" if during == "start" else "enable: motors on"
@@ -72,7 +72,7 @@ def test_ctrl_c_ends_everything_at_once(start, tmp_path, during):
     assert process.returncode == 130
     assert "Traceback" not in out + log.read_text()
     assert not any(alive(pid) for pid in node_pids(log).values())
-    assert shared_memory() <= before
+    assert orphans() <= before
 
 
 def test_a_wrong_argument_starts_nothing(start, tmp_path):
@@ -84,14 +84,14 @@ def test_a_wrong_argument_starts_nothing(start, tmp_path):
 
 
 def test_a_taken_can_port_is_named(start, tmp_path, free_port):
-    before = shared_memory()
+    before = orphans()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", free_port))
         taken.listen()
         out, _ = start("--seconds", "5").communicate(timeout=60)
     assert str(free_port) in out
     assert "Traceback" not in out
-    assert shared_memory() <= before
+    assert orphans() <= before
 
 
 def test_paths_are_shown_relative_to_where_the_user_stands():

@@ -23,6 +23,12 @@ def test_what_is_saved_is_loaded(tiny, saved):
         assert torch.equal(model.state_dict()[name], tensor), name
 
 
+def test_weights_are_cast_but_running_statistics_keep_their_digits(tiny, saved):
+    model, _, _ = load_checkpoint(saved, dtype=torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    assert {buffer.dtype for buffer in model.buffers()} == {torch.float32}
+
+
 def rewrite(path, change):
     from safetensors import safe_open
 

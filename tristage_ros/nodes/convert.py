@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.depth import depth_in_metres
 
 
 def seconds(stamp: Time) -> float:
@@ -44,6 +45,18 @@ def image_message(data: NDArray[np.generic], encoding: str, stamp: float, frame_
     message.step = data.strides[0] if data.flags.c_contiguous else data[0].nbytes
     message.data = to_array(data)
     return message
+
+
+def depth_image(message: Image) -> NDArray[np.float32]:
+    """Return a depth image as [H, W] metres, NaN where nothing was measured; raise ValueError when it is malformed."""
+    return depth_in_metres(
+        message.data,
+        message.encoding,
+        message.height,
+        message.width,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+    )
 
 
 def camera_info_message(camera: CameraModel, stamp: float) -> CameraInfo:

@@ -12,11 +12,10 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 
 from tristage_ros.devices.kinematics import GRIPPER_RANGE, forward, matrix_to_rpy, tool_pose
 from tristage_ros.mla.values import Observation
-from tristage_ros.nodes.convert import camera_model, cloud_points, seconds
+from tristage_ros.nodes.convert import camera_model, cloud_points, depth_image, seconds
 from tristage_ros.nodes.joint_history import JointHistory
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.color import color_image
-from tristage_ros.perception.depth import depth_in_metres
 from tristage_ros.perception.extrinsics import CameraMount
 
 
@@ -144,21 +143,11 @@ class ObservationBuffer:
             raise ValueError(
                 f"the front image is {image.width}x{image.height}, its camera_info says {model.width}x{model.height}"
             )
-        metres = None
-        if depth is not None:
-            metres = depth_in_metres(
-                depth.data,
-                depth.encoding,
-                depth.height,
-                depth.width,
-                step=depth.step,
-                is_bigendian=bool(depth.is_bigendian),
-            )
         return Observation(
             image=color,
             camera=model,
             points=cloud_points(cloud),
             state=robot_state(joints, self._dh_is_offset),
-            depth=metres,
+            depth=None if depth is None else depth_image(depth),
             stamp=min(seconds(cloud.header.stamp), seconds(image.header.stamp)),
         )

@@ -13,14 +13,13 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 
 from tristage_ros.devices.kinematics import forward
 from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import camera_model, cloud_message, seconds
+from tristage_ros.nodes.convert import camera_model, cloud_message, depth_image, seconds
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.joint_history import JointHistory
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import Workspace, build_cloud
-from tristage_ros.perception.depth import depth_in_metres
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
 from tristage_ros.perception.frames import RgbdFrame
 from tristage_ros.resources import resource
@@ -71,14 +70,7 @@ class DepthInput:
                 f"depth is {message.width}x{message.height}, camera_info says {self.model.width}x{self.model.height}; "
                 "publish depth aligned to colour"
             )
-        depth = depth_in_metres(
-            message.data,
-            message.encoding,
-            message.height,
-            message.width,
-            step=message.step,
-            is_bigendian=bool(message.is_bigendian),
-        )
+        depth = depth_image(message)
         if self.mount.parent != "base_link" and flange is None:
             raise ValueError("no joint state at the stamp of the frame")
         pose = self.mount.pose if self.mount.parent == "base_link" else flange @ self.mount.pose
