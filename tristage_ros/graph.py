@@ -61,7 +61,7 @@ PIPER_PICK = (
         "sim: the simulated cell; piper: the arm on the CAN bus and two RealSense cameras",
         ("sim", "piper"),
     ),
-    Argument("checkpoint", "", "model checkpoint (.safetensors); empty: random weights, in simulation only"),
+    Argument("checkpoint", "", ".safetensors file or run directory; empty: random weights, simulation only"),
     Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
     Argument("instruction", "put the banana on the blue plate", "what the policy is told to do"),
     Argument(
@@ -151,8 +151,8 @@ def _checkpoint(path: str, simulated: bool) -> str:
         raise GraphError(
             "checkpoint is empty: a real arm is not driven by random weights; give checkpoint:=FILE.safetensors"
         )
-    if path and not Path(path).is_file():
-        raise GraphError(f"no checkpoint at {path}; give the path of a .safetensors file")
+    if path and not Path(path).exists():
+        raise GraphError(f"no checkpoint at {path}; give a .safetensors file or the run directory of a released model")
     return str(Path(path).resolve()) if path else ""
 
 

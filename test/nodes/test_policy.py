@@ -172,6 +172,8 @@ def test_without_a_checkpoint_it_refuses_a_real_arm(ros_domain, tmp_path):
     [
         ("checkpoint:=/nowhere/m.safetensors", ConfigurationError, "/nowhere/m.safetensors"),
         ("pruning:=/nowhere/p.yaml", ConfigurationError, "/nowhere/p.yaml"),
+        ("device:=toaster", ConfigurationError, "toaster"),
+        ("dtype:=int4", ParameterError, "stored, float32, bfloat16"),
         ("engine:=fast", ParameterError, "cached, recompute"),
         ("tau:=0.1", ParameterError, "tau"),
     ],

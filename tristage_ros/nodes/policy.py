@@ -38,7 +38,11 @@ from tristage_ros.resources import resource
 
 PARAMETERS = (
     AUTOSTART,
-    Parameter("checkpoint", "", "model checkpoint (.safetensors); empty: random weights"),
+    Parameter("checkpoint", "", ".safetensors file, or run directory of a released model; empty: random weights"),
+    Parameter("dataset", "", "whose statistics of a run directory to use; empty: the only one"),
+    Parameter("tokenizer", "", "Llama-2 tokenizer file of a released model; empty: beside the checkpoint"),
+    Parameter("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
+    Parameter("dtype", "stored", "of the weights; stored: as in the file", choices=("stored", "float32", "bfloat16")),
     Parameter("allow_random_weights", False, "whether to run without a checkpoint; for simulation only"),
     Parameter(
         "instruction",
@@ -109,10 +113,11 @@ class PolicyNode(ManagedNode):
             )
         torch.set_num_threads(s.threads)
         try:
+            _check_device(s.device)
             preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
             with open(preset, encoding="utf-8") as file:
                 config = PruningConfig.from_dict(yaml.safe_load(file) or {})
-            self.policy = build_policy(s.checkpoint or None, config, engine=s.engine, seed=s.seed)
+            self.policy = self._build(config)
             self._warm_up(self.policy)
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (CheckpointError, OSError, ValueError, KeyError) as error:
@@ -124,6 +129,19 @@ class PolicyNode(ManagedNode):
                 "RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only"
             )
         return super().on_configure(state)
+
+    def _build(self, config: PruningConfig) -> MlaPolicy:
+        s = self.settings
+        return build_policy(
+            s.checkpoint or None,
+            config,
+            engine=s.engine,
+            seed=s.seed,
+            tokenizer=s.tokenizer or None,
+            dataset=s.dataset or None,
+            device=s.device,
+            dtype=None if s.dtype == "stored" else getattr(torch, s.dtype),
+        )
 
     def _warm_up(self, policy: MlaPolicy) -> None:
         """Take one step on nothing, so that the first real one is not the slow one."""
@@ -331,6 +349,14 @@ class PolicyNode(ManagedNode):
                 "changed patches": report.changed_patches,
             },
         )
+
+
+def _check_device(name: str) -> None:
+    """Raise ValueError when torch cannot run on the device."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # an unknown name, and a torch without CUDA
+        raise ValueError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error
 
 
 def main() -> None:
