@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
@@ -32,13 +30,17 @@ def save_checkpoint(path: str | Path, model: Mla, statistics: DatasetStatistics,
         statistics: ranges that states and actions are normalised with.
         facts: what else is worth knowing (training data, seed, success rate), as JSON can hold it.
     """
+    from safetensors.torch import save_file  # only where there is a checkpoint
+
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     parts = {"config": model.config.to_dict(), "statistics": statistics.to_dict(), "facts": dict(facts)}
     save_file(tensors, path, {"format": FORMAT} | {name: json.dumps(part) for name, part in parts.items()})
 
 
-def load_checkpoint(path: str | Path, device: str = "cpu") -> tuple[Mla, DatasetStatistics, dict[str, Any]]:
-    """Return the model, in eval mode, with its statistics and facts.
+def load_checkpoint(
+    path: str | Path, device: str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[Mla, DatasetStatistics, dict[str, Any]]:
+    """Return the model, in eval mode, with its statistics and facts; its weights become `dtype` or stay as they are.
 
     Raises CheckpointError where the file is missing, is something else, or lacks, exceeds or misshapes any tensor.
     """
@@ -51,12 +53,14 @@ def load_checkpoint(path: str | Path, device: str = "cpu") -> tuple[Mla, Dataset
         raise CheckpointError(f"the metadata of {path} cannot be read: {error}") from None
     with torch.device("meta"):
         model = Mla(config)
-    _compare(path, model.state_dict(), tensors)
-    model.load_state_dict(tensors, assign=True)
+    compare(path, _shapes(model.state_dict()), _shapes(tensors))
+    model.load_state_dict({name: cast(name, t, dtype or t.dtype, device) for name, t in tensors.items()}, assign=True)
     return model.eval().requires_grad_(False), statistics, facts
 
 
 def _read(path: Path, device: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
     try:
@@ -69,13 +73,23 @@ def _read(path: Path, device: str) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise CheckpointError(f"{path} is no checkpoint: {error}") from None
 
 
-def _compare(path: str | Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def cast(name: str, tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:
+    """Return a weight for a model of `dtype`: running statistics, which need their digits, become float32."""
+    return tensor.to(device, torch.float32 if "running_" in name else dtype, copy=True)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def compare(path: str | Path, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise CheckpointError, naming weights of the file `path`, unless `found` has the names and shapes `expected`."""
     wrong = [f"missing {name}" for name in expected if name not in found]
     wrong += [f"unexpected {name}" for name in found if name not in expected]
     wrong += [
-        f"{name} is {list(found[name].shape)}, not {list(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
+        f"{name} is {list(found[name])}, not {list(shape)}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
     ]
     if wrong:
         raise CheckpointError(f"{path} does not fit the model: {'; '.join(wrong[:5])}; {len(wrong)} faults in all")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 DIFFUSION_STEPS = 100  # of the training schedule
+FinalNorm = Literal["variance", "rms"]
+KnnPrecision = Literal["float32", "bfloat16"]
+FpsStart = Literal["first", "random"]
 DENOISING_STEPS = {len(range(0, DIFFUSION_STEPS, stride)) for stride in range(1, DIFFUSION_STEPS + 1)}
 
 
 @dataclass(frozen=True)
 class MlaConfig:
-    """Size an MLA model. The defaults are the 7B's; `mini()` runs on two CPU cores."""
+    """Size an MLA model, and say how it reads what the released code leaves open or does in two ways.
+
+    The defaults are the 7B's; `mini()` runs on two CPU cores. `docs/model.md` explains every switch.
+    """
 
     # LLaMA decoder
     width: int = 4096  # of the residual stream
@@ -37,13 +43,22 @@ class MlaConfig:
     action_dim: int = 7
     chunk: int = 1  # actions per control step
     denoising_steps: int = 8
-    # sequence
+    # switches: the sequence
     tactile_slot: bool = True  # a zero token after the image, as models trained by the released code have
     marker_before_state: bool = False  # the lone-space token stands before the state, as in training; see layout
+    # switches: the input
+    image_squash: int | None = 224  # pixels, square, that images went through in training; None: straight to image_size
+    zero_constant_state: bool = True  # dimensions without extent in training are 0, as there; else as released, -1 or 1
+    # switches: the arithmetic
+    fps_start: FpsStart = "first"  # point that farthest-point sampling starts with; random: drawn anew in every step
+    knn: KnnPrecision = "float32"  # precision of the distances to neighbours; bfloat16: as released, about 5 % differ
+    norm_eps: float = 1e-5  # of the decoder's norms; Llama 2's, some code defaults to 1e-6
+    final_norm: FinalNorm = "variance"  # of the action head; rms: what training with NVIDIA apex would have used
+    clip_denoised: bool = False  # clip the clean action to -1..1 in every denoising step, not only in the end
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit together."""
-        smallest = min(value if isinstance(value, int) else min(value) for value in _sizes(self).values())
+        smallest = min(min(value) if isinstance(value, tuple) else value for value in _sizes(self))
         checks = {
             "every size must be at least 1": smallest >= 1,
             "width must be a multiple of 2 * heads": self.width % (2 * self.heads) == 0,
@@ -54,6 +69,10 @@ class MlaConfig:
             "points >= groups[0] >= groups[1] must hold": self.points >= self.groups[0] >= self.groups[1],
             "neighbours must not exceed groups[0]": self.neighbours <= self.groups[0],
             f"denoising_steps must be one of {sorted(DENOISING_STEPS)}": self.denoising_steps in DENOISING_STEPS,
+            "norm_eps must be positive": self.norm_eps > 0,
+        } | {
+            f"{name} must be one of {', '.join(get_args(choices))}": getattr(self, name) in get_args(choices)
+            for name, choices in (("final_norm", FinalNorm), ("knn", KnnPrecision), ("fps_start", FpsStart))
         }
         for rule, holds in checks.items():
             if not holds:
@@ -89,7 +108,7 @@ class MlaConfig:
         """Return the same model, small enough for two CPU cores."""
         return cls(
             width=192, layers=4, heads=6, ffn_width=512, vocabulary=512, image_width=96,
-            neighbours=32, point_base=24, point_width=192,
+            groups=(256, 256), neighbours=16, point_base=24, point_width=192, image_squash=None,
         )  # fmt: skip
 
     @classmethod
@@ -106,5 +125,5 @@ class MlaConfig:
         return asdict(self)
 
 
-def _sizes(config: MlaConfig) -> dict[str, Any]:
-    return {name: value for name, value in asdict(config).items() if not isinstance(value, bool)}
+def _sizes(config: MlaConfig) -> list[int | tuple[int, ...]]:
+    return [value for value in asdict(config).values() if type(value) in (int, tuple)]

@@ -27,9 +27,10 @@ class DdimSampler:
 
     timesteps: tuple[int, ...]  # training steps that are visited, largest first
     alpha_bar: tuple[float, ...]  # share of signal at each of them, then 1 for the clean action
+    clip: bool = False  # whether every step's guess of the clean action is clipped to -1..1
 
     @classmethod
-    def with_steps(cls, steps: int) -> DdimSampler:
+    def with_steps(cls, steps: int, clip: bool = False) -> DdimSampler:
         """Space `steps` evenly from 0 with the smallest integer stride; a single step starts in the middle."""
         strides = (range(0, DIFFUSION_STEPS, stride) for stride in range(1, DIFFUSION_STEPS + 1))
         visited = [50] if steps == 1 else next((list(s) for s in strides if len(s) == steps), None)
@@ -37,10 +38,13 @@ class DdimSampler:
             raise ValueError(f"no integer stride over {DIFFUSION_STEPS} training steps makes {steps} denoising steps")
         signal = torch.cumprod(1 - cosine_betas(), 0)
         visited.reverse()
-        return cls(tuple(visited), (*(float(signal[t]) for t in visited), 1.0))
+        return cls(tuple(visited), (*(float(signal[t]) for t in visited), 1.0), clip)
 
     def step(self, index: int, noisy: Tensor, epsilon: Tensor) -> Tensor:
         """Return the less noisy action after visiting `timesteps[index]`, where `epsilon` is the predicted noise."""
         now, later = self.alpha_bar[index], self.alpha_bar[index + 1]
         clean = noisy / math.sqrt(now) - math.sqrt(1 / now - 1) * epsilon
+        if self.clip:
+            clean = clean.clamp(-1, 1)
+            epsilon = (noisy / math.sqrt(now) - clean) / math.sqrt(1 / now - 1)
         return math.sqrt(later) * clean + math.sqrt(1 - later) * epsilon

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -45,6 +46,9 @@ class Engine(Protocol):
     def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
         """Run the suffix, [1, n, width], behind the prefix."""
 
+    def renew(self, embed: Callable[[], Prefix]) -> None:
+        """Take the prefix from `embed` once more, where the engine computes nothing once only."""
+
     def keep(self, rows: Tensor) -> None:
         """Drop every row of the prefix but `rows`, long [n] ascending, for the passes to come."""
 
@@ -52,11 +56,11 @@ class Engine(Protocol):
 class CachedEngine:
     """Run the prefix once and then the suffix alone, over the prefix's keys and values."""
 
-    def __init__(self, llm: Llama, prefix: Prefix, suffix_positions: Tensor) -> None:
-        """Prefill."""
+    def __init__(self, llm: Llama, prefix: Prefix, suffix_positions: Tensor, watched: int = 0) -> None:
+        """Prefill, keeping the attention of the last `watched` tokens of the prefix as `attention`."""
         self.llm, self.positions = llm, suffix_positions
         self.cache = KvCache(llm.config, len(prefix), len(suffix_positions), prefix.embeddings)
-        self.hidden, _ = llm(prefix.embeddings, prefix.positions, self.cache)
+        self.hidden, self.attention = llm(prefix.embeddings, prefix.positions, self.cache, watched=watched)
 
     def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
         """Run the suffix behind the prefix."""
@@ -65,6 +69,9 @@ class CachedEngine:
         hidden, attention = self.llm(suffix, self.positions, self.cache, start, watched)
         return PassOutput(hidden, self.hidden, None if attention is None else attention[:, :start])
 
+    def renew(self, embed: Callable[[], Prefix]) -> None:
+        """Do nothing: the prefix is the same in all passes."""
+
     def keep(self, rows: Tensor) -> None:
         """Drop rows from the cache; what is left has seen the dropped ones during the prefill."""
         self.cache.keep(rows)
@@ -72,7 +79,7 @@ class CachedEngine:
 
 
 class RecomputeEngine:
-    """Run the whole sequence in every pass, as the released code does."""
+    """Run the whole sequence in every pass, tokenizers included, as the released code does."""
 
     def __init__(self, llm: Llama, prefix: Prefix, suffix_positions: Tensor) -> None:
         """Keep the prefix; there is nothing to compute ahead."""
@@ -85,6 +92,10 @@ class RecomputeEngine:
         positions = torch.cat([self.prefix.positions, self.suffix_positions])
         hidden, attention = self.llm(x, positions, watched=tokens if observe else 0)
         return PassOutput(hidden[:, start:], hidden[:, :start], None if attention is None else attention[:, :start])
+
+    def renew(self, embed: Callable[[], Prefix]) -> None:
+        """Replace the prefix."""
+        self.prefix = embed()
 
     def keep(self, rows: Tensor) -> None:
         """Drop rows from the sequence; the passes to come have never seen the others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 
 from tristage_ros.mla.config import MlaConfig
 
-NORM_EPS = 1e-5  # of Llama 2
 ROPE_THETA = 1e4
 
 Angles: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each [S, head_width / 2]
@@ -23,15 +23,16 @@ Remember: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new k
 class RmsNorm(nn.Module):
     """Scale every vector to unit root mean square, in float32 (arXiv 1910.07467)."""
 
-    def __init__(self, width: int) -> None:
-        """Build for vectors of `width` channels."""
+    def __init__(self, width: int, eps: float) -> None:
+        """Build for vectors of `width` channels; `eps` is added to the mean square."""
         super().__init__()
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape and dtype."""
         wide = x.float()
-        normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + NORM_EPS)
+        normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return self.weight * normed.to(x.dtype)
 
 
@@ -140,9 +141,9 @@ class Block(nn.Module):
     def __init__(self, config: MlaConfig) -> None:
         """Build for `config`."""
         super().__init__()
-        self.input_layernorm = RmsNorm(config.width)
+        self.input_layernorm = RmsNorm(config.width, config.norm_eps)
         self.self_attn = Attention(config)
-        self.post_attention_layernorm = RmsNorm(config.width)
+        self.post_attention_layernorm = RmsNorm(config.width, config.norm_eps)
         self.mlp = GatedMlp(config)
 
     def forward(
@@ -163,8 +164,16 @@ class Llama(nn.Module):
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocabulary, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = RmsNorm(config.width)
+        self.norm = RmsNorm(config.width, config.norm_eps)
         self.lm_head = nn.Linear(config.width, config.vocabulary, bias=False)
+
+    def part(self, blocks: slice) -> Llama:
+        """Return a decoder of some of the blocks only, at least one; it shares their weights."""
+        part = Llama.__new__(Llama)
+        nn.Module.__init__(part)
+        part.layers = self.layers[blocks]
+        part.config = replace(self.config, layers=len(part.layers))
+        return part
 
     def forward(
         self, x: Tensor, positions: Tensor, cache: KvCache | None = None, start: int = 0, watched: int = 0

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.image_tokens import ImageTokenizer, Projector
-from tristage_ros.mla.llama import Llama
+from tristage_ros.mla.llama import Llama, RmsNorm
 from tristage_ros.mla.point_tokens import PointTokenizer
 
 TIME_WIDTH = 256  # channels of a diffusion step before it is embedded
-VARIANCE_EPS = 1e-6
+HEAD_NORM_EPS = 1e-6
 
 
 class Mlp(nn.Module):
@@ -70,17 +70,18 @@ class VarianceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape and dtype."""
         wide = x.float()
-        return self.weight * (wide * torch.rsqrt(wide.var(-1, keepdim=True) + VARIANCE_EPS)).to(x.dtype)
+        return self.weight * (wide * torch.rsqrt(wide.var(-1, keepdim=True) + HEAD_NORM_EPS)).to(x.dtype)
 
 
 class FinalLayer(nn.Module):
     """Read the predicted noise from the decoder's output."""
 
-    def __init__(self, width: int, action_dim: int) -> None:
-        """Build for a model of `width` channels."""
+    def __init__(self, config: MlaConfig) -> None:
+        """Build for `config`."""
         super().__init__()
-        self.norm_final = VarianceNorm(width)
-        self.mlp = Mlp(width, width, action_dim)
+        rms = config.final_norm == "rms"
+        self.norm_final = RmsNorm(config.width, HEAD_NORM_EPS) if rms else VarianceNorm(config.width)
+        self.mlp = Mlp(config.width, config.width, config.action_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [..., action_dim] from [..., width]."""
@@ -103,7 +104,7 @@ class Mla(nn.Module):
         self.proprio_embedder = Mlp(config.action_dim, config.width, config.width)
         self.x_embedder = Mlp(config.action_dim, config.width, config.width)
         self.t_embedder = TimeEmbedder(config.width)
-        self.final_layer = FinalLayer(config.width, config.action_dim)
+        self.final_layer = FinalLayer(config)
 
     @property
     def device(self) -> torch.device:

@@ -13,6 +13,7 @@ from tristage_ros.mla.values import Action
 
 DIMENSIONS = 7  # x, y, z, roll, pitch, yaw, gripper
 ANGLES = slice(3, 6)
+RANGE_EPS = 1e-8  # added to a range before dividing by it
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,11 @@ class Quantiles:
     q01: tuple[float, ...]
     q99: tuple[float, ...]
     mask: tuple[bool, ...]  # False: the dimension is not normalised (the gripper)
+    constant: tuple[bool, ...] = (False,) * DIMENSIONS  # the dimension never changed in the data
 
     def __post_init__(self) -> None:
         """Refuse ranges of another length, that are not finite, or that are upside down."""
-        for name in ("q01", "q99", "mask"):
+        for name in ("q01", "q99", "mask", "constant"):
             if len(getattr(self, name)) != DIMENSIONS:
                 raise ValueError(f"{name} must have {DIMENSIONS} values, got {getattr(self, name)}")
         if not all(math.isfinite(low) and low <= high < math.inf for low, high in zip(self.q01, self.q99, strict=True)):
@@ -33,15 +35,18 @@ class Quantiles:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Quantiles:
-        """Read the lists q01, q99 and mask; other entries (mean, std, ...) are not needed."""
+        """Read the lists q01, q99, mask, and min and max (or constant), which tell what never changed."""
         try:
-            return cls(tuple(map(float, data["q01"])), tuple(map(float, data["q99"])), tuple(map(bool, data["mask"])))
+            low, high, mask = data["q01"], data["q99"], data["mask"]
         except KeyError as missing:
             raise ValueError(f"statistics lack {missing}; they have {sorted(data)}") from None
+        least, most = data.get("min", low), data.get("max", high)
+        constant = data.get("constant", [a == b for a, b in zip(least, most, strict=False)])
+        return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(map(bool, mask)), tuple(map(bool, constant)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict()` reads."""
-        return {"q01": list(self.q01), "q99": list(self.q99), "mask": list(self.mask)}
+        return {"q01": list(self.q01), "q99": list(self.q99), "mask": list(self.mask), "constant": list(self.constant)}
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class DatasetStatistics:
 
         Args:
             data: one entry per data set, each with `action` and `proprio`.
-            dataset: which of them; may be left out where there is only one.
+            dataset: which of them (the release calls it `unnorm_key`); may be left out where there is only one.
         """
         if dataset is None and len(data) != 1:
             raise ValueError(f"the statistics hold the data sets {sorted(data)}: say which one to use")
@@ -94,19 +99,21 @@ class DatasetStatistics:
         )
         return cls(action, proprio)
 
-    def normalise_state(self, state: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], bool]:
+    def normalise_state(
+        self, state: NDArray[np.floating[Any]], zero_constant: bool = True
+    ) -> tuple[NDArray[np.float32], bool]:
         """Map a state, [7], to -1..1 and say whether it had to be clipped.
 
         Angles are taken within half a turn of the middle of their range, so that +pi and -pi are the same. A dimension
-        without extent becomes 0.
+        that never changed in the data becomes 0 and is never clipped, unless `zero_constant` is off.
         """
         low, high, mask = np.array(self.proprio.q01), np.array(self.proprio.q99), np.array(self.proprio.mask)
         values = np.asarray(state, np.float64).copy()
         middle = (low + high)[ANGLES] / 2
         values[ANGLES] = middle + np.remainder(values[ANGLES] - middle + np.pi, 2 * np.pi) - np.pi
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = np.where(high > low, 2 * (values - low) / (high - low) - 1, 0.0)
-        scaled = np.where(mask, scaled, values)
+        scaled = np.where(mask, 2 * (values - low) / (high - low + RANGE_EPS) - 1, values)
+        if zero_constant:
+            scaled[np.array(self.proprio.constant)] = 0
         clipped = scaled.clip(-1, 1)
         return clipped.astype(np.float32), bool(np.abs(scaled - clipped).max() > 1e-6)
 

@@ -4,28 +4,58 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import fpsample
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tristage_ros.mla.config import MlaConfig
+
+try:
+    from fpsample import fps_sampling
+except ImportError:  # benchmarks run without it
+
+    def fps_sampling(points: NDArray[np.float32], count: int, start_idx: int) -> NDArray[np.int64]:
+        """Choose as fpsample does, in about three times as long."""
+        axes = np.ascontiguousarray(points.T)
+        nearest = np.full(len(points), np.inf, np.float32)  # square distance to the closest chosen point
+        chosen = np.empty(count, np.int64)
+        for place in range(count):
+            chosen[place] = point = nearest.argmax() if place else start_idx
+            offset = axes - axes[:, point, None]
+            offset *= offset
+            np.minimum(nearest, offset[0] + offset[1] + offset[2], out=nearest)
+        return chosen
+
 
 ALPHA, BETA = 1000.0, 100.0  # base wavelength and magnitude of the position encoding
 BATCH_NORM_EPS = 1e-5
 
 
-def farthest_points(points: Tensor, count: int) -> Tensor:
-    """Choose points that lie far from each other, starting with point 0.
+def farthest_points(points: Tensor, count: int, start: int = 0) -> Tensor:
+    """Choose points that lie far from each other, starting with point `start`.
 
     Args:
         points: [N, 3] m on the CPU.
         count: how many, at most N.
+        start: the first of them.
 
     Returns: long [count]; a shorter choice is the beginning of a longer one.
     """
-    chosen = fpsample.fps_sampling(points.float().numpy(), count, start_idx=0)
+    chosen = fps_sampling(points.float().numpy(), count, start_idx=start)
     return torch.from_numpy(chosen.astype("int64"))
+
+
+def coarse_square_distance(queries: Tensor, points: Tensor) -> Tensor:
+    """Return the squared distances [n, N] of [n, 3] to [N, 3] with every sum rounded to bfloat16.
+
+    So the released code computes them under autocast: the products first, then the two squared norms in float32.
+    """
+    distance = -2 * (queries.bfloat16() @ points.bfloat16().T)
+    distance += queries.square().sum(-1, keepdim=True)
+    distance += points.square().sum(-1)
+    return distance
 
 
 def position_encoding(coordinates: Tensor, width: int) -> Tensor:
@@ -70,7 +100,8 @@ class LinearNorm(nn.Module):
         scale, shift = self.norm.scale_and_shift()
         if self.linear.bias is not None:
             shift = shift + self.linear.bias * scale
-        return F.linear(x, self.linear.weight * scale[:, None], shift)
+        weight = self.linear.weight
+        return F.linear(x, (weight * scale[:, None]).to(weight.dtype), shift.to(weight.dtype))
 
 
 class ResidualBlock(nn.Module):
@@ -84,7 +115,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape, [..., width]."""
-        return F.relu(x + self.net2(F.relu(self.net1(x))))
+        out: Tensor = self.net2(self.net1(x).relu_()).add_(x).relu_()
+        return out
 
 
 class GroupAggregation(nn.Module):
@@ -105,8 +137,9 @@ class GroupAggregation(nn.Module):
             centres: [G, width / 2] features of the centres.
         """
         extent = relative.abs().amax(1, keepdim=True).clamp_min(1e-6)
-        encoding = position_encoding(relative / extent, self.width).to(neighbours.dtype)
-        joined = torch.cat([neighbours, centres[:, None].expand_as(neighbours)], -1) + encoding
+        joined = position_encoding(relative / extent, self.width).to(neighbours.dtype)
+        joined[..., : self.width // 2] += neighbours
+        joined[..., self.width // 2 :] += centres[:, None]
         pooled: Tensor = self.linear2(joined).amax(1)
         return pooled
 
@@ -115,7 +148,8 @@ class GroupAggregation(nn.Module):
 class Centres:
     """Say where the point tokens of a cloud will lie, before any of them is computed."""
 
-    order: Tensor  # long [groups[0]] points that are the centres of stage 1; the first ones are those of stage 2
+    lower: Tensor  # long [groups[0]] points that are the centres of stage 1
+    upper: Tensor  # long [groups[1]] those of them that are the centres of stage 2
     xyz: Tensor  # [groups[1], 3] m, centres of the tokens
 
 
@@ -125,17 +159,21 @@ class PointTokenizer(nn.Module):
     def __init__(self, config: MlaConfig) -> None:
         """Build for clouds of `config.points` points."""
         super().__init__()
-        self.groups, self.neighbours = config.groups, config.neighbours
+        self.groups, self.neighbours, self.coarse = config.groups, config.neighbours, config.knn == "bfloat16"
         base = config.point_base
         self.raw_point_embed = LinearNorm(3, base, bias=False)
         widths = (2 * base, 4 * base)
         self.stages = nn.ModuleList(GroupAggregation(w, b) for w, b in zip(widths, config.point_blocks, strict=True))
         self.proj = nn.Linear(widths[-1], config.point_width)
 
-    def centres(self, points: Tensor) -> Centres:
-        """Choose the centres of both stages in [points, 3] m on the CPU: one nested farthest-point run from point 0."""
-        order = farthest_points(points, self.groups[0])
-        return Centres(order, points[order[: self.groups[1]]])
+    def centres(self, points: Tensor, starts: tuple[int, int] = (0, 0)) -> Centres:
+        """Choose the centres of both stages in [points, 3] m on the CPU.
+
+        `starts` says which point is the first centre of stage 1, and which of those centres is the first of stage 2.
+        """
+        lower = farthest_points(points, self.groups[0], starts[0])
+        upper = farthest_points(points[lower], self.groups[1], starts[1])
+        return Centres(lower, upper, points[lower[upper]])
 
     def forward(self, points: Tensor, centres: Centres, keep: Tensor | None = None) -> Tensor:
         """Tokenise the kept part of a cloud.
@@ -148,18 +186,21 @@ class PointTokenizer(nn.Module):
         Returns: [n, point_width].
         """
         keep = torch.arange(self.groups[1], device=points.device) if keep is None else keep
-        order = centres.order.to(points.device)
+        order, kept = centres.lower.to(points.device), centres.upper.to(points.device)[keep]
         first = points[order]  # (groups[0], 3)
-        members = self._nearest(first[keep], first)  # (n, K) groups of stage 1
-        needed, place = torch.unique(torch.cat([keep, members.flatten()]), return_inverse=True)
+        members = self._nearest(first[kept], first)  # (n, K) groups of stage 1
+        needed, place = torch.unique(torch.cat([kept, members.flatten()]), return_inverse=True)
         raw = F.relu(self.raw_point_embed(points.to(self.proj.weight.dtype)))
         nearest = self._nearest(first[needed], points)  # (needed, K) points
         lower, upper = self.stages
         features = lower(points[nearest] - first[needed, None], raw[nearest], raw[order[needed]])
-        own, others = place[: len(keep)], place[len(keep) :].view_as(members)
-        tokens: Tensor = self.proj(upper(first[members] - first[keep, None], features[others], features[own]))
+        own, others = place[: len(kept)], place[len(kept) :].view_as(members)
+        tokens: Tensor = self.proj(upper(first[members] - first[kept, None], features[others], features[own]))
         return tokens
 
     def _nearest(self, queries: Tensor, points: Tensor) -> Tensor:
-        distance = torch.cdist(queries, points, compute_mode="donot_use_mm_for_euclid_dist")
+        if self.coarse:
+            distance = coarse_square_distance(queries, points)
+        else:
+            distance = torch.cdist(queries, points, compute_mode="donot_use_mm_for_euclid_dist")
         return distance.topk(self.neighbours, largest=False, sorted=False).indices

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tristage_ros.mla.checkpoint import CheckpointError, load_checkpoint
-from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.diffusion import DdimSampler
-from tristage_ros.mla.engine import ENGINES, Engine, EngineName, PassOutput, make_engine
-from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.engine import ENGINES, Engine, EngineName, PassOutput, Prefix, make_engine
+from tristage_ros.mla.loading import load_model, load_tokenizer
+from tristage_ros.mla.memory import MemoryShortageError, free_bytes, shortage
+from tristage_ros.mla.mid_pass import MidPass, MidPassEngine
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.point_tokens import Centres
 from tristage_ros.mla.preprocess import ModelInputs, preprocess
 from tristage_ros.mla.prompt import PromptTokenizer
-from tristage_ros.mla.sequence import Instruction, KeptTokens, salience_of, suffix_embeddings
+from tristage_ros.mla.sequence import Instruction, KeptTokens, layer_attention_of, salience_of, suffix_embeddings
+from tristage_ros.mla.spatial import with_edges_and_speed
 from tristage_ros.mla.stopwatch import Stopwatch
 from tristage_ros.mla.values import Action, Observation, StepReport
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.projection import patch_of_points
-from tristage_ros.pruning import PruningConfig, TriStagePruner
+from tristage_ros.pruning import PruningConfig, make_pruner
 from tristage_ros.pruning.report import PruningReport
-from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenGeometry, TokenMasks
 
 InitialNoise = Literal["fresh", "zero"]
+StateSource = Literal["measured", "commanded"]
 
 
 class Pruner(Protocol):
@@ -62,6 +66,17 @@ class Pruner(Protocol):
         """Sum up the step."""
 
 
+@runtime_checkable
+class MidPassPruner(Pruner, Protocol):
+    """Choose inside the pass, by the attention in the layer before `mid_layer`."""
+
+    mid_layer: int
+    mid_queries: int | None  # whose attention: how many of the last tokens before the diffusion step; None: all
+
+    def mid_pass(self, layer: int, attention: LayerAttention) -> TokenMasks | None:
+        """Return what the layers from `layer` on are to see; None: everything."""
+
+
 @dataclass
 class _Step:
     """Hold what the parts of one control step hand on."""
@@ -69,7 +84,7 @@ class _Step:
     inputs: ModelInputs
     geometry: TokenGeometry
     masks: TokenMasks
-    kept: KeptTokens
+    kept: KeptTokens  # embedded; `masks` may keep fewer in the end
     clock: Stopwatch
 
 
@@ -89,14 +104,18 @@ class MlaPolicy:
         *,
         engine: EngineName = "cached",
         initial_noise: InitialNoise = "fresh",
+        state_source: StateSource = "measured",
         seed: int = 0,
         random_weights: bool = False,
     ) -> None:
         """Join the parts.
 
         Args:
-            engine: `cached` computes the prefix once per step, `recompute` in every denoising pass; the same actions.
+            engine: `cached` computes the prefix once per step; `recompute` in every denoising pass, from the tokenizers
+                on. The actions are the same.
             initial_noise: what is denoised: `fresh` noise in every step, or `zero`, which makes steps deterministic.
+            state_source: what the model is told of its own state: the `measured` one, or, as the released evaluation
+                does from the second step on, the pose and gripper that the step before `commanded`.
             seed: of the noise; every `reset()` starts its sequence anew.
             random_weights: whether the model was never trained.
         """
@@ -104,6 +123,8 @@ class MlaPolicy:
             raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINES)}")
         if initial_noise not in ("fresh", "zero"):
             raise ValueError(f"initial_noise = {initial_noise!r} must be fresh or zero")
+        if state_source not in ("measured", "commanded"):
+            raise ValueError(f"state_source = {state_source!r} must be measured or commanded")
         if tokenizer.vocabulary > model.config.vocabulary:
             raise ValueError(
                 f"the tokenizer has {tokenizer.vocabulary} tokens, but the model only {model.config.vocabulary}: "
@@ -111,10 +132,13 @@ class MlaPolicy:
             )
         self.model, self.statistics, self.pruner = model, statistics, pruner
         self.engine, self.initial_noise, self.seed, self.random_weights = engine, initial_noise, seed, random_weights
+        self.state_source = state_source
         self._tokenizer = tokenizer
-        self._sampler = DdimSampler.with_steps(model.config.denoising_steps)
-        self._noise = torch.Generator()
+        self._sampler = DdimSampler.with_steps(model.config.denoising_steps, model.config.clip_denoised)
+        self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
+        self._commanded: NDArray[np.float32] | None = None
+        self._before: Observation | None = None
         self._steps = 0
 
     @torch.inference_mode()
@@ -126,7 +150,9 @@ class MlaPolicy:
         ids = self._tokenizer.encode(instruction)
         self._instruction = Instruction(self.model, ids, self._tokenizer.lone_space)
         self.pruner.reset()
-        self._noise.manual_seed(self.seed)
+        for generator in (self._noise, self._starts):
+            generator.manual_seed(self.seed)
+        self._commanded = self._before = None
         self._steps = 0
 
     @torch.inference_mode()
@@ -134,26 +160,55 @@ class MlaPolicy:
         """Run one control step.
 
         Raises ValueError for an observation that cannot be used; the step then has not taken place. Raises RuntimeError
-        before the first `reset()`.
+        before the first `reset()`, and MemoryShortageError where the step does not fit on the device.
         """
         if self._instruction is None:
             raise RuntimeError("the policy has no instruction yet: call reset(instruction) first")
+        try:
+            return self._act(observation, self._instruction)
+        except torch.cuda.OutOfMemoryError:
+            model = self.model
+            free = free_bytes(model.device) or 0
+            raise MemoryShortageError(shortage(model.config, model.dtype, model.device, free)) from None
+
+    def _act(self, observation: Observation, instruction: Instruction) -> tuple[Action, StepReport]:
         clock = Stopwatch(self.model.device)
+        if self._commanded is not None:
+            observation = replace(observation, state=self._commanded)
         inputs = preprocess(observation, self.statistics, self.model.config)
+        if getattr(self.pruner, "wants_edges", False):
+            frame = with_edges_and_speed(inputs.frame, observation, self._before, self.model.config.grid)
+            inputs = replace(inputs, frame=frame)
         clock.lap("preprocess")
-        centres = self.model.vision_tower_3d.centres(inputs.points)
+        centres = self.model.vision_tower_3d.centres(inputs.points, self._fps_starts())
         geometry = self._geometry(centres, observation.camera)
         clock.lap("point_tokens")
         self.pruner.begin_step()
         masks = self.pruner.plan(geometry, inputs.frame)
         step = _Step(inputs, geometry, masks, KeptTokens.of(masks, self.model.device), clock)
         clock.lap("plan")
-        engine = self._encode(step, centres, self._instruction)
-        normalised = self._denoise(step, engine)
+        engine = self._encode(step, centres, instruction)
+
+        def embed_again() -> Prefix:
+            clock.lap("denoise")
+            return self._embed(step, centres, instruction)
+
+        normalised = self._denoise(step, engine, embed_again)
         action = self.statistics.denormalise_action(normalised[0].cpu().numpy())
         clock.lap("denoise")
+        if self.state_source == "commanded":
+            position = observation.state[:3] + action.translation[0]
+            self._commanded = np.array([*position, *action.rotation[0], action.gripper[0]], np.float32)
         self._steps += 1
+        self._before = observation
         return action, self._report(step)
+
+    def _fps_starts(self) -> tuple[int, int]:
+        config = self.model.config
+        if config.fps_start == "first":
+            return 0, 0
+        first, second = (int(torch.randint(n, (), generator=self._starts)) for n in (config.points, config.groups[0]))
+        return first, second
 
     def _geometry(self, centres: Centres, camera: CameraModel) -> TokenGeometry:
         grid = self.model.config.grid
@@ -162,24 +217,46 @@ class MlaPolicy:
 
     def _encode(self, step: _Step, centres: Centres, instruction: Instruction) -> Engine:
         """Embed the kept tokens and start the engine on them."""
+        prefix = self._embed(step, centres, instruction)
+        llm, positions = self.model.llm, instruction.suffix_positions
+        engine: Engine
+        if isinstance(self.pruner, MidPassPruner):
+            engine = MidPassEngine(self.engine, llm, prefix, positions, self._mid_pass(self.pruner, step, prefix))
+        else:
+            engine = make_engine(self.engine, llm, prefix, positions)
+        step.clock.lap("prefill")
+        return engine
+
+    def _mid_pass(self, pruner: MidPassPruner, step: _Step, prefix: Prefix) -> MidPass:
+        def choose(attention: Tensor) -> Tensor | None:
+            step.clock.lap("prefill")
+            masks = pruner.mid_pass(pruner.mid_layer, layer_attention_of(prefix, attention, step.kept, step.masks))
+            step.clock.lap("plan")
+            if masks is None:
+                return None
+            step.masks = masks
+            return KeptTokens.of(masks, self.model.device).rows_within(step.kept, len(prefix))
+
+        return MidPass(pruner.mid_layer, pruner.mid_queries, choose)
+
+    def _embed(self, step: _Step, centres: Centres, instruction: Instruction) -> Prefix:
         model, kept, inputs = self.model, step.kept, step.inputs
         points = model.projector_3d(model.vision_tower_3d(inputs.points.to(model.device), centres, kept.points))
         step.clock.lap("point_tokens")
         image = model.projector_2d(model.vision_tower_2d(inputs.image.to(model.device), kept.image))
         step.clock.lap("image_tokens")
         state = model.proprio_embedder(inputs.state.to(model.device)[None])
-        prefix = instruction.prefix(points, image, state, kept)
-        engine = make_engine(self.engine, model.llm, prefix, instruction.suffix_positions)
-        step.clock.lap("prefill")
-        return engine
+        return instruction.prefix(points, image, state, kept)
 
-    def _denoise(self, step: _Step, engine: Engine) -> Tensor:
+    def _denoise(self, step: _Step, engine: Engine, embed: Callable[[], Prefix]) -> Tensor:
         """Return the clean normalised action, float32 [1, chunk, action_dim], observing one pass on the way."""
         times = self.model.t_embedder(torch.tensor(self._sampler.timesteps, device=self.model.device))
         predicts = 3 in self.pruner.config.stages
         observed = len(times) - 1 if predicts else 0
         noisy = self._initial_noise()
         for index, time in enumerate(times):
+            if index:
+                engine.renew(embed)
             observe = index == observed and self.pruner.wants_salience
             output = engine.run(suffix_embeddings(self.model, time, noisy), observe)
             epsilon = self.model.noise(output.suffix[:, 1:])
@@ -202,7 +279,8 @@ class MlaPolicy:
     def _observe(self, step: _Step, output: PassOutput) -> None:
         salience = None
         if output.attention is not None:
-            salience = salience_of(self.model, output, step.kept, step.masks, self.pruner.config.s1_feature)
+            kept = KeptTokens.of(step.masks, self.model.device)
+            salience = salience_of(self.model, output, kept, step.masks, self.pruner.config.s1_feature)
         self.pruner.observe(step.geometry, step.masks, salience, step.inputs.frame)
 
     def _replan(self, step: _Step, engine: Engine, length: int) -> None:
@@ -230,47 +308,45 @@ def build_policy(
     checkpoint: str | None,
     pruning: PruningConfig,
     *,
+    method: str = "tristage",
+    method_options: Mapping[str, Any] | None = None,
     engine: EngineName = "cached",
     initial_noise: InitialNoise = "fresh",
+    state_source: StateSource = "measured",
     seed: int = 0,
     tokenizer: str | None = None,
+    dataset: str | None = None,
+    dtype: torch.dtype | None = None,
     device: str = "cpu",
 ) -> MlaPolicy:
-    """Return a policy with tri-stage pruning.
+    """Return a policy with tri-stage pruning, or with another method to compare it with.
 
     Args:
-        checkpoint: file to load; None makes a mini model with random weights.
+        checkpoint: `.safetensors` file, or run directory of a released model; None makes a mini model with random
+            weights.
         pruning: settings of the pruner.
+        method: name of the pruning method, one of `tristage_ros.pruning.baselines.METHODS`.
+        method_options: what that method alone can be told.
         engine: see `MlaPolicy`.
         initial_noise: see `MlaPolicy`.
+        state_source: see `MlaPolicy`.
         seed: of the noise, and of random weights.
-        tokenizer: `tokenizer.json` of a model that does not use the mini's own.
+        tokenizer: tokenizer file of a model that does not use the mini's own; see `PromptTokenizer.llama_2`.
+        dataset: which statistics of a run directory to use; may be left out where there is only one data set.
+        dtype: of the weights; by custom as stored in a file, bfloat16 for a run directory, float32 for random ones.
         device: where the model runs; pruning runs on the CPU.
 
-    Raises CheckpointError, FileNotFoundError or ValueError where something does not fit.
+    Raises CheckpointError, MemoryShortageError, FileNotFoundError or ValueError where something does not fit.
     """
-    if checkpoint is None:
-        model, statistics = random_model(MlaConfig.mini(), seed, device), DatasetStatistics.tabletop()
-    else:
-        model, statistics, _ = load_checkpoint(checkpoint, device)
+    model, statistics = load_model(checkpoint, dataset, dtype, device, seed)
     return MlaPolicy(
         model,
-        _tokenizer_for(model, tokenizer),
+        load_tokenizer(model.config, tokenizer, checkpoint),
         statistics,
-        TriStagePruner(pruning),
+        make_pruner(method, pruning, **(method_options or {})),
         engine=engine,
         initial_noise=initial_noise,
+        state_source=state_source,
         seed=seed,
         random_weights=checkpoint is None,
     )
-
-
-def _tokenizer_for(model: Mla, path: str | None) -> PromptTokenizer:
-    if path is not None:
-        return PromptTokenizer.from_file(path)
-    if model.config.vocabulary != MlaConfig.mini().vocabulary:
-        raise CheckpointError(
-            f"this model has a vocabulary of {model.config.vocabulary} tokens and needs the Llama 2 tokenizer: "
-            "download tokenizer.json from huggingface.co/meta-llama/Llama-2-7b-hf and give its path as tokenizer"
-        )
-    return PromptTokenizer.mini()

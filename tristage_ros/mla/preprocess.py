@@ -33,10 +33,13 @@ def preprocess(observation: Observation, statistics: DatasetStatistics, config: 
     """Bring an observation to the model's sizes and ranges; a ValueError says what is wrong with it."""
     _check(observation)
     points, dropped = sample_cloud(observation.points, config.points)
-    state, clipped = statistics.normalise_state(observation.state)
+    state, clipped = statistics.normalise_state(observation.state, config.zero_constant_state)
     frame = FrameContext(patch_colors(observation.image, config.grid), patch_depths(observation.depth, config.grid))
-    image = stretch(observation.image, config.image_size)
-    return ModelInputs(image, points, torch.from_numpy(state), frame, clipped, dropped)
+    image = observation.image
+    if config.image_squash is not None:
+        image = stretch(image, config.image_squash).numpy()
+    pixels = stretch(image, config.image_size)
+    return ModelInputs(pixels, points, torch.from_numpy(state), frame, clipped, dropped)
 
 
 def _check(observation: Observation) -> None:
@@ -76,7 +79,7 @@ def sample_cloud(points: NDArray[np.floating], count: int) -> tuple[Tensor, int]
 
 def patch_colors(image: NDArray[np.uint8], grid: int) -> Tensor:
     """Return the mean colour of every patch of [H, W, 3], float32 [grid * grid, 3] in 0..1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).contiguous().float()
     return F.adaptive_avg_pool2d(pixels, grid).flatten(1).T / 255
 
 
@@ -84,9 +87,8 @@ def patch_depths(depth: NDArray[np.floating] | None, grid: int) -> Tensor | None
     """Return the mean of the measured depths, in metres, of every patch of [H, W]; NaN where nothing was measured."""
     if depth is None:
         return None
-    pixels = torch.from_numpy(np.ascontiguousarray(depth, np.float32))
-    measured = pixels.isfinite() & (pixels > 0)
-    stacked = torch.stack([torch.where(measured, pixels, 0.0), measured.float()])
+    measured = np.isfinite(depth) & (depth > 0)
+    stacked = torch.from_numpy(np.stack([np.where(measured, depth, 0), measured]).astype(np.float32))
     total, share = F.adaptive_avg_pool2d(stacked, grid).flatten(1)
     mean: Tensor = total / share  # 0 / 0 is the NaN that is wanted
     return mean

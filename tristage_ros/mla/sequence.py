@@ -10,7 +10,7 @@ from torch import Tensor
 from tristage_ros.mla.engine import PassOutput, Prefix
 from tristage_ros.mla.layout import SequenceLayout
 from tristage_ros.mla.model import Mla
-from tristage_ros.pruning.values import Salience, TokenMasks
+from tristage_ros.pruning.values import LayerAttention, Salience, TokenMasks
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,19 @@ def salience_of(model: Mla, output: PassOutput, kept: KeptTokens, masks: TokenMa
         _spread(magnitude[:points], masks.keep_3d),
         _spread(attention[points:], masks.keep_2d),
         _spread(attention[:points], masks.keep_3d),
+    )
+
+
+def layer_attention_of(prefix: Prefix, attention: Tensor, kept: KeptTokens, masks: TokenMasks) -> LayerAttention:
+    """Return what a layer shows of the visual tokens, on the CPU, from the attention, [heads, S], of its prefix."""
+    points, visual = len(kept.points), len(kept.points) + len(kept.image)
+    received = attention[:, 1 : 1 + visual].T.cpu()
+    embedded = prefix.embeddings[0, 1 : 1 + visual].float().cpu()
+    return LayerAttention(
+        _spread(received[points:], masks.keep_2d),
+        _spread(received[:points], masks.keep_3d),
+        _spread(embedded[points:], masks.keep_2d),
+        _spread(embedded[:points], masks.keep_3d),
     )
 
 

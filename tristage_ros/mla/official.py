@@ -1,0 +1,190 @@
+"""Released checkpoints: a run directory with settings, statistics and one pickled file of weights."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tristage_ros.mla.checkpoint import CheckpointError, cast, compare
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.memory import require_memory
+from tristage_ros.mla.model import Mla
+from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
+from tristage_ros.mla.official_names import is_unused, released_name, released_shape
+from tristage_ros.mla.vintage import Vintage, detect_vintage
+
+OWN_SETTINGS = "tristage"  # entry of config.json where `save_official` notes the model's sizes and switches
+FILE_NAME = "step-000000-epoch-00-loss=0.0000.pt"
+
+
+@dataclass(frozen=True)
+class OfficialReport:
+    """Say what was found in a run directory."""
+
+    file: Path
+    vintage: Vintage
+    dropped: tuple[str, ...]  # weights that inference has no use for
+    warnings: tuple[str, ...]
+
+
+def load_official(
+    run_dir: str | Path,
+    dataset: str | None = None,
+    *,
+    config: MlaConfig | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+    device: str = "cpu",
+    tactile_slot: bool | None = None,
+) -> tuple[Mla, DatasetStatistics, OfficialReport]:
+    """Read a run directory: `config.json`, `dataset_statistics.json` and the one file in `checkpoints/`.
+
+    The file is mapped, and cast part by part: no more than the model in `dtype` and one of its parts is ever in memory.
+
+    Args:
+        run_dir: directory of the run.
+        dataset: key of the statistics (`unnorm_key`); may be left out where there is only one.
+        config: sizes and switches; by custom those that `save_official` noted, else the 7B's. The chunk is the run's.
+        dtype: of the weights; the running statistics of the point tokenizer stay float32.
+        device: where the model goes.
+        tactile_slot: whether a zero token follows the image; by custom the vintage tells.
+
+    Returns: the model in eval mode, its statistics, and what was found.
+
+    Raises CheckpointError where a file is missing or unreadable, or where a weight of the model is missing, misshapen,
+    or not known at all; MemoryShortageError where the model does not fit; ValueError for an unknown data set.
+    """
+    run = Path(run_dir)
+    file, settings = _weights_file(run), _read_json(run / "config.json")
+    statistics = DatasetStatistics.from_dict(_read_json(run / "dataset_statistics.json"), dataset)
+    tensors = _map(file)
+    config = config or _noted_config(settings)
+    modules = sorted({name.split(".")[0] for name in tensors})
+    try:
+        vintage = _vintage(settings, modules, config, tactile_slot)
+        config = replace(config, tactile_slot=vintage.tactile_slot, chunk=_chunk(settings))
+    except ValueError as error:
+        raise CheckpointError(f"{run / 'config.json'}: {error}") from None
+    require_memory(config, dtype, device)
+    with torch.device("meta"):
+        model = Mla(config)
+    expected = {released_name(n): released_shape(n, tuple(t.shape)) for n, t in model.state_dict().items()}
+    dropped = tuple(name for name in tensors if name not in expected and is_unused(name))
+    compare(file, expected, {name: tuple(t.shape) for name, t in tensors.items() if name not in dropped})
+    del tensors
+    _fill(model, file, dtype, device)
+    return model.eval().requires_grad_(False), statistics, OfficialReport(file, vintage, dropped, _warn(model, modules))
+
+
+def save_official(run_dir: str | Path, model: Mla, statistics: DatasetStatistics, dataset: str = "tristage") -> Path:
+    """Write a run directory that `load_official()` reads, and return the file of weights in it."""
+    run, config = Path(run_dir), model.config
+    file = run / "checkpoints" / FILE_NAME
+    file.parent.mkdir(parents=True, exist_ok=True)
+    (run / "config.json").write_text(json.dumps(_settings(config), indent=2))
+    (run / "dataset_statistics.json").write_text(json.dumps(statistics.to_dict(dataset), indent=2))
+    modules: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in model.state_dict().items():
+        module, _, key = released_name(name).partition(".")
+        modules.setdefault(module, {})[key] = tensor.reshape(released_shape(name, tuple(tensor.shape)))
+    torch.save({"model": modules}, file)
+    return file
+
+
+def _settings(config: MlaConfig) -> dict[str, Any]:
+    vintage = {"camera_name": "", "use_generation": False} if config.tactile_slot else {"use_reconstruction": False}
+    return vintage | {
+        "action_dim": config.action_dim,
+        "future_action_window_size": config.chunk - 1,
+        "use_diff": True,
+        "use_pointcloud": True,
+        "use_tactile": False,
+        OWN_SETTINGS: config.to_dict(),
+    }
+
+
+def _weights_file(run: Path) -> Path:
+    found = sorted((run / "checkpoints").glob("*.pt"))
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found) or "none"
+    raise CheckpointError(f"{run / 'checkpoints'} must hold exactly one .pt file, found {names}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no {path}: a run directory holds one beside checkpoints/") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path} must hold a JSON object")
+    return data
+
+
+def _map(file: Path) -> dict[str, Tensor]:
+    """Return all tensors as `module.name` without reading them."""
+    try:
+        content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        return {f"{module}.{key}": t for module, part in content["model"].items() for key, t in part.items()}
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{file} cannot be read as a PyTorch file of weights: {error}") from None
+    except (KeyError, TypeError, AttributeError):
+        raise CheckpointError(f'{file} must hold {{"model": {{module: {{name: tensor}}}}}}') from None
+
+
+def _noted_config(settings: Mapping[str, Any]) -> MlaConfig:
+    noted = settings.get(OWN_SETTINGS)
+    return MlaConfig.mla_7b() if noted is None else MlaConfig.from_dict(noted)
+
+
+def _vintage(settings: Mapping[str, Any], modules: list[str], config: MlaConfig, slot: bool | None) -> Vintage:
+    visual = config.point_tokens + config.image_tokens
+    if slot is None:
+        return detect_vintage(settings, modules, visual)
+    return Vintage("release" if slot else "older", visual + slot, (f"tactile_slot = {slot} was asked for",))
+
+
+def _chunk(settings: Mapping[str, Any]) -> int:
+    """Return the number of actions per step; a ValueError where the run was trained for something else."""
+    for name in ("use_diff", "use_pointcloud"):
+        if settings.get(name) is False:
+            raise ValueError(f"{name} is false, but only models with a diffusion head and point tokens can be run")
+    for name in ("action_dim", "future_action_window_size"):
+        if name not in settings:
+            raise ValueError(f"{name} is missing")
+    if settings["action_dim"] != DIMENSIONS:
+        raise ValueError(f"action_dim must be {DIMENSIONS}, got {settings['action_dim']}")
+    return int(settings["future_action_window_size"]) + 1
+
+
+def _fill(model: Mla, file: Path, dtype: torch.dtype, device: str) -> None:
+    """Read the weights one part after the other, and unmap the file in between, which frees what was read of it."""
+    for _, names in groupby(model.state_dict(), _part):
+        tensors = _map(file)
+        state = model.state_dict()
+        part = {name: tensors[released_name(name)].reshape(state[name].shape) for name in names}
+        model.load_state_dict({n: cast(n, t, dtype, device) for n, t in part.items()}, strict=False, assign=True)
+
+
+def _part(name: str) -> str:
+    pieces = name.split(".")
+    return ".".join(pieces[:3] if pieces[:2] == ["llm", "layers"] else pieces[:2])
+
+
+def _warn(model: Mla, modules: list[str]) -> tuple[str, ...]:
+    buffers = dict(model.vision_tower_3d.named_buffers()).items()
+    trivial = all(bool((t == ("var" in name)).all()) for name, t in buffers)
+    found = {
+        "the batch norms of the point tokenizer never saw data: it was not trained": trivial,
+        "trained with a tactile sensor, whose token is zero here": "tactile_embedder" in modules,
+    }
+    return tuple(warning for warning, holds in found.items() if holds)
