@@ -89,6 +89,30 @@ def test_rotation_shows_every_background_patch_within_10_steps(scene: Scene, hid
         pruner.observe(geometry, masks, hide_pruned(salience, masks))
 
 
+def test_points_that_appear_in_an_empty_patch_are_seen(scene: Scene, hide_pruned: HidePruned) -> None:
+    geometry, steps = scene(11)
+    patch = 50  # of the half without 3D tokens
+    appeared = TokenGeometry(torch.cat([geometry.patch_of_point, torch.tensor([patch])]), 64)
+    salience = Salience(
+        steps[0].feature_2d,
+        torch.cat([steps[0].feature_3d, torch.tensor([9.0])]),
+        steps[0].attention_2d,
+        torch.cat([steps[0].attention_3d, torch.zeros(1, 4)]),
+    )
+    seen = {}
+    for sampling in ("random", "rotating"):
+        pruner = TriStagePruner(PruningConfig(background_sampling=sampling))
+        pruner.observe(geometry, pruner.plan(geometry), steps[0])
+        planned = []
+        for _ in range(40):
+            planned.append(pruner.plan(appeared))
+            pruner.observe(appeared, planned[-1], hide_pruned(salience, planned[-1]))
+        seen[sampling] = [bool(masks.keep_3d[-1]) for masks in planned]
+    assert not any(seen["random"])  # stage 1 holds the patch for one without 3D, and is never told otherwise
+    assert seen["rotating"][0]
+    assert any(seen["rotating"][10:])  # M_3d has risen: its turn as background now shows the 3D token too
+
+
 def test_rotation_protects_nothing_without_stage_2(scene: Scene, run: Run) -> None:
     geometry, steps = scene(10)
     random = PruningConfig(stages=frozenset({1, 3}), target_rate=0.9)

@@ -37,7 +37,7 @@ def with_anchor(protected_2d: Tensor, candidate_2d: Tensor, attention: Tensor) -
 
     A model without any image token has lost its view of the scene.
     """
-    among_candidates = attention.masked_fill(~candidate_2d, -1.0).argmax()
-    anchor = torch.where(candidate_2d.any(), among_candidates, attention.argmax())
-    index = torch.arange(len(attention), device=attention.device)
-    return protected_2d | ((index == anchor) & ~protected_2d.any())
+    eligible = candidate_2d | ~candidate_2d.any()
+    anchor = torch.where(eligible, attention, -1.0).argmax(0, keepdim=True)
+    lone = protected_2d.index_select(0, anchor) | ~protected_2d.any()
+    return protected_2d.index_copy(0, anchor, lone)

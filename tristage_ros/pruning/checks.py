@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenGeometry, TokenMasks
 
 
 def check_geometry(geometry: TokenGeometry) -> None:
@@ -46,6 +46,18 @@ def check_salience(masks: TokenMasks, salience: Salience) -> None:
             f"kept {modality} token {token} has feature_{modality} = {float(feature)} and attention_{modality} from "
             f"{float(attention.min())} to {float(attention.max())}; magnitudes must be finite and not negative"
         )
+
+
+def check_layer_attention(geometry: TokenGeometry, shown: LayerAttention) -> None:
+    """Demand finite, non-negative attention and an embedding for every token of `geometry`."""
+    heads, width = (rows.shape[-1] if rows.ndim == 2 else 0 for rows in (shown.attention_2d, shown.embedding_2d))
+    for modality, count in (("2d", geometry.patches), ("3d", len(geometry.patch_of_point))):
+        attention = getattr(shown, f"attention_{modality}")
+        _check_float(f"attention_{modality}", attention, [count, max(heads, 1)])
+        _check_float(f"embedding_{modality}", getattr(shown, f"embedding_{modality}"), [count, max(width, 1)])
+        if not bool(((attention >= 0) & (attention < torch.inf)).all()):
+            span = f"{float(attention.min())} to {float(attention.max())}"
+            raise ValueError(f"attention_{modality} spans {span}; need finite numbers that are not negative")
 
 
 def check_frame(frame: FrameContext, patches: int) -> None:

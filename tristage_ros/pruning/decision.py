@@ -57,14 +57,14 @@ def decide(
         protected = protected | ((sets == BACKGROUND) & circumstances.keep_background)
     candidate_2d, candidate_3d = fused.keep_2d | forced, fused.keep_3d | forced
     protected_2d = with_anchor(candidate_2d & protected, candidate_2d, attention)
-    tokens_protected = torch.cat([protected_2d, value_at_points(geometry, candidate_3d & protected, True)])
-    tokens_candidate = torch.cat([candidate_2d, value_at_points(geometry, candidate_3d, True)])
+    kept_2d, kept_3d = candidate_2d | protected_2d, value_at_points(geometry, candidate_3d, True)
     if config.target_rate is None:
-        keep, over = tokens_candidate | tokens_protected, torch.zeros((), dtype=torch.long)
-    else:
-        size = budget_size(len(tokens_protected), config.target_rate, config.token_bucket)
-        tokens_attention = torch.cat([attention, value_at_points(geometry, attention, 0.0)])
-        keep = keep_best(tokens_protected, tokens_candidate, tokens_attention, size)
-        over = excess(tokens_protected, size)
+        over = protected.new_zeros((), dtype=torch.long)
+        return Decision(TokenMasks(kept_2d, kept_3d), proposal, circumstances, newest, geometry, over)
+    tokens_protected = torch.cat([protected_2d, value_at_points(geometry, candidate_3d & protected, True)])
+    size = budget_size(len(tokens_protected), config.target_rate, config.token_bucket)
+    tokens_attention = torch.cat([attention, value_at_points(geometry, attention, 0.0)])
+    keep = keep_best(tokens_protected, torch.cat([kept_2d, kept_3d]), tokens_attention, size)
+    over = excess(tokens_protected, size)
     masks = TokenMasks(keep[: geometry.patches], keep[geometry.patches :])
     return Decision(masks, proposal, circumstances, newest, geometry, over)

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.values import FrameContext
+from tristage_ros.pruning.checks import check_frame
+from tristage_ros.pruning.config import PruningConfig
+from tristage_ros.pruning.patches import patches_with_any
+from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,27 @@ def changed_patches(now: View, seen: View, color: float | None, depth: float | N
     if depth is not None:
         changed = changed | ((now.depth - seen.depth).abs() > depth)
     return changed
+
+
+def view_of(config: PruningConfig, geometry: TokenGeometry, frame: FrameContext | None) -> View | None:
+    """Return what `frame` shows where the guard of `config` needs it. Raises ValueError for a bad frame."""
+    if not config.guarded or frame is None:
+        return None
+    check_frame(frame, geometry.patches)
+    return View.of_frame(frame, geometry.patches, geometry.patch_of_point.device)
+
+
+def check_guard(config: PruningConfig, frame: FrameContext | None, view: View | None) -> None:
+    """Demand colours where the guard watches them: of `frame`, or in a `view` of the same step."""
+    if config.change_guard is not None and (view is None or (frame is not None and frame.color_mean is None)):
+        raise ValueError("color_mean = None, but change_guard is on: give plan() the frame's mean colours")
+
+
+def after_pass(now: View, seen: View | None, geometry: TokenGeometry, masks: TokenMasks) -> View:
+    """Return what the model has seen by now, after a pass over this view with `masks`."""
+    kept_3d = patches_with_any(geometry, masks.keep_3d)
+    saw_3d = kept_3d | (masks.keep_2d & ~patches_with_any(geometry))
+    return remember(now, seen or View.unknown(geometry.patches, kept_3d.device), masks.keep_2d, saw_3d)
 
 
 def remember(now: View, seen: View, saw_2d: Tensor, saw_3d: Tensor) -> View:

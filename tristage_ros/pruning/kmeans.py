@@ -46,20 +46,27 @@ def _one_run_more(best: Tensor, sums: Tensor) -> Tensor:
     """Return the best gain up to every cut with one more run than `best`, both [P + 1]; -inf at no values."""
     size = len(sums) - 1
     block = _BLOCK if sums.device.type == "cpu" else size
-    inverse_length, not_a_run = _run_lengths(size, block, sums.device)
+    best, start = best[:, None], sums[:, None]
     gains = [best.new_full((1,), -inf)]
-    for first in range(1, size + 1, block):
-        ends = slice(first, min(first + block, size + 1))
-        starts = slice(0, ends.stop - 1)
-        run = (sums[ends] - sums[starts, None]).square_()  # (starts, ends)
-        gain = torch.addcmul(best[starts, None], run, inverse_length[starts, ends])
-        gain[first - 1 :] += not_a_run[: ends.stop - first, : ends.stop - first]
+    lengths = _run_lengths(size, block, sums.device)
+    for end, (inverse_length, not_a_run) in zip(torch.split(sums[1:], block), lengths, strict=True):
+        starts = len(inverse_length)
+        run = (end - start[:starts]).square_()  # (starts, ends)
+        gain = torch.addcmul(best[:starts], run, inverse_length)
+        gain[-len(not_a_run) :] += not_a_run
         gains.append(gain.amax(0))
     return torch.cat(gains)
 
 
 @lru_cache(maxsize=8)
-def _run_lengths(size: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    cut = torch.arange(size + 1, dtype=torch.float64, device=device)
-    inverse_length = 1.0 / (cut - cut[:, None]).clamp(min=1.0)
-    return inverse_length, torch.full((block, block), -inf, dtype=torch.float64, device=device).tril(-1)
+def _run_lengths(size: int, block: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Return, by block of ends, 1 / length of every run [starts, ends], and -inf where a start is not before its end.
+
+    The latter is for the last rows only, [ends, ends]: those before are before every end of the block.
+    """
+    blocks = []
+    for end in torch.split(torch.arange(1, size + 1, dtype=torch.float64, device=device), block):
+        start = torch.arange(int(end[-1]), dtype=torch.float64, device=device)
+        not_a_run = torch.full((len(end), len(end)), -inf, dtype=torch.float64, device=device).tril(-1)
+        blocks.append((1.0 / (end - start[:, None]).clamp(min=1.0), not_a_run))
+    return blocks

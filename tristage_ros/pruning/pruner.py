@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from tristage_ros.pruning.background import background_to_keep
-from tristage_ros.pruning.checks import check_frame, check_geometry, check_masks, check_salience
+from tristage_ros.pruning.checks import check_geometry, check_masks, check_salience
 from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.decision import Circumstances, Decision, decide
 from tristage_ros.pruning.fusion import propose
-from tristage_ros.pruning.guard import View, changed_patches, remember
+from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, view_of
 from tristage_ros.pruning.learning import learn
 from tristage_ros.pruning.patches import patches_with_any
 from tristage_ros.pruning.report import PruningReport
@@ -43,6 +43,9 @@ class TriStagePruner:
     pass. Without it, `plan()` keeps all until the step was observed, and then returns the masks for its remaining
     passes. `begin_step()` separates steps; where it is left out, a step begins by itself with the first `plan()`
     (stage 3) or `observe()` after an observation.
+
+    3D tokens in a patch that had none when it was last observed count as unknown where background rotates: both
+    modalities of the patch are kept once. Otherwise the zeros that stood for their absence would keep them hidden.
 
     Invariants: the first step after a reset keeps all; at least one 2D token survives; every object patch keeps a
     token that exists; 3D tokens outside the image are kept; planning a step twice gives the same masks; a rejected
@@ -80,9 +83,8 @@ class TriStagePruner:
         """
         self._check_geometry(geometry)
         begins = self._step.number == 0 or (self._predicts and self._step.observed)
-        view = self._view(geometry, frame) or (None if begins else self._step.frame)
-        if self.config.change_guard is not None and (view is None or (frame is not None and frame.color_mean is None)):
-            raise ValueError("color_mean = None, but change_guard is on: give plan() the frame's mean colours")
+        view = view_of(self.config, geometry, frame) or (None if begins else self._step.frame)
+        check_guard(self.config, frame, view)
         if begins:
             self.begin_step()
         step = self._step
@@ -112,7 +114,7 @@ class TriStagePruner:
         wanted = self.wants_salience
         if wanted:
             self._check_salience(masks, salience)
-        view = self._view(geometry, frame)
+        view = view_of(self.config, geometry, frame)
         if self._step.number == 0 or self._step.observed:
             self.begin_step()
         step = self._step
@@ -162,12 +164,6 @@ class TriStagePruner:
         if self._state is not None and self._state.patches != geometry.patches:
             raise ValueError(f"geometry.patches = {geometry.patches}, but the state has {self._state.patches}: reset()")
 
-    def _view(self, geometry: TokenGeometry, frame: FrameContext | None) -> View | None:
-        if not self.config.guarded or frame is None:
-            return None
-        check_frame(frame, geometry.patches)
-        return View.of_frame(frame, geometry.patches, geometry.patch_of_point.device)
-
     def _check_salience(self, masks: TokenMasks, salience: Salience | None) -> None:
         if salience is None:
             raise ValueError("salience = None, but this step's salience is wanted: see wants_salience")
@@ -192,8 +188,12 @@ class TriStagePruner:
         if step.frame is not None and self._seen is not None:
             changed = changed_patches(step.frame, self._seen, config.change_guard, config.change_guard_depth)
         rotating = config.background_sampling == "rotating"
+        has_points = patches_with_any(geometry)
+        if rotating:
+            # Where there were no 3D tokens, the zeros in the state say nothing of those that are there now.
+            due = due | (has_points & (state.feature_3d == 0))
         return Circumstances(
-            has_points=patches_with_any(geometry),
+            has_points=has_points,
             keep_background=background_to_keep(
                 geometry.patches, config.background_drop, rotating, config.seed, step.number, due.device
             ),
@@ -212,7 +212,4 @@ class TriStagePruner:
         kept_3d = patches_with_any(geometry, masks.keep_3d)
         self._state = state.seen(masks.keep_2d | kept_3d, self._step.number)
         if view is not None:
-            unknown = View.unknown(geometry.patches, kept_3d.device)
-            has_points = patches_with_any(geometry)
-            saw_3d = kept_3d | (masks.keep_2d & ~has_points)
-            self._seen = remember(view, self._seen or unknown, masks.keep_2d, saw_3d)
+            self._seen = after_pass(view, self._seen, geometry, masks)

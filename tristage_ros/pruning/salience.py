@@ -70,7 +70,7 @@ def orthogonal_part(vector: Tensor, reference: Tensor) -> Tensor:
 
     A zero reference leaves the vector as it is.
     """
-    scale = _ratio((vector * reference).sum(1), reference.square().sum(1))
+    scale = _ratio(torch.linalg.vecdot(vector, reference), torch.linalg.vecdot(reference, reference))
     return vector - scale[:, None] * reference
 
 
@@ -86,4 +86,4 @@ def attention_share(attention: Tensor, seen: Tensor) -> Tensor:
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    return torch.where(whole > 0, part / whole, torch.zeros_like(whole))
+    return (part / whole).nan_to_num_(0.0, 0.0, 0.0)

@@ -24,7 +24,7 @@ def summarise(
     """Return the report of `step` from what was applied, decided and observed, as far as there is any."""
     numbers: dict[str, Any] = {"step": step}
     if masks is not None:
-        numbers |= _applied(masks)
+        numbers |= summarise_masks(masks)
     if decision is not None:
         numbers |= _decided(config, decision, refreshed=masks is not decision.masks)
     if state is not None:
@@ -36,7 +36,8 @@ def summarise(
     return PruningReport(**numbers)
 
 
-def _applied(masks: TokenMasks) -> dict[str, Any]:
+def summarise_masks(masks: TokenMasks) -> dict[str, Any]:
+    """Return what was applied, by the names of the report."""
     kept_2d, kept_3d = int(masks.keep_2d.sum()), int(masks.keep_3d.sum())
     total_2d, total_3d = len(masks.keep_2d), len(masks.keep_3d)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,14 @@ def newest_weight(observations: Tensor, window: int, beta: float) -> Tensor:
 
     One at the first, 1/n while 1 < n < window (Eq. 8), 1 - beta from then on (Eq. 9).
     """
-    count = observations.float().clamp(min=1.0)
-    return torch.where((count > 1) & (count >= window), 1.0 - beta, 1.0 / count)
+    by_count = _weights(window, beta, observations.device)
+    return by_count[observations.clamp(max=len(by_count) - 1)]
+
+
+@lru_cache(maxsize=8)
+def _weights(window: int, beta: float, device: torch.device) -> Tensor:
+    running_mean = [1.0, 1.0, *(1.0 / count for count in range(2, window))]
+    return torch.tensor([*running_mean, 1.0 - beta], device=device)
 
 
 def smooth(predicted: Tensor, observed: Tensor, weight: Tensor) -> Tensor:

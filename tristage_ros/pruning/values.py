@@ -42,6 +42,16 @@ class Salience:
 
 
 @dataclass(frozen=True)
+class LayerAttention:
+    """Hold what one layer of a running pass shows, for a pruner that decides inside the pass."""
+
+    attention_2d: Tensor  # [P, H] attention that every 2D token received from the last tokens, mean over these
+    attention_3d: Tensor  # [N3, H]
+    embedding_2d: Tensor  # [P, W] tokens as they entered the first layer
+    embedding_3d: Tensor  # [N3, W]
+
+
+@dataclass(frozen=True)
 class FrameContext:
     """Hold what the change guard and the speed-aware baselines look at beside the tokens."""
 

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tristage_ros.pruning import PruningConfig, Salience, TokenGeometry, TokenMasks, TriStagePruner
+from tristage_ros.pruning.calibration import TraceStep, calibrate
+
+Scene = Callable[[int], tuple[TokenGeometry, list[Salience]]]
+
+
+@pytest.fixture
+def trace(scene: Scene) -> list[TraceStep]:
+    geometry, steps = scene(30)
+    return [TraceStep(geometry, salience) for salience in steps]
+
+
+def applied(config: PruningConfig, trace: list[TraceStep]) -> float:
+    """Return the rate that a pruner reaches on the trace when every step is observed in full."""
+    pruner, kept = TriStagePruner(config), []
+    for step in trace:
+        pruner.begin_step()
+        everything = TokenMasks.all_kept(step.geometry)
+        masks = pruner.plan(step.geometry)
+        pruner.observe(step.geometry, everything, step.salience)
+        if 3 not in config.stages:
+            masks = pruner.plan(step.geometry)
+        kept.append(torch.cat([masks.keep_2d, masks.keep_3d]))
+    return 1 - float(torch.stack(kept[3 in config.stages :]).float().mean())
+
+
+@pytest.mark.parametrize("stages", [{1}, {1, 2}, {1, 3}, {1, 2, 3}])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_the_pruner_reaches_the_wanted_rate(stages: set[int], share: float, trace: list[TraceStep]) -> None:
+    config = PruningConfig(stages=frozenset(stages))
+    wide, narrow = replace(config, tau_2d=0.0, tau_3d=1.0), replace(config, tau_2d=0.2, tau_3d=0.2)
+    least, most = applied(wide, trace), applied(narrow, trace)
+    wanted = least + share * (most - least)
+    result = calibrate(trace, config, wanted)
+    assert applied(result.config, trace) == pytest.approx(wanted, abs=0.01)
+    assert result.after.rate == pytest.approx(applied(result.config, trace), abs=1e-6)
+    assert result.before.rate == pytest.approx(applied(config, trace), abs=1e-6)
+    assert replace(result.config, tau_2d=config.tau_2d, tau_3d=config.tau_3d) == config
+
+
+def test_quantiles_are_of_bearing_patches_and_means_of_both(trace: list[TraceStep]) -> None:
+    result = calibrate(trace, PruningConfig(stages=frozenset({1})), 0.3)
+    shares = []
+    for step in trace:
+        index, salience = step.geometry.patch_of_point, step.salience
+        for patch in range(step.geometry.patches):
+            own = salience.feature_3d[index == patch]
+            shares.append(float(own.mean() / (own.mean() + salience.feature_2d[patch])) if len(own) else None)
+    bearing = [share for share in shares if share is not None]
+    assert result.m_3d.tolist() == pytest.approx(bearing, abs=1e-6)
+    assert result.mean_of_bearing == pytest.approx(sum(bearing) / len(bearing), abs=1e-6)
+    assert result.mean_of_all == pytest.approx(sum(bearing) / len(shares), abs=1e-6)
+    after = result.after
+    assert after.only_2d == pytest.approx(sum(b < result.config.tau_2d for b in bearing) / len(bearing), abs=0.003)
+    assert after.only_3d == pytest.approx(sum(b > result.config.tau_3d for b in bearing) / len(bearing), abs=0.003)
+    assert after.only_2d + after.both + after.only_3d == pytest.approx(1)
+
+
+def test_balance_says_which_modality_goes(trace: list[TraceStep]) -> None:
+    config = PruningConfig(stages=frozenset({1}))
+    only = {balance: calibrate(trace, config, 0.15, balance).after for balance in (0.2, 0.5, 0.8)}
+    assert only[0.2].only_2d < only[0.5].only_2d < only[0.8].only_2d
+    assert only[0.5].only_2d == pytest.approx(only[0.5].only_3d, abs=0.01)
+
+
+def test_what_cannot_be_calibrated_is_refused(trace: list[TraceStep]) -> None:
+    for rate in (0.99, 0.01):
+        with pytest.raises(ValueError, match=rf"rate = {rate} is out of reach: stage 2 alone prunes 0\.\d+"):
+            calibrate(trace, PruningConfig(), rate)
+    with pytest.raises(ValueError, match="without stage 1"):
+        calibrate(trace, PruningConfig(stages=frozenset({2, 3})), 0.5)
+    with pytest.raises(ValueError, match="1 steps"):
+        calibrate(trace[:1], PruningConfig(), 0.5)
+    with pytest.raises(ValueError, match="balance = 2"):
+        calibrate(trace, PruningConfig(), 0.5, 2)
+    outside = replace(trace[0], geometry=TokenGeometry(torch.full((80,), -1), 64))
+    with pytest.raises(ValueError, match="no patch of the trace holds 3D tokens"):
+        calibrate([outside, outside], PruningConfig(), 0.5)

@@ -1,0 +1,27 @@
+"""Attention of past steps, kept per patch because the order of 3D tokens changes from frame to frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tristage_ros.pruning.patches import sum_over_patches, value_at_points
+from tristage_ros.pruning.salience import salience_of_patches
+from tristage_ros.pruning.values import Salience, TokenGeometry, TokenMasks
+
+
+def patch_attention(geometry: TokenGeometry, masks: TokenMasks, salience: Salience, unseen: Tensor | None) -> Tensor:
+    """Return the attention per token of every patch, mean over heads, float64 [2, P]: 2D, then 3D.
+
+    Patches whose tokens were pruned get the value of `unseen`, [2, P]; None is zero.
+    """
+    shown = salience_of_patches(geometry, masks, salience)
+    tokens = sum_over_patches(geometry, torch.ones_like(shown.feature_3d[:1]).expand(len(masks.keep_3d), 1))[:, 0]
+    attention = torch.stack([shown.attention_2d.mean(1), shown.attention_3d.mean(1) / tokens.clamp(min=1.0)])
+    observed = torch.stack([shown.observed_2d, shown.observed_3d])
+    return torch.where(observed, attention, torch.zeros_like(attention) if unseen is None else unseen)
+
+
+def at_tokens(geometry: TokenGeometry, attention: Tensor) -> Tensor:
+    """Give every token, 2D ahead of 3D, the value of its patch, [2, P] to [P + N3]; zero outside the image."""
+    return torch.cat([attention[0], value_at_points(geometry, attention[1], 0.0)])

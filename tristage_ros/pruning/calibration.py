@@ -1,0 +1,155 @@
+"""Thresholds of stage 1 from recorded salience: another model's magnitudes have another distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tristage_ros.pruning.background import background_to_keep
+from tristage_ros.pruning.clock import StageClock
+from tristage_ros.pruning.config import PruningConfig
+from tristage_ros.pruning.fusion import fuse, propose
+from tristage_ros.pruning.learning import learn
+from tristage_ros.pruning.modality import modality_candidates
+from tristage_ros.pruning.patches import patches_with_any, value_at_points
+from tristage_ros.pruning.salience import salience_of_patches
+from tristage_ros.pruning.state import PatchState
+from tristage_ros.pruning.values import Candidates, Salience, TokenGeometry, TokenMasks
+
+HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class TraceStep:
+    """Hold what one unpruned step of a recorded run showed."""
+
+    geometry: TokenGeometry
+    salience: Salience
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Sum up what thresholds do to a recorded run: tokens pruned, and what stage 1 leaves of a 3D-bearing patch."""
+
+    rate: float  # of all visual tokens, all stages together, without budget and guards
+    rate_2d: float
+    rate_3d: float
+    only_2d: float  # share of the 3D-bearing patches, by stage 1 alone
+    both: float
+    only_3d: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Hold new thresholds, what they do, and the distribution that they come from."""
+
+    config: PruningConfig  # with the new tau_2d and tau_3d
+    before: Rates
+    after: Rates
+    m_3d: Tensor  # float32 [n] predicted M_3d of stage 1 of every 3D-bearing patch in every step
+    mean_of_all: float  # of M_3d over all patches, those without 3D tokens counted as 0, as the paper's Table 1 does
+    mean_of_bearing: float  # over the 3D-bearing patches
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """Hold what a step is planned from, whatever the thresholds."""
+
+    geometry: TokenGeometry
+    has_points: Tensor  # bool [P]
+    m_3d: Tensor  # float32 [P] of stage 1
+    semantic: Candidates
+
+
+def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, balance: float = 0.5) -> Calibration:
+    """Choose tau_2d and tau_3d such that the stages of `config` prune `rate` of all visual tokens of `trace`.
+
+    Both are quantiles of M_3d over 3D-bearing patches; `balance` is the share of 2D among the patches that stage 1
+    reduces to one modality. Budget and guards are left out. Raises ValueError for a rate that no thresholds reach, for
+    settings without stage 1 and for a trace of fewer than 2 steps.
+    """
+    if 1 not in config.stages:
+        raise ValueError(f"stages = {sorted(config.stages)} is without stage 1, whose thresholds are to be chosen")
+    if not 0 <= balance <= 1:
+        raise ValueError(f"balance = {balance} must be in [0, 1]")
+    steps = _replay(trace, config)
+    m_3d = torch.cat([step.m_3d[step.has_points] for step in steps])
+    if len(m_3d) == 0:
+        raise ValueError("no patch of the trace holds 3D tokens: check the camera's pose and the crop of the cloud")
+    ordered = m_3d.sort().values
+    least, most = (_rates(steps, *_thresholds(ordered, single, balance)).rate for single in (0.0, 1.0))
+    if not least <= rate <= most:
+        reach = f"stage 2 alone prunes {least:.3f}, with stage 1 up to {most:.3f}"
+        raise ValueError(f"rate = {rate} is out of reach: {reach}")
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        reached = _rates(steps, *_thresholds(ordered, middle, balance)).rate
+        low, high = (middle, high) if reached < rate else (low, middle)
+    tau_2d, tau_3d = _thresholds(ordered, high, balance)
+    return Calibration(
+        config=replace(config, tau_2d=tau_2d, tau_3d=tau_3d),
+        before=_rates(steps, config.tau_2d, config.tau_3d),
+        after=_rates(steps, tau_2d, tau_3d),
+        m_3d=m_3d,
+        mean_of_all=float(torch.cat([step.m_3d * step.has_points for step in steps]).mean()),
+        mean_of_bearing=float(m_3d.mean()),
+    )
+
+
+def _replay(trace: Sequence[TraceStep], config: PruningConfig) -> list[_Planned]:
+    """Return what every step but the first would have been planned from, had all the steps before been observed."""
+    if len(trace) < 2:
+        raise ValueError(f"the trace has {len(trace)} steps; at least 2 are needed")
+    state, planned, clock = None, [], StageClock()
+    for number, step in enumerate(trace, 1):
+        geometry, salience = step.geometry, step.salience
+        if state is not None and 3 in config.stages:
+            planned.append(_planned(config, geometry, state, number))
+        if state is None:
+            heads = salience.attention_2d.shape[1]
+            state = PatchState.unobserved(geometry.patches, heads, geometry.patch_of_point.device)
+        shown = salience_of_patches(geometry, TokenMasks.all_kept(geometry), salience)
+        state = learn(config, state, shown, clock)
+        if 3 not in config.stages:
+            planned.append(_planned(config, geometry, state, number))
+    return planned
+
+
+def _planned(config: PruningConfig, geometry: TokenGeometry, state: PatchState, number: int) -> _Planned:
+    has_points = patches_with_any(geometry)
+    rotating = config.background_sampling == "rotating"
+    background = background_to_keep(
+        geometry.patches, config.background_drop, rotating, config.seed, number, has_points.device
+    )
+    proposal = propose(config, state.predicted, has_points, background, StageClock())
+    return _Planned(geometry, has_points, state.predicted.m_3d_s1, proposal.semantic)
+
+
+def _thresholds(ordered: Tensor, single: float, balance: float) -> tuple[float, float]:
+    """Return tau_2d and tau_3d that reduce a share `single` of the `ordered` values to one modality."""
+    last = len(ordered) - 1
+    below, above = round(last * single * balance), round(last * (1 - single * (1 - balance)))
+    return float(ordered[below]), float(ordered[max(above, below)])
+
+
+def _rates(steps: Sequence[_Planned], tau_2d: float, tau_3d: float) -> Rates:
+    kept_2d, kept_3d, first = [], [], []
+    for step in steps:
+        modality = modality_candidates(step.m_3d, step.has_points, tau_2d, tau_3d)
+        fused = fuse(modality, step.semantic)
+        kept_2d.append(fused.keep_2d)
+        kept_3d.append(value_at_points(step.geometry, fused.keep_3d, True))
+        first.append(torch.stack([modality.keep_2d, modality.keep_3d])[:, step.has_points])
+    all_2d, all_3d, stage1 = torch.cat(kept_2d), torch.cat(kept_3d), torch.cat(first, 1).float()
+    return Rates(
+        rate=1.0 - float(torch.cat([all_2d, all_3d]).float().mean()),
+        rate_2d=1.0 - float(all_2d.float().mean()),
+        rate_3d=1.0 - float(all_3d.float().mean()) if len(all_3d) else 0.0,
+        only_2d=1.0 - float(stage1[1].mean()),
+        both=float((stage1[0] * stage1[1]).mean()),
+        only_3d=1.0 - float(stage1[0].mean()),
+    )
