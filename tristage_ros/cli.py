@@ -1,4 +1,4 @@
-"""The `tristage` command: run a graph, run the demo, write a report."""
+"""The `tristage` command: run a graph, run the demo, write a report, measure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tristage_ros import __version__, graph
+from tristage_ros.evaluation import calibrate_options
+from tristage_ros.evaluation.bench.options import add_options as add_bench_options
 from tristage_ros.supervisor import run as run_graph
 
 EXIT_USAGE = 2
@@ -52,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("bag", type=Path, help="an MCAP bag (the folder or the file)")
     report.add_argument("--out", type=Path, help="folder of the report (default: beside the bag)")
     report.set_defaults(command=_report)
+    calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
+    calibrate_options.add_arguments(calibrate)
+    calibrate.set_defaults(command=_calibrate)
+    bench = commands.add_parser("bench", help="measure how long control steps take, and why")
+    add_bench_options(bench)
+    bench.set_defaults(command=_bench)
     return parser
 
 
@@ -100,6 +108,21 @@ def _report(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     print(paths.html)
     return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from tristage_ros.evaluation.bench.command import run  # torch only where it is needed
+
+    return run(options)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from tristage_ros.evaluation.calibrate import run as run_calibration
+
+    try:
+        return run_calibration(options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""The command: measure, print, write JSON and Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import torch
+
+from tristage_ros.evaluation.bench.machine import describe
+from tristage_ros.evaluation.bench.options import SECTIONS, command_line
+from tristage_ros.evaluation.bench.session import Session
+from tristage_ros.evaluation.bench.table import Table, show, write_chapter
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the benchmark; return the exit code."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        print("error: torch sees no CUDA device here; use --device cpu", file=sys.stderr)
+        return 2
+    device = torch.device(options.device)
+    dtype = options.dtype or ("bfloat16" if device.type == "cuda" else "float32")
+    session = Session(options.size, device, dtype, options.quick)
+    for section in options.only or SECTIONS:
+        print(f"measuring: {section}", file=sys.stderr, flush=True)
+        getattr(session, section)()
+    tables = session.tables()
+    facts = describe(device, dtype) | {"command": command_line(options)}
+    facts |= {"rounds": "few: a first look, not a result"} if options.quick else {}
+    show([Table("Machine", ("what", "which"), list(facts.items())), *tables])
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({"machine": facts, "size": options.size} | session.figures, indent=1))
+    if options.markdown:
+        listed = "\n".join(f"- {name}: {value}" for name, value in facts.items())
+        body = "\n".join([listed, "", *(table.markdown() for table in tables)])
+        write_chapter(options.markdown, f"{options.size} on {device.type}", body)
+    return 0

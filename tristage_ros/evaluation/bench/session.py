@@ -1,0 +1,73 @@
+"""One measurement: its sections, and what they found."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from tristage_ros.evaluation.bench import ablation, growth, overhead, pruning_only, steps
+from tristage_ros.evaluation.bench.ceilings import Ceilings
+from tristage_ros.evaluation.bench.summary import summary_table
+from tristage_ros.evaluation.bench.table import Table
+from tristage_ros.evaluation.bench.timing import Rounds
+from tristage_ros.evaluation.bench.variants import RATES
+from tristage_ros.evaluation.bench.workloads import Workload
+
+
+class Session:
+    """Measure sections, each a method of its own, and collect their tables and figures."""
+
+    def __init__(self, size: str, device: torch.device, dtype: str, quick: bool) -> None:
+        """Say what to measure; the model is built when the first section needs it."""
+        self.size, self.device, self.dtype = size, device, dtype
+        self.rounds = Rounds.quick() if quick else Rounds()
+        self.rates = (steps.CORNER_RATE,) if quick else RATES
+        self.patches = pruning_only.SIZES[:1] if quick else pruning_only.SIZES
+        self.figures: dict[str, Any] = {}
+        self._tables: list[Table] = []
+        self._steps: list[steps.StepFigures] = []
+        self._overhead: dict[str, float] = {}
+
+    @cached_property
+    def workload(self) -> Workload:
+        """Return the model and what it is shown."""
+        return Workload.build(self.size, str(self.device), self.dtype)
+
+    def tables(self) -> list[Table]:
+        """Return what was found: the corners first, the summary last."""
+        last = [summary_table(self.size, self._steps, self._overhead)] if self._steps and self._overhead else []
+        return self._tables + last
+
+    def steps(self) -> None:
+        """Measure control steps: engines, methods and rates."""
+        ceilings = Ceilings.measure(self.device, self.workload.model.dtype, self.rounds)
+        self._steps = steps.measure_steps(self.workload, ceilings, self.rounds, self.rates)
+        self.figures |= {"ceilings": ceilings.to_dict(), "steps": steps.to_json(self._steps)}
+        self._tables = [steps.corners(self._steps, ceilings), steps.by_method(self._steps), *self._tables]
+
+    def overhead(self) -> None:
+        """Measure what the method costs, stage by stage."""
+        self._overhead = overhead.measure_overhead(self.workload, self.rounds)
+        self.figures["overhead_ms"] = self._overhead
+        self._tables.append(overhead.overhead_table(self._overhead))
+
+    def ablation(self) -> None:
+        """Measure the steps of every choice of stages."""
+        rows = ablation.measure_ablation(self.workload, self.rounds)
+        self.figures["ablation"] = rows
+        self._tables.append(ablation.ablation_table(rows))
+
+    def pruning(self) -> None:
+        """Measure the pruner alone."""
+        rows = pruning_only.measure_pruning(self.rounds, self.patches)
+        self.figures["pruning"] = rows
+        self._tables.append(pruning_only.pruning_table(rows))
+
+    def growth(self) -> None:
+        """Measure how latency grows with tokens and points."""
+        tokens = growth.measure_tokens(self.workload, self.rounds)
+        points = growth.measure_points(self.workload, self.rounds)
+        self.figures["growth"] = {"tokens_ms": tokens, "points_ms": points}
+        self._tables += growth.growth_tables(tokens, points)

@@ -1,0 +1,68 @@
+"""Tables: for the terminal, and for a Markdown file with one chapter per size and device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TITLE = "# Benchmarks\n\nWritten by `tristage bench --markdown BENCHMARKS.md`; a run replaces its own chapter.\n"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold rows of text under a title, and what has to be said about them."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    note: str = ""
+
+    def markdown(self) -> str:
+        """Return the table as Markdown."""
+        lines = [self.columns, ("---", *["--:"] * (len(self.columns) - 1)), *self.rows]
+        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return f"### {self.title}\n\n{body}\n" + (f"\n{self.note}\n" if self.note else "")
+
+
+def show(tables: Sequence[Table]) -> None:
+    """Print tables for a terminal of 100 columns, plainly where rich is not installed."""
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as RichTable
+    except ImportError:
+        print("\n".join(table.markdown() for table in tables))
+        return
+    console = Console(width=100, highlight=False)
+    for table in tables:
+        console.print(f"[bold]{table.title}[/bold]")
+        drawn = RichTable(box=box.SIMPLE_HEAD)
+        for index, column in enumerate(table.columns):
+            drawn.add_column(column, justify="right" if index else "left", no_wrap=not index)
+        for row in table.rows:
+            drawn.add_row(*row)
+        console.print(drawn)
+        if table.note:
+            console.print(f"[dim]{table.note}[/dim]\n")
+
+
+def write_chapter(path: Path, heading: str, body: str) -> None:
+    """Put `body` under the second-level heading in a Markdown file, replacing what stood there."""
+    text = path.read_text() if path.exists() else TITLE
+    head, *chapters = re.split(r"^## ", text, flags=re.MULTILINE)
+    kept = [chapter for chapter in chapters if chapter.partition("\n")[0].strip() != heading]
+    parts = [head.strip(), *(f"## {chapter.strip()}" for chapter in [*kept, f"{heading}\n\n{body}"])]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(parts) + "\n")
+
+
+def ratio(value: float) -> str:
+    """Return a ratio for print: 2.34x."""
+    return f"{value:.2f}x"
+
+
+def percent(share: float) -> str:
+    """Return a share for print: 12.3 %."""
+    return f"{100 * share:.1f} %"

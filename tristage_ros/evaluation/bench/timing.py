@@ -1,0 +1,53 @@
+"""Timing of things that are to be compared: in turn, round by round, so that noise meets them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import torch
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Say how often everything is run. VLA-Pruner prunes from its fourth step on, so the warm-up is at least that."""
+
+    measured: int = 20
+    warm_up: int = 4
+
+    @classmethod
+    def quick(cls) -> Rounds:
+        """Return few rounds, for a first look."""
+        return cls(measured=3)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def alternate(
+    calls: Mapping[str, Callable[[int], object]], rounds: Rounds, device: torch.device
+) -> dict[str, list[float]]:
+    """Run all calls in turn, round by round, and return the milliseconds of every measured round by name.
+
+    A call takes the number of its round. The rounds of the warm-up are not measured.
+    """
+    milliseconds: dict[str, list[float]] = {name: [] for name in calls}
+    for index in range(rounds.warm_up + rounds.measured):
+        for name, call in calls.items():
+            synchronise(device)
+            start = perf_counter()
+            call(index)
+            synchronise(device)
+            if index >= rounds.warm_up:
+                milliseconds[name].append((perf_counter() - start) * 1e3)
+    return milliseconds
+
+
+def medians(samples: Mapping[str, list[float]]) -> dict[str, float]:
+    """Return the median of every list."""
+    return {name: median(values) for name, values in samples.items()}
