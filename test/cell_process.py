@@ -78,11 +78,14 @@ def alive(pid):
 
 
 def orphans():
-    """Return what the middleware left in shared memory: files that no running process maps."""
-    mapped = ""
-    for maps in Path("/proc").glob("[0-9]*/maps"):
+    """Return what the middleware left in shared memory: files that no running process maps or holds open."""
+    used = set()
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            mapped += maps.read_text()
+            used |= {
+                line.split(maxsplit=5)[-1] for line in (process / "maps").read_text().splitlines() if "/dev/shm" in line
+            }
+            used |= {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
         except OSError:
             continue
-    return {name for name in os.listdir("/dev/shm") if "fastdds" in name and f"/dev/shm/{name}" not in mapped}
+    return {name for name in os.listdir("/dev/shm") if "fastdds" in name and f"/dev/shm/{name}" not in used}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tristage_ros.graph import Graph, GraphError, NodeSpec
-from tristage_ros.supervisor import _command, run
+from tristage_ros.supervisor import _command, remove_unused, run
 
 SCRIPT = """
 import sys
@@ -95,3 +95,19 @@ def test_strings_stay_strings_on_the_command_line():
 def test_the_complaint_of_the_node_that_ended_the_run_is_repeated():
     _, err = start(PATIENT, "echo 'error: the cable is green'; exit 2").communicate(timeout=20)
     assert "n1 ended with exit code 2: the cable is green" in err
+
+
+def test_shared_memory_that_somebody_uses_is_left_alone():
+    free, held = (Path("/dev/shm") / f"fastdds_test_{os.getpid()}_{name}" for name in ("free", "held"))
+    for path in (free, held):
+        path.touch()
+    holder = subprocess.Popen(
+        ["sh", "-c", f"exec 3<{held}; echo held; read line"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        remove_unused({free, held})
+        assert not free.exists() and held.exists()
+    finally:
+        holder.communicate(b"\n")
+        held.unlink(missing_ok=True)

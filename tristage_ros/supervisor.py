@@ -129,16 +129,21 @@ def shared_memory() -> set[Path]:
 
 
 def remove_unused(paths: set[Path]) -> None:
-    """Remove what killed processes left; files that another running process maps are somebody else's."""
-    mapped = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        if maps.parent.name == str(os.getpid()):
-            continue
-        try:
-            lines = maps.read_text().splitlines()
-        except OSError:  # it ended, or is another user's
-            continue
-        mapped |= {line.split(maxsplit=5)[-1].strip() for line in lines if "/dev/shm/" in line}
+    """Remove what killed processes left; files that another running process maps or holds open are somebody else's."""
+    used: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name != str(os.getpid()):
+            used |= _files_of(process)
     for path in paths:
-        if str(path) not in mapped:
+        if str(path) not in used:
             path.unlink(missing_ok=True)
+
+
+def _files_of(process: Path) -> set[str]:
+    try:
+        mapped = {
+            line.split(maxsplit=5)[-1] for line in (process / "maps").read_text().splitlines() if "/dev/shm/" in line
+        }
+        return mapped | {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
+    except OSError:  # it ended meanwhile, or is another user's
+        return set()

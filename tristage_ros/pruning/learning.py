@@ -32,7 +32,7 @@ def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock:
         attention_3d = torch.where(seen_3d[:, None], shown.attention_3d * scale, state.attention_3d)
         stage2 = attention_indicators(attention_2d, attention_3d)
     with clock.timed("stage3"):
-        known = ~(feature_2d.isnan() | feature_3d.isnan())
+        known = ~(feature_2d + feature_3d).isnan()
         updated = (seen_2d | seen_3d) & known
         raw = torch.where(updated, torch.stack([*stage1, *stage2]).float(), state.raw)
         observations = state.observations + updated

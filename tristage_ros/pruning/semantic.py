@@ -18,8 +18,7 @@ def semantic_sets(attention: Tensor, clusters: int) -> Tensor:
     One distinct value is all object.
     """
     label = exact_kmeans_1d(attention, clusters)
-    outer = torch.where(label == 0, BACKGROUND, ROBOT)
-    return outer.masked_fill(label == label.max(), OBJECT)
+    return label.clamp(max=ROBOT).masked_fill_(label == label.max(), OBJECT)
 
 
 def semantic_candidates(
@@ -31,8 +30,8 @@ def semantic_candidates(
     above the mean of M_2d, else nothing. Object: both, or 2D where M_2d > floor and M_3d < epsilon.
     """
     # The mean in float64 equals float32 values that are all alike, so that none of them exceeds it by rounding.
-    robot_3d = m_3d.double() > m_3d.double().mean()
-    robot_2d = robot_3d | (m_2d.double() > m_2d.double().mean())
+    robot_3d = m_3d > m_3d.mean(dtype=torch.float64)
+    robot_2d = robot_3d | (m_2d > m_2d.mean(dtype=torch.float64))
     object_3d = ~((m_2d > obj_2d_floor) & (m_3d < obj_3d_epsilon))
     robot, target = sets == ROBOT, sets == OBJECT
     return Candidates(

@@ -37,5 +37,6 @@ def run(options: argparse.Namespace) -> int:
     if options.markdown:
         listed = "\n".join(f"- {name}: {value}" for name, value in facts.items())
         body = "\n".join([listed, "", *(table.markdown() for table in tables)])
-        write_chapter(options.markdown, f"{options.size} on {device.type}", body)
+        where = f"CPU, threads: {facts['threads']}" if device.type == "cpu" else device.type
+        write_chapter(options.markdown, f"{options.size} on {where}", body)
     return 0

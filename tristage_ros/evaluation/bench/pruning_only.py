@@ -19,8 +19,8 @@ SIZES = (256, 512, 1024, 2048, 4096)  # patches, and as many 3D tokens
 PARTS = ("stage1", "stage2", "stage3", "fusion")
 RATE = 0.7
 NOTE = (
-    "Milliseconds per control step on one CPU thread, 32 heads, as many 3D tokens as patches, r = 70 %. The exact "
-    "clustering looks at all pairs of patches, which is why stage 2 grows with the square."
+    "Milliseconds per control step on one CPU thread, 32 heads, as many 3D tokens as patches, r = 70 %. Stage 2 "
+    "holds the exact clustering, which sets the growth."
 )
 
 

@@ -19,9 +19,10 @@ PAPER = {  # average speedups, Table 2
     "tristage": (2.49, 2.48, 2.55, 2.51),
 }
 CORNERS_NOTE = (
-    "Recompute runs tokenizers and decoder in each of the denoising passes, as the released code does; cached runs "
-    "them once. Against a cached loop pruning is worth less, because the passes behind the prefix cost the same with "
-    "few tokens as with many: judge a method by the cached, unpruned step as well, not by the released loop alone."
+    "Recompute runs tokenizers and decoder in each of the denoising passes, as the released code does, though without "
+    "the logits of every token that it throws away, and with the centres of point tokens chosen once; cached runs them "
+    "once. Against a cached loop pruning is worth less, because the passes behind the prefix cost the same with few "
+    "tokens as with many: judge a method by the cached, unpruned step as well, not by the released loop alone."
 )
 METHODS_NOTE = (
     "Speedup: over the unpruned step of the same engine. Kept tokens: those of the last pass. Ideal: what the decoder "
