@@ -64,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _duration(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0.0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
     return seconds
@@ -84,6 +87,8 @@ def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
         name, separator, value = text.partition(":=")
         if not separator or not name:
             raise graph.GraphError(f"{text!r} is not of the form name:=value")
+        if name in result:
+            raise graph.GraphError(f"{name} is given twice: {result[name]!r} and {value!r}")
         result[name] = value
     return result
 

@@ -169,10 +169,9 @@ def _preset(name: str) -> Path:
 
 
 def _integer(name: str, value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise GraphError(f"{name}:={value} is not a whole number") from None
+    if not value.isdecimal() or int(value) >= 2**31:
+        raise GraphError(f"{name}:={value} is not a whole number from 0 to {2**31 - 1}")
+    return int(value)
 
 
 def _require_can(channel: str) -> None:

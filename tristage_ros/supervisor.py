@@ -6,9 +6,12 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -23,26 +26,22 @@ STOPPED = re.compile(r"(\w+) stopped \(rc=(-?\d+)\)")
 
 
 class FirstExit(Printer):
-    """Print what the nodes print, and remember which of them stopped first and what it complained of."""
-
-    name = ""
-    code = 0
-    complaint = ""
+    """Print what the nodes print, and remember in which order they stopped, how, and what they complained of."""
 
     def __init__(self, output: TextIO) -> None:
         """Print to `output`."""
         super().__init__(output)
-        self._complaints: dict[str, str] = {}
+        self.codes: dict[str, int] = {}  # by node, in the order in which they stopped
+        self.complaints: dict[str, str] = {}
 
     def write(self, message: Message) -> None:
         """Print a line of a node or of the supervisor itself."""
         text = message.data.decode(errors="replace") if isinstance(message.data, bytes) else str(message.data)
         found = STOPPED.match(text) if message.name == "system" else None
-        if found and not self.name:
-            self.name, self.code = found[1], int(found[2])
-            self.complaint = self._complaints.get(self.name, "")
+        if found:
+            self.codes[found[1]] = int(found[2])
         if text.startswith("error: "):
-            self._complaints[message.name] = text.removeprefix("error: ").strip()
+            self.complaints[message.name] = text.removeprefix("error: ").strip()
         super().write(message)
 
 
@@ -83,14 +82,27 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     environment = os.environ | graph.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
     for name, command in commands.items():
         manager.add_process(name, "exec " + shlex.join(command), env=environment)
+    if above := os.environ.get("TRISTAGE_SUPERVISOR"):
+        threading.Thread(target=_end_with, args=(int(above),), daemon=True).start()
     manager.loop()
     remove_unused(shared_memory() - before)
     interrupted = manager.returncode in (130, 143)
-    if interrupted and printer.code == 0:
+    # A node that is still importing when it is asked to stop ends by the signal itself.
+    clean = (0, -signal.SIGTERM) if interrupted else ()
+    culprits = [name for name, code in printer.codes.items() if code not in clean]
+    if not culprits:
         return 0
-    why = f": {printer.complaint}" if printer.complaint else ""
-    print(f"error: {printer.name} ended with exit code {printer.code}{why}", file=sys.stderr, flush=True)
-    return printer.code if printer.code > 0 else 1
+    name, code = culprits[0], printer.codes[culprits[0]]
+    why = f": {printer.complaints[name]}" if name in printer.complaints else ""
+    print(f"error: {name} ended with exit code {code}{why}", file=sys.stderr, flush=True)
+    return code if code > 0 else 1
+
+
+def _end_with(pid: int) -> None:
+    """Ask this process to stop once process `pid` is gone."""
+    while Path("/proc", str(pid)).exists():
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _command(node: NodeSpec, graph: Graph) -> list[str]:
@@ -140,10 +152,11 @@ def remove_unused(paths: set[Path]) -> None:
 
 
 def _files_of(process: Path) -> set[str]:
-    try:
-        mapped = {
-            line.split(maxsplit=5)[-1] for line in (process / "maps").read_text().splitlines() if "/dev/shm/" in line
-        }
-        return mapped | {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
-    except OSError:  # it ended meanwhile, or is another user's
-        return set()
+    files: set[str] = set()
+    with suppress(OSError):  # it ended meanwhile, or is another user's
+        lines = (process / "maps").read_text().splitlines()
+        files |= {line.split(maxsplit=5)[-1] for line in lines if "/dev/shm/" in line}
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                files.add(os.readlink(descriptor))
+    return files

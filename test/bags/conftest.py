@@ -24,8 +24,12 @@ def make_image() -> Callable[..., Any]:
     def image(pixels: np.ndarray, encoding: str) -> Any:
         stamp = new_message("builtin_interfaces/msg/Time", sec=3, nanosec=50)
         return new_message(
-            IMAGE, header=new_message("std_msgs/msg/Header", stamp=stamp, frame_id="front"), height=pixels.shape[0],
-            width=pixels.shape[1], encoding=encoding, step=pixels.nbytes // len(pixels),
+            IMAGE,
+            header=new_message("std_msgs/msg/Header", stamp=stamp, frame_id="front"),
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            encoding=encoding,
+            step=pixels.nbytes // len(pixels),
             data=np.ascontiguousarray(pixels).reshape(-1).view(np.uint8),
         )
 

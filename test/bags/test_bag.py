@@ -22,8 +22,11 @@ from tristage_ros.bags.writer import BagWriter
 
 TYPES = (
     *sorted(name for name in typestore().fielddefs if name.startswith("tristage_msgs/msg/")),
-    "sensor_msgs/msg/JointState", "sensor_msgs/msg/CameraInfo", "sensor_msgs/msg/PointCloud2",
-    "geometry_msgs/msg/PoseStamped", "diagnostic_msgs/msg/DiagnosticArray",
+    "sensor_msgs/msg/JointState",
+    "sensor_msgs/msg/CameraInfo",
+    "sensor_msgs/msg/PointCloud2",
+    "geometry_msgs/msg/PoseStamped",
+    "diagnostic_msgs/msg/DiagnosticArray",
 )
 TEXT = "std_msgs/msg/String"
 
@@ -145,6 +148,7 @@ def test_writers_never_wait_and_drops_are_counted(tmp_path: Path, monkeypatch: p
 
 def test_many_threads_may_write(tmp_path: Path, cdr) -> None:
     with BagWriter(tmp_path / "bag") as writer:
+
         def send(name: str) -> None:
             for index in range(200):
                 writer.write(name, TEXT, cdr(text(str(index))), index)
@@ -274,8 +278,11 @@ def test_what_is_no_bag_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.mcap").write_bytes(b"")
     (tmp_path / "image.png").write_bytes(b"\x89PNG")
     for name, words in {
-        "nowhere": "nothing of that name", "folder": "neither an .mcap", "text.mcap": "begin like",
-        "empty.mcap": "begin like", "image.png": "begin like",
+        "nowhere": "nothing of that name",
+        "folder": "neither an .mcap",
+        "text.mcap": "begin like",
+        "empty.mcap": "begin like",
+        "image.png": "begin like",
     }.items():
         with pytest.raises(BagError, match=words):
             BagReader(tmp_path / name)

@@ -319,6 +319,8 @@ def test_silence_is_a_fault_until_it_is_cleared(arm, enabled: ArmController, wai
     done, reason = enabled.clear_fault()
     assert done, reason
     assert enabled.snapshot().mode is ArmMode.HOLDING
+    assert "a fault was cleared" in enabled.submit(chunk(enabled, (0, 0.01, 0)))[1]
+    assert enabled.enable()[0]
     submit(enabled, (0.0, 0.01, 0.0))
     wait_until(in_state(enabled, ArmMode.HOLDING, ChunkState.REACHED))
 
@@ -407,6 +409,7 @@ def test_sending_that_fails_is_a_fault(
         assert "no set-point could be sent for 0.3" in enabled.snapshot().reason
         assert "the bus is gone" in enabled.snapshot().reason
     wait_until(lambda: enabled.clear_fault()[0])
+    assert enabled.enable()[0]
     submit(enabled, (0.0, 0.01, 0.0))
     wait_until(in_state(enabled, ArmMode.HOLDING, ChunkState.REACHED))
 
@@ -434,6 +437,7 @@ def test_the_thread_survives_anything(
         wait_until(in_state(enabled, ArmMode.FAULT))
         assert "control loop: ZeroDivisionError" in enabled.snapshot().reason
     wait_until(lambda: enabled.clear_fault()[0])
+    assert enabled.enable()[0]
     submit(enabled, (0.0, 0.01, 0.0))
     wait_until(in_state(enabled, ArmMode.HOLDING, ChunkState.REACHED))
 

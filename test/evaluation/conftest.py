@@ -73,8 +73,15 @@ def pruning_stats(header: Any, step: int, keep_2d: np.ndarray, keep_3d: np.ndarr
     wave = 0.1 * np.sin(step / 2)
     rate_2d, rate_3d = 1 - keep_2d.mean(), 1 - keep_3d.mean()
     return new_message(
-        "tristage_msgs/msg/PruningStats", header=header, step=step, pruned=step > 1, rate=(rate_2d + rate_3d) / 2,
-        rate_2d=rate_2d, rate_3d=rate_3d, keep_2d=keep_2d, keep_3d=keep_3d,
+        "tristage_msgs/msg/PruningStats",
+        header=header,
+        step=step,
+        pruned=step > 1,
+        rate=(rate_2d + rate_3d) / 2,
+        rate_2d=rate_2d,
+        rate_3d=rate_3d,
+        keep_2d=keep_2d,
+        keep_3d=keep_3d,
         patch_of_point=patch_of_point.astype(np.int16),
         stage_rates_2d=np.array([0.5 + wave, 0.7 - wave, 0.85 + wave / 2, rate_2d], np.float32),
         stage_rates_3d=np.array([0.3 + wave, 0.6 - wave, 0.8 + wave / 2, rate_3d], np.float32),
@@ -84,9 +91,16 @@ def pruning_stats(header: Any, step: int, keep_2d: np.ndarray, keep_3d: np.ndarr
 def stage_timings(header: Any, step: int, draw: np.random.Generator) -> Any:
     parts = np.array([4, 22, 2.5, 150 if step == 1 else 70, 45], np.float32) * draw.uniform(0.9, 1.2)
     return new_message(
-        "tristage_msgs/msg/StageTimings", header=header, step=step, parts_ms=parts, total_ms=float(parts.sum()) + 6,
-        pruning_ms=float(parts[2]), overhead_percent=100 * float(parts[2] / parts.sum()), frames_skipped=step // 3,
-        action_age_ms=float(parts.sum()) + draw.uniform(30, 60), control_rate_hz=0.0 if step == 1 else 1 / STEP,
+        "tristage_msgs/msg/StageTimings",
+        header=header,
+        step=step,
+        parts_ms=parts,
+        total_ms=float(parts.sum()) + 6,
+        pruning_ms=float(parts[2]),
+        overhead_percent=100 * float(parts[2] / parts.sum()),
+        frames_skipped=step // 3,
+        action_age_ms=float(parts.sum()) + draw.uniform(30, 60),
+        control_rate_hz=0.0 if step == 1 else 1 / STEP,
     )
 
 
@@ -115,9 +129,18 @@ def arm(start: float, step: int, steps: int) -> Iterator[tuple[float, str, Any]]
         joints = new_message("sensor_msgs/msg/JointState", header=header, name=names, position=position)
         yield time, "/joint_states", joints
         mode = 1 if step == 1 else 2 if tick > 5 else 3
-        yield time, "/arm/status", new_message(
-            "tristage_msgs/msg/ArmStatus", header=header, mode=mode, joint_position=position[:6],
-            setpoints_sent=20 * step, setpoints_limited=step // 2, chunks_accepted=step,
+        yield (
+            time,
+            "/arm/status",
+            new_message(
+                "tristage_msgs/msg/ArmStatus",
+                header=header,
+                mode=mode,
+                joint_position=position[:6],
+                setpoints_sent=20 * step,
+                setpoints_limited=step // 2,
+                chunks_accepted=step,
+            ),
         )
 
 

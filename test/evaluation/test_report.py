@@ -67,9 +67,14 @@ def test_summary_says_what_happened(record_run) -> None:
     assert summary["Camera to action"] == f"median {np.median(ages):.0f} ms, p95 {np.percentile(ages, 95):.0f} ms"
     assert float(summary["Control rate"].removesuffix(" Hz")) == pytest.approx(2.5, rel=0.05)
     expected = {
-        "Control steps": "12", "Steps on all tokens": "1 (step 1)", "First step on all tokens": "yes",
-        "Action chunks": "12 accepted, 0 refused", "Camera frames skipped": "4",
-        "Set-points slowed or clamped": "6 of 240", "Arm faults": "none", "Joint limits respected": "yes",
+        "Control steps": "12",
+        "Steps on all tokens": "1 (step 1)",
+        "First step on all tokens": "yes",
+        "Action chunks": "12 accepted, 0 refused",
+        "Camera frames skipped": "4",
+        "Set-points slowed or clamped": "6 of 240",
+        "Arm faults": "none",
+        "Joint limits respected": "yes",
     }
     assert {name: summary[name] for name in expected} == expected
     assert alarms(run) == set()
@@ -93,7 +98,9 @@ def test_a_figure_without_its_topic_says_so(record_run, figure, without: list[st
 @pytest.mark.parametrize(
     ("figure", "without"),
     [
-        (figures.joints, "joint_states"), (figures.joints, "status"), (figures.overlays, "pruning"),
+        (figures.joints, "joint_states"),
+        (figures.joints, "status"),
+        (figures.overlays, "pruning"),
         (figures.views, "wrist"),
     ],
 )

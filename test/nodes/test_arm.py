@@ -15,6 +15,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
+from tristage_ros.nodes import diagnostics
 from tristage_ros.nodes.arm import ArmNode
 from tristage_ros.nodes.convert import header
 from tristage_ros.nodes.runner import ConfigurationError
@@ -57,10 +58,10 @@ class Setting:
         self.until(future.done)
         return future.result()
 
-    def send(self, translation, age=0.0, gripper=1.0):
+    def send(self, translation, age=0.0, gripper=1.0, frame="base_link"):
         """Send one key frame that keeps the present orientation; return its stamp."""
         o = self.pose.pose.orientation
-        chunk = ActionChunk(header=header(time.time() - age, "base_link"), sequence=1)
+        chunk = ActionChunk(header=header(time.time() - age, frame), sequence=1)
         chunk.translation = [Vector3(x=translation[0], y=translation[1], z=translation[2])]
         chunk.orientation, chunk.gripper = [Quaternion(x=o.x, y=o.y, z=o.z, w=o.w)], [gripper]
         self.until(lambda: self.chunks.get_subscription_count())
@@ -128,6 +129,16 @@ def test_a_bad_chunk_is_refused_with_the_reason_and_nothing_moves(setting, trans
     np.testing.assert_array_equal(status.joint_target, target)
 
 
+@pytest.mark.parametrize(("wrong", "words"), [({"frame": "world"}, "world"), ({"gripper": 70.0}, "70")])
+def test_a_chunk_in_another_frame_or_unit_is_refused(setting, wrong, words):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("enable").success
+    status = s.outcome(s.send((0.0, 0.0, -0.01), **wrong))
+    assert status.chunk_state == ArmStatus.CHUNK_REFUSED and words in status.chunk_reason
+    s.until(lambda: s.node._guard_part().level == diagnostics.WARN)
+
+
 def test_stop_means_hold_until_enabled_again(setting):
     s = setting()
     s.until(lambda: s.status and s.pose)
@@ -144,7 +155,7 @@ def test_stop_means_hold_until_enabled_again(setting):
 
 def test_a_silent_bus_is_a_fault_that_only_an_operator_clears(setting):
     s = setting()
-    s.until(lambda: s.status)
+    s.until(lambda: s.status and s.pose)
     assert s.call("enable").success
     s.cell.firmware.silence(1.0)
     s.until(lambda: s.status.mode == ArmStatus.FAULT)
@@ -153,6 +164,9 @@ def test_a_silent_bus_is_a_fault_that_only_an_operator_clears(setting):
     assert s.status.mode == ArmStatus.FAULT
     assert s.call("clear_fault").success
     s.until(lambda: s.status.mode == ArmStatus.HOLDING)
+    assert s.outcome(s.send((0.0, 0.0, -0.01))).chunk_state == ArmStatus.CHUNK_REFUSED
+    assert s.call("enable").success
+    assert s.outcome(s.send((0.0, 0.0, -0.01))).chunk_state == ArmStatus.CHUNK_REACHED
 
 
 def test_lifecycle_transitions_connect_and_disconnect(setting):
@@ -176,7 +190,7 @@ def test_the_speed_may_be_changed_while_it_runs(setting):
     assert s.node.set_parameters([Parameter("speed_scale", value=0.25)])[0].successful
     s.until(lambda: s.status.speed_scale == pytest.approx(0.25))
     assert not s.node.set_parameters([Parameter("speed_scale", value=2.0)])[0].successful
-    assert not s.node.set_parameters([Parameter("base_frame", value="world")])[0].successful
+    assert not s.node.set_parameters([Parameter("can_channel", value="can7")])[0].successful
 
 
 def test_no_arm_is_said_in_one_line(ros_domain, free_port):

@@ -107,7 +107,9 @@ def test_pruning_state_lives_across_steps_until_a_reset_or_a_new_instruction(set
     s.step()
     assert s.node.set_parameters([Parameter("instruction", value="close the box")])[0].successful
     assert s.step().step == 1
-    assert not s.node.set_parameters([Parameter("instruction", value=" ")])[0].successful
+    for wrong in (" ", "banana " * 3000):
+        assert not s.node.set_parameters([Parameter("instruction", value=wrong)])[0].successful
+    assert s.step().step == 2
 
 
 def test_the_chunk_carries_the_stamp_of_the_observation_and_a_unit_quaternion(setting):
@@ -188,6 +190,14 @@ def test_a_preset_with_an_unknown_key_is_refused_by_name(ros_domain, tmp_path):
     preset = tmp_path / "p.yaml"
     preset.write_text("tau_2d: 0.1\ntau_4d: 0.2\n")
     with pytest.raises(ConfigurationError, match="tau_4d"):
+        Setting(tmp_path, "allow_random_weights:=true", f"pruning:={preset}")
+    rclpy.try_shutdown()
+
+
+def test_a_preset_that_is_no_yaml_is_refused_by_name(ros_domain, tmp_path):
+    preset = tmp_path / "p.yaml"
+    preset.write_text("a: [1")
+    with pytest.raises(ConfigurationError, match=r"p\.yaml"):
         Setting(tmp_path, "allow_random_weights:=true", f"pruning:={preset}")
     rclpy.try_shutdown()
 

@@ -53,7 +53,9 @@ def test_both_depth_encodings_agree_on_a_real_frame(real_frames) -> None:
 @pytest.mark.parametrize(
     ("encoding", "pixels"),
     [
-        ("rgb8", RGB), ("bgr8", RGB[..., ::-1]), ("rgba8", np.concatenate([RGB, ALPHA], 2)),
+        ("rgb8", RGB),
+        ("bgr8", RGB[..., ::-1]),
+        ("rgba8", np.concatenate([RGB, ALPHA], 2)),
         ("bgra8", np.concatenate([RGB[..., ::-1], ALPHA], 2)),
     ],
 )

@@ -58,8 +58,13 @@ def restore(topic: str, compressed: Any) -> Any:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     height, width = pixels.shape[:2]
     return new_message(
-        IMAGE, header=compressed.header, height=height, width=width, encoding=encoding,
-        step=pixels.nbytes // height, data=pixels.reshape(-1).view(np.uint8),
+        IMAGE,
+        header=compressed.header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=pixels.nbytes // height,
+        data=pixels.reshape(-1).view(np.uint8),
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tristage_ros.devices import kinematics
 from tristage_ros.devices.guard import GuardConfig, RefusedError
 from tristage_ros.devices.trajectory import Waypoint
-from tristage_ros.devices.values import ActionChunk
+from tristage_ros.devices.values import BASE_FRAME, ActionChunk
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,7 @@ class ChunkLimits:
     max_age: float = 0.5  # s since its observation
     max_distance: float = 0.6  # m, tool: from the measured pose to the first action, then from one to the next
     max_joint_change: float = 3.0  # rad, likewise
+    max_time_step: float = 10.0  # s between two actions
     clamp_distance: float = 0.02  # m that an action outside the workspace is moved back in; farther out it is refused
 
     def __post_init__(self) -> None:
@@ -51,8 +52,12 @@ def check(chunk: ActionChunk, now: float, limits: ChunkLimits) -> None:
             raise RefusedError(f"{name} has shape {array.shape}; every field has the same 1 to {_MAX_ACTIONS} actions")
         if not np.isfinite(array).all():
             raise RefusedError(f"{name} of action {int(np.argwhere(~np.isfinite(array))[0][0]) + 1} is not finite")
-    if not 0.0 <= chunk.time_step < math.inf:
-        raise RefusedError(f"time_step is finite and not negative, not {chunk.time_step}")
+    if chunk.frame_id != BASE_FRAME:
+        raise RefusedError(f"its frame is {chunk.frame_id!r}; actions are given in {BASE_FRAME!r}")
+    if not 0.0 <= chunk.time_step <= limits.max_time_step:
+        raise RefusedError(f"time_step is 0 to {limits.max_time_step} s, not {chunk.time_step}")
+    if (outside := (chunk.gripper < 0.0) | (chunk.gripper > 1.0)).any():
+        raise RefusedError(f"gripper is 0 (closed) to 1 (open), not {chunk.gripper[outside][0]}")
     lengths = np.linalg.norm(chunk.orientation, axis=1)
     if np.abs(lengths - 1.0).max() > 0.01:
         raise RefusedError(f"orientation has length {lengths[np.abs(lengths - 1.0).argmax()]:.3f} instead of 1")

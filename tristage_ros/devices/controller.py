@@ -133,7 +133,10 @@ class ArmController:
             self._chunk.end(ChunkState.ABORTED, reason)
 
     def clear_fault(self) -> tuple[bool, str]:
-        """Leave the fault state if its cause is gone, holding the last joint target; return success and a reason."""
+        """Leave the fault state if its cause is gone; return success and a reason.
+
+        The arm goes on holding its last joint target: only `enable` lets it move again.
+        """
         with self._lock:
             if not self._guard.fault:
                 return True, "there is no fault"
@@ -143,6 +146,7 @@ class ArmController:
             self._guard.clear()
             if self._execution is not None and self._sent is not None:
                 self._begin(self._sent)
+                self._held = "a fault was cleared; enable the arm to go on"
             return True, f"cleared: {was}"
 
     def set_speed_scale(self, scale: float) -> None:
@@ -335,7 +339,7 @@ class ArmController:
         if self._execution is None:
             return ArmMode.DISABLED, self._feedback.complaint() or "waiting to be enabled by an operator"
         if self._moving():
-            return ArmMode.MOVING, f"slowing down: {self._held}" if self._halting else "carrying out a chunk"
+            return ArmMode.MOVING, f"slowing down {self._held}".rstrip() if self._halting else "carrying out a chunk"
         return ArmMode.HOLDING, self._held or "waiting for a chunk"
 
     def _moving(self) -> bool:

@@ -8,6 +8,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+BASE_FRAME = "base_link"  # at the foot of the arm: z up, x forward
+
 
 @dataclass(frozen=True)
 class ActionChunk:
@@ -18,6 +20,7 @@ class ActionChunk:
     translation: NDArray[np.float64]  # [n, 3] m, base frame, relative to the measured tool position at `stamp`
     orientation: NDArray[np.float64]  # [n, 4] unit quaternion x, y, z, w of the tool in the base frame, absolute
     gripper: NDArray[np.float64]  # [n] 0 closed .. 1 open
+    frame_id: str = BASE_FRAME  # frame of translation and orientation
 
 
 class ArmMode(IntEnum):

@@ -19,20 +19,35 @@ from tristage_ros.perception.color import color_image
 from tristage_ros.perception.overlay import KEPT_COLORS
 
 STYLE = {
-    "font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left", "axes.titleweight": "bold",
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#dddddd", "grid.linewidth": 0.7,
-    "axes.spines.top": False, "axes.spines.right": False,
-    "legend.frameon": False, "figure.constrained_layout.use": True, "figure.dpi": 110, "savefig.facecolor": "white",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "savefig.facecolor": "white",
 }
 BLACK, GREY, SKY, GREEN, BLUE, RED, ORANGE = "#000000", "#999999", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#E69F00"
 DARK, LIGHT = "#555555", "#dddddd"
 RATE_LINES = (
-    ("stage 1", SKY, "-", 1.2), ("stage 2", ORANGE, "-", 1.2),
-    ("both fused", GREEN, "--", 1.4), ("applied", BLACK, "-", 2.2),
+    ("stage 1", SKY, "-", 1.2),
+    ("stage 2", ORANGE, "-", 1.2),
+    ("both fused", GREEN, "--", 1.4),
+    ("applied", BLACK, "-", 2.2),
 )
 PARTS = {"preprocess": GREY, "tokens": SKY, "pruning": RED, "prefill": BLUE, "denoise": GREEN, "other": LIGHT}
 MODE_COLORS = {
-    ArmMode.DISCONNECTED: DARK, ArmMode.DISABLED: LIGHT, ArmMode.HOLDING: SKY, ArmMode.MOVING: GREEN,
+    ArmMode.DISCONNECTED: DARK,
+    ArmMode.DISABLED: LIGHT,
+    ArmMode.HOLDING: SKY,
+    ArmMode.MOVING: GREEN,
     ArmMode.FAULT: RED,
 }
 KEPT_LABELS = {"2D only": "2D token only", "both": "both", "3D only": "3D tokens only", "neither": "neither: pruned"}

@@ -63,7 +63,10 @@ def read_run(path: str | Path) -> Run:
 
     joint_times, joint_positions = _joints(timed(JOINTS))
     return Run(
-        Path(path), complete, start, (end - start) * 1e-9,
+        Path(path),
+        complete,
+        start,
+        (end - start) * 1e-9,
         pruning=[value for _, value in timed(PRUNING)],
         timings=[value for _, value in timed(TIMINGS)],
         action_times=[time for time, _ in timed(ACTION)],

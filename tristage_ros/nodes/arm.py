@@ -33,7 +33,6 @@ PARAMETERS = (
     AUTOSTART,
     Parameter("can_interface", "socketcan", "python-can interface of the bus"),
     Parameter("can_channel", "can0", "channel of the bus"),
-    Parameter("base_frame", "base_link", "frame of the end pose"),
     Parameter("state_rate", 100.0, "joint states per second", "Hz", 10.0, 200.0),
     Parameter("speed_scale", 0.5, "share of the velocity limits that may be used", "", 0.01, 1.0, read_only=False),
     Parameter("max_age", 0.5, "chunks of observations older than this are refused", "s", 0.05, 10.0),
@@ -132,7 +131,6 @@ class ArmNode(ManagedNode):
         if not self.active or self.controller is None:
             return
         chunk = self._chunk(message)
-        self._dh_is_offset = True
         self._newest_chunk = (chunk.stamp, message.header.stamp)
         accepted, reason = self.controller.submit(chunk)
         if not accepted:
@@ -145,6 +143,7 @@ class ArmNode(ManagedNode):
             translation=np.array([(v.x, v.y, v.z) for v in message.translation]).reshape(-1, 3),
             orientation=np.array([(q.x, q.y, q.z, q.w) for q in message.orientation]).reshape(-1, 4),
             gripper=np.array(message.gripper, dtype=float),
+            frame_id=message.header.frame_id,
         )
 
     def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
@@ -172,7 +171,9 @@ class ArmNode(ManagedNode):
             response.success, response.message = False, "the arm is not connected"
         else:
             self.controller.stop("stopped by an operator")
-            response.success, response.message = True, "slowing down; the arm holds until /arm/enable"
+            enabled = self.controller.snapshot().mode != values.ArmMode.DISABLED
+            response.success = True
+            response.message = "slowing down; the arm holds until /arm/enable" if enabled else "the motors are off"
         self.get_logger().warning(f"stop: {response.message}")
         return response
 
@@ -189,7 +190,7 @@ class ArmNode(ManagedNode):
         state, offset = self.controller.snapshot(), self._clock_offset()
         if not math.isfinite(state.feedback_age) or state.feedback_age > 0.05:
             return  # an old position with a new stamp would be a lie
-        message = JointState(header=header(state.stamp - state.feedback_age + offset, self.settings.base_frame))
+        message = JointState(header=header(state.stamp - state.feedback_age + offset, values.BASE_FRAME))
         message.name = [*ARM_JOINTS, GRIPPER_JOINT]
         message.position = [*state.position.tolist(), state.gripper]
         message.velocity = [*state.velocity.tolist(), 0.0]
@@ -208,7 +209,7 @@ class ArmNode(ManagedNode):
         monotonic, chunk_stamp = self._newest_chunk
         self._status_publisher.publish(
             ArmStatus(
-                header=header(state.stamp + offset, self.settings.base_frame),
+                header=header(state.stamp + offset, values.BASE_FRAME),
                 mode=int(state.mode),
                 reason=state.reason,
                 chunk_stamp=chunk_stamp if state.chunk_stamp == monotonic else Time(),
@@ -252,10 +253,14 @@ class ArmNode(ManagedNode):
         if self.controller is None:
             return Part(WARN, "not connected")
         state = self.controller.snapshot()
-        fault = state.mode == values.ArmMode.FAULT
+        level, text = OK, "no fault"
+        if state.mode == values.ArmMode.FAULT:
+            level, text = ERROR, state.reason
+        elif state.chunk_state == values.ChunkState.REFUSED:
+            level, text = WARN, f"the newest chunk was refused: {state.chunk_reason}"
         return Part(
-            ERROR if fault else OK,
-            state.reason if fault else "no fault",
+            level,
+            text,
             {
                 "chunks accepted": state.chunks_accepted,
                 "chunks refused": state.chunks_refused,

@@ -37,6 +37,9 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     Raises:
         GraphError: an argument is wrong; nothing was started.
     """
+    own = [name for name in ("record", "run_dir") if name in arguments]
+    if own:
+        raise graph.GraphError(f"{own[0]} is the demo's own; --out chooses the folder of its report and bag")
     run_dir = (out or Path(time.strftime("runs/%Y%m%d-%H%M%S"))).resolve()
     given = {"record": "true", "run_dir": str(run_dir), **arguments}
     described = graph.piper_pick(given)
@@ -79,7 +82,10 @@ class _Run:
         command = [sys.executable, "-m", "tristage_ros.cli", "run", "piper_pick", *texts]
         with self._log.open("w") as log:
             # A session of its own: Ctrl-C reaches the supervisor once, from us.
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            environment = os.environ | {"TRISTAGE_SUPERVISOR": str(os.getpid())}  # without us it ends by itself
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+            )
 
     def drive(self, seconds: float) -> bool:
         """Enable the arm, watch for `seconds`, stop; return whether a person interrupted it."""
@@ -114,8 +120,12 @@ class _Run:
             self._call(operator, executor, "enable", timeout=10.0)
 
     def _call(self, operator: Operator, executor: SingleThreadedExecutor, service: str, timeout: float) -> None:
-        future = operator.call(service)
-        executor.spin_until_future_complete(future, timeout_sec=timeout)
+        future, end = operator.call(service), time.monotonic() + timeout
+        interrupted = self._stop.is_set()
+        while not future.done() and time.monotonic() < end and self._stop.is_set() == interrupted:
+            executor.spin_once(timeout_sec=0.1)
+        if self._stop.is_set():
+            return
         if not future.done():
             raise DemoError(f"/arm/{service} did not answer within {timeout:.0f} s; see {self._log}")
         if not future.result().success:
@@ -158,11 +168,18 @@ def _report(run_dir: Path, arguments: Mapping[str, str], console: Console, inter
     from tristage_ros.evaluation.report import report  # matplotlib only where it is needed
 
     if interrupted:
-        console.print(f"interrupted; everything is stopped. What was recorded: {_shown(run_dir / 'bag')}")
+        recorded = f" What was recorded: {_shown(run_dir / 'bag')}" if (run_dir / "bag").exists() else ""
+        console.print(f"interrupted; everything is stopped.{recorded}", soft_wrap=True)
         return 130
     console.print()
-    with console.status("writing the report ..."):
-        paths = report(run_dir / "bag", run_dir, {"checkpoint": arguments.get("checkpoint", "")})
+    try:
+        with console.status("writing the report ..."):
+            paths = report(run_dir / "bag", run_dir, {"checkpoint": arguments.get("checkpoint", "")})
+    except (ValueError, OSError) as error:
+        console.print(
+            f"[bold red]error:[/bold red] no report: {error}; log: {_shown(run_dir / 'log.txt')}", soft_wrap=True
+        )
+        return 1
     console.print(f"report: [bold]{_shown(paths.html)}[/bold]")
     console.print(f"bag:    [bold]{_shown(run_dir / 'bag')}[/bold]")
     return 0

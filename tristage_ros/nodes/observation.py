@@ -46,9 +46,10 @@ class ObservationBuffer:
 
     NEXT_FRAME = "waiting for the next frame"
 
-    def __init__(self, mount: CameraMount, limits: Limits, dh_is_offset: bool = True) -> None:
-        """Take the front camera's mount, the age limits and the arm's zero convention."""
-        self._mount, self._limits, self._dh_is_offset = mount, limits, dh_is_offset
+    def __init__(self, mount: CameraMount, limits: Limits) -> None:
+        """Take the front camera's mount and the age limits."""
+        self._mount, self._limits = mount, limits
+        self.dh_is_offset = True  # zero convention of the arm's firmware
         self._lock = threading.Condition()
         self._images: deque[Image] = deque(maxlen=8)
         self._depths: deque[Image] = deque(maxlen=8)
@@ -147,7 +148,7 @@ class ObservationBuffer:
             image=color,
             camera=model,
             points=cloud_points(cloud),
-            state=robot_state(joints, self._dh_is_offset),
+            state=robot_state(joints, self.dh_is_offset),
             depth=None if depth is None else depth_image(depth),
             stamp=min(seconds(cloud.header.stamp), seconds(image.header.stamp)),
         )

@@ -10,8 +10,10 @@ from functools import partial
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
+from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.kinematics import forward
+from tristage_ros.devices.kinematics import dh_is_offset, forward
+from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import camera_model, cloud_message, depth_image, seconds
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
@@ -27,15 +29,11 @@ from tristage_ros.resources import resource
 PARAMETERS = (
     Parameter("cameras", ["front", "wrist"], "cameras to merge; the first one sets the pace"),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
-    Parameter("base_frame", "base_link", "frame of the cloud"),
     Parameter("points", 1024, "points of the cloud, farthest-point sampled", low=64, high=4096),
     Parameter("stride", 2, "every n-th pixel of every n-th row is used", "pixels", 1, 8),
     Parameter("workspace_min", [0.05, -0.40, -0.02], "lower corner of the crop in the base frame", "m"),
     Parameter("workspace_max", [0.65, 0.40, 0.60], "upper corner of the crop in the base frame", "m"),
     Parameter("max_age", 0.5, "depth frames older than this are refused", "s", 0.05, 10.0),
-    Parameter(
-        "dh_is_offset", True, "true for arms with firmware S-V1.6-3 or newer (J2 and J3 are zeroed 2 degrees apart)"
-    ),
     Parameter("sync_tolerance", 0.05, "frames of two cameras this close belong together", "s", 0.0, 1.0),
 )
 NO_COLOR = np.empty((0, 0, 3), np.uint8)
@@ -88,6 +86,7 @@ class PointCloudNode(Node):
         self.inputs = self._inputs(s.cameras_file or str(resource("config", "cameras.yaml")))
         self.first = next(iter(self.inputs.values()))
         self.joints = JointHistory()
+        self.dh_is_offset = True  # zero convention of the arm's firmware
         self.published = self.incomplete = self.empty = 0
         self.milliseconds = 0.0
         self.last_points, self.last_stamp = 0, 0.0
@@ -97,6 +96,7 @@ class PointCloudNode(Node):
             self.create_subscription(CameraInfo, f"/{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
             self.create_subscription(Image, aligned, partial(self._on_depth, name), qos.NEWEST)
         self.create_subscription(JointState, "/joint_states", self._on_joints, 10)
+        self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 1)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("cloud", self._cloud_part)
         for name in self.inputs:
@@ -136,6 +136,10 @@ class PointCloudNode(Node):
         except ValueError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
         self._build_when_complete()
+
+    def _on_arm_status(self, message: ArmStatus) -> None:
+        if message.firmware:
+            self.dh_is_offset = dh_is_offset(message.firmware)
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
@@ -186,7 +190,7 @@ class PointCloudNode(Node):
         if not frames:
             return
         cloud = build_cloud(frames, self.workspace, count=self.settings.points, stride=self.settings.stride)
-        self.publisher.publish(cloud_message(cloud.points, cloud.stamp, self.settings.base_frame))
+        self.publisher.publish(cloud_message(cloud.points, cloud.stamp, BASE_FRAME))
         self.published += 1
         self.empty += len(cloud.points) == 0
         self.last_points, self.milliseconds = len(cloud.points), (time.perf_counter() - start) * 1e3
@@ -197,7 +201,7 @@ class PointCloudNode(Node):
             return None
         joints = self.joints.at(seconds(partner.header.stamp))
         try:
-            return source.frame(partner, None if joints is None else forward(joints[:6], self.settings.dh_is_offset))
+            return source.frame(partner, None if joints is None else forward(joints[:6], self.dh_is_offset))
         except ValueError as error:
             source.refuse("unusable", str(error))
             self.get_logger().warning(f"{source.mount.name}: frame refused: {error}", throttle_duration_sec=5.0)

@@ -18,7 +18,8 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
-from tristage_ros.mla.checkpoint import CheckpointError
+from tristage_ros.devices.kinematics import dh_is_offset
+from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.mla.policy import MlaPolicy, build_policy
 from tristage_ros.mla.values import Observation, StepReport
 from tristage_ros.nodes import qos
@@ -59,11 +60,7 @@ PARAMETERS = (
     Parameter("seed", 0, "seed of weights (without a checkpoint), noise and sampling", low=0, high=2**31 - 1),
     Parameter("threads", 2, "CPU threads of the model", low=1, high=64),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
-    Parameter("base_frame", "base_link", "frame of the actions"),
     Parameter("max_age", 0.5, "no inference on observations older than this", "s", 0.05, 10.0),
-    Parameter(
-        "dh_is_offset", True, "true for arms with firmware S-V1.6-3 or newer (J2 and J3 are zeroed 2 degrees apart)"
-    ),
     Parameter("sync_tolerance", 0.05, "image and cloud this close belong together", "s", 0.0, 1.0),
     Parameter("reset_after", 30.0, "a pause between two observations that resets the pruning state", "s", 0.5, 3600.0),
 )
@@ -87,7 +84,7 @@ class PolicyNode(ManagedNode):
         self._waiting_for = "not active"
         self._last_stamp = 0.0
         self._finished: deque[float] = deque(maxlen=11)
-        self._clouds_used = self._clouds_at_start = self.sequence = 0
+        self._clouds_at_start = self.sequence = 0
         self._newest: StageTimings | None = None
         self._report: StepReport | None = None
         self._actions = self.create_publisher(ActionChunk, "/tristage/action", 10)
@@ -115,14 +112,14 @@ class PolicyNode(ManagedNode):
         try:
             _check_device(s.device)
             preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
-            with open(preset, encoding="utf-8") as file:
-                config = PruningConfig.from_dict(yaml.safe_load(file) or {})
-            self.policy = self._build(config)
+            self.policy = self._build(_pruning_config(preset))
             self._warm_up(self.policy)
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
-        except (CheckpointError, OSError, ValueError, KeyError) as error:
-            return self.refuse(f"{error}")
-        self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance), s.dh_is_offset)
+        except (OSError, ValueError) as error:
+            return self.refuse(str(error))
+        except Exception as error:  # the lifecycle would swallow it without a word
+            return self.refuse(f"{type(error).__name__}: {error}")
+        self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance))
         self._subscribe()
         if self.policy.random_weights:
             self.get_logger().warning(
@@ -170,8 +167,8 @@ class PolicyNode(ManagedNode):
         """Start to infer."""
         s = self.settings
         self.pacing = KeyFramePacing() if s.control == "keyframe" else RatePacing(s.rate_hz)
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._work, name="policy", daemon=True)
+        self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
+        self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
         return super().on_activate(state)
 
@@ -217,6 +214,8 @@ class PolicyNode(ManagedNode):
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _on_arm_status(self, message: ArmStatus) -> None:
+        if message.firmware:
+            self.buffer.dh_is_offset = dh_is_offset(message.firmware)
         if self.pacing:
             self.pacing.on_arm_status(message, time.monotonic())
 
@@ -232,27 +231,47 @@ class PolicyNode(ManagedNode):
     def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
         for parameter in parameters:
             if parameter.name == "instruction":
-                if not str(parameter.value).strip():
-                    return SetParametersResult(successful=False, reason="the instruction is empty")
-                self.settings.instruction = parameter.value
-                if self.policy:
-                    with self._lock:
-                        self.policy.reset(parameter.value)
-                self.get_logger().info(f"instruction: {parameter.value!r}; pruning state cleared")
+                reason = self._instruct(str(parameter.value))
+                if reason:
+                    return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
+
+    def _instruct(self, instruction: str) -> str:
+        """Give the policy another task; return why it cannot have it, empty when it has."""
+        if not instruction.strip():
+            return "the instruction is empty"
+        try:
+            with self._lock:
+                if self.policy:
+                    self.policy.reset(instruction)
+                self.settings.instruction = instruction
+        except ValueError as error:
+            return str(error)
+        self.get_logger().info(f"instruction: {instruction!r}; pruning state cleared")
+        return ""
 
     # The control loop
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
-    def _work(self) -> None:
+    def _work(self, stop: threading.Event) -> None:
         try:
-            while not self._stop.is_set():
+            while not stop.is_set():
+                self._forget_the_future()
                 self._try_step()
         except Exception as error:
             self.failure = f"policy: {type(error).__name__}: {error}"
             self.get_logger().error(self.failure)
+
+    def _forget_the_future(self) -> None:
+        """Begin anew where time went back: a bag was restarted, or the clock was set."""
+        assert self.policy is not None and self.pacing is not None
+        if max(self._last_stamp, self.pacing.newer_than) > self._now() + self.settings.max_age:
+            self.get_logger().warning("time went back; pruning state cleared")
+            self._last_stamp = self.pacing.newer_than = 0.0
+            with self._lock:
+                self.policy.reset(self.settings.instruction)
 
     def _try_step(self) -> None:
         assert self.pacing is not None
@@ -282,7 +301,7 @@ class PolicyNode(ManagedNode):
             action, report = self.policy.act(observation)
         self.sequence += 1
         self._last_stamp = observation.stamp
-        chunk = chunk_message(action, observation.stamp, self.settings.base_frame, self.sequence, self.pacing.time_step)
+        chunk = chunk_message(action, observation.stamp, BASE_FRAME, self.sequence, self.pacing.time_step)
         self.pacing.on_sent(chunk, time.monotonic())
         self._actions.publish(chunk)
         self._finished.append(time.monotonic())
@@ -330,6 +349,8 @@ class PolicyNode(ManagedNode):
             }
         if self.failure:
             return Part(ERROR, self.failure, values)
+        if policy is None or self._thread is None:
+            return Part(WARN, "not configured" if policy is None else "not active", values)
         if self._waiting_for and self._waiting_for not in AS_IT_SHOULD:
             return Part(WARN, self._waiting_for, values)
         return Part(WARN, "RANDOM WEIGHTS", values) if policy and policy.random_weights else Part(OK, "running", values)
@@ -349,6 +370,14 @@ class PolicyNode(ManagedNode):
                 "changed patches": report.changed_patches,
             },
         )
+
+
+def _pruning_config(path: str) -> PruningConfig:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return PruningConfig.from_dict(yaml.safe_load(file) or {})
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _check_device(name: str) -> None:

@@ -17,7 +17,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.nodes import qos
-from tristage_ros.nodes.diagnostics import OK, WARN, Diagnostics, Part
+from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
 
@@ -81,11 +81,11 @@ class RecorderNode(Node):
             "path": self.path,
             **{f"dropped {topic}": count for topic, count in self.writer.dropped.items() if count},
         }
-        return (
-            Part(WARN, f"{dropped} messages dropped: the disk or the processor is too slow", values)
-            if dropped
-            else Part(OK, "recording", values)
-        )
+        if self.writer.failure:
+            return Part(ERROR, f"the bag ends early: {self.writer.failure}", values)
+        if dropped:
+            return Part(WARN, f"{dropped} messages dropped: the disk or the processor is too slow", values)
+        return Part(OK, "recording", values)
 
     def close(self) -> None:
         """Write what is queued and close the bag."""

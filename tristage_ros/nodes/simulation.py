@@ -58,6 +58,7 @@ class SimulationNode(Node):
         self.settings = declare(self, PARAMETERS)
         self.failure = ""
         self.frames = self.late = 0
+        self._told = (0, 0)
         try:
             self.cell = Cell(self._cell_config())
             self.cell.start()
@@ -109,11 +110,14 @@ class SimulationNode(Node):
             self.get_logger().warning(f"{name}: frame not sent: {error}", throttle_duration_sec=5.0)
 
     def _camera_part(self) -> Part:
-        if self.failure:
-            return Part(ERROR, self.failure)
-        late = self.late / max(self.frames, 1)
+        frames, late = self.frames - self._told[0], self.late - self._told[1]  # since the last time
+        self._told = self.frames, self.late
         values = {"frames": self.frames, "late": self.late, "frame rate wanted [Hz]": self.settings.frame_rate}
-        return Part(WARN if late > 0.1 else OK, "rendering is too slow" if late > 0.1 else "running", values)
+        if self.failure:
+            return Part(ERROR, self.failure, values)
+        if late > 0.2 * frames:
+            return Part(WARN, f"rendering is too slow: {late} of the last {frames} frames were late", values)
+        return Part(OK, "running", values)
 
     def close(self) -> None:
         """End rendering and physics and release the bus."""

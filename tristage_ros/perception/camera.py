@@ -28,8 +28,13 @@ class CameraModel:
         """Return the same camera after its image was stretched to `width` x `height` pixels (aspect not preserved)."""
         sx, sy = width / self.width, height / self.height
         return replace(
-            self, width=width, height=height, fx=self.fx * sx, fy=self.fy * sy,
-            cx=(self.cx + 0.5) * sx - 0.5, cy=(self.cy + 0.5) * sy - 0.5,
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
         )
 
     def at(self, pose: NDArray[np.float64]) -> CameraModel:

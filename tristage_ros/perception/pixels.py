@@ -22,7 +22,13 @@ class Encoding:
 
 
 def pixel_array(
-    data: Pixels, encoding: str, accepted: Mapping[str, Encoding], height: int, width: int, *, step: int = 0,
+    data: Pixels,
+    encoding: str,
+    accepted: Mapping[str, Encoding],
+    height: int,
+    width: int,
+    *,
+    step: int = 0,
     is_bigendian: bool = False,
 ) -> NDArray[Any]:
     """View the `data` of a sensor_msgs/Image as [H, W, channels], or copy it where its rows are padded.
