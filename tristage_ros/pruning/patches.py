@@ -19,6 +19,8 @@ def sum_over_patches(geometry: TokenGeometry, rows: Tensor, chosen: Tensor | Non
 
 def patches_with_any(geometry: TokenGeometry, chosen: Tensor | None = None) -> Tensor:
     """Tell which patches hold at least one of the `chosen` (bool [N3], default all) 3D tokens, as bool [P]."""
+    if chosen is None:
+        return geometry.points_per_patch > 0
     bins = _bins(geometry, chosen)
     held = torch.zeros(geometry.patches + 1, dtype=torch.bool, device=bins.device)
     return held.index_fill_(0, bins, True)[: geometry.patches]
@@ -27,10 +29,9 @@ def patches_with_any(geometry: TokenGeometry, chosen: Tensor | None = None) -> T
 def value_at_points(geometry: TokenGeometry, per_patch: Tensor, outside: float | bool) -> Tensor:
     """Give every 3D token the value of its patch, [P] to [N3], and `outside` where it has none."""
     padded = torch.cat([per_patch, per_patch.new_full((1,), outside)])
-    return padded[_bins(geometry)]
+    return padded[geometry.bins]
 
 
 def _bins(geometry: TokenGeometry, chosen: Tensor | None = None) -> Tensor:
-    # One bin more than patches: -1 modulo P + 1 is P, which collects what lies outside the image or is not chosen.
-    bins = geometry.patch_of_point.long() % (geometry.patches + 1)
-    return bins if chosen is None else bins.masked_fill(~chosen, geometry.patches)
+    # What is not chosen goes where what lies outside the image goes.
+    return geometry.bins if chosen is None else geometry.bins.masked_fill(~chosen, geometry.patches)

@@ -59,6 +59,7 @@ class TriStagePruner:
 
     def reset(self) -> None:
         """Forget everything: for a new instruction, a gap in the observations or a moved camera."""
+        self._checked: TokenGeometry | None = None
         self._state: PatchState | None = None
         self._seen: View | None = None
         self._step = _Step()
@@ -160,7 +161,9 @@ class TriStagePruner:
         return every is not None and (self._step.number - 1) % every == 0
 
     def _check_geometry(self, geometry: TokenGeometry) -> None:
-        check_geometry(geometry)
+        if geometry is not self._checked:
+            check_geometry(geometry)
+            self._checked = geometry
         if self._state is not None and self._state.patches != geometry.patches:
             raise ValueError(f"geometry.patches = {geometry.patches}, but the state has {self._state.patches}: reset()")
 

@@ -33,7 +33,7 @@ def salience_of_patches(geometry: TokenGeometry, masks: TokenMasks, salience: Sa
     feature_3d, attention_3d = salience.feature_3d.detach()[:, None].double(), salience.attention_3d.detach().double()
     one = torch.ones_like(feature_3d)
     sums = sum_over_patches(geometry, torch.cat([one, feature_3d, attention_3d], dim=1), masks.keep_3d)
-    seen, tokens = sums[:, 0], sum_over_patches(geometry, one)[:, 0]
+    seen, tokens = sums[:, 0], geometry.points_per_patch
     divisor = seen.clamp(min=1.0)
     return PatchSalience(
         feature_2d=salience.feature_2d.detach().double(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,17 @@ class TokenGeometry:
 
     patch_of_point: Tensor  # long [N3], patch index 0..patches-1, or -1 outside the front image
     patches: int  # P, the number of 2D tokens
+
+    @cached_property
+    def bins(self) -> Tensor:
+        """Return the patch of every 3D token, long [N3], and P for those outside the image."""
+        return self.patch_of_point.long() % (self.patches + 1)  # -1 modulo P + 1 is P
+
+    @cached_property
+    def points_per_patch(self) -> Tensor:
+        """Return the number of 3D tokens in every patch, float64 [P]."""
+        counts = torch.zeros(self.patches + 1, dtype=torch.float64, device=self.bins.device)
+        return counts.index_add_(0, self.bins, counts.new_ones(len(self.bins)))[: self.patches]
 
 
 @dataclass(frozen=True)

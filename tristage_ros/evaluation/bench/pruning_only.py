@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -39,8 +40,9 @@ class PruningLoop:
     def step(self, index: int) -> None:
         """Run one control step without a model."""
         self.pruner.begin_step()
-        masks = self.pruner.plan(self.geometry)
-        self.pruner.observe(self.geometry, masks, _seen(self.salience[index % 4], masks))
+        geometry = replace(self.geometry)  # as new in every step, with nothing worked out about it yet
+        masks = self.pruner.plan(geometry)
+        self.pruner.observe(geometry, masks, _seen(self.salience[index % 4], masks))
         self.stages.append(self.pruner.report().milliseconds)
 
 
