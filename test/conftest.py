@@ -1,8 +1,10 @@
 """Every test stays on this machine, and every ROS test in a domain of its own."""
 
-import itertools
+import fcntl
 import os
+import random
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,16 +12,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds.xml"))
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-_DOMAINS = itertools.cycle(range(10 + 20 * (_WORKER % 4), 30 + 20 * (_WORKER % 4)))
 
 
 @pytest.fixture
 def ros_domain(monkeypatch):
-    """Give the test a ROS domain that no other running test uses."""
-    domain = str(next(_DOMAINS))
-    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-    return domain
+    """Give the test a ROS domain that no other running test on this machine uses."""
+    for domain in random.SystemRandom().sample(range(10, 100), 90):
+        with (Path(tempfile.gettempdir()) / f"tristage-test-domain-{domain}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+            yield str(domain)
+            return
+    pytest.fail("ROS domains 10 to 99 are all in use by other tests")
 
 
 @pytest.fixture

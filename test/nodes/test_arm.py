@@ -34,7 +34,8 @@ class Setting:
             CellConfig(str(resource("config", "cameras.yaml")), can_interface="virtual", can_channel=channel)
         )
         self.cell.start()
-        given = ["can_interface:=virtual", f"can_channel:={channel}", "speed_scale:=1.0", *parameters]
+        # A loaded machine can deliver a chunk late; the age limit has a test of its own.
+        given = ["can_interface:=virtual", f"can_channel:={channel}", "speed_scale:=1.0", "max_age:=8.0", *parameters]
         rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
         self.node, self.helper = ArmNode(), Node("helper")
         self.status, self.pose, self.joints = None, None, []
@@ -46,7 +47,7 @@ class Setting:
         self.executor.add_node(self.node)
         self.executor.add_node(self.helper)
 
-    def until(self, condition, timeout=15.0):
+    def until(self, condition, timeout=30.0):
         end = time.monotonic() + timeout
         while not condition():
             self.executor.spin_once(timeout_sec=0.05)
@@ -72,6 +73,7 @@ class Setting:
         """Return the status that ends the chunk of `stamp`."""
         done = (ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED)
         self.until(lambda: self.status.chunk_stamp == stamp and self.status.chunk_state in done)
+        print(f"chunk state {self.status.chunk_state}: {self.status.chunk_reason}")  # shown when the test fails
         return self.status
 
     def height(self):
@@ -116,7 +118,7 @@ def test_an_enabled_arm_carries_out_a_key_frame_and_says_so(setting):
 
 @pytest.mark.parametrize(
     ("translation", "age", "words"),
-    [((np.nan, 0.0, 0.0), 0.0, "finite"), ((3.0, 0.0, 0.0), 0.0, ""), ((0.0, 0.0, -0.02), 2.0, "old")],
+    [((np.nan, 0.0, 0.0), 0.0, "finite"), ((3.0, 0.0, 0.0), 0.0, ""), ((0.0, 0.0, -0.02), 9.0, "old")],
 )
 def test_a_bad_chunk_is_refused_with_the_reason_and_nothing_moves(setting, translation, age, words):
     s = setting()
