@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from tristage_ros.pruning import Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.checks import checked_magnitudes
 from tristage_ros.pruning.salience import (
     attention_indicators,
     attention_share,
@@ -21,7 +22,7 @@ def row(*values: float) -> Tensor:
 def test_orthogonal_part_and_its_indicators() -> None:
     alpha_2d, alpha_3d = row(1, 1), row(1, 0)
     assert orthogonal_part(alpha_3d, alpha_2d).tolist() == [[0.5, -0.5]]
-    m_2d, m_3d, total = attention_indicators(alpha_2d, alpha_3d)
+    m_2d, m_3d, total = attention_indicators(torch.stack([alpha_2d, alpha_3d]))
     assert (float(m_2d), float(m_3d), float(total)) == pytest.approx((2 / 3, 1 / 3, 3))
 
 
@@ -37,13 +38,13 @@ def test_orthogonal_part_and_its_indicators() -> None:
     ],
 )
 def test_attention_indicators(alpha_2d: Tensor, alpha_3d: Tensor, expected: tuple[float, float, float]) -> None:
-    m_2d, m_3d, total = (float(value) for value in attention_indicators(alpha_2d, alpha_3d))
+    m_2d, m_3d, total = (float(value) for value in attention_indicators(torch.stack([alpha_2d, alpha_3d])))
     assert (m_2d, total) == pytest.approx((expected[0], expected[2]))
     assert m_3d == (0 if expected[1] == 0 else pytest.approx(expected[1]))
 
 
 def test_feature_indicators() -> None:
-    m_2d, m_3d = feature_indicators(torch.tensor([3.0, 2.0, 0.0]), torch.tensor([1.0, 0.0, 0.0]))
+    m_2d, m_3d = feature_indicators(torch.tensor([[3.0, 2.0, 0.0], [1.0, 0.0, 0.0]]))
     assert m_2d.tolist() == [0.75, 1, 0]
     assert m_3d.tolist() == [0.25, 0, 0]
 
@@ -58,13 +59,13 @@ def test_gathering_by_patch() -> None:
         attention_2d=torch.tensor([[0.1], [0.2], [nan], [nan], [nan]]),
         attention_3d=torch.tensor([[1.0], [99.0], [2.0], [4.0], [nan], [nan]], dtype=torch.bfloat16),
     )
-    patches = salience_of_patches(geometry, masks, salience)
-    assert patches.observed_2d.tolist() == [True, True, False, False, False]
-    assert patches.observed_3d.tolist() == [True, True, True, False, False]  # 1 is observed empty, 4 not observed
+    patches = salience_of_patches(geometry, masks, checked_magnitudes(masks, salience))
+    assert patches.observed[0].tolist() == [True, True, False, False, False]
+    assert patches.observed[1].tolist() == [True, True, True, False, False]  # 1 is observed empty, 4 not observed
     assert patches.kept_3d.tolist() == [True, False, True, False, False]
     assert patches.feature_3d[:3].tolist() == [5, 0, 3]  # mean over those kept
     assert patches.attention_3d[:3, 0].tolist() == [1, 0, 9]  # 6 over two of three tokens
-    assert patches.feature_2d[:2].tolist() == [1, 2]
+    assert patches.magnitudes[0, :2, 0].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ def budget_size(tokens: int, target_rate: float, bucket: int) -> int:
 def keep_best(protected: Tensor, candidate: Tensor, attention: Tensor, size: int) -> Tensor:
     """Keep the `size` best tokens and every protected one, bool [T].
 
-    Best first by: protected, candidate (bool [T]), smoothed attention [T], position. As the semantic sets are ranges
+    Best first by: protected, candidate (bool [T]), smoothed attention [T] >= 0, position. As semantic sets are ranges
     of attention this puts object before robot before background, and with the 2D tokens ahead of the 3D tokens 2D
     before 3D of the same patch.
     """
-    order = attention.sort(descending=True, stable=True).indices
-    tier = 2 * protected + 1 * candidate
-    order = order[tier[order].sort(descending=True, stable=True).indices]
-    return protected.index_fill(0, order[:size], True)
+    tier = protected.long().mul_(2).add_(candidate)
+    # The bits of a float that is not negative rise with its value, so that one sort does for both.
+    rank = tier.bitwise_left_shift_(32).add_(attention.float().view(torch.int32))
+    return protected.index_fill(0, rank.sort(descending=True, stable=True).indices[:size], True)
 
 
 def excess(protected: Tensor, size: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tristage_ros.pruning.background import background_to_keep
+from tristage_ros.pruning.checks import checked_magnitudes
 from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.fusion import fuse, propose
@@ -112,7 +113,8 @@ def _replay(trace: Sequence[TraceStep], config: PruningConfig) -> list[_Planned]
         if state is None:
             heads = salience.attention_2d.shape[1]
             state = PatchState.unobserved(geometry.patches, heads, geometry.patch_of_point.device)
-        shown = salience_of_patches(geometry, TokenMasks.all_kept(geometry), salience)
+        masks = TokenMasks.all_kept(geometry)
+        shown = salience_of_patches(geometry, masks, checked_magnitudes(masks, salience))
         state = learn(config, state, shown, clock)
         if 3 not in config.stages:
             planned.append(_planned(config, geometry, state, number))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -28,24 +30,30 @@ def check_masks(geometry: TokenGeometry, masks: TokenMasks) -> None:
     _check_mask("keep_3d", masks.keep_3d, len(geometry.patch_of_point))
 
 
-def check_salience(masks: TokenMasks, salience: Salience) -> None:
-    """Demand finite, non-negative magnitudes for every kept token."""
+def checked_magnitudes(masks: TokenMasks, salience: Salience) -> Tensor:
+    """Return L1 norm, then attention of every token, 2D ahead of 3D, float [P + N3, 1 + H]; zeros where pruned.
+
+    Demands finite, non-negative magnitudes for every kept token.
+    """
     counts = {"2d": len(masks.keep_2d), "3d": len(masks.keep_3d)}
     heads = salience.attention_2d.shape[-1] if salience.attention_2d.ndim == 2 else 0
     for modality, count in counts.items():
         _check_float(f"feature_{modality}", getattr(salience, f"feature_{modality}"), [count])
         _check_float(f"attention_{modality}", getattr(salience, f"attention_{modality}"), [count, max(heads, 1)])
-    wrong_2d = masks.keep_2d & ~_sound(salience.feature_2d, salience.attention_2d)
-    wrong_3d = masks.keep_3d & ~_sound(salience.feature_3d, salience.attention_3d)
-    if bool(torch.cat([wrong_2d, wrong_3d]).any()):
-        modality, wrong = ("2d", wrong_2d) if bool(wrong_2d.any()) else ("3d", wrong_3d)
-        token = int(wrong.nonzero()[0])
-        feature = getattr(salience, f"feature_{modality}")[token]
-        attention = getattr(salience, f"attention_{modality}")[token]
+    feature = torch.cat([salience.feature_2d, salience.feature_3d]).detach()
+    attention = torch.cat([salience.attention_2d, salience.attention_3d]).detach()
+    pruned = torch.cat([masks.keep_2d, masks.keep_3d]).logical_not_()
+    magnitudes = torch.cat([feature[:, None], attention], 1).masked_fill_(pruned[:, None], 0.0)
+    low, high = torch.stack(torch.aminmax(magnitudes)).tolist()
+    if not (low >= 0 and high < inf):
+        token = int((~((magnitudes >= 0) & (magnitudes < inf)).all(1)).nonzero()[0])
+        span = f"{float(attention[token].min())} to {float(attention[token].max())}"
+        modality, index = ("2d", token) if token < counts["2d"] else ("3d", token - counts["2d"])
         raise ValueError(
-            f"kept {modality} token {token} has feature_{modality} = {float(feature)} and attention_{modality} from "
-            f"{float(attention.min())} to {float(attention.max())}; magnitudes must be finite and not negative"
+            f"kept {modality} token {index} has feature_{modality} = {float(feature[token])} and attention_{modality} "
+            f"from {span}; magnitudes must be finite and not negative"
         )
+    return magnitudes
 
 
 def check_layer_attention(geometry: TokenGeometry, shown: LayerAttention) -> None:
@@ -79,8 +87,3 @@ def _check_mask(name: str, mask: Tensor, length: int) -> None:
 def _check_float(name: str, value: Tensor, shape: list[int]) -> None:
     if not value.is_floating_point() or list(value.shape) != shape:
         raise ValueError(f"{name} is {value.dtype} {list(value.shape)}; need floating point {shape}")
-
-
-def _sound(feature: Tensor, attention: Tensor) -> Tensor:
-    low, high = torch.minimum(feature, attention.amin(1)), torch.maximum(feature, attention.amax(1))
-    return (low >= 0) & (high < torch.inf)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 # Ends of runs handled at once on a CPU: small enough for the cache, and for torch to stay in the calling thread,
 # since waiting for a second one costs more than the work where cores are shared.
-_BLOCK = 64
+_BLOCK = 128
 
 
 def exact_kmeans_1d(values: Tensor, clusters: int) -> Tensor:
@@ -46,14 +46,14 @@ def _one_run_more(best: Tensor, sums: Tensor) -> Tensor:
     """Return the best gain up to every cut with one more run than `best`, both [P + 1]; -inf at no values."""
     size = len(sums) - 1
     block = _BLOCK if sums.device.type == "cpu" else size
-    best, start = best[:, None], sums[:, None]
+    best, start = best.flip(0)[:, None], sums.flip(0)[:, None]  # latest first
     gains = [best.new_full((1,), -inf)]
-    lengths = _run_lengths(size, block, sums.device)
-    for end, (inverse_length, not_a_run) in zip(torch.split(sums[1:], block), lengths, strict=True):
+    for end, (inverse_length, not_a_run) in zip(
+        torch.split(sums[1:], block), _run_lengths(size, block, sums.device), strict=True
+    ):
         starts = len(inverse_length)
-        run = (end - start[:starts]).square_()  # (starts, ends)
-        gain = torch.addcmul(best[:starts], run, inverse_length)
-        gain[-len(not_a_run) :] += not_a_run
+        gain = (end - start[-starts:]).square_().mul_(inverse_length).add_(best[-starts:])  # (starts, ends)
+        gain[: len(not_a_run)] += not_a_run
         gains.append(gain.amax(0))
     return torch.cat(gains)
 
@@ -62,11 +62,15 @@ def _one_run_more(best: Tensor, sums: Tensor) -> Tensor:
 def _run_lengths(size: int, block: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Return, by block of ends, 1 / length of every run [starts, ends], and -inf where a start is not before its end.
 
-    The latter is for the last rows only, [ends, ends]: those before are before every end of the block.
+    Starts are the latest first. The second is for the first rows only, [ends, ends]: those after are before every end
+    of the block. Lengths grow by one along both axes, so each is a view of one row of numbers, small enough to stay
+    in the cache.
     """
     blocks = []
-    for end in torch.split(torch.arange(1, size + 1, dtype=torch.float64, device=device), block):
-        start = torch.arange(int(end[-1]), dtype=torch.float64, device=device)
-        not_a_run = torch.full((len(end), len(end)), -inf, dtype=torch.float64, device=device).tril(-1)
-        blocks.append((1.0 / (end - start[:, None]).clamp(min=1.0), not_a_run))
+    for end in torch.split(torch.arange(1, size + 1, device=device), block):
+        starts, ends = int(end[-1]), len(end)
+        length = torch.arange(2 - ends, starts + 1, dtype=torch.float64, device=device)
+        never = torch.zeros_like(length).masked_fill_(length < 1, -inf)
+        inverse = 1.0 / length.clamp(min=1.0)
+        blocks.append((inverse.as_strided((starts, ends), (1, 1)), never.as_strided((ends, ends), (1, 1))))
     return blocks

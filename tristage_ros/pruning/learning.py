@@ -17,24 +17,21 @@ def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock:
     """Return `state` after a pass that showed `shown`.
 
     A modality that was not observed keeps its newest magnitudes. Indicators are computed anew where one modality was
-    observed and both are known, from the newest magnitudes of both; elsewhere they stay untouched.
+    observed and both are known, from the newest magnitudes of both; elsewhere they stay untouched. `shown` is used up.
     """
-    seen_2d, seen_3d = shown.observed_2d, shown.observed_3d
-    with clock.timed("stage1"):
-        feature_2d = torch.where(seen_2d, shown.feature_2d, state.feature_2d)
-        feature_3d = torch.where(seen_3d, shown.feature_3d, state.feature_3d)
-        stage1 = feature_indicators(feature_2d, feature_3d)
+    observed = shown.observed
     with clock.timed("stage2"):
         scale = state.attention_scale.new_ones(())
         if config.attention_share:
-            scale = attention_share(state.predicted.attention, seen_2d | shown.kept_3d)
-        attention_2d = torch.where(seen_2d[:, None], shown.attention_2d * scale, state.attention_2d)
-        attention_3d = torch.where(seen_3d[:, None], shown.attention_3d * scale, state.attention_3d)
-        stage2 = attention_indicators(attention_2d, attention_3d)
+            scale = attention_share(state.predicted.attention, observed[0] | shown.kept_3d)
+            shown.magnitudes[:, :, 1:].mul_(scale)
+        magnitudes = torch.where(observed[:, :, None], shown.magnitudes, state.magnitudes)
+        stage2 = attention_indicators(magnitudes[:, :, 1:])
+    with clock.timed("stage1"):
+        stage1 = feature_indicators(magnitudes[:, :, 0])
     with clock.timed("stage3"):
-        known = ~(feature_2d + feature_3d).isnan()
-        updated = (seen_2d | seen_3d) & known
-        raw = torch.where(updated, torch.stack([*stage1, *stage2]).float(), state.raw)
+        updated = observed.any(0) & ~magnitudes[:, :, 0].sum(0).isnan()
+        raw = torch.where(updated, torch.cat([stage1, stage2]).float(), state.raw)
         observations = state.observations + updated
         smoothed = raw
         if 3 in config.stages:
@@ -42,10 +39,7 @@ def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock:
             smoothed = torch.where(updated, smooth(state.smoothed, raw, weight), state.smoothed)
     return replace(
         state,
-        feature_2d=feature_2d,
-        feature_3d=feature_3d,
-        attention_2d=attention_2d,
-        attention_3d=attention_3d,
+        magnitudes=magnitudes,
         raw=raw,
         smoothed=smoothed,
         observations=observations,

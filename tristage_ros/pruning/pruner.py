@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tristage_ros.pruning.background import background_to_keep
-from tristage_ros.pruning.checks import check_geometry, check_masks, check_salience
+from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
 from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.decision import Circumstances, Decision, decide
@@ -112,14 +113,12 @@ class TriStagePruner:
         """
         self._check_geometry(geometry)
         check_masks(geometry, masks)
-        wanted = self.wants_salience
-        if wanted:
-            self._check_salience(masks, salience)
+        magnitudes = self._magnitudes(masks, salience) if self.wants_salience else None
         view = view_of(self.config, geometry, frame)
         if self._step.number == 0 or self._step.observed:
             self.begin_step()
         step = self._step
-        state = self._learn(geometry, masks, salience) if wanted and salience is not None else self._state
+        state = self._state if magnitudes is None else self._learn(geometry, masks, magnitudes)
         assert state is not None  # without a state salience is wanted
         self._mark_seen(state, geometry, masks, view or step.frame)
         step.observed = True
@@ -167,13 +166,14 @@ class TriStagePruner:
         if self._state is not None and self._state.patches != geometry.patches:
             raise ValueError(f"geometry.patches = {geometry.patches}, but the state has {self._state.patches}: reset()")
 
-    def _check_salience(self, masks: TokenMasks, salience: Salience | None) -> None:
+    def _magnitudes(self, masks: TokenMasks, salience: Salience | None) -> Tensor:
         if salience is None:
             raise ValueError("salience = None, but this step's salience is wanted: see wants_salience")
-        check_salience(masks, salience)
-        heads = salience.attention_2d.shape[1]
+        magnitudes = checked_magnitudes(masks, salience)
+        heads = magnitudes.shape[1] - 1
         if self._state is not None and self._state.heads != heads:
             raise ValueError(f"attention_2d has {heads} heads, but the state has {self._state.heads}: reset()")
+        return magnitudes
 
     def _decide(self, geometry: TokenGeometry, state: PatchState) -> Decision:
         step, config = self._step, self.config
@@ -194,7 +194,7 @@ class TriStagePruner:
         has_points = patches_with_any(geometry)
         if rotating:
             # Where there were no 3D tokens, the zeros in the state say nothing of those that are there now.
-            due = due | (has_points & (state.feature_3d == 0))
+            due = due | (has_points & (state.magnitudes[1, :, 0] == 0))
         return Circumstances(
             has_points=has_points,
             keep_background=background_to_keep(
@@ -204,11 +204,11 @@ class TriStagePruner:
             due=due,
         )
 
-    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, salience: Salience) -> PatchState:
+    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> PatchState:
         device = geometry.patch_of_point.device
-        state = self._state or PatchState.unobserved(geometry.patches, salience.attention_2d.shape[1], device)
+        state = self._state or PatchState.unobserved(geometry.patches, magnitudes.shape[1] - 1, device)
         with self._step.clock.timed("stage2"):
-            shown = salience_of_patches(geometry, masks, salience)
+            shown = salience_of_patches(geometry, masks, magnitudes)
         return learn(self.config, state, shown, self._step.clock)
 
     def _mark_seen(self, state: PatchState, geometry: TokenGeometry, masks: TokenMasks, view: View | None) -> None:

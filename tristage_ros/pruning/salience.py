@@ -8,61 +8,69 @@ import torch
 from torch import Tensor
 
 from tristage_ros.pruning.patches import sum_over_patches
-from tristage_ros.pruning.values import Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import TokenGeometry, TokenMasks
 
 
 @dataclass(frozen=True)
 class PatchSalience:
-    """Hold one step's observation per patch, float64; rows of a modality that was not observed mean nothing."""
+    """Hold one step's observation per patch; rows of a modality that was not observed mean nothing."""
 
-    feature_2d: Tensor  # [P]
-    feature_3d: Tensor  # [P] mean over the patch's kept 3D tokens
-    attention_2d: Tensor  # [P, H]
-    attention_3d: Tensor  # [P, H] sum over the patch's 3D tokens
-    observed_2d: Tensor  # bool [P]
-    observed_3d: Tensor  # bool [P] a 3D token was kept, or there is none and the 2D token was kept
+    magnitudes: Tensor  # float64 [2, P, 1 + H] of 2D and 3D: the feature's L1 norm, then the attention of every head
+    observed: Tensor  # bool [2, P]; in 3D: a token was kept, or there is none and the 2D token was kept
     kept_3d: Tensor  # bool [P] a 3D token was kept
 
+    @property
+    def feature_3d(self) -> Tensor:
+        """Return the mean L1 norm over the kept 3D tokens of every patch, [P]."""
+        return self.magnitudes[1, :, 0]
 
-def salience_of_patches(geometry: TokenGeometry, masks: TokenMasks, salience: Salience) -> PatchSalience:
-    """Gather the salience of the kept tokens per patch.
+    @property
+    def attention_2d(self) -> Tensor:
+        """Return the attention that the 2D token of every patch received, [P, H]."""
+        return self.magnitudes[0, :, 1:]
+
+    @property
+    def attention_3d(self) -> Tensor:
+        """Return the attention that all 3D tokens of every patch received together, [P, H]."""
+        return self.magnitudes[1, :, 1:]
+
+
+def salience_of_patches(geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> PatchSalience:
+    """Gather per patch what `checked_magnitudes` gave of every token, [P + N3, 1 + H].
 
     Attention is mass: where only some of a patch's 3D tokens were kept, their sum is scaled up to all of them.
     A patch without 3D tokens whose 2D token was kept counts as observed empty: its 3D magnitudes are zero.
     """
-    feature_3d, attention_3d = salience.feature_3d.detach()[:, None].double(), salience.attention_3d.detach().double()
-    one = torch.ones_like(feature_3d)
-    sums = sum_over_patches(geometry, torch.cat([one, feature_3d, attention_3d], dim=1), masks.keep_3d)
-    seen, tokens = sums[:, 0], geometry.points_per_patch
-    divisor = seen.clamp(min=1.0)
+    wide, tokens = magnitudes.double(), geometry.points_per_patch
+    sums = sum_over_patches(geometry, torch.cat([masks.keep_3d[:, None], wide[geometry.patches :]], 1))
+    count, table_3d = sums[:, 0], sums[:, 1:]
+    divisor = count.clamp(min=1.0)
+    table_3d[:, 0].div_(divisor)
+    table_3d[:, 1:].mul_((tokens / divisor)[:, None])
+    kept_3d = count > 0
     return PatchSalience(
-        feature_2d=salience.feature_2d.detach().double(),
-        feature_3d=sums[:, 1] / divisor,
-        attention_2d=salience.attention_2d.detach().double(),
-        attention_3d=sums[:, 2:] * (tokens / divisor)[:, None],
-        observed_2d=masks.keep_2d,
-        observed_3d=(seen > 0) | ((tokens == 0) & masks.keep_2d),
-        kept_3d=seen > 0,
+        magnitudes=torch.stack([wide[: geometry.patches], table_3d]),
+        observed=torch.stack([masks.keep_2d, kept_3d | ((tokens == 0) & masks.keep_2d)]),
+        kept_3d=kept_3d,
     )
 
 
-def feature_indicators(feature_2d: Tensor, feature_3d: Tensor) -> tuple[Tensor, Tensor]:
-    """Return M_2d and M_3d of stage 1 (Eq. 1) from L1 norms [P]; 0/0 is 0."""
-    total = feature_2d + feature_3d
-    return _ratio(feature_2d, total), _ratio(feature_3d, total)
+def feature_indicators(feature: Tensor) -> Tensor:
+    """Return M_2d and M_3d of stage 1 (Eq. 1), [2, P], from the L1 norms of 2D and 3D, [2, P]; 0/0 is 0."""
+    return _ratio(feature, feature.sum(0))
 
 
-def attention_indicators(attention_2d: Tensor, attention_3d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return M_2d and M_3d of stage 2 (Eqs. 5, 6) and the total attention, [P] each, from attention [P, H] >= 0.
+def attention_indicators(attention: Tensor) -> Tensor:
+    """Return M_2d and M_3d of stage 2 (Eqs. 5, 6) and the total, [3, P], from the attention of 2D and 3D, [2, P, H].
 
     What of 3D's own part is no more than rounding error counts as zero, or it would decide between patches whose
     attention vectors are parallel.
     """
-    norm_2d, norm_3d = attention_2d.sum(1), attention_3d.sum(1)
-    total = norm_2d + norm_3d
-    own = orthogonal_part(attention_3d, attention_2d).abs().sum(1)
-    own = own.masked_fill(own <= 16 * torch.finfo(own.dtype).eps * norm_3d, 0.0)
-    return _ratio(norm_2d, total), _ratio(own, total), total
+    norm = attention.sum(2)
+    total = norm.sum(0)
+    own = orthogonal_part(attention[1], attention[0]).abs_().sum(1)
+    own.masked_fill_(own <= norm[1] * (16 * torch.finfo(own.dtype).eps), 0.0)
+    return torch.stack([_ratio(norm[0], total), _ratio(own, total), total])
 
 
 def orthogonal_part(vector: Tensor, reference: Tensor) -> Tensor:
@@ -71,7 +79,7 @@ def orthogonal_part(vector: Tensor, reference: Tensor) -> Tensor:
     A zero reference leaves the vector as it is.
     """
     scale = _ratio(torch.linalg.vecdot(vector, reference), torch.linalg.vecdot(reference, reference))
-    return vector - scale[:, None] * reference
+    return torch.addcmul(vector, scale[:, None], reference, value=-1)
 
 
 def attention_share(attention: Tensor, seen: Tensor) -> Tensor:

@@ -16,10 +16,7 @@ from tristage_ros.pruning.values import Indicators
 class PatchState:
     """Hold the newest magnitudes and the indicators of every patch. Values are replaced, never changed in place."""
 
-    feature_2d: Tensor  # float64 [P] newest L1 norm, NaN where never observed
-    feature_3d: Tensor  # float64 [P]
-    attention_2d: Tensor  # float64 [P, H]
-    attention_3d: Tensor  # float64 [P, H]
+    magnitudes: Tensor  # float64 [2, P, 1 + H] newest of 2D and 3D: L1 norm, then attention; NaN where never observed
     raw: Tensor  # float32 [5, P] newest indicators
     smoothed: Tensor  # float32 [5, P] predicted indicators
     observations: Tensor  # long [P] times that the indicators were observed
@@ -29,11 +26,11 @@ class PatchState:
     @staticmethod
     def unobserved(patches: int, heads: int, device: torch.device) -> PatchState:
         """Return the state before any observation."""
-        unknown = torch.full((patches, heads), torch.nan, dtype=torch.float64, device=device)
+        unknown = torch.full((2, patches, 1 + heads), torch.nan, dtype=torch.float64, device=device)
         indicators = torch.zeros(5, patches, device=device)
         zero = torch.zeros(patches, dtype=torch.long, device=device)
         one = torch.ones((), dtype=torch.float64, device=device)
-        return PatchState(unknown[:, 0], unknown[:, 0], unknown, unknown, indicators, indicators, zero, zero, one)
+        return PatchState(unknown, indicators, indicators, zero, zero, one)
 
     @property
     def patches(self) -> int:
@@ -43,7 +40,7 @@ class PatchState:
     @property
     def heads(self) -> int:
         """Return H."""
-        return self.attention_2d.shape[1]
+        return self.magnitudes.shape[2] - 1
 
     @property
     def newest(self) -> Indicators:
@@ -69,7 +66,7 @@ class PatchState:
         names = [field.name for field in fields(PatchState)]
         if sorted(tensors) != sorted(names) or not all(isinstance(value, Tensor) for value in tensors.values()):
             raise ValueError(f"patch state holds {', '.join(map(str, tensors))}; need tensors {', '.join(names)}")
-        heads = tensors["attention_2d"].shape[-1] if tensors["attention_2d"].ndim == 2 else 0
+        heads = tensors["magnitudes"].shape[-1] - 1 if tensors["magnitudes"].ndim == 3 else 0
         template = PatchState.unobserved(len(tensors["observations"]), heads, torch.device("cpu")).to_dict()
         for name, wanted in template.items():
             value = tensors[name]

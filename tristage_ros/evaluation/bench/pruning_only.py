@@ -50,7 +50,8 @@ def measure_pruning(rounds: Rounds, sizes: tuple[int, ...] = SIZES) -> list[dict
     """Return the median milliseconds of plan, observe and every stage, by number of patches."""
     loops = {patches: PruningLoop(patches) for patches in sizes}
     with one_thread():
-        alternate({str(patches): loop.step for patches, loop in loops.items()}, rounds, torch.device("cpu"))
+        for patches, loop in loops.items():  # one after another: a large one would empty the small one's cache
+            alternate({str(patches): loop.step}, rounds, torch.device("cpu"))
     results = []
     for patches, loop in loops.items():
         steps = zip(loop.stages, loop.pruner.steps, strict=True)

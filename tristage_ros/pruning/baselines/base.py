@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tristage_ros.pruning.budget import budget_size, excess, keep_best, with_anchor
-from tristage_ros.pruning.checks import check_geometry, check_masks, check_salience
+from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
 from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, view_of
@@ -104,14 +104,13 @@ class Baseline:
         wanted = self.wants_salience
         if wanted and salience is None:
             raise ValueError("salience = None, but this step's salience is wanted: see wants_salience")
-        if wanted and salience is not None:
-            check_salience(masks, salience)
+        magnitudes = None if salience is None or not wanted else checked_magnitudes(masks, salience)
         view = view_of(self.config, geometry, frame)
         if self._step.number == 0 or self._step.observed:
             self.begin_step()
         step = self._step
-        if wanted and salience is not None:
-            self._history = self._learn(geometry, masks, salience)
+        if magnitudes is not None:
+            self._history = self._learn(geometry, masks, magnitudes)
         seen = masks.keep_2d | patches_with_any(geometry, masks.keep_3d)
         before = torch.zeros_like(seen, dtype=torch.long) if self._last_seen is None else self._last_seen
         self._last_seen = before.masked_fill(seen, step.number)
@@ -158,7 +157,7 @@ class Baseline:
         """Return the masks of a step that may be pruned before its pass."""
         return TokenMasks.all_kept(geometry)
 
-    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, salience: Salience) -> Tensor:
+    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> Tensor:
         """Return the new history."""
         raise NotImplementedError
 

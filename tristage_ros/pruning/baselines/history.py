@@ -7,19 +7,19 @@ from torch import Tensor
 
 from tristage_ros.pruning.patches import sum_over_patches, value_at_points
 from tristage_ros.pruning.salience import salience_of_patches
-from tristage_ros.pruning.values import Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import TokenGeometry, TokenMasks
 
 
-def patch_attention(geometry: TokenGeometry, masks: TokenMasks, salience: Salience, unseen: Tensor | None) -> Tensor:
+def patch_attention(geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor, unseen: Tensor | None) -> Tensor:
     """Return the attention per token of every patch, mean over heads, float64 [2, P]: 2D, then 3D.
 
-    Patches whose tokens were pruned get the value of `unseen`, [2, P]; None is zero.
+    `magnitudes` are what `checked_magnitudes` gave. Patches whose tokens were pruned get the value of
+    `unseen`, [2, P]; None is zero.
     """
-    shown = salience_of_patches(geometry, masks, salience)
+    shown = salience_of_patches(geometry, masks, magnitudes)
     tokens = sum_over_patches(geometry, torch.ones_like(shown.feature_3d[:1]).expand(len(masks.keep_3d), 1))[:, 0]
     attention = torch.stack([shown.attention_2d.mean(1), shown.attention_3d.mean(1) / tokens.clamp(min=1.0)])
-    observed = torch.stack([shown.observed_2d, shown.observed_3d])
-    return torch.where(observed, attention, torch.zeros_like(attention) if unseen is None else unseen)
+    return torch.where(shown.observed, attention, torch.zeros_like(attention) if unseen is None else unseen)
 
 
 def at_tokens(geometry: TokenGeometry, attention: Tensor) -> Tensor:

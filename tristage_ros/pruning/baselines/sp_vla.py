@@ -11,7 +11,7 @@ from tristage_ros.pruning.baselines.base import Baseline
 from tristage_ros.pruning.baselines.history import at_tokens, patch_attention
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.patches import value_at_points
-from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
 
 
 class SpVla(Baseline):
@@ -65,9 +65,9 @@ class SpVla(Baseline):
     def _keeps_all(self) -> bool:
         return super()._keeps_all() or self._history is None
 
-    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, salience: Salience) -> Tensor:
+    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> Tensor:
         past = self._history
-        newest = patch_attention(geometry, masks, salience, past)
+        newest = patch_attention(geometry, masks, magnitudes, past)
         return newest if past is None else torch.lerp(newest, past, self.decay)
 
     def _choose(self, geometry: TokenGeometry, frame: FrameContext | None) -> TokenMasks:

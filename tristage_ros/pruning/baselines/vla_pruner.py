@@ -12,7 +12,7 @@ from tristage_ros.pruning.baselines.history import at_tokens, patch_attention
 from tristage_ros.pruning.baselines.in_pass import InPassBaseline
 from tristage_ros.pruning.budget import excess, with_anchor
 from tristage_ros.pruning.config import PruningConfig
-from tristage_ros.pruning.values import LayerAttention, Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import LayerAttention, TokenGeometry, TokenMasks
 
 
 class VlaPruner(InPassBaseline):
@@ -56,10 +56,10 @@ class VlaPruner(InPassBaseline):
     def _keeps_all(self) -> bool:
         return super()._keeps_all() or self._history is None or len(self._history) < self.window
 
-    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, salience: Salience) -> Tensor:
+    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> Tensor:
         past = self._history
         unseen = None if past is None or self.unseen_is_zero else past[0]
-        newest = patch_attention(geometry, masks, salience, unseen)[None]
+        newest = patch_attention(geometry, masks, magnitudes, unseen)[None]
         return newest if past is None else torch.cat([newest, past])[: self.window]
 
     def _choose_inside(self, geometry: TokenGeometry, attention: LayerAttention) -> TokenMasks:
