@@ -20,7 +20,7 @@ from tristage_ros.devices.workspace import Workspace
 
 COMMANDS = {0x151, 0x155, 0x156, 0x157, 0x159, 0x471, 0x4AF}
 # a computer under load schedules late; these tests are about what happens, not about when
-CONFIG = ControllerConfig(guard=GuardConfig(stale_after=0.2, lost_after=0.6, command_timeout=0.3))
+CONFIG = ControllerConfig(guard=GuardConfig(stale_after=0.2, gap_after=0.8, lost_after=1.2, command_timeout=0.3))
 
 
 @pytest.fixture
@@ -141,13 +141,15 @@ def test_moves_to_a_key_frame_then_closes_the_gripper(arm, enabled: ArmControlle
 
 
 def test_translation_counts_from_the_tool_at_the_observation(enabled: ArmController, wait_until: Callable) -> None:
-    observed, start = chunk(enabled, (0.0, 0.0, -0.03)), tool_of(enabled)
-    submit(enabled, (0.0, 0.04, 0.0))
+    start = tool_of(enabled)
+    submit(enabled, (0.0, 0.06, 0.0))
     wait_until(lambda: tool_of(enabled)[1] > start[1] + 0.005)
+    observed, then = chunk(enabled, (0.0, 0.0, -0.03)), tool_of(enabled)
+    wait_until(lambda: tool_of(enabled)[1] > then[1] + 0.02)
     accepted, reason = enabled.submit(observed)
     assert accepted, reason
     wait_until(in_state(enabled, ArmMode.HOLDING, ChunkState.REACHED))
-    np.testing.assert_allclose(tool_of(enabled) - start, (0.0, 0.0, -0.03), atol=2e-4)
+    np.testing.assert_allclose(tool_of(enabled) - then, (0.0, 0.0, -0.03), atol=6e-3)
 
 
 def test_timed_chunks_replace_each_other_without_a_jump(arm, enabled: ArmController, wait_until: Callable) -> None:
@@ -233,11 +235,17 @@ def test_unacceptable_chunks_are_refused_and_the_arm_keeps_holding(
     assert np.ptp(arm.setpoints()[:, 1:], axis=0).max() < 1e-4
 
 
-def test_stamp_older_than_the_history_is_refused(enabled: ArmController) -> None:
-    enabled.config = replace(CONFIG, chunks=replace(CONFIG.chunks, max_age=60.0))
-    accepted, reason = enabled.submit(replace(chunk(enabled, (0, 0, 0)), stamp=time.monotonic() - 30.0))
-    assert not accepted
-    assert "older than the oldest measured joint positions" in reason
+def test_stamp_older_than_the_history_is_refused(arm, driver: PiperDriver) -> None:
+    controller = ArmController(driver, replace(CONFIG, chunks=replace(CONFIG.chunks, max_age=60.0)))
+    controller.start()
+    try:
+        assert controller.enable()[0]
+        old = replace(chunk(controller, (0, 0, 0)), stamp=time.monotonic() - 30.0)
+        accepted, reason = controller.submit(old)
+        assert not accepted
+        assert "older than the oldest measured joint positions" in reason
+    finally:
+        controller.close()
 
 
 def test_a_path_through_the_table_is_refused(arm, driver: PiperDriver, wait_until: Callable) -> None:
@@ -305,7 +313,7 @@ def test_silence_is_a_fault_until_it_is_cleared(arm, enabled: ArmController, wai
     wait_until(in_state(enabled, ArmMode.MOVING))
     arm.silent = True
     wait_until(in_state(enabled, ArmMode.FAULT, ChunkState.ABORTED))
-    assert "no joint feedback for 0.6" in enabled.snapshot().reason
+    assert "no joint feedback for 1.2" in enabled.snapshot().reason
     assert enabled.submit(chunk(enabled, (0, 0.01, 0)))[0] is False
     done, reason = enabled.clear_fault()
     assert not done
@@ -329,7 +337,7 @@ def test_short_silence_only_holds(arm, enabled: ArmController, wait_until: Calla
     submit(enabled, (0.0, 0.25, 0.0))
     wait_until(lambda: np.abs(enabled.snapshot().target[0]) > 0.1)
     arm.silent = True
-    wait_until(lambda: enabled.snapshot().feedback_age > 0.4)
+    wait_until(lambda: enabled.snapshot().feedback_age > 0.3)
     before = enabled.snapshot()
     assert before.mode is ArmMode.MOVING
     assert np.abs(before.target - before.position).max() <= CONFIG.guard.max_lead
@@ -378,14 +386,14 @@ def test_a_blocked_arm_is_a_fault(arm, enabled: ArmController, wait_until: Calla
     submit(enabled, (0.0, 0.3, 0.0))
     wait_until(in_state(enabled, ArmMode.FAULT))
     state = enabled.snapshot()
-    assert "does not follow: joint 1" in state.reason
+    assert "joint feedback has not changed" in state.reason
     assert np.abs(state.target - state.position).max() <= CONFIG.guard.max_lead
 
 
 def test_other_complaints_hold_until_they_are_gone(arm, enabled: ArmController, wait_until: Callable) -> None:
     arm.error_code = 0x0200
     wait_until(in_state(enabled, ArmMode.FAULT))
-    assert enabled.snapshot().reason == "the arm reports error code 0x0200"
+    assert enabled.snapshot().reason == ("the arm reports error code 0x0200: target of joint 2 beyond its limit")
     assert enabled.clear_fault()[0] is False
     sent = enabled.snapshot().setpoints_sent
     wait_until(lambda: enabled.snapshot().setpoints_sent > sent + 5)

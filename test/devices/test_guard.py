@@ -5,17 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tristage_ros.devices.guard import Guard, GuardConfig, RefusedError
-from tristage_ros.devices.kinematics import JOINT_LIMITS, forward
+from tristage_ros.devices.kinematics import JOINT_LIMITS, forward, link_poses
 from tristage_ros.devices.workspace import Workspace
 
 HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
 STEP = 0.01
 ANYWHERE = Workspace((-9.0, -9.0, -9.0), (9.0, 9.0, 9.0), table_height=-9.0)
 OPEN_SPACE = GuardConfig(workspace=ANYWHERE)
+OPEN_SPACE_ON_A_TABLE = GuardConfig(workspace=Workspace((-9.0, -9.0, -9.0), (9.0, 9.0, 9.0), table_height=0.0))
 
 NUMBER = st.one_of(st.floats(-10, 10), st.floats(allow_nan=True, allow_infinity=True))
 PROPOSAL = st.one_of(
@@ -38,29 +39,40 @@ def engaged(config: GuardConfig = OPEN_SPACE, at: np.ndarray = HOME) -> Guard:
     return guard
 
 
-@settings(max_examples=150, deadline=None)
+@st.composite
+def disturbances(draw: st.DrawFn) -> tuple:
+    """Draw what may happen between two set-points; mostly it is little, so that sequences stay long."""
+    kind = draw(st.integers(0, 9))
+    proposal = draw(PROPOSAL) if kind < 5 else draw(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+    push = draw(st.one_of(st.lists(st.floats(-0.1, 0.1), min_size=6, max_size=6), arms())) if kind == 0 else None
+    return (
+        proposal,
+        draw(NUMBER) if kind == 1 else 0.05,
+        draw(st.floats(1e-4, 0.05)) if kind == 2 else STEP,
+        push,
+        draw(st.sampled_from([0.0, 0.1, 0.3, 5.0, math.nan])) if kind == 3 else 0.0,  # age of the feedback
+        draw(st.sampled_from([0.1, 0.5, 1.0])) if kind == 4 else None,  # speed scale
+        kind == 9 and draw(st.booleans()),
+    )
+
+
+@settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     start=arms(),
-    steps=st.lists(
-        st.tuples(
-            PROPOSAL,
-            NUMBER,
-            st.one_of(st.just(STEP), st.floats(1e-4, 0.05)),
-            st.one_of(st.none(), st.lists(st.floats(-0.1, 0.1), min_size=6, max_size=6), arms()),
-            st.booleans(),
-        ),
-        max_size=25,
-    ),
+    steps=st.lists(disturbances(), max_size=12),
     workspace=st.sampled_from([ANYWHERE, Workspace()]),
 )
+@pytest.mark.timeout(600)
 def test_whatever_comes_in_what_goes_out_is_bounded(start: np.ndarray, steps: list, workspace: Workspace) -> None:
     config = GuardConfig(workspace=workspace)
     guard = engaged(config, start)
     last, arm, now = start, start, 0.0
-    for proposed, gripper, step, move, fault in steps:
+    for proposed, gripper, step, move, age, scale, fault in steps:
         now += step
+        guard.speed_scale = scale or guard.speed_scale
         if fault:
             guard.latch("a test")
+        assert 0.0 <= guard.allowance(now, now - age, arm) <= 1.0
         if move is not None:  # the arm is pushed a little, or teleports
             arm = np.clip(arm + move, *JOINT_LIMITS.T) if isinstance(move, list) else move
         out = guard.filter(now, step, proposed, gripper, arm)
@@ -224,7 +236,8 @@ def test_unusable_step_is_refused(step: float) -> None:
         (0.0, 1.0, ""),
         (0.049, 1.0, ""),
         (0.06, 0.0, ""),
-        (0.6, 0.0, "no joint feedback for 0.60 s"),
+        (0.9, 0.0, ""),
+        (1.1, 0.0, "no joint feedback for 1.10 s"),
         (math.nan, 0.0, "no"),
     ],
 )
@@ -288,3 +301,52 @@ def test_path_that_begins_outside_may_lead_inwards() -> None:
 def test_impossible_limits_are_refused(change: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(change)).split("_")[0]):
         replace(GuardConfig(), **change)
+
+
+def test_the_operators_share_of_the_speed_is_kept() -> None:
+    guard, arm, speeds = Guard(OPEN_SPACE), HOME, []
+    guard.speed_scale = 0.5
+    guard.engage(HOME, 0.05, HOME)
+    for i in range(120):
+        guard.speed_scale = 0.5 if i < 60 else 0.1
+        out = guard.filter(i * STEP, STEP, HOME - [2.0, 0, 0, 0, 0, 0], 0.05, arm).position
+        speeds.append(np.abs(out - arm).max() / STEP)
+        arm = out
+    assert max(speeds[:60]) == pytest.approx(1.0)
+    assert speeds[-1] == pytest.approx(0.2)
+
+
+def test_feedback_that_repeats_itself_latches_only_while_the_setpoint_moves() -> None:
+    guard = engaged()
+    for i in range(100):
+        guard.allowance(i * STEP, i * STEP, HOME)
+        guard.filter(i * STEP, STEP, HOME, 0.05, HOME)
+    assert not guard.fault
+    for i in range(100, 200):
+        guard.allowance(i * STEP, i * STEP, HOME)
+        guard.filter(i * STEP, STEP, HOME + 0.2, 0.05, HOME)
+    assert "has not changed" in guard.fault
+
+
+@pytest.mark.parametrize(
+    ("joints", "words"),
+    [
+        ([0.0, 3.0, -2.3, -0.3, -0.9, 0.3], "the wrist in the table"),
+        ([0.0, 2.9, -2.4, -1.6, -1.0, -1.6], "the wrist camera in the table"),
+        ([0.0, 2.4, -1.0, -0.5, -1.2, 1.6], "the gripper in the table"),
+        ([0.0, 0.6, -0.1, -0.7, 1.0, -1.9], "the wrist camera in the arm's base"),
+        ([0.0, 1.3, -0.3, 0.1, 1.1, -1.6], "the gripper in the arm's base"),
+    ],
+)
+def test_no_part_may_go_into_table_or_base(joints: list[float], words: str) -> None:
+    guard, goal = engaged(OPEN_SPACE_ON_A_TABLE), np.array(joints)
+    with pytest.raises(RefusedError, match=f"on the path {words} would be"):
+        guard.check_path(np.linspace(HOME, goal, 60))
+    arm = HOME
+    for i in range(600):
+        arm = guard.filter(i * STEP, STEP, HOME + min(i / 400, 1.0) * (goal - HOME), 0.05, arm).position
+        if guard.fault:
+            break
+    assert words in guard.fault
+    inside, _ = guard.config.body.depth(link_poses(arm), 0.0)
+    assert inside <= 2e-3

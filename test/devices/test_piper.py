@@ -78,14 +78,16 @@ def test_send_is_one_burst_of_mode_joints_and_gripper(arm, driver: PiperDriver, 
     assert burst[4][1] == (30_000).to_bytes(4, "big") + (1000).to_bytes(2, "big") + bytes([1, 0])
 
 
-def test_bursts_of_several_threads_do_not_mix(arm, driver: PiperDriver, wait_until: Callable) -> None:
-    def send(value: float) -> None:
-        for _ in range(100):
-            driver.send(np.full(6, value), 0.0)
+def test_ten_thousand_bursts_of_two_threads_neither_mix_nor_get_lost(
+    arm, driver: PiperDriver, wait_until: Callable
+) -> None:
+    def send(first: int) -> None:
+        for i in range(first, 10_000, 2):
+            driver.send(np.full(6, i * 1e-4), i * 5e-6)
 
-    threads = [threading.Thread(target=send, args=(value,)) for value in (0.1, -0.1)]
+    threads = [threading.Thread(target=send, args=(first,)) for first in (0, 1)]
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    sys.setswitchinterval(1e-5)
     try:
         for thread in threads:
             thread.start()
@@ -93,10 +95,16 @@ def test_bursts_of_several_threads_do_not_mix(arm, driver: PiperDriver, wait_unt
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    wait_until(lambda: len(arm.setpoints()) == 200)
+    wait_until(lambda: len(arm.setpoints()) == 10_000, timeout=60.0)
+    burst = [0x151, 0x155, 0x156, 0x157, 0x159]
+    assert [identifier for _, identifier, _ in arm.frames if identifier != 0x4AF] == burst * 10_000
     joints = arm.setpoints()[:, 1:]
     np.testing.assert_allclose(np.ptp(joints, 1), 0.0, atol=1e-12)
-    assert len(np.unique(joints[:, 0])) == 2
+    numbers = np.rint(joints[:, 0] / 1e-4).astype(int)
+    assert sorted(numbers) == list(range(10_000))
+    assert (np.diff(numbers[numbers % 2 == 0]) == 2).all() and (np.diff(numbers[numbers % 2 == 1]) == 2).all()
+    openings = [int.from_bytes(data[:4], "big") for _, identifier, data in arm.frames if identifier == 0x159]
+    np.testing.assert_allclose(openings, 5 * numbers, atol=1)
 
 
 @pytest.mark.parametrize(("joints", "gripper"), [([0.0] * 5, 0.0), ([np.nan] * 6, 0.0), ([0.0] * 6, np.inf)])
@@ -217,3 +225,56 @@ def test_console_stays_quiet(arm, capfd: pytest.CaptureFixture[str], caplog: pyt
     driver.close()
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
+
+
+def test_samples_with_a_frame_out_of_place_are_left_out(arm, driver: PiperDriver, monkeypatch, wait_until) -> None:
+    send, kept = arm._send, []
+
+    def swapped(identifier: int, data: bytes) -> None:
+        if identifier == 0x2A6:
+            kept.append(data)
+            return
+        send(identifier, data)
+        if identifier == 0x2A7 and kept:
+            send(0x2A6, kept.pop())
+
+    monkeypatch.setattr(arm, "_send", swapped)
+    wait_until(lambda: time.monotonic() - driver.read().stamp > 0.1)
+    monkeypatch.setattr(arm, "_send", send)
+    wait_until(lambda: time.monotonic() - driver.read().stamp < 0.05)
+
+
+def test_what_a_person_asks_for_passes_once_and_nothing_else_does(arm, driver: PiperDriver, wait_until) -> None:
+    driver.release_gripper()
+    driver.set_gripper_zero()
+    driver.home_gripper()
+    driver.reset()
+    wait_until(lambda: 0x150 in arm.sent_ids())
+    sent = [(identifier, data.hex()) for _, identifier, data in arm.frames if identifier in (0x150, 0x159)]
+    assert sent == [
+        (0x159, "0000000003e80200"),
+        (0x159, "0000000003e800ae"),
+        (0x159, "0000000003e80300"),
+        (0x150, "0200000000000000"),
+    ]
+    with pytest.raises(PiperError, match="never sent by this driver"):
+        driver._sdk.ResetPiper()
+
+
+def test_motor_health_is_read_and_old_firmware_told_a_quarter_of_the_torque(arm, wait_until) -> None:
+    arm.firmware = b"S-V1.5-2"
+    send = arm._send
+    currents = bytes.fromhex("000003e800000000")  # 1 A
+    arm._send = lambda identifier, data: send(identifier, currents if 0x251 <= identifier <= 0x256 else data)
+    driver = PiperDriver("virtual", arm.channel)
+    driver.connect()
+    try:
+        wait_until(lambda: driver.read().effort.any() and driver.read().bus_load > 0)
+        feedback = driver.read()
+        np.testing.assert_allclose(feedback.effort, [4.725] * 3 + [0.95844] * 3, rtol=1e-3)
+        np.testing.assert_allclose(feedback.motors.voltage, 24.0)
+        np.testing.assert_allclose(feedback.motors.motor_temperature, 30.0)
+        assert 0.0 < feedback.bus_load < 1.0
+        assert feedback.motors.trouble() == ""
+    finally:
+        driver.close()

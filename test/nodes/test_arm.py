@@ -11,12 +11,15 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.nodes import diagnostics
 from tristage_ros.nodes.arm import ArmNode
+from tristage_ros.nodes.arm_messages import guard_part, motors_part
 from tristage_ros.nodes.convert import header
 from tristage_ros.nodes.runner import ConfigurationError
 from tristage_ros.resources import resource
@@ -138,7 +141,7 @@ def test_a_chunk_in_another_frame_or_unit_is_refused(setting, wrong, words):
     assert s.call("enable").success
     status = s.outcome(s.send((0.0, 0.0, -0.01), **wrong))
     assert status.chunk_state == ArmStatus.CHUNK_REFUSED and words in status.chunk_reason
-    s.until(lambda: s.node._guard_part().level == diagnostics.WARN)
+    s.until(lambda: guard_part(s.node.controller.snapshot()).level == diagnostics.WARN)
 
 
 def test_stop_means_hold_until_enabled_again(setting):
@@ -159,7 +162,7 @@ def test_a_silent_bus_is_a_fault_that_only_an_operator_clears(setting):
     s = setting()
     s.until(lambda: s.status and s.pose)
     assert s.call("enable").success
-    s.cell.firmware.silence(1.0)
+    s.cell.firmware.silence(1.6)
     s.until(lambda: s.status.mode == ArmStatus.FAULT)
     assert "no joint feedback" in s.status.reason
     s.until(lambda: s.status.feedback_age_ms < 30)
@@ -193,6 +196,149 @@ def test_the_speed_may_be_changed_while_it_runs(setting):
     s.until(lambda: s.status.speed_scale == pytest.approx(0.25))
     assert not s.node.set_parameters([Parameter("speed_scale", value=2.0)])[0].successful
     assert not s.node.set_parameters([Parameter("can_channel", value="can7")])[0].successful
+    assert not s.node.set_parameters([Parameter("use_sim_time", value=True)])[0].successful
+
+
+def test_a_second_publisher_ends_the_motion_and_both_are_refused(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("enable").success
+    stamp = s.send((0.0, 0.2, -0.05))
+    s.until(lambda: s.status.mode == ArmStatus.MOVING)
+    rival = Node("rival")
+    publisher = rival.create_publisher(ActionChunk, "/tristage/action", 1)
+    s.until(lambda: s.node.count_publishers("/tristage/action") == 2)
+    refused = s.outcome(s.send((0.0, 0.0, 0.01)))
+    assert refused.chunk_state == ArmStatus.CHUNK_REFUSED and "/rival" in refused.chunk_reason
+    s.until(lambda: s.status.mode == ArmStatus.HOLDING)
+    assert refused.chunk_stamp != stamp
+    rival.destroy_publisher(publisher)
+    s.until(lambda: s.node.count_publishers("/tristage/action") == 1)
+    assert s.outcome(s.send((0.0, 0.0, 0.01))).chunk_state == ArmStatus.CHUNK_REACHED
+    rival.destroy_node()
+
+
+@pytest.mark.parametrize("sign", ["/clock", "rosbag2_player"])
+def test_a_replay_does_not_reach_an_enabled_arm(setting, sign):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("enable").success
+    player = Node("rosbag2_player" if sign != "/clock" else "replay")
+    kind, topic = (Clock, "/clock") if sign == "/clock" else (ActionChunk, "/tristage/action")
+    player.create_publisher(kind, topic, 1)
+    s.until(lambda: s.node.count_publishers(topic) == (1 if sign == "/clock" else 2))
+    status = s.outcome(s.send((0.0, 0.0, -0.02)))
+    assert status.chunk_state == ArmStatus.CHUNK_REFUSED and sign in status.chunk_reason
+    player.destroy_node()
+
+
+def test_replayed_time_is_refused(setting):
+    s = setting("autostart:=false", "use_sim_time:=true")
+    assert s.node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "replayed bag" in s.node.refusal
+
+
+def test_dry_run_works_everything_out_and_sends_nothing_until_enabled(setting):
+    s = setting("dry_run:=true")
+    s.until(lambda: s.status and s.pose and s.status.mode == ArmStatus.HOLDING)
+    assert s.status.dry_run and "nothing is sent" in s.status.reason
+    before = np.array(s.status.joint_target)
+    reached = s.outcome(s.send((0.0, 0.1, -0.05)))
+    assert reached.chunk_state == ArmStatus.CHUNK_REACHED
+    assert np.abs(reached.joint_target - before).max() > 0.05
+    np.testing.assert_allclose(reached.joint_position, before, atol=3e-3)
+    assert reached.setpoints_sent == 0 and not any(bits & 0x40 for bits in reached.motor_status)
+    assert s.call("enable").success
+    s.until(lambda: not s.status.dry_run and s.status.mode == ArmStatus.HOLDING)
+    assert s.outcome(s.send((0.0, 0.0, -0.02))).chunk_state == ArmStatus.CHUNK_REACHED
+
+
+def test_a_trajectory_moves_the_arm_only_when_it_was_given_to_trajectories(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("enable").success
+    publisher = s.helper.create_publisher(JointTrajectory, "/arm/joint_trajectory", 1)
+    s.until(publisher.get_subscription_count)
+    start = np.array(s.status.joint_position)
+    names = [f"joint{i}" for i in (2, 1, 3, 4, 5, 6)]  # in any order
+    goal = start + np.array([0.2, 0.1, 0.0, 0.0, 0.0, 0.1])
+    points = [JointTrajectoryPoint(positions=[goal[k] for k in (1, 0, 2, 3, 4, 5)])]
+    points[0].time_from_start.sec = 1
+    trajectory = JointTrajectory(joint_names=names, points=points)
+    publisher.publish(trajectory)
+    for _ in range(20):
+        s.executor.spin_once(timeout_sec=0.05)
+    np.testing.assert_allclose(s.status.joint_target, start, atol=3e-3)
+    assert not s.node.set_parameters([Parameter("command_source", value="anyone")])[0].successful
+    assert s.node.set_parameters([Parameter("command_source", value="trajectory")])[0].successful
+    publisher.publish(trajectory)
+    s.until(lambda: np.abs(s.status.joint_position - goal).max() < 5e-3)
+    assert s.status.command_source == ArmStatus.TRAJECTORY
+    refused = s.outcome(s.send((0.0, 0.0, -0.02)))
+    assert refused.chunk_state == ArmStatus.CHUNK_REFUSED and "joint trajectories" in refused.chunk_reason
+
+
+def test_a_person_takes_the_arm_home_and_keeps_it(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert not s.call("move_home").success
+    assert s.call("enable").success
+    s.send((0.0, 0.2, -0.05))
+    s.until(lambda: s.status.mode == ArmStatus.MOVING)
+    s.until(lambda: np.abs(s.status.joint_target - s.node.controller.config.home).max() > 0.1)
+    assert s.call("move_home").success
+    s.until(lambda: np.abs(s.status.joint_position - s.node.controller.config.home).max() < 5e-3)
+    assert s.status.command_source == ArmStatus.OPERATOR and s.status.chunk_state == ArmStatus.CHUNK_ABORTED
+    assert "an operator" in s.outcome(s.send((0.0, 0.0, -0.02))).chunk_reason
+    assert s.node.set_parameters([Parameter("command_source", value="policy")])[0].successful
+    assert s.outcome(s.send((0.0, 0.0, -0.02))).chunk_state == ArmStatus.CHUNK_REACHED
+
+
+def test_recover_walks_through_a_reset(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("enable").success
+    assert not s.call("recover").success  # nothing to recover from
+    s.cell.firmware.press_emergency_stop()
+    s.until(lambda: s.status.mode == ArmStatus.FAULT)
+    assert s.status.arm_status == 1
+    first = s.call("recover")
+    assert first.success and "FALLS" in first.message
+    assert "FALLS" in s.call("recover").message  # too soon to be meant
+    end = time.monotonic() + 1.1
+    s.until(lambda: time.monotonic() > end)
+    assert "reset; keep holding" in s.call("recover").message
+    s.until(lambda: s.status.arm_status == 0)
+    assert s.call("clear_fault").success
+    assert s.call("enable").success
+    s.until(lambda: s.status.mode == ArmStatus.HOLDING)
+
+
+def test_the_gripper_gets_a_new_zero_before_the_arm_is_enabled_only(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.call("gripper_home").success
+    s.until(lambda: s.status.gripper_opening < 1e-3)
+    assert "by hand" in s.call("gripper_zero").message
+    end = time.monotonic() + 1.1
+    s.until(lambda: time.monotonic() > end)
+    assert "0 from now on" in s.call("gripper_zero").message
+    assert s.call("enable").success
+    refused = s.call("gripper_home")
+    assert not refused.success and "motors are on" in refused.message
+
+
+def test_motor_health_is_told(setting):
+    s = setting()
+    s.until(lambda: s.status and s.pose)
+    assert s.status.motor_voltage == pytest.approx([24.0] * 6)
+    assert list(s.status.motor_temperature) == [32.0] * 6
+    s.until(lambda: 0.1 < s.status.bus_load < 1.0)
+    assert len(s.joints[-1].effort) == 7
+    s.cell.firmware.fail_motor(2)
+    s.until(lambda: s.status.motor_status[2] & 0x20)
+    part = motors_part(s.node.controller.snapshot())
+    assert part.level == diagnostics.ERROR and "motor 3: driver error" in part.message
 
 
 def test_no_arm_is_said_in_one_line(ros_domain, free_port):

@@ -27,6 +27,8 @@ class ChunkLimits:
     max_joint_change: float = 3.0  # rad, likewise
     max_time_step: float = 10.0  # s between two actions
     clamp_distance: float = 0.02  # m that an action outside the workspace is moved back in; farther out it is refused
+    max_overrun: float = 1.0  # s that the last of the timed actions may be late: then the rest is given up
+    key_frame_time: float = 30.0  # s for each key frame, likewise
 
     def __post_init__(self) -> None:
         """Refuse limits that make no sense.
@@ -64,6 +66,14 @@ def check(chunk: ActionChunk, now: float, limits: ChunkLimits) -> None:
     age = now - chunk.stamp
     if not age <= limits.max_age:
         raise RefusedError(f"its observation is {age:.2f} s old, more than {limits.max_age}")
+
+
+def horizon(chunk: ActionChunk, now: float, limits: ChunkLimits) -> float:
+    """Return until when, s on the monotonic clock, a chunk that begins now may be acted on."""
+    n = len(chunk.gripper)
+    if chunk.time_step > 0.0:
+        return max(now, chunk.stamp + n * chunk.time_step) + limits.max_overrun
+    return now + n * limits.key_frame_time
 
 
 def waypoints(

@@ -5,9 +5,13 @@
 | joint beyond its limit less a margin | clamped, having slowed down before it |
 | faster or harder accelerated than allowed | clamped |
 | farther than `max_lead` ahead of the measured joints | clamped; the path slows down from half of it on |
-| tool about to leave the workspace, or fingertips the table | held where it is, fault |
+| tool about to leave the workspace; fingertips, elbow, camera or another part about to meet table or base | \
+held where it is, fault |
+| faster than the operator's share of the speed | clamped |
 | set-point missing, not finite or malformed | slows down and holds; fault after `command_timeout` |
-| feedback older than `stale_after` / `lost_after` | slows down and holds / fault |
+| feedback older than `stale_after` / `gap_after` / `lost_after` | slows down and holds / the path ends, and only a \
+newer observation may move the arm / fault |
+| feedback that repeats itself while the set-points move on | fault after `frozen_after` |
 | arm blocked for `blocked_after` | fault |
 | first set-point away from the measured joints | refused to start |
 | gripper beyond its range / not finite | clamped / last one kept |
@@ -24,7 +28,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, JOINT_LIMITS, JOINT_MAX_VELOCITY, forward
+from tristage_ros.devices.body import Body
+from tristage_ros.devices.kinematics import GRIPPER_RANGE, JOINT_LIMITS, JOINT_MAX_VELOCITY, link_poses
 from tristage_ros.devices.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -44,8 +49,12 @@ class GuardConfig:
     max_first_step: float = 0.05  # rad between the first set-point and the measured joints
     gripper_range: tuple[float, float] = GRIPPER_RANGE  # m
     workspace: Workspace = field(default_factory=Workspace)
+    body: Body = field(default_factory=Body)
     stale_after: float = 0.05  # s without feedback: slow down and hold
-    lost_after: float = 0.5  # s without feedback: fault
+    gap_after: float = 0.25  # s without feedback: the path ends
+    lost_after: float = 1.0  # s without feedback: fault
+    frozen_after: float = 0.2  # s of unchanged feedback while the set-point moves by `frozen_travel`: fault
+    frozen_travel: float = 0.05  # rad
     blocked_after: float = 1.0  # s at the end of the lead: fault
     command_timeout: float = 0.1  # s without a valid set-point: fault
 
@@ -62,11 +71,12 @@ class GuardConfig:
             raise ValueError(f"joint_limits {limits.tolist()} are beyond the Piper's or leave nothing between them")
         if not 0.0 < self.max_velocity <= JOINT_MAX_VELOCITY:
             raise ValueError(f"max_velocity is above 0 and at most {JOINT_MAX_VELOCITY} rad/s, not {self.max_velocity}")
-        for name in ("max_acceleration", "max_lead", "max_first_step", "blocked_after", "command_timeout"):
+        positive = ("max_acceleration", "max_lead", "max_first_step", "blocked_after", "command_timeout")
+        for name in (*positive, "frozen_after", "frozen_travel"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is positive and finite, not {getattr(self, name)}")
-        if self.position_margin < 0.0 or not 0.0 < self.stale_after < self.lost_after < math.inf:
-            raise ValueError("position_margin is not negative, and 0 < stale_after < lost_after")
+        if self.position_margin < 0.0 or not 0.0 < self.stale_after < self.gap_after < self.lost_after < math.inf:
+            raise ValueError("position_margin is not negative, and 0 < stale_after < gap_after < lost_after")
         low, high = self.gripper_range
         if not GRIPPER_RANGE[0] <= low < high <= GRIPPER_RANGE[1]:
             raise ValueError(f"gripper_range is within {GRIPPER_RANGE} m, not {self.gripper_range}")
@@ -104,9 +114,11 @@ class Guard:
         self._velocity = np.zeros(6)  # rad/s, mean of the last step
         self._step = 0.0  # s, the last one
         self._gripper = 0.0
-        self._top = config.max_velocity  # rad/s, what a fault has left of it
+        self.speed_scale = 1.0  # 0..1 of `max_velocity`, the operator's
+        self._top = config.max_velocity  # rad/s, what a fault or the operator has left of it
         self._invalid_since = math.inf
         self._blocked_since = math.inf
+        self._seen = (math.inf, np.zeros(6), np.zeros(6))  # since when, measured joints, set-point then
 
     def engage(self, target: ArrayLike, gripper: float, measured: ArrayLike) -> None:
         """Begin a stream of set-points at `target` [6] rad, at rest; `gripper` in m.
@@ -128,7 +140,9 @@ class Guard:
         if beyond > self.config.max_first_step:
             raise RefusedError(f"joint {joint} is {beyond:.3f} rad beyond its limit; move it back by hand")
         self._position, self._gripper = np.clip(first, self._lower, self._upper), self._clip_gripper(gripper)
+        self._seen = (math.inf, now, self._position)
         self._velocity, self._step = np.zeros(6), 0.0
+        self._top = self.speed_scale * self.config.max_velocity
         self._invalid_since = self._blocked_since = math.inf
 
     def release(self) -> None:
@@ -146,6 +160,7 @@ class Guard:
     def clear(self) -> None:
         """Leave the fault state."""
         self.fault = ""
+        self._seen = (math.inf, np.zeros(6), np.zeros(6))
         self._invalid_since = self._blocked_since = math.inf
 
     def allowance(self, now: float, stamp: float, measured: ArrayLike) -> float:
@@ -158,6 +173,8 @@ class Guard:
             self.latch(f"no joint feedback for {age:.2f} s, more than {config.lost_after}")
         arm = np.asarray(measured, dtype=float)
         if self.fault or age > config.stale_after or self._position is None or not np.isfinite(arm).all():
+            return 0.0
+        if self._frozen(now, arm, self._position):
             return 0.0
         lead, joint = _worst(self._position - arm)
         if lead < 0.75 * config.max_lead:
@@ -183,7 +200,8 @@ class Guard:
             raise RefusedError(f"step {step} s is not within 0..1 or the measured joints {arm} are not finite")
         wish = self._validated(now, proposed)
         fall = self.config.max_acceleration / 2 * step  # gentler than a path's own braking, which comes first
-        self._top = max(0.0, self._top - fall) if self.fault else self.config.max_velocity
+        allowed = 0.0 if self.fault else self.speed_scale * self.config.max_velocity
+        self._top = max(allowed, self._top - fall)
         velocity = self._limited_velocity(np.zeros(6) if wish is None else wish - last, last, step)
         target = last + velocity * step
         reason = "" if wish is None or np.abs(target - wish).max() < 1e-9 else _excuse(wish, last, target)
@@ -192,7 +210,7 @@ class Guard:
         led = np.clip(np.clip(target, arm - self.config.max_lead, arm + self.config.max_lead), self._lower, self._upper)
         if not np.array_equal(led, target):
             reason = f"joint {_worst(led - target)[1]} waits for the arm"
-        if outside := self._leaves_workspace(last, led):
+        if outside := self._trespasses(last, led):
             self.latch(outside)
             reason = outside
             led = np.clip(last, arm - self.config.max_lead, arm + self.config.max_lead).clip(self._lower, self._upper)
@@ -212,9 +230,12 @@ class Guard:
         beyond, joint = _worst((path - np.clip(path, low, high)).ravel()[None])
         if beyond > 1e-6:
             raise RefusedError(f"the path takes joint {(joint - 1) % 6 + 1} {beyond:.3f} rad beyond its limit")
-        excess = self.config.workspace.excess(forward(path, self._dh_is_offset))
+        excess, inside, part = self._trespass(path)
         if excess.max() > max(float(excess[0]), _OUTSIDE / 2):
             raise RefusedError(f"on the path the tool would be {excess.max():.3f} m outside the workspace")
+        if inside.max() > max(float(inside[0]), _OUTSIDE / 2):
+            what = self.config.body.describe(int(part[inside.argmax()]))
+            raise RefusedError(f"on the path {what} would be {inside.max():.3f} m deep")
 
     def _validated(self, now: float, proposed: ArrayLike | None) -> Floats | None:
         wish = None if proposed is None else np.asarray(proposed, dtype=float)
@@ -238,11 +259,34 @@ class Guard:
         limited: Floats = np.clip(velocity, -_brakeable(room_down, loss, step), _brakeable(room_up, loss, step))
         return np.clip(limited, -top, top)
 
-    def _leaves_workspace(self, last: Floats, target: Floats) -> str:
-        before, after = self.config.workspace.excess(forward(np.stack([last, target]), self._dh_is_offset))
-        if after <= max(before, _OUTSIDE):
-            return ""
-        return f"the tool would leave the workspace by {after:.3f} m"
+    def _trespasses(self, last: Floats, target: Floats) -> str:
+        excess, inside, part = self._trespass(np.stack([last, target]))
+        if excess[1] > max(excess[0], _OUTSIDE):
+            return f"the tool would leave the workspace by {excess[1]:.3f} m"
+        if inside[1] > max(inside[0], _OUTSIDE):
+            return f"{self.config.body.describe(int(part[1]))} would be {inside[1]:.3f} m deep"
+        return ""
+
+    def _trespass(self, path: Floats) -> tuple[Floats, Floats, NDArray[np.int_]]:
+        """Return for joints [n, 6] how far, m, the tool is outside and which part how far inside, each [n]."""
+        links = link_poses(path, self._dh_is_offset)
+        inside, part = self.config.body.depth(links, self.config.workspace.table_height)
+        return self.config.workspace.excess(links[:, 5]), inside, part
+
+    def _frozen(self, now: float, arm: Floats, setpoint: Floats) -> bool:
+        """Tell, and latch, that the measured joints have not changed at all while the set-points went on."""
+        since, seen, begin = self._seen
+        if now < since or not np.array_equal(arm, seen):
+            self._seen = (now, arm, setpoint)
+            return False
+        travel, joint = _worst(setpoint - begin)
+        if now - since < self.config.frozen_after or travel < self.config.frozen_travel:
+            return False
+        self.latch(
+            f"joint feedback has not changed for {now - since:.2f} s while the set-point of joint {joint} moved by "
+            f"{travel:.3f} rad: frozen feedback, or an arm that does not move"
+        )
+        return True
 
     def _clip_gripper(self, gripper: float) -> float:
         low, high = self.config.gripper_range

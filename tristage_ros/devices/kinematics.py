@@ -40,8 +40,8 @@ class UnreachablePoseError(ValueError):
     """Say why no joint position within the limits gives a pose."""
 
 
-def dh_is_offset(firmware: str) -> bool:
-    """Tell whether a firmware counts J2 and J3 from the zero introduced with S-V1.6-3.
+def firmware_number(firmware: str) -> tuple[int, int, int]:
+    """Return a firmware version, as the arm tells it, as numbers that can be compared.
 
     Raises:
         ValueError: `firmware` does not look like "S-V1.8-9".
@@ -49,16 +49,32 @@ def dh_is_offset(firmware: str) -> bool:
     match = re.fullmatch(r"S-V(\d+)\.(\d+)-(\d+)", firmware)
     if match is None:
         raise ValueError(f"firmware version {firmware!r} is not of the form 'S-V1.8-9'")
-    return tuple(int(part) for part in match.groups()) >= (1, 6, 3)
+    major, minor, patch = match.groups()
+    return int(major), int(minor), int(patch)
+
+
+def dh_is_offset(firmware: str) -> bool:
+    """Tell whether a firmware counts J2 and J3 from the zero introduced with S-V1.6-3.
+
+    Raises:
+        ValueError: `firmware` does not look like "S-V1.8-9".
+    """
+    return firmware_number(firmware) >= (1, 6, 3)
+
+
+def link_poses(joints: ArrayLike, dh_is_offset: bool = True) -> Floats:
+    """Return the poses [..., 6, 4, 4] of all link frames, the flange last, for joint positions [..., 6]."""
+    theta = np.asarray(joints, dtype=float) + (JOINT_ZERO if dh_is_offset else JOINT_ZERO_OLD)
+    poses = [_link(0, theta[..., 0])]
+    for i in range(1, 6):
+        poses.append(poses[-1] @ _link(i, theta[..., i]))
+    return np.stack(poses, axis=-3)
 
 
 def forward(joints: ArrayLike, dh_is_offset: bool = True) -> Floats:
     """Return the flange pose [..., 4, 4] for joint positions [..., 6]."""
-    theta = np.asarray(joints, dtype=float) + (JOINT_ZERO if dh_is_offset else JOINT_ZERO_OLD)
-    pose = _link(0, theta[..., 0])
-    for i in range(1, 6):
-        pose = pose @ _link(i, theta[..., i])
-    return pose
+    flange: Floats = link_poses(joints, dh_is_offset)[..., 5, :, :]
+    return flange
 
 
 def tool_pose(flange: Floats) -> Floats:

@@ -1,22 +1,18 @@
 """The Piper on its CAN bus, through piper_sdk: the only module that imports it.
 
 The SDK encodes and decodes frames. Reading is done by a thread of this module, because the SDK's own threads cannot be
-stopped and stamp feedback with the bus's clock. Whatever the SDK sends passes one gate, `_PERMITTED`: frames that could
-drop the arm (0x150 emergency stop and reset, 0x471 disable) or move a zero (0x159 with 0xAE, 0x475) cannot leave.
+stopped and stamp feedback with the bus's clock. Whatever the SDK sends passes `frame_gate`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-import os
-import re
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import can
@@ -24,24 +20,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
-from tristage_ros.devices import kinematics
-from tristage_ros.devices.feedback import ArmFeedback
-
-BITRATE = 1_000_000
-
-_PERMITTED: dict[int, Callable[[bytes], bool]] = {
-    0x151: lambda data: data[0] == 1 and data[1] == 1 and data[3] == 0,  # CAN control, MOVE J, not MIT
-    0x155: lambda data: True,  # targets of J1, J2
-    0x156: lambda data: True,  # J3, J4
-    0x157: lambda data: True,  # J5, J6
-    0x159: lambda data: data[6] == 1 and data[7] == 0,  # gripper enabled, zero untouched
-    0x471: lambda data: data[1] == 2,  # enable motors
-    0x4AF: lambda data: True,  # ask for the firmware version
-}
+from tristage_ros.devices import frame_gate, kinematics
+from tristage_ros.devices.can_bus import BITRATE, quiet_creation, socketcan_trouble
+from tristage_ros.devices.feedback import ArmFeedback, MotorHealth
 
 _FEEDBACK = range(0x251, 0x2B0)
 _STATUS, _GRIPPER, _FIRMWARE = 0x2A1, 0x2A8, 0x4AF
-_JOINTS, _LAST_JOINT = frozenset({0x2A5, 0x2A6, 0x2A7}), 0x2A7
+_JOINT_FRAMES = (0x2A5, 0x2A6, 0x2A7)  # one sample of the joint positions, in this order
+_JOINTS = frozenset(_JOINT_FRAMES)
+_BITS_PER_FRAME = 125  # 8 bytes of data, 11 bits of id, about 14 stuffed bits
+_QUARTER_TORQUE = (1, 8, 2)  # up to this firmware J1 to J3 report a quarter of their torque
 _SPEEDS, _MOTORS = frozenset(range(0x251, 0x257)), frozenset(range(0x261, 0x267))
 _READ = _JOINTS | _SPEEDS | _MOTORS | {_STATUS, _GRIPPER, _FIRMWARE}
 _REQUIRED = {"joint positions": _JOINTS, "motor states": _MOTORS, "arm status": frozenset({_STATUS})}
@@ -72,7 +60,7 @@ class PiperDriver:
         if not 0.0 <= gripper_effort <= 5.0:
             raise ValueError(f"gripper_effort is 0 to 5 N m, not {gripper_effort}")
         self.interface, self.channel = interface, channel
-        self.firmware = ""  # known once connected
+        self.firmware = ""  # known once connected, as "S-V1.8-9"
         self._effort = round(gripper_effort * 1000)
         name = f"{interface}:{channel}#{next(_driver_numbers)}"  # the SDK keeps one instance per name
         self._sdk = C_PiperInterface_V2(name, judge_flag=False, can_auto_init=False, logger_level=LogLevel.SILENT)
@@ -89,8 +77,8 @@ class PiperDriver:
         """
         if self._reader is not None:
             raise PiperError(f"already connected to {self.channel}")
-        if self.interface == "socketcan":
-            _check_socketcan(self.channel)
+        if self.interface == "socketcan" and (trouble := socketcan_trouble(self.channel)):
+            raise PiperError(trouble)
         self._open_bus()
         self._forget()
         self._stopping.clear()
@@ -134,16 +122,21 @@ class PiperDriver:
             raise PiperError(f"no joint feedback on {self.channel} yet")
         stamp, position = self._joints
         status = self._sdk.GetArmStatus().arm_status
+        gripper, fast = self._sdk.GetArmGripperMsgs().gripper_state, self._each(self._sdk.GetArmHighSpdInfoMsgs())
         return ArmFeedback(
             stamp=stamp,
             position=position,
-            velocity=np.array([motor.motor_speed for motor in self._each(self._sdk.GetArmHighSpdInfoMsgs())]) * 1e-3,
-            gripper=int(self._sdk.GetArmGripperMsgs().gripper_state.grippers_angle) * 1e-6,
-            motors_enabled=self._motors_enabled(),
+            velocity=np.array([motor.motor_speed for motor in fast]) * 1e-3,
+            effort=np.array([motor.effort for motor in fast]) * 1e-3 * self._effort_scale,
+            gripper=int(gripper.grippers_angle) * 1e-6,
+            gripper_effort=int(gripper.grippers_effort) * 1e-3,
+            gripper_bits=int(gripper.status_code),
+            motors=self._motor_health(),
             control_mode=int(status.ctrl_mode),
             arm_status=int(status.arm_status),
             error_code=int(status.err_code),
             frames_per_second=self._frames_per_second,
+            bus_load=self._bus_load,
         )
 
     def enable(self, timeout: float = 3.0) -> None:
@@ -163,7 +156,7 @@ class PiperDriver:
                 self._connected_sdk().EnableArm(7)
             while time.monotonic() < asked + 0.1:  # motor states come at 40 Hz
                 time.sleep(0.005)
-                if min(self._arrived[id] for id in _MOTORS) > asked and all(self._motors_enabled()):
+                if min(self._arrived[id] for id in _MOTORS) > asked and all(self.read().motors_enabled):
                     return
         raise PiperError(
             f"the motors did not switch on within {timeout:g} s: {self.read().complaint() or 'no motor states'}; "
@@ -191,6 +184,40 @@ class PiperDriver:
             sdk.JointCtrl(*millidegrees)
             sdk.GripperCtrl(round(gripper * 1e6), self._effort, gripper_code=1, set_zero=0)
 
+    def reset(self) -> None:
+        """Cut the power of all motors at once and leave every error state: the arm FALLS unless it is held.
+
+        Raises:
+            PiperError: not connected, or the bus did not take the frame.
+        """
+        with self._for_operator() as sdk:
+            sdk.MotionCtrl_1(2, 0, 0)
+
+    def release_gripper(self) -> None:
+        """Take the gripper's power away and clear its errors, so that it can be moved by hand."""
+        with self._for_operator() as sdk:
+            sdk.GripperCtrl(0, self._effort, gripper_code=2, set_zero=0)
+
+    def set_gripper_zero(self) -> None:
+        """Take the present opening of the gripper, which has no power, for 0."""
+        with self._for_operator() as sdk:
+            sdk.GripperCtrl(0, self._effort, gripper_code=0, set_zero=0xAE)
+
+    def home_gripper(self) -> None:
+        """Clear the gripper's errors and close it, as far as it goes."""
+        with self._for_operator() as sdk:
+            sdk.GripperCtrl(0, self._effort, gripper_code=3, set_zero=0)
+
+    @contextmanager
+    def _for_operator(self) -> Iterator[Any]:
+        """Let the frames pass that only a person may ask for, from this thread."""
+        with self._send_lock:
+            self._for_person = True
+            try:
+                yield self._connected_sdk()
+            finally:
+                self._for_person = False
+
     def _connected_sdk(self) -> Any:
         if self._reader is None:
             raise PiperError(f"not connected to {self.channel}")
@@ -198,7 +225,7 @@ class PiperDriver:
 
     def _open_bus(self) -> None:
         try:
-            with _quiet_bus_creation(self.interface):
+            with quiet_creation(self.interface):
                 self._sdk.CreateCanBus(self.channel, self.interface, BITRATE, judge_flag=False)
         except ConnectionError as error:
             raise PiperError(f"cannot open {self.interface} bus {self.channel}: {error.__context__}") from error
@@ -214,19 +241,24 @@ class PiperDriver:
 
     def _send_permitted(self, arbitration_id: int, data: Any, dlc: int = 8, is_extended_id: bool = False) -> Any:
         """Stand between the SDK and the bus: refuse dangerous frames and turn the SDK's silent failures into errors."""
-        permitted = _PERMITTED.get(arbitration_id)
-        if permitted is None or not permitted(bytes(data)):
+        if not frame_gate.permits(arbitration_id, bytes(data), self._for_person):
             raise PiperError(f"frame 0x{arbitration_id:03x} {bytes(data).hex()} is never sent by this driver")
         result = self._transmit(arbitration_id, data, dlc, is_extended_id)
         if result.name != "SEND_MESSAGE_SUCCESS":
             raise PiperError(f"{self.channel} did not take frame 0x{arbitration_id:03x}: {result.name}")
+        self._sent_frames += 1
         return result
 
     def _forget(self) -> None:
         self._joints: tuple[float, NDArray[np.float64]] | None = None
         self._arrived = dict.fromkeys(_READ, -math.inf)  # s, monotonic clock, by frame
-        self._frames_per_second = 0.0
+        self._joint_frames = 0  # of the present sample that have come, in their order
+        self._frames_per_second = self._bus_load = 0.0
+        self._sent_frames = 0
+        self._effort_scale = np.ones(6)
+        self._for_person = False
         self._bus_error = ""
+        self._version = ""
         self.firmware = ""
 
     def _await_feedback(self, deadline: float) -> None:
@@ -243,17 +275,28 @@ class PiperDriver:
                     self._sdk.SearchPiperFirmwareVersion()
                 ask_at = now + 0.25
             time.sleep(0.01)
-            version = self._sdk.GetPiperFirmwareVersion()
-            if isinstance(version, str) and re.fullmatch(r"S-V\d+\.\d+-\d+", version):
-                self.firmware = version
+            self._take_version(self._sdk.GetPiperFirmwareVersion())
+
+    def _take_version(self, version: Any) -> None:
+        """Take the firmware version once it is readable: without it nobody knows where J2 and J3 have their zero."""
+        if not isinstance(version, str):  # the SDK has not seen one yet
+            return
+        self._version = version
+        with contextlib.suppress(ValueError):
+            if kinematics.firmware_number(version) <= _QUARTER_TORQUE:
+                self._effort_scale = np.array([4.0, 4.0, 4.0, 1.0, 1.0, 1.0])
+            self.firmware = version
 
     def _missing(self) -> list[str]:
         missing = [name for name, ids in _REQUIRED.items() if any(self._arrived[id] < 0 for id in ids)]
-        return missing if self.firmware else [*missing, "firmware version"]
+        if self.firmware:
+            return missing
+        told = f" (it says {self._version!r}, which is not of the form 'S-V1.8-9')" if self._version else ""
+        return [*missing, f"firmware version{told}"]
 
     def _receive(self) -> None:
         bus = self._sdk.GetCanBus().recv_bus
-        frames, since = 0, time.monotonic()
+        frames, others, since = 0, 0, time.monotonic()
         while not self._stopping.is_set():
             try:
                 message = bus.recv(0.1)
@@ -267,49 +310,40 @@ class PiperDriver:
                 continue
             now = time.monotonic()
             if message is not None and message.dlc == 8:
-                frames += message.arbitration_id in _FEEDBACK
+                feedback = message.arbitration_id in _FEEDBACK
+                frames, others = frames + feedback, others + (not feedback)
                 self._note(message.arbitration_id, now)
             if now - since >= 0.5:
-                self._frames_per_second, frames, since = frames / (now - since), 0, now
+                self._frames_per_second = frames / (now - since)
+                self._bus_load = (frames + others + self._sent_frames) / (now - since) * _BITS_PER_FRAME / BITRATE
+                frames, others, self._sent_frames, since = 0, 0, 0, now
 
     def _note(self, arbitration_id: int, now: float) -> None:
-        """Stamp a frame, and take the joint positions once all three of their frames are new."""
+        """Stamp a frame; take the joint positions once their three frames have come in order.
+
+        A sample with a frame lost or out of place is left out: it would mix two moments.
+        """
         if arbitration_id not in _READ:
             return
         self._arrived[arbitration_id] = now
-        previous = self._joints[0] if self._joints else -math.inf
-        if arbitration_id == _LAST_JOINT and all(self._arrived[id] > previous for id in _JOINTS):
+        if arbitration_id not in _JOINTS:
+            return
+        place = _JOINT_FRAMES.index(arbitration_id)
+        self._joint_frames = place + 1 if place in (0, self._joint_frames) else 0
+        if self._joint_frames == len(_JOINT_FRAMES):
             state = self._sdk.GetArmJointMsgs().joint_state
             self._joints = now, np.radians([getattr(state, f"joint_{i}") * 1e-3 for i in range(1, 7)])
 
-    def _motors_enabled(self) -> tuple[bool, ...]:
+    def _motor_health(self) -> MotorHealth:
         motors = self._each(self._sdk.GetArmLowSpdInfoMsgs())
-        return tuple(bool(motor.foc_status.driver_enable_status) for motor in motors)
+        return MotorHealth(
+            voltage=np.array([motor.vol for motor in motors]) * 0.1,
+            current=np.array([motor.bus_current for motor in motors]) * 1e-3,
+            motor_temperature=np.array([float(motor.motor_temp) for motor in motors]),
+            driver_temperature=np.array([float(motor.foc_temp) for motor in motors]),
+            bits=tuple(int(motor.foc_status_code) for motor in motors),
+        )
 
     @staticmethod
     def _each(message: Any) -> list[Any]:
         return [getattr(message, f"motor_{i}") for i in range(1, 7)]
-
-
-def _check_socketcan(channel: str) -> None:
-    state = Path("/sys/class/net") / channel / "operstate"
-    remedy = f"bring it up with: sudo ip link set {channel} up type can bitrate {BITRATE}"
-    if not state.exists():
-        raise PiperError(f"there is no CAN interface {channel}; plug in the adapter, then {remedy}")
-    if state.read_text().strip() != "up":
-        raise PiperError(f"CAN interface {channel} is {state.read_text().strip()}; {remedy}")
-
-
-@contextmanager
-def _quiet_bus_creation(interface: str) -> Iterator[None]:
-    """Hide the SDK's use of a deprecated argument, and keep multicast frames on this computer."""
-    local = interface == "udp_multicast" and "CAN_CONFIG" not in os.environ
-    if local:
-        os.environ["CAN_CONFIG"] = '{"hop_limit": 0}'  # the SDK passes no bus options of its own
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        if local:
-            del os.environ["CAN_CONFIG"]

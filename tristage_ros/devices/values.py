@@ -8,6 +8,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.devices.feedback import ArmFeedback
+
 BASE_FRAME = "base_link"  # at the foot of the arm: z up, x forward
 
 
@@ -21,6 +23,14 @@ class ActionChunk:
     orientation: NDArray[np.float64]  # [n, 4] unit quaternion x, y, z, w of the tool in the base frame, absolute
     gripper: NDArray[np.float64]  # [n] 0 closed .. 1 open
     frame_id: str = BASE_FRAME  # frame of translation and orientation
+
+
+class CommandSource(IntEnum):
+    """Name who may move the arm; the numbers are those of tristage_msgs/ArmStatus."""
+
+    POLICY = 0
+    TRAJECTORY = 1
+    OPERATOR = 2
 
 
 class ArmMode(IntEnum):
@@ -50,6 +60,8 @@ class ArmState:
     stamp: float  # s, monotonic clock
     mode: ArmMode
     reason: str  # why it is in this mode, for a person
+    dry_run: bool  # nothing is sent
+    source: CommandSource
     position: NDArray[np.float64]  # [6] rad, measured
     velocity: NDArray[np.float64]  # [6] rad/s, measured
     target: NDArray[np.float64]  # [6] rad, the joint target last sent
@@ -59,7 +71,7 @@ class ArmState:
     chunk_state: ChunkState
     chunk_reason: str
     feedback_age: float  # s since the last joint feedback
-    bus_frames_per_second: float
+    feedback: ArmFeedback  # all that the arm reported
     firmware: str
     speed_scale: float  # 0..1 of the velocity limits
     setpoints_sent: int

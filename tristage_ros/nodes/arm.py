@@ -1,40 +1,54 @@
-"""The arm as a node: action chunks in, guarded joint targets out, joint states back."""
+"""The arm as a node: commands in, guarded joint targets out, joint states back."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.devices import values
+from tristage_ros.devices.body import Body
 from tristage_ros.devices.chunks import ChunkLimits
 from tristage_ros.devices.controller import ArmController, ControllerConfig
-from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.guard import GuardConfig
+from tristage_ros.devices.joint_path import JointPath
 from tristage_ros.devices.piper import PiperDriver, PiperError
-from tristage_ros.nodes.convert import header, seconds
-from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.devices.values import CommandSource
+from tristage_ros.nodes import arm_messages
+from tristage_ros.nodes.arm_services import ArmServices
+from tristage_ros.nodes.convert import seconds
+from tristage_ros.nodes.diagnostics import WARN, Diagnostics, Part
 from tristage_ros.nodes.joint_history import ARM_JOINTS, GRIPPER_JOINT
 from tristage_ros.nodes.lifecycle import AUTOSTART, ManagedNode
 from tristage_ros.nodes.parameters import Parameter, declare
+from tristage_ros.nodes.rivals import rivals
 from tristage_ros.nodes.runner import STOP, run
+from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.resources import resource
 
+ACTIONS, TRAJECTORIES = "/tristage/action", "/arm/joint_trajectory"
+SOURCES = {"policy": CommandSource.POLICY, "trajectory": CommandSource.TRAJECTORY}
+REPLAYED = "use_sim_time is set: an arm runs on this machine's clock, and a replayed bag must not move it"
 PARAMETERS = (
     AUTOSTART,
     Parameter("can_interface", "socketcan", "python-can interface of the bus"),
     Parameter("can_channel", "can0", "channel of the bus"),
     Parameter("state_rate", 100.0, "joint states per second", "Hz", 10.0, 200.0),
-    Parameter("speed_scale", 0.5, "share of the velocity limits that may be used", "", 0.01, 1.0, read_only=False),
+    Parameter("speed_scale", 0.1, "share of the velocity limits that may be used", "", 0.01, 1.0, read_only=False),
+    Parameter("dry_run", False, "until the arm is enabled: work everything out, send nothing"),
+    Parameter("command_source", "policy", "who may move the arm", choices=tuple(SOURCES), read_only=False),
+    Parameter("cameras_file", "", "where the wrist camera is; empty: config/cameras.yaml"),
     Parameter("max_age", 0.5, "chunks of observations older than this are refused", "s", 0.05, 10.0),
     Parameter("connect_timeout", 10.0, "how long to wait for the first feedback", "s", 0.5, 120.0),
 )
@@ -54,35 +68,48 @@ class ArmNode(ManagedNode):
         self._joint_publisher = self.create_publisher(JointState, "/joint_states", 10)
         self._pose_publisher = self.create_publisher(PoseStamped, "/arm/end_pose", 10)
         self._status_publisher = self.create_publisher(ArmStatus, "/arm/status", 10)
-        self.create_subscription(ActionChunk, "/tristage/action", self._on_chunk, 1)
-        services = MutuallyExclusiveCallbackGroup()  # enabling may take a second; joint states must go on
-        for name, answer in (("enable", self._enable), ("stop", self._stop), ("clear_fault", self._clear_fault)):
-            self.create_service(Trigger, f"/arm/{name}", answer, callback_group=services)
+        self.create_subscription(ActionChunk, ACTIONS, self._on_chunk, 1)
+        self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
+        self._person = ArmServices(self, lambda: self.controller, lambda: self.active)
         self.create_timer(1.0 / self.settings.state_rate, self._publish_joints)
         self.create_timer(0.05, self._publish_status)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, f"piper on {self.settings.can_channel}")
-        self._diagnostics.add("arm", self._arm_part)
-        self._diagnostics.add("guard", self._guard_part)
+        for name, part in arm_messages.PARTS.items():
+            self._diagnostics.add(name, lambda part=part: self._part(part))
         if self.settings.autostart:
             self.bring_up()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Connect to the arm and start monitoring it; the motors stay as they are."""
         s = self.settings
+        if self.get_parameter("use_sim_time").value:
+            return self.refuse(REPLAYED)
         try:
+            config = self._config()
             driver = PiperDriver(s.can_interface, s.can_channel)
             self._connect(driver)
             self._dh_is_offset = driver.dh_is_offset
-            self.controller = ArmController(
-                driver, ControllerConfig(speed_scale=s.speed_scale, chunks=ChunkLimits(max_age=s.max_age))
-            )
+            self.controller = ArmController(driver, config)
+            self.controller.set_source(SOURCES[s.command_source])
             self.controller.start()
-        except (PiperError, ValueError) as error:
+        except (PiperError, ValueError, OSError) as error:
             return self.refuse(str(error))
         for line in self.controller.limits_in_words():
             self.get_logger().info(line)
         return super().on_configure(state)
+
+    def _config(self) -> ControllerConfig:
+        s = self.settings
+        cameras = load_extrinsics(s.cameras_file or resource("config", "cameras.yaml"))
+        on_flange = [camera.pose[:3, 3] for camera in cameras.values() if camera.parent == "flange"]
+        camera = tuple(float(value) for value in on_flange[0]) if on_flange else None
+        return ControllerConfig(
+            speed_scale=s.speed_scale,
+            dry_run=s.dry_run,
+            chunks=ChunkLimits(max_age=s.max_age),
+            guard=GuardConfig(body=Body(camera)),
+        )
 
     def _connect(self, driver: PiperDriver) -> None:
         """Wait for the arm: on a robot it may be switched on later, in simulation its bus may open a moment later."""
@@ -124,6 +151,7 @@ class ArmNode(ManagedNode):
     def close(self) -> None:
         """Slow down, hold and disconnect; the motors stay on."""
         controller, self.controller = self.controller, None
+        self._person.forget()
         if controller:
             controller.close()
 
@@ -132,7 +160,7 @@ class ArmNode(ManagedNode):
             return
         chunk = self._chunk(message)
         self._newest_chunk = (chunk.stamp, message.header.stamp)
-        accepted, reason = self.controller.submit(chunk)
+        accepted, reason = self.controller.submit(chunk, rivals(self, ACTIONS))
         if not accepted:
             self.get_logger().warning(f"chunk {message.sequence} refused: {reason}", throttle_duration_sec=1.0)
 
@@ -146,8 +174,38 @@ class ArmNode(ManagedNode):
             frame_id=message.header.frame_id,
         )
 
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        if not self.active or self.controller is None:
+            return
+        objection = rivals(self, TRAJECTORIES)
+        done, reason = (False, objection) if objection else self._follow(self.controller, message)
+        if done:
+            self.get_logger().info(f"trajectory accepted: {reason}")
+        else:
+            self.get_logger().warning(f"trajectory refused: {reason}")
+
+    def _follow(self, controller: ArmController, message: JointTrajectory) -> tuple[bool, str]:
+        names, offset = list(message.joint_names), self._clock_offset()
+        if sorted(set(names) - {GRIPPER_JOINT}) != sorted(ARM_JOINTS) or len(set(names)) != len(names):
+            return False, f"joint_names are {', '.join(ARM_JOINTS)} and perhaps {GRIPPER_JOINT}, not {names}"
+        if any(len(point.positions) != len(names) for point in message.points):
+            return False, f"every point has {len(names)} positions, one for each joint name"
+        points = np.array([point.positions for point in message.points]).reshape(-1, len(names))
+        times = np.array([p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in message.points])
+        start = seconds(message.header.stamp) - offset if message.header.stamp != Time() else time.monotonic()
+        gripper = points[:, names.index(GRIPPER_JOINT)] if GRIPPER_JOINT in names else None
+        return controller.follow(JointPath(start, times, points[:, [names.index(j) for j in ARM_JOINTS]], gripper))
+
     def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
         for parameter in parameters:
+            if parameter.name == "use_sim_time" and parameter.value:
+                return SetParametersResult(successful=False, reason=REPLAYED)
+            if parameter.name == "command_source":
+                if parameter.value not in SOURCES:
+                    reason = f"command_source is {parameter.value!r}; choose one of {', '.join(SOURCES)}"
+                    return SetParametersResult(successful=False, reason=reason)
+                if self.controller:
+                    self.controller.set_source(SOURCES[parameter.value])
             if parameter.name == "speed_scale":
                 self.settings.speed_scale = parameter.value
                 if self.controller:
@@ -158,117 +216,25 @@ class ArmNode(ManagedNode):
         """Return ROS time minus monotonic time, s."""
         return self.get_clock().now().nanoseconds * 1e-9 - time.monotonic()
 
-    def _enable(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self.controller is None or not self.active:
-            response.success, response.message = False, "the arm node is not active"
-        else:
-            response.success, response.message = self.controller.enable()
-        self.get_logger().info(f"enable: {response.message}")
-        return response
-
-    def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self.controller is None:
-            response.success, response.message = False, "the arm is not connected"
-        else:
-            self.controller.stop("stopped by an operator")
-            enabled = self.controller.snapshot().mode != values.ArmMode.DISABLED
-            response.success = True
-            response.message = "slowing down; the arm holds until /arm/enable" if enabled else "the motors are off"
-        self.get_logger().warning(f"stop: {response.message}")
-        return response
-
-    def _clear_fault(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self.controller is None:
-            response.success, response.message = False, "the arm is not connected"
-        else:
-            response.success, response.message = self.controller.clear_fault()
-        return response
-
     def _publish_joints(self) -> None:
         if self.controller is None:
             return
         state, offset = self.controller.snapshot(), self._clock_offset()
         if not math.isfinite(state.feedback_age) or state.feedback_age > 0.05:
             return  # an old position with a new stamp would be a lie
-        message = JointState(header=header(state.stamp - state.feedback_age + offset, values.BASE_FRAME))
-        message.name = [*ARM_JOINTS, GRIPPER_JOINT]
-        message.position = [*state.position.tolist(), state.gripper]
-        message.velocity = [*state.velocity.tolist(), 0.0]
-        self._joint_publisher.publish(message)
-        pose = PoseStamped(header=message.header)
-        tool = tool_pose(forward(state.position, self._dh_is_offset))
-        pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = tool[:3, 3].tolist()
-        o = pose.pose.orientation
-        o.x, o.y, o.z, o.w = matrix_to_quaternion(tool[:3, :3]).tolist()
-        self._pose_publisher.publish(pose)
+        self._joint_publisher.publish(arm_messages.joint_state(state, offset))
+        self._pose_publisher.publish(arm_messages.end_pose(state, offset, self._dh_is_offset))
 
     def _publish_status(self) -> None:
         if self.controller is None:
             return
-        state, offset = self.controller.snapshot(), self._clock_offset()
+        state = self.controller.snapshot()
         monotonic, chunk_stamp = self._newest_chunk
-        self._status_publisher.publish(
-            ArmStatus(
-                header=header(state.stamp + offset, values.BASE_FRAME),
-                mode=int(state.mode),
-                reason=state.reason,
-                chunk_stamp=chunk_stamp if state.chunk_stamp == monotonic else Time(),
-                chunk_state=int(state.chunk_state),
-                chunk_reason=state.chunk_reason,
-                joint_position=state.position,
-                joint_target=state.target,
-                tracking_error=float(np.abs(state.position - state.target).max()),
-                gripper_opening=state.gripper,
-                gripper_target=state.gripper_target,
-                speed_scale=state.speed_scale,
-                feedback_age_ms=min(state.feedback_age, 1e6) * 1e3,
-                bus_rate=state.bus_frames_per_second,
-                firmware=state.firmware,
-                setpoints_sent=state.setpoints_sent,
-                setpoints_limited=state.setpoints_limited,
-                chunks_accepted=state.chunks_accepted,
-                chunks_refused=state.chunks_refused,
-            )
-        )
+        newest = chunk_stamp if state.chunk_stamp == monotonic else Time()
+        self._status_publisher.publish(arm_messages.arm_status(state, self._clock_offset(), newest))
 
-    def _arm_part(self) -> Part:
-        if self.controller is None:
-            return Part(WARN, "not connected")
-        state = self.controller.snapshot()
-        level = {values.ArmMode.DISCONNECTED: ERROR, values.ArmMode.FAULT: ERROR, values.ArmMode.DISABLED: WARN}.get(
-            state.mode, OK
-        )
-        return Part(
-            level,
-            f"{state.mode.name.lower()}: {state.reason}",
-            {
-                "firmware": state.firmware,
-                "CAN frames per second": state.bus_frames_per_second,
-                "feedback age [ms]": state.feedback_age * 1e3,
-                "speed scale": state.speed_scale,
-            },
-        )
-
-    def _guard_part(self) -> Part:
-        if self.controller is None:
-            return Part(WARN, "not connected")
-        state = self.controller.snapshot()
-        level, text = OK, "no fault"
-        if state.mode == values.ArmMode.FAULT:
-            level, text = ERROR, state.reason
-        elif state.chunk_state == values.ChunkState.REFUSED:
-            level, text = WARN, f"the newest chunk was refused: {state.chunk_reason}"
-        return Part(
-            level,
-            text,
-            {
-                "chunks accepted": state.chunks_accepted,
-                "chunks refused": state.chunks_refused,
-                "set-points sent": state.setpoints_sent,
-                "set-points limited": state.setpoints_limited,
-                "newest chunk": f"{state.chunk_state.name.lower()} {state.chunk_reason}".strip(),
-            },
-        )
+    def _part(self, part: Callable[[values.ArmState], Part]) -> Part:
+        return part(self.controller.snapshot()) if self.controller else Part(WARN, "not connected")
 
 
 def main() -> None:

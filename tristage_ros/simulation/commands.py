@@ -41,11 +41,12 @@ class JointTarget(NamedTuple):
 
 
 class Gripper(NamedTuple):
-    """Move the gripper: 0x159. Setting its zero is not modelled."""
+    """Move the gripper, or take its present opening for 0: 0x159."""
 
     opening: float  # m, between the fingers
     effort: float  # N m
     enable: bool
+    set_zero: bool = False
 
 
 class EnableMotors(NamedTuple):
@@ -141,8 +142,8 @@ def _joint_target(index: int) -> Callable[[bytes], Command]:
 
 
 def _gripper(data: bytes) -> Command:
-    opening, effort, code = struct.unpack(">iHBx", data)
-    return Gripper(opening * 1e-6, effort * 1e-3, bool(code & 1))
+    opening, effort, code, zero = struct.unpack(">iHBB", data)
+    return Gripper(opening * 1e-6, effort * 1e-3, bool(code & 1), zero == CONFIRM)
 
 
 def _enable_motors(data: bytes) -> Command | None:

@@ -17,11 +17,23 @@ from tristage_ros.simulation.motion import Line, Ramp
 Array = NDArray[np.float64]
 
 HARDWARE, SOFTWARE = "H-V1.2-1", "S-V1.8-9"
+OLD_SOFTWARE = "S-V1.5-2"  # J2 and J3 zeroed elsewhere, a quarter of the torque of J1 to J3 reported
+_OLD_ZERO = np.subtract(kinematics.JOINT_ZERO, kinematics.JOINT_ZERO_OLD)  # rad, old joint position minus new
+_QUARTER_TORQUE = (1, 8, 2)  # the last firmware that reports J1 to J3 so
 GRIPPER_SPEED = np.array([0.15])  # m/s
 GRIPPER_ACCELERATION = np.array([3.0])  # m/s^2
 MAX_GRIPPER_EFFORT = 5.0  # N m
 LINE_SPEED = 0.25  # m/s at 100 %
 REACHED = 2e-3  # rad
+_UNTIL_RESET = {  # states in which the arm obeys no motion command
+    ArmStatus.EMERGENCY_STOP,
+    ArmStatus.JOINT_COMMUNICATION_ERROR,
+    ArmStatus.BRAKE_NOT_RELEASED,
+    ArmStatus.COLLISION,
+    ArmStatus.JOINT_STATUS_ERROR,
+    ArmStatus.CONTROLLER_TOO_HOT,
+    ArmStatus.BRAKE_RESISTOR_TOO_HOT,
+}
 LIMIT_TOLERANCE = 1e-3  # rad; commands are rounded to 0.001 degree
 
 
@@ -51,16 +63,24 @@ class Plant(Protocol):
 
 
 class Controller:
-    """Interpret command frames, move the references and report, as firmware S-V1.8-9 does.
+    """Interpret command frames, move the references and report, as the firmware called `software` does.
 
     A joint or pose target takes effect with its third frame, and only in CAN mode, in the matching move mode and with
     every motor enabled. An emergency stop lets the arm sink; a reset takes the power off at once, and the first enable
     after it is lost. Not modelled: teaching, torque control, circular moves, the master/slave mode.
+    All joint positions in here are the firmware's; the plant's count from the zero of the newer firmware.
     """
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, software: str = SOFTWARE) -> None:
         """Power up with the motors off."""
-        self._plant = plant
+        self.refuses_enabling = False
+        self._plant, self._software = plant, software
+        self._new_zero = kinematics.dh_is_offset(software) if is_version(software) else True
+        self._zero = np.zeros(6) if self._new_zero else _OLD_ZERO
+        self._told_torque = np.ones(6)
+        if is_version(software) and kinematics.firmware_number(software) <= _QUARTER_TORQUE:
+            self._told_torque[:3] = 0.25
+        self._gripper_zero = 0.0  # m, opening at which the gripper reports 0
         self._limits = kinematics.JOINT_LIMITS.copy()  # [6, 2] rad
         self._max_velocity = np.full(6, kinematics.JOINT_MAX_VELOCITY)  # [6] rad/s
         self._max_acceleration = np.full(6, 5.0)  # [6] rad/s^2
@@ -78,7 +98,7 @@ class Controller:
             commands.JointSetting: self._joint_setting,
             commands.Enquiry: self._enquiry,
             commands.OtherSetting: lambda setting: [frames.acknowledge(setting.id)],
-            commands.FirmwareQuery: lambda _: frames.firmware_version(HARDWARE, SOFTWARE),
+            commands.FirmwareQuery: lambda _: frames.firmware_version(HARDWARE, software) if software else [],
         }
         self._power_up(lost_enables=0)
 
@@ -89,8 +109,8 @@ class Controller:
         self._enabled = np.zeros(6, bool)
         self._faults = np.zeros(6, int)
         self._lost_enables = lost_enables
-        self._ramp = Ramp(self._plant.position)
-        self._target = self._plant.position.copy()
+        self._ramp = Ramp(self._position)
+        self._target = self._position.copy()
         self._line: Line | None = None
         self._joint_buffer, self._pose_buffer = np.zeros(6), np.zeros(6)
 
@@ -106,35 +126,55 @@ class Controller:
         if self._status != ArmStatus.EMERGENCY_STOP:
             self._status = ArmStatus.JOINT_STATUS_ERROR
 
+    def press_emergency_stop(self) -> None:
+        """Do what the button at the arm does: let it sink, until a reset."""
+        self._status, self._line = ArmStatus.EMERGENCY_STOP, None
+
+    def report(self, status: ArmStatus) -> None:
+        """Stop where the arm is and report `status` until a reset, as it does by itself on a collision or when hot."""
+        self._status, self._line, self._target = status, None, self._position.copy()
+        if status == ArmStatus.COLLISION:
+            self._faults |= int(MotorStatus.COLLISION)
+        if status in (ArmStatus.CONTROLLER_TOO_HOT, ArmStatus.BRAKE_RESISTOR_TOO_HOT):
+            self._faults |= int(MotorStatus.DRIVER_HOT)
+
+    @property
+    def _position(self) -> Array:
+        return self._plant.position + self._zero
+
+    def _forward(self, position: Array) -> Array:
+        return kinematics.forward(position, self._new_zero)
+
     def step(self, time_step: float) -> None:
         """Move the references and the mechanics by `time_step` seconds."""
         plant, powered = self._plant, self._powered()
         if self._line is not None:
             self._follow_line(self._line, time_step)
-        self._ramp.hold(plant.position, ~powered)
+        self._ramp.hold(self._position, ~powered)
         speed = max(self._mode.speed, 1) / 100
-        target = np.where(powered, self._target, plant.position)
+        target = np.where(powered, self._target, self._position)
         self._ramp.step(target, self._max_velocity * speed, self._max_acceleration, time_step)
         if self._gripper_enabled:
             self._gripper.step(np.array([self._gripper_target]), GRIPPER_SPEED, GRIPPER_ACCELERATION, time_step)
         braked = self._status == ArmStatus.EMERGENCY_STOP
         opening = float(self._gripper.position[0])
-        drive = Drive(self._ramp.position, powered, braked, opening, self._gripper_effort, self._gripper_enabled)
+        reference = self._ramp.position - self._zero
+        drive = Drive(reference, powered, braked, opening, self._gripper_effort, self._gripper_enabled)
         plant.step(drive, time_step)
 
     def feedback(self, with_health: bool) -> list[Frame]:
         """Return the 14 frames of a tick, and the six of the motors' health when asked."""
-        plant, mode = self._plant, self._mode
-        flange = kinematics.forward(plant.position)
+        plant, mode, position = self._plant, self._mode, self._position
+        flange, torque = self._forward(position), plant.torque * self._told_torque
         moving = self._line is not None or bool(
-            self._enabled.all() and np.any(np.abs(self._target - plant.position) > REACHED)
+            self._enabled.all() and np.any(np.abs(self._target - position) > REACHED)
         )
         sent = [
             frames.status(mode.control, self._status, mode.move, moving, self._over_limit.tolist()),
             *frames.end_pose(flange[:3, 3], kinematics.matrix_to_rpy(flange[:3, :3])),
-            *frames.joint_positions(plant.position),
-            frames.gripper(plant.opening, plant.gripper_effort, self._gripper_enabled),
-            *(frames.motor_motion(k, plant.velocity[k], plant.torque[k], plant.position[k]) for k in range(6)),
+            *frames.joint_positions(position),
+            frames.gripper(plant.opening - self._gripper_zero, plant.gripper_effort, self._gripper_enabled),
+            *(frames.motor_motion(k, plant.velocity[k], torque[k], position[k]) for k in range(6)),
         ]
         if with_health:
             sent += [
@@ -147,7 +187,8 @@ class Controller:
         return self._enabled & (self._status != ArmStatus.EMERGENCY_STOP)
 
     def _accepts_motion(self, *moves: MoveMode) -> bool:
-        return self._mode.control == 1 and self._mode.move in moves and bool(self._powered().all())
+        able = self._status not in _UNTIL_RESET and bool(self._powered().all())
+        return able and self._mode.control == 1 and self._mode.move in moves
 
     def _follow_line(self, line: Line, time_step: float) -> None:
         pose = line.advance(LINE_SPEED * max(self._mode.speed, 1) / 100 * time_step)
@@ -159,13 +200,13 @@ class Controller:
 
     def _inverse(self, pose: Array, seed: Array) -> Array | None:
         try:
-            return kinematics.inverse(pose, seed, limits=self._limits)
+            return kinematics.inverse(pose, seed, self._new_zero, self._limits)
         except kinematics.UnreachablePoseError:
             return None
 
     def _stop(self, stop: commands.Stop) -> None:
         if stop.action == 1:
-            self._status, self._line = ArmStatus.EMERGENCY_STOP, None
+            self.press_emergency_stop()
         elif stop.action == 2:
             self._power_up(lost_enables=1)
 
@@ -190,20 +231,22 @@ class Controller:
             return
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = kinematics.rpy_to_matrix(self._pose_buffer[3:]), self._pose_buffer[:3]
-        joints = self._inverse(pose, self._plant.position)
+        joints = self._inverse(pose, self._position)
         if joints is None:
             self._status = ArmStatus.NO_SOLUTION
             return
         self._status, self._over_limit = ArmStatus.NORMAL, np.zeros(6, bool)
         if self._mode.move == MoveMode.LINE:
-            self._line = Line(kinematics.forward(self._plant.position), pose)
+            self._line = Line(self._forward(self._position), pose)
         else:
             self._target, self._line = joints, None
 
     def _set_gripper(self, command: commands.Gripper) -> None:
         self._gripper_enabled = command.enable
+        if command.set_zero:
+            self._gripper_zero = self._plant.opening
         if command.enable:
-            self._gripper_target = float(np.clip(command.opening, *kinematics.GRIPPER_RANGE))
+            self._gripper_target = float(np.clip(command.opening, *kinematics.GRIPPER_RANGE)) + self._gripper_zero
             self._gripper_effort = float(np.clip(command.effort, 0.0, MAX_GRIPPER_EFFORT))
         else:
             self._gripper = Ramp(np.array([self._plant.opening]))
@@ -214,10 +257,10 @@ class Controller:
             self._enabled[joints] = False
         elif self._lost_enables:
             self._lost_enables -= 1
-        elif self._status != ArmStatus.EMERGENCY_STOP:
+        elif self._status != ArmStatus.EMERGENCY_STOP and not self.refuses_enabling:
             started = [k for k in joints if not self._enabled[k] and not self._faults[k]]
             self._enabled[started] = True
-            self._target[started] = self._plant.position[started]
+            self._target[started] = self._position[started]
         return [frames.acknowledge(0x471)]
 
     def _limit_query(self, query: commands.LimitQuery) -> list[Frame]:
@@ -254,3 +297,12 @@ class Controller:
             4: frames.gripper_parameters(kinematics.GRIPPER_RANGE[1]),
         }
         return [answers[enquiry.content]] if enquiry.content in answers else []
+
+
+def is_version(software: str) -> bool:
+    """Tell whether a firmware's name can be read; a test may give the arm one that cannot."""
+    try:
+        kinematics.firmware_number(software)
+    except ValueError:
+        return False
+    return True

@@ -30,7 +30,12 @@ class ArmStatus(IntEnum):
     NO_SOLUTION = 2
     SINGULARITY = 3
     TARGET_EXCEEDS_LIMIT = 4
+    JOINT_COMMUNICATION_ERROR = 5
+    BRAKE_NOT_RELEASED = 6
+    COLLISION = 7
     JOINT_STATUS_ERROR = 9
+    CONTROLLER_TOO_HOT = 14
+    BRAKE_RESISTOR_TOO_HOT = 15
 
 
 class MoveMode(IntEnum):
@@ -66,10 +71,15 @@ def _int16(value: float, unit: float) -> int:
     return int(np.clip(round(value / unit), -0x8000, 0x7FFF))
 
 
-def status(control: int, arm: ArmStatus, move: int, moving: bool, over_limit: Sequence[bool]) -> Frame:
-    """Encode the arm status, 0x2A1; `over_limit` tells per joint whether the last target was outside its range."""
-    errors = sum(1 << k for k, over in enumerate(over_limit) if over)
-    return Frame(0x2A1, struct.pack(">8B", control, arm, move, 0, moving, 0, errors, 0))
+def status(
+    control: int, arm: ArmStatus, move: int, moving: bool, over_limit: Sequence[bool], lost: Sequence[bool] = ()
+) -> Frame:
+    """Encode the arm status, 0x2A1.
+
+    `over_limit` tells per joint whether the last target was outside its range, `lost` whether its driver is silent.
+    """
+    errors, silent = (sum(1 << k for k, bad in enumerate(bits) if bad) for bits in (over_limit, lost))
+    return Frame(0x2A1, struct.pack(">8B", control, arm, move, 0, moving, 0, errors, silent))
 
 
 def end_pose(translation: Iterable[float], rpy: Iterable[float]) -> list[Frame]:
@@ -95,9 +105,11 @@ def motor_motion(joint: int, velocity: float, torque: float, position: float) ->
     )
 
 
-def motor_health(joint: int, motor_status: int) -> Frame:
-    """Encode one joint driver's supply and temperatures (constant here) and status bits, 0x261 to 0x266."""
-    return Frame(0x261 + joint, struct.pack(">HhbBH", 240, 35, 32, motor_status, 500))
+def motor_health(joint: int, motor_status: int, temperature: int = 32, current: float = 0.5) -> Frame:
+    """Encode one joint driver's supply (24 V; current in A), temperatures (deg C) and status bits, 0x261 to 0x266."""
+    return Frame(
+        0x261 + joint, struct.pack(">HhbBH", 240, temperature + 3, temperature, motor_status, round(current * 1e3))
+    )
 
 
 def acknowledge(can_id: int) -> Frame:

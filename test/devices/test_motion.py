@@ -1,0 +1,193 @@
+"""Set-points by hand: no thread, no bus, the clock in the test's hands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tristage_ros.devices.arm_config import ControllerConfig
+from tristage_ros.devices.feedback import ArmFeedback, MotorBits, MotorHealth
+from tristage_ros.devices.guard import RefusedError
+from tristage_ros.devices.joint_path import JointPath
+from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.motion import Motion
+from tristage_ros.devices.values import ActionChunk, ChunkState, CommandSource
+
+HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])
+STEP = 0.01
+
+
+class Bench:
+    """A motion and a perfect arm behind it, on a clock of their own."""
+
+    def __init__(self, config: ControllerConfig | None = None, on: bool = True) -> None:
+        bits = (int(MotorBits.ENABLED) * on,) * 6
+        health = MotorHealth(*(np.full(6, value) for value in (24.0, 0.5, 30.0, 30.0)), bits)
+        self.now = 50.0
+        self.feedback = ArmFeedback(
+            self.now, HOME.copy(), np.zeros(6), np.zeros(6), 0.05, 0.0, 0xC0, health, 1, 0, 0, 3040.0, 0.4
+        )
+        self.motion = Motion(config or ControllerConfig(), True, self.feedback)
+        self.fed = True
+        if on:
+            self.motion.take(self.feedback)
+            self.motion.engage(self.now)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / STEP)):
+            self.now += STEP
+            if self.fed:
+                self.feedback = replace(self.feedback, stamp=self.now)
+                self.motion.take(self.feedback)
+            setpoint = self.motion.next_setpoint(self.now)
+            if setpoint is None:
+                continue
+            self.motion.sent = setpoint
+            if not self.motion.dry:
+                self.feedback = replace(self.feedback, position=setpoint.position + 1e-7 * np.sin(self.now))
+
+    def chunk(self, *translations: tuple[float, float, float], **changes: object) -> ActionChunk:
+        rotation = tool_pose(forward(self.feedback.position))[:3, :3]
+        n = len(translations)
+        given = {
+            "stamp": self.now,
+            "time_step": 0.0,
+            "translation": np.array(translations, dtype=float),
+            "orientation": np.tile(matrix_to_quaternion(rotation), (n, 1)),
+            "gripper": np.ones(n),
+        }
+        return ActionChunk(**{**given, **changes})
+
+    def submit(self, *translations: tuple[float, float, float], **changes: object) -> None:
+        self.motion.submit(self.chunk(*translations, **changes), self.now)
+
+
+def test_after_a_gap_only_a_newer_observation_moves_the_arm() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    bench.submit((0.0, 0.25, 0.0))
+    bench.run(0.3)
+    before = bench.chunk((0.0, 0.1, 0.0))
+    bench.fed = False
+    bench.run(0.2)
+    assert bench.motion.chunk.state is ChunkState.EXECUTING  # slowed down, no more
+    bench.run(0.2)
+    assert bench.motion.chunk.state is ChunkState.ABORTED
+    assert "no joint feedback for 0.2" in bench.motion.chunk.reason
+    bench.fed = True
+    bench.run(0.1)
+    with pytest.raises(RefusedError, match="before a gap ended"):
+        bench.motion.submit(replace(before, stamp=bench.now - 0.2), bench.now)
+    bench.submit((0.0, -0.02, 0.0))
+    bench.run(3.0)
+    assert bench.motion.chunk.state is ChunkState.REACHED
+    assert not bench.motion.guard.fault
+
+
+def test_a_gap_of_more_than_a_second_latches() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    bench.fed = False
+    bench.run(1.1)
+    assert "no joint feedback for 1.0" in bench.motion.guard.fault
+    bench.fed = True
+    bench.run(0.5)
+    with pytest.raises(RefusedError, match="in fault"):
+        bench.submit((0.0, 0.02, 0.0))
+
+
+@pytest.mark.parametrize(("pause", "fault"), [(0.5, ""), (1.5, "this computer stood still")])
+def test_a_computer_that_stood_still_does_not_go_on(pause: float, fault: str) -> None:
+    bench = Bench()
+    bench.run(0.1)
+    bench.submit((0.0, 0.25, 0.0))
+    bench.run(0.4)
+    there = bench.motion.sent.position.copy()
+    bench.now += pause
+    bench.run(0.5)
+    assert bench.motion.chunk.state is ChunkState.ABORTED
+    assert fault in bench.motion.guard.fault
+    assert bool(bench.motion.guard.fault) == bool(fault)
+    assert np.abs(bench.motion.sent.position - there).max() < 0.02
+
+
+def test_after_a_gap_a_target_far_from_the_arm_is_taken_back_to_it_without_a_jump() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    bench.now += 0.5
+    pushed = HOME + np.array([0.12, 0, 0, 0, 0, 0])
+    bench.feedback = replace(bench.feedback, position=pushed)
+    targets = [bench.motion.sent.position]
+    for _ in range(100):
+        bench.now += STEP
+        bench.motion.take(replace(bench.feedback, stamp=bench.now, position=pushed + 1e-7 * np.sin(bench.now)))
+        bench.motion.sent = bench.motion.next_setpoint(bench.now)
+        targets.append(bench.motion.sent.position)
+    np.testing.assert_allclose(targets[-1], pushed, atol=1e-3)
+    assert np.abs(np.diff(targets, axis=0)).max() <= 2.0 * STEP
+
+
+def test_actions_that_are_more_than_a_second_late_are_given_up() -> None:
+    bench = Bench(ControllerConfig(speed_scale=0.02))
+    bench.run(0.1)
+    bench.submit(*((0.0, 0.02 * i, 0.0) for i in range(1, 6)), time_step=0.1)
+    bench.run(1.4)
+    assert bench.motion.chunk.state is ChunkState.EXECUTING
+    bench.run(0.3)
+    assert bench.motion.chunk.state is ChunkState.ABORTED
+    assert bench.motion.chunk.reason == "its horizon has passed"
+    bench.run(0.5)
+    assert not bench.motion.moving
+
+
+@pytest.mark.parametrize("late", [0.0, 0.05])
+def test_observations_must_become_newer(late: float) -> None:
+    bench = Bench()
+    bench.run(0.2)
+    bench.submit((0.0, 0.02, 0.0))
+    with pytest.raises(RefusedError, match="that of the chunk before"):
+        bench.submit((0.0, 0.03, 0.0), stamp=bench.now - late)
+
+
+def test_one_source_owns_the_arm_and_a_person_takes_it() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    path = JointPath(bench.now, np.array([1.0]), HOME[None] + 0.1)
+    with pytest.raises(RefusedError, match="belongs to the policy"):
+        bench.motion.follow(path, bench.now)
+    bench.submit((0.0, 0.2, 0.0))
+    bench.run(0.3)
+    bench.motion.go_home(bench.now)
+    assert bench.motion.chunk.reason == "the arm was given to an operator"
+    with pytest.raises(RefusedError, match="belongs to an operator"):
+        bench.submit((0.0, 0.02, 0.0))
+    bench.run(3.0)
+    np.testing.assert_allclose(bench.motion.sent.position, ControllerConfig().home, atol=1e-9)
+    bench.motion.give_to(CommandSource.TRAJECTORY)
+    assert bench.motion.follow(replace(path, start=bench.now), bench.now) == 1
+    bench.run(2.0)
+    np.testing.assert_allclose(bench.motion.sent.position, HOME + 0.1, atol=1e-9)
+
+
+def test_a_stop_is_no_obstacle_to_a_person_and_outlasts_the_way_home() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    bench.motion.held = "stopped by an operator"
+    bench.motion.go_home(bench.now)
+    bench.run(2.0)
+    bench.motion.give_to(CommandSource.POLICY)
+    with pytest.raises(RefusedError, match="holding: stopped by an operator"):
+        bench.submit((0.0, 0.02, 0.0))
+
+
+def test_a_dry_run_begins_each_way_at_the_arm_as_it_is() -> None:
+    bench = Bench(ControllerConfig(dry_run=True), on=False)
+    bench.run(0.1)
+    for _ in range(2):
+        bench.submit((0.0, 0.1, 0.0))
+        bench.run(3.0)
+        assert bench.motion.chunk.state is ChunkState.REACHED
+        moved = tool_pose(forward(bench.motion.sent.position)) - tool_pose(forward(HOME))
+        np.testing.assert_allclose(moved[:3, 3], (0.0, 0.1, 0.0), atol=1e-3)

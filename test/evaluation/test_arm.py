@@ -1,0 +1,61 @@
+"""The arm's measurements: that they measure, and that the published table is the one that the code provokes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tristage_ros.evaluation.arm.faults import FAULTS
+from tristage_ros.evaluation.arm.reactions import NOT_A_FAULT, TEST
+from tristage_ros.evaluation.arm.soak import Sample, growth, soak
+from tristage_ros.evaluation.arm.streaming import stream
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "arm.md"
+
+
+def samples(memory: float = 0.0, threads: float = 0.0, files: float = 0.0) -> list[Sample]:
+    """Return twenty samples that grow by so much each time."""
+    return [Sample(i, int(1e8 + i * memory), int(4 + i * threads), int(6 + i * files)) for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("grows", "words"),
+    [
+        ({}, ""),
+        ({"memory": 1e5}, ""),
+        ({"memory": 2e6}, "memory by"),
+        ({"threads": 0.3}, "threads"),
+        ({"files": 1}, "files"),
+    ],
+)
+def test_growth_is_found(grows: dict[str, float], words: str) -> None:
+    found = growth(samples(**grows))
+    assert words in found
+    assert bool(found) == bool(words)
+
+
+def test_a_short_soak_moves_the_arm_and_tells_how_much_it_uses() -> None:
+    lines: list[str] = []
+    soak(6.0, lines.append)
+    assert "threads" in lines[0]
+    assert int(lines[-1].split()[-2]) >= 2
+
+
+def test_streaming_is_measured_on_the_bus() -> None:
+    measured = stream(6.0, rate=50.0)
+    assert 20.0 < measured.rate < 51.0
+    assert 0.0 < measured.error < measured.largest_error < 0.25
+    assert 0.0 <= measured.lag < 0.3
+    assert 0.0 < measured.processor < 1.0
+    assert np.isfinite([measured.jitter, measured.jitter_99]).all()
+
+
+def test_the_published_table_has_every_fault_with_its_test() -> None:
+    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
+    for fault in FAULTS:
+        (row,) = [row for row in rows if row.startswith(f"| {fault.name} |")]
+        assert f"`{TEST}[{fault.name}]`" in row
+        assert fault.answer in row
+        assert row.endswith("| - |" if fault.name in NOT_A_FAULT else " ms |")

@@ -1,0 +1,67 @@
+"""The computer: clock, GPU memory, shared memory, the ROS packages."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from tristage_ros.devices.doctor.finding import Finding, Level, Machine
+
+_MODEL = 15_000  # MiB of GPU memory for the 7B model in bf16 with its caches
+_SHARED = 64 * 2**20  # bytes, for the images between the nodes
+_ROS = ("rclpy", "sensor_msgs", "diagnostic_msgs", "trajectory_msgs", "tristage_msgs")
+
+
+def check_clock(machine: Machine) -> Finding:
+    """Check that the clock is kept by NTP: stamps of several computers are compared."""
+    answer = machine.ask(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
+    if answer is None:
+        return Finding(
+            "clock", Level.WARN, "nobody says whether it is synchronised", "install systemd-timesyncd or chrony"
+        )
+    if answer.strip() != "yes":
+        return Finding("clock", Level.WARN, "not synchronised", "sudo timedatectl set-ntp true")
+    return Finding("clock", Level.OK, "synchronised")
+
+
+def check_gpu(machine: Machine) -> Finding:
+    """Check the memory of the GPU."""
+    command = ["nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits"]
+    lines = (machine.ask(command) or "").strip().splitlines()
+    if not lines:
+        return Finding("GPU", Level.WARN, "none", "the 7B model needs one with 16 GB; the mini model runs without")
+    name, _, free = lines[0].rpartition(",")
+    text = f"{name.strip()}, {int(free) / 1024:.1f} GB free"
+    if int(free) < _MODEL:
+        return Finding(
+            "GPU", Level.WARN, text, "the 7B model needs 15 GB; end what else uses the GPU, or use the mini model"
+        )
+    return Finding("GPU", Level.OK, text)
+
+
+def check_shared_memory(machine: Machine) -> Finding:
+    """Check that images fit into shared memory, over which the nodes exchange them."""
+    try:
+        found = os.statvfs(machine.root / "dev/shm")
+    except OSError as error:
+        return Finding("shared memory", Level.FAIL, f"/dev/shm: {error.strerror}", "mount a tmpfs there")
+    size = found.f_bavail * found.f_frsize
+    if size < _SHARED:
+        return Finding("shared memory", Level.FAIL, f"{size / 2**20:.0f} MiB free", "in a container: --shm-size=256m")
+    return Finding("shared memory", Level.OK, f"{size / 2**20:.0f} MiB free")
+
+
+def check_ros(machine: Machine) -> list[Finding]:
+    """Check that the ROS packages can be imported, and say on which domain they would speak."""
+    missing = [name for name in _ROS if importlib.util.find_spec(name) is None]
+    domain = machine.environment.get("ROS_DOMAIN_ID", "0")
+    reach = machine.environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    if missing:
+        return [
+            Finding("ROS 2", Level.FAIL, f"cannot import {', '.join(missing)}", "source ROS 2, or type: make setup")
+        ]
+    findings = [Finding("ROS 2", Level.OK, f"domain {domain}, discovery {reach.lower()}")]
+    if reach.upper() == "SUBNET":
+        text = "every computer of this network may command the arm"
+        findings.append(Finding("ROS 2 reach", Level.WARN, text, "export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST"))
+    return findings

@@ -1,0 +1,281 @@
+"""What the arm is asked for next: paths from the source that owns it, gaps, stops and the guard. No thread, no bus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.devices import chunks, joint_path
+from tristage_ros.devices.arm_config import ControllerConfig
+from tristage_ros.devices.execution import Execution
+from tristage_ros.devices.feedback import ArmFeedback
+from tristage_ros.devices.freshness import Freshness
+from tristage_ros.devices.guard import Guard, RefusedError, Setpoint
+from tristage_ros.devices.history import JointHistory
+from tristage_ros.devices.joint_path import JointPath
+from tristage_ros.devices.trajectory import Waypoint
+from tristage_ros.devices.values import ActionChunk, ChunkState, CommandSource
+
+_LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however late it is
+OWNERS = {
+    CommandSource.POLICY: "the policy",
+    CommandSource.TRAJECTORY: "joint trajectories",
+    CommandSource.OPERATOR: "an operator",
+}
+
+
+@dataclass
+class ChunkProgress:
+    """Follow the newest chunk."""
+
+    stamp: float = math.nan  # s, monotonic clock
+    state: ChunkState = ChunkState.NONE
+    reason: str = ""
+    expires: float = math.inf  # s, monotonic clock
+
+    def end(self, state: ChunkState, reason: str = "") -> None:
+        """Note how it ended, if it was being carried out."""
+        if self.state is ChunkState.EXECUTING:
+            self.state, self.reason = state, reason
+
+
+class Motion:
+    """Turn what one command source asks for into guarded set-points.
+
+    Not engaged, it gives none. As a dry run it engages itself and works out what an arm that follows would be sent.
+    Times are s on the monotonic clock.
+    """
+
+    def __init__(self, config: ControllerConfig, dh_is_offset: bool, feedback: ArmFeedback) -> None:
+        """Begin released, or as the dry run that `config` asks for."""
+        self.config = config
+        self.guard = Guard(config.guard, dh_is_offset)
+        self.feedback = feedback
+        self.execution: Execution | None = None  # while engaged
+        self.sent: Setpoint | None = None
+        self.held = ""  # why chunks and trajectories are refused although engaged
+        self.halting = False  # the present path is slowed down to be dropped, even if a stop is released meanwhile
+        self.chunk = ChunkProgress()
+        self.source = CommandSource.POLICY
+        self.dry = config.dry_run
+        self.speed_scale = self.guard.speed_scale = config.speed_scale
+        self._dh_is_offset = dh_is_offset
+        self._history = JointHistory()
+        self._freshness = Freshness()
+        self._interrupted = False  # by a gap that has not ended, or not been dealt with
+        self._last_tick = math.nan
+
+    @property
+    def moving(self) -> bool:
+        """Tell whether a path is under way."""
+        return self.execution is not None and self.execution.busy
+
+    def take(self, feedback: ArmFeedback) -> None:
+        """Take the newest feedback."""
+        self.feedback = feedback
+        self._history.add(feedback.stamp, feedback.position)
+
+    def engage(self, now: float) -> None:
+        """Begin to give set-points, at the measured position.
+
+        Raises:
+            RefusedError: the arm does not follow, or the guard does not start there; the reason says why.
+        """
+        if complaint := self.feedback.complaint():
+            raise RefusedError(complaint)
+        self._engage_at_measured()
+        self.held, self.halting, self._interrupted = "", False, False
+        self._last_tick = now
+
+    def release(self, reason: str) -> None:
+        """Give no more set-points: a target means nothing to an arm without power, and would be a jump with it."""
+        self.execution, self.sent = None, None
+        self.guard.release()
+        self.chunk.end(ChunkState.ABORTED, reason)
+
+    def restart(self) -> None:
+        """Begin anew at the last set-point, after a fault was cleared; only an operator lets it move again."""
+        self.guard.clear()
+        if self.execution is not None and self.sent is not None:
+            self.execution = self._execution_at(self.sent.position, self.sent.gripper)
+            self.held = "a fault was cleared; enable the arm to go on"
+
+    def hold(self, reason: str) -> None:
+        """Slow down and end the present path; the next command may go on."""
+        self.halting = True
+        self.chunk.end(ChunkState.ABORTED, reason)
+
+    def pause(self) -> None:
+        """Go on from standstill at the last set-point that was sent, where the arm is now heading."""
+        if self.execution is not None:
+            self.execution.trajectory.pause()
+        if self.sent is not None:
+            self.guard.rest(self.sent.position)
+
+    def set_speed_scale(self, scale: float) -> None:
+        """Change the share, 0..1, of the velocity limits that may be used."""
+        self.speed_scale = self.guard.speed_scale = scale
+
+    def give_to(self, source: CommandSource) -> None:
+        """Let another source command the arm; a chunk under way has ended."""
+        self.source = source
+        self.chunk.end(ChunkState.ABORTED, f"the arm was given to {OWNERS[source]}")
+
+    def submit(self, chunk: ActionChunk, now: float, objection: str = "") -> None:
+        """Begin a chunk instead of the present path, or end that because of an `objection` to its source.
+
+        Raises:
+            RefusedError, ValueError: nothing has changed but the chunk's state; the reason says why.
+        """
+        try:
+            if objection:
+                self.hold(objection)
+                raise RefusedError(objection)
+            chunks.check(chunk, now, self.config.chunks)
+            self._require(CommandSource.POLICY)
+            execution, arm = self._ready(), self.feedback
+            self._freshness.check(chunk.stamp)
+            observed = self._history.at(chunk.stamp)
+            limits, guard = self.config.chunks, self.config.guard
+            goals = chunks.waypoints(chunk, now, observed, arm.position, limits, guard, self._dh_is_offset)
+            self._go(execution, goals, now)
+        except ValueError as error:
+            self.chunk = ChunkProgress(float(chunk.stamp), ChunkState.REFUSED, str(error))
+            raise
+        self._freshness.accept(chunk.stamp)
+        self.chunk = ChunkProgress(chunk.stamp, ChunkState.EXECUTING, "", chunks.horizon(chunk, now, limits))
+
+    def follow(self, path: JointPath, now: float) -> int:
+        """Begin a joint path instead of the present path; return how many of its points are to come.
+
+        Raises:
+            RefusedError, ValueError: nothing has changed; the reason says why.
+        """
+        self._require(CommandSource.TRAJECTORY)
+        execution = self._ready()
+        goals = joint_path.waypoints(path, now, self.feedback.position, execution.gripper, self.config.guard)
+        self._go(execution, goals, now)
+        return len(goals)
+
+    def go_home(self, now: float) -> None:
+        """Begin the way home instead of the present path, for an operator, who owns the arm from then on.
+
+        Raises:
+            RefusedError, ValueError: it cannot move there; the reason says why.
+        """
+        execution = self._ready(held=True)
+        self.give_to(CommandSource.OPERATOR)
+        self._go(execution, [Waypoint(np.array(self.config.home), execution.gripper, None)], now)
+
+    def next_setpoint(self, now: float) -> Setpoint | None:
+        """Return what to send now; None while not engaged."""
+        arm, gap = self.feedback, 0.0 if math.isnan(self._last_tick) else now - self._last_tick
+        self._last_tick = now
+        if self.execution is None and self.dry:
+            self._begin_dry_run()
+        if self.execution is None:
+            return None
+        if complaint := arm.complaint(motors_off=not self.dry):
+            self.guard.latch(complaint)
+            if not arm.follows_targets and not self.dry:
+                self.release(complaint)
+                return None
+        self._bridge(now, gap)
+        if now > self.chunk.expires and self.chunk.state is ChunkState.EXECUTING:
+            self.hold("its horizon has passed")
+        return self._guarded(self.execution, now, min(max(gap, 1e-4), _LONGEST_STEP))
+
+    def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint:
+        measured, opening = self.feedback.position, self.feedback.gripper
+        if self.dry and self.sent:  # nothing moves: go on as with an arm that follows
+            measured, opening = self.sent.position, self.sent.gripper
+        allowance = self.guard.allowance(now, self.feedback.stamp, measured)
+        self.halting = self.halting or bool(self.guard.fault)
+        feed = 0.0 if self.halting else self.speed_scale * allowance
+        target = execution.advance(step, feed, measured, opening)
+        setpoint = self.guard.filter(now, step, target, execution.gripper, measured)
+        self._settle(execution)
+        return setpoint
+
+    def _bridge(self, now: float, gap: float) -> None:
+        """Deal with a gap of `gap` s since the last set-point, and with one in the feedback.
+
+        After a long one the path ends, and goes on from where the arm is then, on an observation made after it.
+        """
+        limits, silent = self.config.guard, now - self.feedback.stamp
+        if gap > limits.command_timeout:  # the arm has come to rest at the last set-point meanwhile
+            self.pause()
+        if gap > limits.lost_after:
+            self.guard.latch(f"no set-point for {gap:.2f} s: this computer stood still")
+        if max(gap, silent) > limits.gap_after and not self._interrupted:
+            self._interrupted = True
+            self.hold(f"no {'joint feedback' if silent >= gap else 'set-point'} for {max(gap, silent):.2f} s")
+        elif self._interrupted and silent <= limits.stale_after:
+            self._interrupted = False
+            self._freshness.after_gap(now)
+            self._reseed(now)
+
+    def _reseed(self, now: float) -> None:
+        """Take the target to the measured position if the arm has left it."""
+        if self.dry or self.sent is None:
+            return
+        measured = np.clip(self.feedback.position, *np.transpose(self.config.guard.joint_limits))
+        if np.abs(self.sent.position - measured).max() > self.config.guard.max_first_step:
+            execution = self.execution = self._execution_at(self.sent.position, self.sent.gripper)
+            back = Waypoint(measured, self.sent.gripper, None)
+            execution.start(execution.trajectory.plan([back], now, self.speed_scale))
+            self.halting = False
+
+    def _settle(self, execution: Execution) -> None:
+        """Note how the present chunk ended, if it did."""
+        if self.guard.fault:
+            self.chunk.end(ChunkState.ABORTED, self.guard.fault)
+        if self.halting and (execution.trajectory.feed <= 0.0 or not execution.busy):
+            execution.trajectory.drop()
+            self.halting = False
+        if not execution.busy:
+            self.chunk.end(ChunkState.REACHED)
+
+    def _require(self, source: CommandSource) -> None:
+        if source is not self.source:
+            raise RefusedError(f"the arm belongs to {OWNERS[self.source]}; command_source gives it to another")
+
+    def _ready(self, held: bool = False) -> Execution:
+        """Return what may be given a path, if the arm may move at all; `held`: even if a stop holds it."""
+        if self.guard.fault:
+            raise RefusedError(f"the arm is in fault: {self.guard.fault}")
+        if self.execution is None:
+            raise RefusedError(f"the arm is disabled: {self.feedback.complaint() or 'an operator has to enable it'}")
+        if self.held and not held:
+            raise RefusedError(f"the arm is holding: {self.held}")
+        if self.dry and not self.execution.busy:  # the real arm is where it always was
+            self.guard.release()
+            self._engage_at_measured()
+        return self.execution
+
+    def _go(self, execution: Execution, goals: Sequence[Waypoint], now: float) -> None:
+        path = execution.trajectory.plan(goals, now, self.speed_scale)
+        self.guard.check_path(path.positions())
+        execution.start(path)
+        self.halting = False
+
+    def _begin_dry_run(self) -> None:
+        if not self.guard.fault:
+            try:
+                self._engage_at_measured()
+            except RefusedError:
+                return  # until someone has moved the arm
+
+    def _engage_at_measured(self) -> None:
+        arm = self.feedback
+        self.guard.engage(arm.position, arm.gripper, arm.position)
+        within = np.clip(arm.position, *np.transpose(self.config.guard.joint_limits))
+        self.sent = Setpoint(within, arm.gripper, "")
+        self.execution = self._execution_at(within, arm.gripper)
+
+    def _execution_at(self, position: NDArray[np.float64], gripper: float) -> Execution:
+        return Execution(self.config.motion, self.config.gripper, position, gripper)

@@ -1,0 +1,154 @@
+"""An arm under control with an emulated one behind it, in this process: what tests and measurements drive."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import can
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.devices.controller import ArmController, ControllerConfig
+from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.piper import PiperDriver
+from tristage_ros.devices.values import ActionChunk, ArmState
+from tristage_ros.resources import resource
+from tristage_ros.simulation.cell import Cell, CellConfig
+from tristage_ros.simulation.controller import SOFTWARE
+
+_channels = itertools.count()
+
+
+class Tap(threading.Thread):
+    """Note every command frame on a virtual bus, with its time."""
+
+    def __init__(self, channel: str) -> None:
+        """Begin to listen."""
+        super().__init__(name="tap", daemon=True)
+        self.frames: list[tuple[float, int, bytes]] = []  # s (monotonic clock), id, data
+        self._bus = can.Bus(interface="virtual", channel=channel)
+        self._ended = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Listen until `close`."""
+        while not self._ended.is_set():
+            message = self._bus.recv(0.1)
+            if message is not None and (0x150 <= message.arbitration_id < 0x160 or message.arbitration_id == 0x471):
+                self.frames.append((time.monotonic(), message.arbitration_id, bytes(message.data)))
+
+    def close(self) -> None:
+        """End listening."""
+        self._ended.set()
+        self.join()
+        self._bus.shutdown()
+
+    def setpoints(self) -> NDArray[np.float64]:
+        """Return the joint targets that were sent: [n, 7] s (monotonic clock), rad."""
+        rows, joints = [], {}
+        for stamp, identifier, data in list(self.frames):
+            if 0x155 <= identifier <= 0x157:
+                joints[identifier] = np.radians(np.array(struct.unpack(">ii", data)) * 1e-3)
+                if identifier == 0x157 and len(joints) == 3:
+                    rows.append([stamp, *joints[0x155], *joints[0x156], *joints[0x157]])
+        return np.array(rows).reshape(-1, 7)
+
+
+class Rig:
+    """Hold an emulated arm, the driver that talks to it and the controller that moves it."""
+
+    def __init__(self, config: ControllerConfig | None = None, firmware: str = SOFTWARE, tapped: bool = True) -> None:
+        """Switch the arm on and connect to it; nothing is enabled.
+
+        Raises:
+            PiperError: the arm does not answer as it should.
+        """
+        self.config = config or ControllerConfig()
+        channel = f"rig-{next(_channels)}"
+        cameras = str(resource("config", "cameras.yaml"))
+        self.cell = Cell(CellConfig(cameras, can_interface="virtual", can_channel=channel, firmware=firmware))
+        self.cell.start()
+        self.arm = self.cell.firmware
+        self.tap = Tap(channel) if tapped else None
+        self.channel = channel
+        try:
+            self.controller = self.connect()
+        except Exception:
+            self._switch_off()
+            raise
+
+    def connect(self) -> ArmController:
+        """Start a driver and a controller, as the arm node does."""
+        driver = PiperDriver("virtual", self.channel)
+        driver.connect()
+        controller = ArmController(driver, self.config)
+        controller.start()
+        return controller
+
+    def enable(self) -> None:
+        """Enable the arm.
+
+        Raises:
+            RuntimeError: it refuses; the message says why.
+        """
+        done, reason = self.controller.enable()
+        if not done:
+            raise RuntimeError(reason)
+
+    def state(self) -> ArmState:
+        """Return what the arm is doing."""
+        return self.controller.snapshot()
+
+    def until(self, condition: Callable[[ArmState], bool], timeout: float = 20.0) -> float:
+        """Wait for a state of the arm; return how long it took, s.
+
+        Raises:
+            TimeoutError: it did not come; the message holds the last state.
+        """
+        began = time.monotonic()
+        while not condition(state := self.state()):
+            if time.monotonic() > began + timeout:
+                raise TimeoutError(f"not within {timeout} s: {state.mode.name} {state.reason}; {state.chunk_reason}")
+            time.sleep(0.002)
+        return time.monotonic() - began
+
+    def chunk(self, *translations: tuple[float, float, float], **changes: Any) -> ActionChunk:
+        """Return a chunk of open-gripper actions that keeps the tool's orientation, observed just now."""
+        state = self.state()
+        offset = self.controller.dh_is_offset
+        rotation = tool_pose(forward(state.position, offset))[:3, :3]
+        given = {
+            "stamp": state.feedback.stamp,
+            "time_step": 0.0,
+            "translation": np.array(translations, dtype=float),
+            "orientation": np.tile(matrix_to_quaternion(rotation), (len(translations), 1)),
+            "gripper": np.ones(len(translations)),
+        }
+        return ActionChunk(**{**given, **changes})
+
+    def submit(self, *translations: tuple[float, float, float], **changes: Any) -> tuple[bool, str]:
+        """Give the arm a chunk; return whether it was accepted, and why not."""
+        return self.controller.submit(self.chunk(*translations, **changes))
+
+    def close(self) -> None:
+        """Disconnect and switch the arm off."""
+        self.controller.close()
+        self._switch_off()
+
+    def _switch_off(self) -> None:
+        if self.tap:
+            self.tap.close()
+        self.cell.close()
+
+    def __enter__(self) -> Rig:
+        """Return the rig."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close."""
+        self.close()
