@@ -9,6 +9,7 @@ import time
 from rclpy.exceptions import ROSInterruptException
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Bool
 
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import camera_info_message, image_message
@@ -17,8 +18,12 @@ from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
 from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
+from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.variation import PLAIN, Variation
 
 PARAMETERS = (
+    Parameter("task", "banana", "whose things stand on the table", choices=tuple(INSTRUCTIONS)),
+    Parameter("varied", False, "light, colours, clutter and the arm's start vary with the seed, too"),
     Parameter("seed", 0, "seed of the object poses", low=0, high=2**31 - 1),
     Parameter("frame_rate", 15.0, "camera frames per second", "Hz", 1.0, 60.0),
     Parameter("width", 640, "image width", "pixels", 64, 1920),
@@ -67,6 +72,10 @@ class SimulationNode(Node):
         self.topics = {name: CameraTopics(self, name) for name in self.cell.cameras}
         self._diagnostics = Diagnostics(self, "simulated cell")
         self._diagnostics.add("cameras", self._camera_part)
+        self._diagnostics.add("task", self._task_part)
+        self.done: bool | None = None
+        self._done_publisher = self.create_publisher(Bool, "/tristage/task_done", qos.LATCHED)
+        self.create_timer(0.2, self._judge)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._capture_loop, name="cameras", daemon=True)
         self._thread.start()
@@ -79,7 +88,8 @@ class SimulationNode(Node):
         s = self.settings
         cameras = s.cameras_file or str(resource("config", "cameras.yaml"))
         channel = {"can_channel": s.can_channel} if s.can_channel else {}
-        return CellConfig(seed=s.seed, width=s.width, height=s.height, cameras_file=cameras, **channel)
+        variation = Variation() if s.varied else PLAIN
+        return CellConfig(cameras, s.seed, s.width, s.height, task=s.task, variation=variation, **channel)
 
     def _capture_loop(self) -> None:
         try:
@@ -108,6 +118,20 @@ class SimulationNode(Node):
             raise
         except Exception as error:  # a reader that lags can make a reliable publish fail; the next frame comes
             self.get_logger().warning(f"{name}: frame not sent: {error}", throttle_duration_sec=5.0)
+
+    def _judge(self) -> None:
+        """Publish whether the task is done whenever that changes."""
+        done = self.cell.success()
+        if done == self.done:
+            return
+        if done or self.done is not None:
+            self.get_logger().info(f"{self.cell.task.instruction}: {'done' if done else 'not done any more'}")
+        self.done = done
+        self._done_publisher.publish(Bool(data=done))
+
+    def _task_part(self) -> Part:
+        values = {"task": self.cell.task.name, "instruction": self.cell.task.instruction, "done": bool(self.done)}
+        return Part(OK, f"{self.cell.task.instruction}: {'done' if self.done else 'not done yet'}", values)
 
     def _camera_part(self) -> Part:
         frames, late = self.frames - self._told[0], self.late - self._told[1]  # since the last time

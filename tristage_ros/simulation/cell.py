@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import can
 import mujoco
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.simulation.controller import Controller
+from tristage_ros.simulation.controller import SOFTWARE, Controller
 from tristage_ros.simulation.firmware import Firmware
 from tristage_ros.simulation.plant import Plant
 from tristage_ros.simulation.renderer import Renderer
-from tristage_ros.simulation.scene import build_model, camera_pose, object_poses, start_state
+from tristage_ros.simulation.scene import build_model, camera_pose, object_poses
+from tristage_ros.simulation.sensing import pinhole, vertical_fov
 from tristage_ros.simulation.served_bus import ServedBus
+from tristage_ros.simulation.setting import EVERYTHING, Setting
+from tristage_ros.simulation.tasks import task_called
+from tristage_ros.simulation.variation import PLAIN, Variation
+from tristage_ros.simulation.world import World
 
+Answer = TypeVar("Answer")
 SERVED = "remote"  # the interface whose bus the cell serves itself
 
 
@@ -35,9 +40,13 @@ class CellConfig:
     height: int = 480  # pixels
     can_interface: str = SERVED  # "remote": serve the bus to other processes; else any interface of python-can
     can_channel: str = "127.0.0.1:54701"  # of "remote": the address to serve on, port 0 for a free one
+    firmware: str = SOFTWARE  # version that the arm tells and behaves like; "": it tells none
+    task: str = "banana"  # whose things stand on the table
+    variation: Variation = PLAIN  # what else the seed decides
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        task_called(self.task)
         for name in ("width", "height"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
@@ -58,7 +67,7 @@ class Capture:
 class Cell:
     """Simulate a Piper cell in real time, with its firmware on a CAN bus.
 
-    `firmware` offers fault injection: silence() and fail_motor().
+    `firmware` and its `wire` offer fault injection.
     """
 
     def __init__(self, config: CellConfig) -> None:
@@ -70,9 +79,10 @@ class Cell:
         """
         self.config = config
         mounts = load_extrinsics(config.cameras_file)
-        self._fov = _vertical_fov(config.cameras_file, tuple(mounts))
-        model = build_model(mounts.values(), self._fov)
-        self._plant = Plant(model, start_state(model, config.seed))
+        self._fov = vertical_fov(config.cameras_file, tuple(mounts))
+        model = build_model(mounts.values(), self._fov, EVERYTHING)
+        self.task = task_called(config.task)
+        self._plant = Plant(model, Setting(model).start(self.task, config.seed, config.variation))
         self._view = mujoco.MjData(model)  # the rendered copy of the physics' state
         self._renderer: Renderer | None = None
         self._rendering = threading.Lock()
@@ -80,7 +90,7 @@ class Cell:
         bus = _open_bus(config)
         self.can_description = f"CAN bus {config.can_interface} {bus.channel_info}"
         self.can_channel = bus.channel_info if config.can_interface == SERVED else config.can_channel
-        self.firmware = Firmware(Controller(self._plant), bus)
+        self.firmware = Firmware(Controller(self._plant, config.firmware), bus)
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -109,9 +119,18 @@ class Cell:
             return {name: self._capture(self._renderer, name, stamp) for name in self.cameras}
 
     def truth(self) -> dict[str, NDArray[np.float64]]:
-        """Return the true pose [4, 4] of every object in the base frame, m."""
+        """Return the true pose [4, 4] of every object in the base frame, m; what is not on the table lies below it."""
         with self.firmware.lock:
-            return object_poses(self._plant.data)
+            return object_poses(self._plant.data, [piece.name for piece in EVERYTHING])
+
+    def success(self) -> bool:
+        """Tell whether the task is done, by the true state."""
+        return self.ask(self.task.success)
+
+    def ask(self, question: Callable[[World], Answer]) -> Answer:
+        """Return the answer to a question about the true state, while time stands still."""
+        with self.firmware.lock:
+            return question(World(self._plant.model, self._plant.data))
 
     def close(self) -> None:
         """End physics, firmware, bus and rendering; a second call does nothing."""
@@ -137,29 +156,11 @@ class Cell:
         return Capture(color, depth, self._camera(name), stamp)
 
     def _camera(self, name: str) -> CameraModel:
-        width, height = self.config.width, self.config.height
-        focal = height / 2 / math.tan(math.radians(self._fov[name]) / 2)
-        pose = camera_pose(self._view, name)
-        return CameraModel(
-            width, height, focal, focal, (width - 1) / 2, (height - 1) / 2, pose, f"{name}_color_optical_frame"
-        )
+        model = pinhole(name, self._fov[name], self.config.width, self.config.height)
+        return model.at(camera_pose(self._view, name))
 
 
 def _open_bus(config: CellConfig) -> can.BusABC:
     if config.can_interface == SERVED:
         return ServedBus(config.can_channel)
     return can.Bus(interface=config.can_interface, channel=config.can_channel)
-
-
-def _vertical_fov(path: str, names: tuple[str, ...]) -> dict[str, float]:
-    """Read the simulated cameras' vertical field of view, degrees."""
-    cameras = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["cameras"]
-    fov = {}
-    for name in names:
-        value = (cameras[name].get("simulation") or {}).get("vertical_fov")
-        if not isinstance(value, int | float) or not 1 <= value <= 170:
-            raise ValueError(
-                f"{path}: camera {name}: simulation.vertical_fov is {value!r}; it must be 1 to 170 degrees"
-            )
-        fov[name] = float(value)
-    return fov

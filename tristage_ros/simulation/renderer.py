@@ -59,7 +59,7 @@ class Renderer:
                 f"cannot render with MUJOCO_GL={backend} ({error!r}); install the system packages {_PACKAGES}"
             ) from error
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
-        self._scene = mujoco.MjvScene(model, maxgeom=200)
+        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 20)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._options, self._camera = mujoco.MjvOption(), mujoco.MjvCamera()
@@ -70,6 +70,26 @@ class Renderer:
 
         `data` needs up to date kinematics (mj_kinematics, mj_camlight).
         """
+        color, buffer = self._read(data, camera)
+        return np.ascontiguousarray(color[::-1]), self._millimetres(buffer)
+
+    def segment(self, data: mujoco.MjData, camera: str) -> NDArray[np.int64]:
+        """Return which geom is seen at every pixel [H, W], -1 where there is none; `data` as for `render`."""
+        flags = self._scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
+        try:
+            color, _ = self._read(data, camera)
+        finally:
+            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
+        number = color[::-1].astype(np.int64) @ (1, 1 << 8, 1 << 16)  # in the scene, from 1; 0: nothing
+        geom = np.full(self._scene.ngeom + 1, -1, np.int64)
+        for shape in self._scene.geoms[: self._scene.ngeom]:
+            if shape.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                geom[shape.segid + 1] = shape.objid
+        return geom[number]
+
+    def _read(self, data: mujoco.MjData, camera: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return colour and depth buffer of one pass, the lowest row first."""
         self._camera.fixedcamid = self._model.camera(camera).id
         mujoco.mjv_updateScene(
             self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
@@ -79,7 +99,7 @@ class Renderer:
         with _current(self._gl):
             mujoco.mjr_render(self._rectangle, self._scene, self._context)
             mujoco.mjr_readPixels(color, buffer, self._rectangle, self._context)
-        return np.ascontiguousarray(color[::-1]), self._millimetres(buffer)
+        return color, buffer
 
     def close(self) -> None:
         """Free the context."""

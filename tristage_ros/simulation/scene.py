@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import mujoco
 import numpy as np
@@ -10,21 +10,17 @@ from numpy.typing import NDArray
 
 from tristage_ros.perception.extrinsics import CameraMount
 from tristage_ros.simulation.arm_model import FINGER_STROKE, actuators_xml, arm_xml, frame_attributes
-from tristage_ros.simulation.objects import objects_xml
+from tristage_ros.simulation.objects import BANANA, CLUTTER, PLATE
+from tristage_ros.simulation.piece import Piece
 
 HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])  # rad: raised, the gripper over the table and pointing down
 TIME_STEP = 0.0025  # s, of the physics
 SETTLING = 0.4  # s, in which the objects come to rest
 
-# Body -> (radius kept free, height of its origin on the table, x range, y range), m. Clutter stays aside.
-_WORKSPACE = ((0.27, 0.42), (-0.18, 0.18))
-_PLACES = {
-    "plate": (0.095, 0.0, *_WORKSPACE),
-    "banana": (0.075, 0.018, *_WORKSPACE),
-    "cup": (0.050, 0.0, (0.10, 0.42), (0.24, 0.36)),
-    "block": (0.040, 0.0175, (0.10, 0.42), (-0.36, -0.26)),
-}
-OBJECTS = tuple(_PLACES)
+PIECES = (PLATE, BANANA, *CLUTTER)  # of the first task
+OBJECTS = tuple(piece.name for piece in PIECES)
+_CELLAR = -2.0  # m, height of what carries the pieces that are put away, below the floor
+_TRIES = 200  # places for one piece before all are placed anew
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # optical frame (y down, z forward) <-> MuJoCo camera (y up, z backward)
 
 _HEADER = f"""
@@ -48,32 +44,42 @@ _HEADER = f"""
   </default>
   <default class="shoulder"><joint damping="6" armature="0.3" frictionloss="0.2"/></default>
   <default class="wrist"><joint damping="2" armature="0.1" frictionloss="0.1"/></default>
+  <default class="hinge"><joint type="hinge" solimpfriction="0.99 0.999 0.001"/></default>
   <default class="finger"><joint type="slide" damping="12" armature="0.02"/></default>
  </default>
  <asset>
   <texture name="wood" type="2d" builtin="flat" rgb1="0.66 0.54 0.41" width="256" height="256"
    mark="random" markrgb="0.58 0.46 0.34" random="0.06"/>
   <material name="wood" texture="wood" texrepeat="2 2" specular="0.1"/>
+  <texture name="stripes" type="2d" builtin="checker" rgb1="1 1 1" rgb2="0.86 0.86 0.86" width="64" height="64"/>
+  <material name="stripes" texture="stripes" texrepeat="1 12" specular="0.1"/>
+  <texture name="speckles" type="2d" builtin="flat" rgb1="0.9 0.9 0.9" width="128" height="128"
+   mark="random" markrgb="0.6 0.6 0.6" random="0.15"/>
+  <material name="speckles" texture="speckles" texrepeat="6 6" specular="0.1"/>
+  <material name="plain" specular="0.2"/>
   <material name="shell" rgba="0.86 0.87 0.89 1" specular="0.4" shininess="0.6"/>
   <material name="joint" rgba="0.13 0.13 0.15 1" specular="0.3"/>
   <material name="accent" rgba="0.10 0.42 0.80 1"/>
  </asset>"""
 
-_ROOM = """
+_ROOM = f"""
  <light pos="0.6 -0.6 1.6" dir="-0.2 0.35 -1" diffuse="0.55 0.55 0.52" specular="0.2 0.2 0.2" castshadow="false"/>
  <geom name="floor" class="visual" type="plane" size="3 3 0.1" pos="0 0 -0.72" rgba="0.42 0.43 0.45 1"/>
  <geom name="wall" class="visual" type="box" size="0.05 3 1.5" pos="-1.3 0 0.78" rgba="0.72 0.74 0.74 1"/>
- <geom name="table" class="fixed" type="box" size="0.45 0.55 0.02" pos="0.28 0 -0.02" material="wood"/>"""
+ <geom name="table" class="fixed" type="box" size="0.45 0.55 0.02" pos="0.28 0 -0.02" material="wood"/>
+ <geom name="cellar" class="fixed" type="box" size="2 2 0.02" pos="0 0 {_CELLAR - 0.02}"/>"""
 
 
-def build_model(mounts: Iterable[CameraMount], vertical_fov: Mapping[str, float]) -> mujoco.MjModel:
-    """Compile the scene with the given cameras; `vertical_fov` is in degrees, by camera name."""
+def build_model(
+    mounts: Iterable[CameraMount], vertical_fov: Mapping[str, float], pieces: Sequence[Piece] = PIECES
+) -> mujoco.MjModel:
+    """Compile the scene with the given cameras and pieces; `vertical_fov` is in degrees, by camera name."""
     base = {"base_link": "", "flange": ""}
     for mount in mounts:
         base[mount.parent] += _camera_xml(mount, vertical_fov[mount.name])
     return mujoco.MjModel.from_xml_string(
         f"""<mujoco model="piper_cell">{_HEADER}
-        <worldbody>{_ROOM}{objects_xml()}
+        <worldbody>{_ROOM}{"".join(piece.xml for piece in pieces)}
          <body name="base_link">{base["base_link"]}{arm_xml(base["flange"])}</body>
         </worldbody>
         <equality><joint joint1="finger_left" joint2="finger_right" polycoef="0 1 0 0 0" solref="0.004 1"/></equality>
@@ -84,23 +90,49 @@ def build_model(mounts: Iterable[CameraMount], vertical_fov: Mapping[str, float]
 
 def start_state(model: mujoco.MjModel, seed: int) -> mujoco.MjData:
     """Return the arm at HOME, the gripper open, and the objects at rest at random poses, the same for the same seed."""
-    rng, data = np.random.default_rng(seed), mujoco.MjData(model)
-    taken: list[tuple[NDArray[np.float64], float]] = []
-    for name, (clearance, height, x_range, y_range) in _PLACES.items():
-        place = _free_place(rng, clearance, x_range, y_range, taken)
-        taken.append((place, clearance))
-        _put(model, data, name, np.array([*place, height]), rng.uniform(-np.pi / 2, np.pi / 2))
-    for joint, position in zip(range(6), HOME, strict=True):
-        data.joint(f"joint{joint + 1}").qpos = position
-    data.joint("finger_left").qpos = data.joint("finger_right").qpos = FINGER_STROKE
-    data.ctrl = [*HOME, FINGER_STROKE]
-    _settle(model, data)
+    data = mujoco.MjData(model)
+    place(model, data, PIECES, np.random.default_rng(seed))
+    stand(model, data, HOME)
+    settle(model, data)
     return data
 
 
-def object_poses(data: mujoco.MjData) -> dict[str, NDArray[np.float64]]:
-    """Return the pose [4, 4] of every object in the base frame, m; z points up, the banana lies along its x axis."""
-    return {name: _body_pose(data, name) for name in OBJECTS}
+def place(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece], rng: np.random.Generator) -> None:
+    """Put every piece at a random place of its own, clear of the others; optional ones only where there is room."""
+    while not _placed(model, data, pieces, rng):
+        pass
+
+
+def put_away(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece]) -> None:
+    """Put pieces where no camera sees them and nothing can touch them."""
+    for piece in pieces:
+        spot = (0.4 * (model.body(piece.name).id % 9) - 1.6, 0.0)  # each its own
+        _put(model, data, piece.name, np.array([*spot, _CELLAR + piece.height]), 0.0)
+
+
+def stand(model: mujoco.MjModel, data: mujoco.MjData, joints: NDArray[np.float64]) -> None:
+    """Put the arm at joint positions [6] rad, its gripper open."""
+    for joint, position in zip(range(6), joints, strict=True):
+        data.joint(f"joint{joint + 1}").qpos = position
+    data.joint("finger_left").qpos = data.joint("finger_right").qpos = FINGER_STROKE
+    data.ctrl = [*joints, FINGER_STROKE]
+
+
+def settle(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Let the objects come to rest while the arm stands still; time begins anew."""
+    arm = [model.joint(f"joint{joint + 1}").qposadr[0] for joint in range(6)]
+    held = data.qpos[arm].copy()
+    for _ in range(round(SETTLING / TIME_STEP)):
+        mujoco.mj_step(model, data)
+        data.qpos[arm] = held
+    data.qvel[:] = 0.0
+    data.time = 0.0
+    mujoco.mj_forward(model, data)
+
+
+def object_poses(data: mujoco.MjData, names: Iterable[str] = OBJECTS) -> dict[str, NDArray[np.float64]]:
+    """Return the pose [4, 4] of every named body in the base frame, m; z points up, the banana lies along its x."""
+    return {name: body_pose(data, name) for name in names}
 
 
 def camera_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
@@ -111,24 +143,57 @@ def camera_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
     return pose @ _FLIP
 
 
-def _body_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
+def body_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
+    """Return the pose [4, 4] of a body in the base frame, m."""
     body = data.body(name)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = body.xmat.reshape(3, 3), body.xpos
     return pose
 
 
-def _free_place(
-    rng: np.random.Generator,
-    clearance: float,
-    x_range: tuple[float, float],
-    y_range: tuple[float, float],
-    taken: list[tuple[NDArray[np.float64], float]],
-) -> NDArray[np.float64]:
-    while True:
-        place = np.array([rng.uniform(*x_range), rng.uniform(*y_range)])
-        if all(np.linalg.norm(place - other) > clearance + radius for other, radius in taken):
-            return place
+def _placed(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece], rng: np.random.Generator) -> bool:
+    taken: dict[str, tuple[NDArray[np.float64], float]] = {}
+    for piece in pieces:
+        spot = taken[piece.inside][0] if piece.inside else _free_spot(piece, taken.values(), rng)
+        if spot is None and piece.optional:
+            put_away(model, data, (piece,))
+            continue
+        if spot is None:
+            return False
+        yaw = rng.uniform(*piece.yaw) + (np.pi * rng.integers(2) if piece.half_turn else 0.0)
+        mirrored = piece.mirrored and bool(rng.integers(2))
+        if piece.hinge:
+            _mirror(model, piece, mirrored)
+        if mirrored:
+            spot, yaw = spot * (1.0, -1.0), np.pi - yaw
+        taken[piece.name] = spot, piece.clearance
+        _put(model, data, piece.name, np.array([*spot, piece.height]), yaw)
+        if piece.hinge:
+            data.joint(piece.hinge).qpos = rng.uniform(*piece.open_by)
+    return True
+
+
+def _mirror(model: mujoco.MjModel, piece: Piece, mirrored: bool) -> None:
+    """Make a piece the mirror image, along x, of how it is modelled, or leave it as it is modelled.
+
+    As modelled its hinge turns about -z. What can be touched is symmetric, so that only hinge and trimmings change
+    sides.
+    """
+    joint = model.joint(piece.hinge)
+    if (joint.axis[2] > 0.0) != mirrored:
+        joint.axis[:] *= -1.0
+        joint.pos[0] *= -1.0
+        model.geom_pos[model.geom_bodyid == joint.bodyid[0], 0] *= -1.0
+
+
+def _free_spot(
+    piece: Piece, taken: Iterable[tuple[NDArray[np.float64], float]], rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    for _ in range(_TRIES):
+        spot = np.array([rng.uniform(*piece.x), rng.uniform(*piece.y)])
+        if all(np.linalg.norm(spot - other) > piece.clearance + radius for other, radius in taken):
+            return spot
+    return None
 
 
 def _put(model: mujoco.MjModel, data: mujoco.MjData, name: str, position: NDArray[np.float64], yaw: float) -> None:
@@ -137,17 +202,6 @@ def _put(model: mujoco.MjModel, data: mujoco.MjData, name: str, position: NDArra
         data.joint(name).qpos = [*position, *quaternion]
     else:
         model.body(name).pos, model.body(name).quat = position, quaternion
-
-
-def _settle(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    arm = [model.joint(f"joint{joint + 1}").qposadr[0] for joint in range(6)]
-    held = data.qpos[arm].copy()
-    for _ in range(round(SETTLING / TIME_STEP)):
-        mujoco.mj_step(model, data)
-        data.qpos[arm] = held
-    data.qvel[:] = 0.0
-    data.time = 0.0
-    mujoco.mj_forward(model, data)
 
 
 def _camera_xml(mount: CameraMount, vertical_fov: float) -> str:

@@ -1,0 +1,208 @@
+"""One attempt at a task in this process, faster than real time: observe, act, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.devices.controller import ControllerConfig
+from tristage_ros.devices.kinematics import matrix_to_quaternion, rpy_to_matrix
+from tristage_ros.devices.values import ActionChunk
+from tristage_ros.mla.values import Action, Observation
+from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.resources import resource
+from tristage_ros.simulation import approach
+from tristage_ros.simulation.direct_arm import DirectArm
+from tristage_ros.simulation.plant import Plant
+from tristage_ros.simulation.renderer import Renderer
+from tristage_ros.simulation.scene import build_model
+from tristage_ros.simulation.segmentation import label_of_geoms
+from tristage_ros.simulation.sensing import FRONT, Sensing, SensingConfig, vertical_fov
+from tristage_ros.simulation.setting import EVERYTHING, Setting
+from tristage_ros.simulation.tasks import KeyFrame, task_called
+from tristage_ros.simulation.variation import Variation
+from tristage_ros.simulation.world import World
+
+CONTROL = ControllerConfig(rate=50.0)
+LONGEST = 60.0  # s, simulated
+AFTERMATH = 0.4  # s, simulated, that things have to come to rest in after a chunk
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """Say what became of one chunk."""
+
+    accepted: bool
+    reason: str  # why it was refused or not finished, "" otherwise
+    reached: bool  # the arm has carried it out
+    duration: float  # s, simulated
+
+
+class Episode:
+    """Run one attempt at a task after the other; only `reset` begins a new one.
+
+    The state after `reset(seed)` depends on task, seed and variation alone. Key frames: `step` one action after the
+    other. Continuous control: `submit` chunks at any time and `advance` in between. A refused chunk changes nothing.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        seed: int = 0,
+        variation: Variation | None = None,
+        cameras_file: str | Path | None = None,
+        control: ControllerConfig = CONTROL,
+    ) -> None:
+        """Build the scene of `task` and begin the attempt that `seed` stands for; the first look opens the renderer.
+
+        Raises:
+            ValueError: there is no such task, or a setting is wrong.
+            FileNotFoundError: the cameras file is missing.
+        """
+        self.variation = variation or Variation()
+        path = cameras_file or resource("config", "cameras.yaml")
+        self._mounts = load_extrinsics(path)
+        self._fov = vertical_fov(path, tuple(self._mounts))
+        self._model = build_model(self._mounts.values(), self._fov, EVERYTHING)
+        self._setting = Setting(self._model)
+        self._control, self._config = control, SensingConfig.of_the_cell()
+        self._renderer: Renderer | None = None
+        self.reset(seed, task)
+
+    def reset(self, seed: int, task: str = "") -> None:
+        """Begin the attempt that `seed` stands for, at `task` instead of the present one if it is named.
+
+        Raises:
+            ValueError: there is no such task.
+        """
+        self.task = task_called(task) if task else self.task
+        self._data = data = self._setting.start(self.task, seed, self.variation)
+        self._plant = Plant(self._model, data)
+        self._arm = DirectArm(self._plant, self._control)
+        self.world = World(self._model, data)
+        self.steps = 0
+        self._key_frames = 0
+
+    def observe(self) -> Observation:
+        """Return what the policy sees now.
+
+        Raises:
+            RenderingError: this machine cannot render; the message names the packages to install.
+        """
+        return self._sensing().observe(self._data, self._plant.position, self._plant.opening, self._arm.time)
+
+    def segmentation(self) -> NDArray[np.int64]:
+        """Return what is truly at every pixel [H, W] of the front image: 0 background, 1 robot, 2 the task's objects.
+
+        Clutter and the things of other tasks are background.
+        """
+        labels = label_of_geoms(self._model, [piece.name for piece in self.task.pieces])
+        return labels[self._look_through().segment(self._data, FRONT)]
+
+    def key_frame(self) -> KeyFrame:
+        """Return what the expert would do now."""
+        return self.task.act(self.world)
+
+    def expert(self) -> Action:
+        """Return the expert's key frame as the policy would say it; angles go on smoothly beyond pi."""
+        return approach.whole(self.key_frame(), self.world.tool)
+
+    def expert_chunk(self, actions: int, time_step: float, pace: approach.Pace | None = None) -> Action:
+        """Return what the expert would do next under continuous control: `actions`, `time_step` s apart."""
+        gripper = self._arm.asked_gripper
+        return approach.in_steps(
+            self.key_frame(), self.world.tool, gripper, actions, time_step, pace or approach.Pace()
+        )
+
+    def step(self, action: Action) -> StepOutcome:
+        """Carry out key frames to the end and let things come to rest."""
+        begin = self._arm.time
+        outcome = self.submit(action)
+        if outcome.accepted:
+            while self._arm.busy and self._arm.time - begin < LONGEST:
+                self._arm.tick()
+            self.advance(AFTERMATH)
+        reached = outcome.accepted and not self._arm.busy and not self._arm.fault
+        return replace(
+            outcome, reason=outcome.reason or self._arm.fault, reached=reached, duration=self._arm.time - begin
+        )
+
+    def submit(self, action: Action, time_step: float = 0.0, stamp: float | None = None) -> StepOutcome:
+        """Begin a chunk instead of the present one; counts as a control step whether it is accepted or not.
+
+        Key frames are limited in number by the task, anything else in time.
+
+        Args:
+            action: relative to the tool position at `stamp`.
+            time_step: s between its actions; 0: key frames.
+            stamp: s, simulated time of the observation it answers; now when None.
+        """
+        self.steps += 1
+        self._key_frames += time_step == 0.0
+        quaternions = np.array([matrix_to_quaternion(rpy_to_matrix(angles)) for angles in action.rotation])
+        chunk = ActionChunk(
+            self.time if stamp is None else stamp, time_step, action.translation, quaternions, action.gripper
+        )
+        try:
+            self._arm.submit(chunk)
+        except ValueError as error:
+            return StepOutcome(False, str(error), False, 0.0)
+        return StepOutcome(True, "", False, 0.0)
+
+    def advance(self, seconds: float) -> None:
+        """Let simulated time pass; a chunk under way goes on."""
+        end = self._arm.time + seconds - 1e-9
+        while self._arm.time < end:
+            self._arm.tick()
+
+    @property
+    def time(self) -> float:
+        """Return the simulated time since `reset`, s."""
+        return self._arm.time
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the attempt is over: the task is done, the arm in fault, or key frames or time are used up."""
+        spent = self._key_frames >= self.task.max_steps or self.time >= LONGEST
+        return spent or bool(self._arm.fault) or self.success()
+
+    def success(self) -> bool:
+        """Tell whether the task is done, by the true state."""
+        return self.task.success(self.world)
+
+    def truth(self) -> Mapping[str, float]:
+        """Return the true numbers that the task is about, in m and rad."""
+        return self.task.truth(self.world)
+
+    def close(self) -> None:
+        """Free the renderer; the episode cannot be observed any more."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def __enter__(self) -> Episode:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the renderer."""
+        self.close()
+
+    def _sensing(self) -> Sensing:
+        return Sensing(self._look_through(), self._mounts, self._fov, self._config)
+
+    def _look_through(self) -> Renderer:
+        """Return the renderer, with the scene's kinematics up to date."""
+        if self._renderer is None:
+            self._renderer = Renderer(self._model, self._config.width, self._config.height)
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_camlight(self._model, self._data)
+        return self._renderer

@@ -1,0 +1,95 @@
+"""Print how often the scripted experts do their tasks: `python -m tristage_ros.simulation.expert_check`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import binomtest
+
+from tristage_ros.mla.values import Action
+from tristage_ros.simulation.episode import Episode
+from tristage_ros.simulation.tasks import TASKS
+
+
+@dataclass
+class Tally:
+    """Count what became of the episodes of one task."""
+
+    succeeded: int = 0
+    failed_seeds: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def row(self, task: str) -> str:
+        """Return the task's line of the table."""
+        n = len(self.steps)
+        interval = binomtest(self.succeeded, n).proportion_ci(method="wilson")
+        return (
+            f"| {task} | {self.succeeded}/{n} | {100 * interval.low:.1f} .. {100 * interval.high:.1f} % "
+            f"| {np.mean(self.steps):.1f} | {self.seconds / n:.2f} | {self.failed_seeds or ''} |"
+        )
+
+
+def disturbed(action: Action, rng: np.random.Generator) -> Action:
+    """Return a key frame as a clumsy policy would give it: 13 mm beside, 6 mm high or low, 0.15 rad turned."""
+    translation = action.translation + rng.normal(0, (0.013, 0.013, 0.006), action.translation.shape)
+    rotation = action.rotation + rng.normal(0, (0.0, 0.0, 0.15), action.rotation.shape)
+    return Action(translation, rotation, action.gripper)
+
+
+def check(task: str, episodes: int, first_seed: int, noise: float, look: bool) -> Tally:
+    """Let the expert of `task` try the given number of seeds; a share `noise` of its moves is disturbed."""
+    tally = Tally()
+    with Episode(task, first_seed) as episode:
+        start = time.perf_counter()
+        for seed in range(first_seed, first_seed + episodes):
+            episode.reset(seed)
+            _attempt(episode, tally, noise, look, np.random.default_rng(seed))
+            if episode.success():
+                tally.succeeded += 1
+            else:
+                tally.failed_seeds.append(seed)
+            tally.steps.append(episode.steps)
+        tally.seconds = time.perf_counter() - start
+    return tally
+
+
+def _attempt(episode: Episode, tally: Tally, noise: float, look: bool, rng: np.random.Generator) -> None:
+    while not episode.finished:
+        if look:
+            episode.observe()
+        action = episode.expert()
+        outcome = episode.step(disturbed(action, rng) if rng.random() < noise else action)
+        if outcome.reason:
+            tally.refusals[outcome.reason] += 1
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="how often the scripted experts succeed")
+    parser.add_argument("tasks", nargs="*", help=f"some of: {', '.join(TASKS)}; all by default")
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0, help="of the first episode; the others follow")
+    parser.add_argument("--noise", type=float, default=0.0, help="share of the expert's moves that are disturbed")
+    parser.add_argument("--look", action="store_true", help="observe at every step, as a policy does")
+    options = parser.parse_args()
+    if unknown := [task for task in options.tasks if task not in TASKS]:
+        parser.error(f"no task is called {unknown[0]!r}; there are: {', '.join(TASKS)}")
+    if options.episodes < 1:
+        parser.error(f"--episodes is {options.episodes}; it must be at least 1")
+    print("| task | success | 95 % interval (Wilson) | key frames | s per episode | failed seeds |")
+    print(6 * "|---" + "|")
+    for task in options.tasks or TASKS:
+        tally = check(task, options.episodes, options.seed, options.noise, options.look)
+        print(tally.row(task), flush=True)
+        for reason, count in tally.refusals.most_common(3):
+            print(f"  {count} x {reason}")
+
+
+if __name__ == "__main__":
+    main()

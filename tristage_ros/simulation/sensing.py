@@ -1,0 +1,108 @@
+"""From the simulated cameras to what the policy sees, as the camera and point cloud nodes make it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from tristage_ros.devices.kinematics import forward
+from tristage_ros.devices.robot_state import robot_state
+from tristage_ros.mla.values import Observation
+from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.cloud import Workspace, build_cloud
+from tristage_ros.perception.extrinsics import CameraMount
+from tristage_ros.perception.frames import RgbdFrame
+from tristage_ros.resources import resource
+from tristage_ros.simulation.renderer import Renderer
+
+FRONT = "front"  # the camera whose image the policy sees
+
+
+@dataclass(frozen=True)
+class SensingConfig:
+    """Hold the parameters of the camera and point cloud nodes."""
+
+    width: int  # pixels
+    height: int  # pixels
+    cameras: tuple[str, ...]  # that the cloud is merged from
+    points: int  # of the cloud
+    stride: int  # pixels
+    workspace: Workspace
+
+    @classmethod
+    def of_the_cell(cls) -> SensingConfig:
+        """Return what config/piper_pick.yaml gives to those nodes."""
+        nodes = yaml.safe_load(Path(resource("config", "piper_pick.yaml")).read_text(encoding="utf-8"))
+        images, cloud = (nodes[name]["ros__parameters"] for name in ("simulation", "point_cloud"))
+        box = Workspace(tuple(cloud["workspace_min"]), tuple(cloud["workspace_max"]))
+        return cls(images["width"], images["height"], tuple(cloud["cameras"]), cloud["points"], cloud["stride"], box)
+
+
+def vertical_fov(path: str | Path, names: tuple[str, ...]) -> dict[str, float]:
+    """Read the simulated cameras' vertical field of view, degrees, by camera name.
+
+    Raises:
+        ValueError: one is missing or out of range; the message names the file and the camera.
+    """
+    cameras = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["cameras"]
+    fov = {}
+    for name in names:
+        value = (cameras[name].get("simulation") or {}).get("vertical_fov")
+        if not isinstance(value, int | float) or not 1 <= value <= 170:
+            raise ValueError(
+                f"{path}: camera {name}: simulation.vertical_fov is {value!r}; it must be 1 to 170 degrees"
+            )
+        fov[name] = float(value)
+    return fov
+
+
+def pinhole(name: str, vertical_fov: float, width: int, height: int) -> CameraModel:
+    """Return the intrinsics of a simulated camera with square pixels; `vertical_fov` in degrees."""
+    focal = height / 2 / math.tan(math.radians(vertical_fov) / 2)
+    centre = (width - 1) / 2, (height - 1) / 2
+    return CameraModel(width, height, focal, focal, *centre, frame_id=f"{name}_color_optical_frame")
+
+
+class Sensing:
+    """Make observations of a scene; cameras are where their calibration says, wherever they really are."""
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        mounts: dict[str, CameraMount],
+        vertical_fov: dict[str, float],
+        config: SensingConfig,
+    ) -> None:
+        """Look through `renderer`, which renders images of the configured size."""
+        self._renderer, self._mounts, self._config = renderer, mounts, config
+        self._models = {
+            name: pinhole(name, vertical_fov[name], config.width, config.height) for name in {FRONT, *config.cameras}
+        }
+
+    def observe(self, data: mujoco.MjData, joints: NDArray[np.float64], opening: float, stamp: float) -> Observation:
+        """Return what is seen of `data`, whose kinematics are up to date, with joints [6] rad and the opening, m."""
+        names = dict.fromkeys((FRONT, *self._config.cameras))
+        frames = {name: self._frame(data, name, joints, stamp) for name in names}
+        front = frames[FRONT]
+        cloud = build_cloud(
+            [frames[name] for name in self._config.cameras],
+            self._config.workspace,
+            count=self._config.points,
+            stride=self._config.stride,
+        )
+        state = robot_state(np.array([*joints, opening]))
+        return Observation(front.color, front.camera, cloud.points, state, front.depth, stamp)
+
+    def _frame(self, data: mujoco.MjData, name: str, joints: NDArray[np.float64], stamp: float) -> RgbdFrame:
+        color, millimetres = self._renderer.render(data, name)
+        depth = millimetres * np.float32(1e-3)
+        depth[millimetres == 0] = np.nan
+        mount, model = self._mounts[name], self._models[name]
+        pose = mount.pose if mount.parent == "base_link" else forward(joints) @ mount.pose
+        return RgbdFrame(color, depth, model.at(pose), stamp)

@@ -1,0 +1,76 @@
+"""Put the banana on the blue plate."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.simulation.grasp import keep_yaw, nearest_grasp
+from tristage_ros.simulation.objects import BANANA, BANANA_AND_UMBRELLA, BANANA_MIDDLE, PLATE
+from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task
+from tristage_ros.simulation.world import World
+
+# Heights of the tool, m: each stage has its own, so that the next one can be told from where the tool is.
+ABOVE, LIFTED, OVER_PLATE, RELEASE = 0.110, 0.105, 0.145, 0.050
+LOW = 0.040  # m, below it the fingers are beside the banana
+LEAST_GRASP = 0.027  # m, at which a leaning tool has one finger close above the table
+ON_PLATE = 0.075  # m between the centres of banana and plate, at most
+RESTING = 0.060  # m, height of a banana on the plate, at most
+HELD = (0.012, 0.042)  # m, opening of fingers that have the banana between them
+FARTHEST_TURN = 2.4  # rad, of the wrist in one key frame
+_STILL = 0.1  # m/s
+
+
+class Banana(Task):
+    """Grasp the banana across its middle, lift it and lay it on the plate."""
+
+    name = "banana"
+    pieces = (PLATE, BANANA)
+    companies = BANANA_AND_UMBRELLA
+
+    def success(self, world: World) -> bool:
+        """Tell whether the banana lies still on the plate and the gripper has let go of it."""
+        banana = _middle(world)
+        near = float(np.linalg.norm((banana - world.pose("plate")[:3, 3])[:2]))
+        return near < ON_PLATE and banana[2] < RESTING and world.gripper > 0.6 and world.speed("banana") < _STILL
+
+    def expert(self, world: World) -> KeyFrame:
+        """Return the next of: above, grasp, close, lift, over the plate, release."""
+        tool, banana = world.tool[:3, 3], _middle(world)
+        if HELD[0] < world.opening < HELD[1] and np.linalg.norm(tool - banana) < 0.05:
+            return self._carry(world, tool, banana)
+        return self._grasp(world, tool, banana)
+
+    def truth(self, world: World) -> dict[str, float]:
+        """Return the places of banana and plate and the banana's direction."""
+        (x, y), (plate_x, plate_y) = _middle(world)[:2], world.pose("plate")[:2, 3]
+        return {"x": x, "y": y, "yaw": world.heading("banana"), "plate_x": plate_x, "plate_y": plate_y}
+
+    def _grasp(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
+        present = world.yaw
+        yaw = nearest_grasp(world.heading("banana"), banana, present)
+        off, turned = float(np.linalg.norm((tool - banana)[:2])), abs(math.remainder(present - yaw, math.pi))
+        if world.gripper > 0.8 and tool[2] > LOW and off < 0.03 and turned < 0.45:
+            return KeyFrame("grasp", np.array([*banana[:2], max(LEAST_GRASP, banana[2])]), yaw, OPEN)
+        if world.opening > HELD[1] and tool[2] <= LOW and off < 0.02 and turned < 0.35:
+            return KeyFrame("close", tool, present, CLOSED)
+        yaw = min(present + FARTHEST_TURN, max(present - FARTHEST_TURN, yaw))
+        return KeyFrame("above", np.array([*banana[:2], ABOVE]), yaw, OPEN)
+
+    def _carry(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
+        goal = tool[:2] + world.pose("plate")[:2, 3] - banana[:2]  # of the tool, so that the banana is over the plate
+        over = float(np.linalg.norm(goal - tool[:2])) < 0.035
+        if tool[2] < 0.07 and not over:
+            return KeyFrame("lift", np.array([*tool[:2], LIFTED]), world.yaw, CLOSED)
+        stage, height, gripper = ("release", RELEASE, OPEN) if over else ("over plate", OVER_PLATE, CLOSED)
+        position = np.array([*goal, height])
+        return KeyFrame(stage, position, keep_yaw(world.yaw, position), gripper)
+
+
+def _middle(world: World) -> NDArray[np.float64]:
+    """Return the middle [3] of the banana's flesh, m."""
+    pose = world.pose("banana")
+    middle: NDArray[np.float64] = pose[:3, :3] @ BANANA_MIDDLE + pose[:3, 3]
+    return middle
