@@ -1,7 +1,8 @@
-"""Where the cameras are mounted, read from the calibration file."""
+"""Where the cameras are mounted: the calibration file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 PARENTS = ("base_link", "flange")
+_HEADER = """\
+# Where each camera is mounted: the pose of its optical frame (x right, y down, z forward) in `parent`.
+# Translation in metres, rotation as a unit quaternion x, y, z, w; the error is that of the board's corners.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,24 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
     if not isinstance(cameras, dict) or not cameras:
         raise ValueError(f"{path}: cameras is {cameras!r}; write a mapping of camera names")
     return {str(name): _mount(f"{path}: camera {name!r}", str(name), entry) for name, entry in cameras.items()}
+
+
+def save_extrinsics(
+    path: str | Path, source: str | Path, mounts: Mapping[str, CameraMount], notes: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write the file `source` to `path` with the given cameras' mounts; `notes` go below `calibration` of each camera.
+
+    What else `source` says of a camera is kept, its comments are not.
+    """
+    content = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+    for name, mount in mounts.items():
+        entry = content["cameras"].setdefault(name, {})
+        entry["parent"] = mount.parent
+        entry["translation"] = [round(float(value), 6) for value in mount.pose[:3, 3]]
+        entry["rotation"] = [round(float(value), 8) for value in Rotation.from_matrix(mount.pose[:3, :3]).as_quat()]
+        entry["calibration"] = dict(notes[name])
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
+    Path(path).write_text(_HEADER + text, encoding="utf-8")
 
 
 def _mount(where: str, name: str, entry: Any) -> CameraMount:

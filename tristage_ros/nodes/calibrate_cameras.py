@@ -1,0 +1,160 @@
+"""The command `tristage calibrate-cameras`: a dialogue with a person who moves arm and board, then the mounts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import rclpy
+from matplotlib.figure import Figure
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.table import Table
+
+from tristage_ros.devices.realsense import connected
+from tristage_ros.graph import environment
+from tristage_ros.nodes.board_views import BoardViews
+from tristage_ros.perception.charuco import Board
+from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, save_extrinsics
+from tristage_ros.perception.hand_eye import Calibration, calibrate
+from tristage_ros.resources import resource
+
+MARGIN = 0.010  # m of white around the printed board, at least
+SUSPICIOUS = 1.0  # px; a larger error tells of a wrong board, wrong intrinsics or an arm that moved
+HELP = """Enter: take a view    b: the board was moved    q: calibrate with what was taken
+Move the arm by hand or with its teach button, about ten times per place of the board, and turn the wrist a lot."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the options say; return the exit code.
+
+    Raises:
+        ValueError: the options, the cameras file or the views do not do; the message is one line for a person.
+    """
+    console = Console()
+    if options.list:
+        return _list(console)
+    board = board_of(options)
+    if options.print is not None:
+        print_board(board, options.print)
+        console.print(f"written: {options.print}; print it at 100 % and measure it: a square has {options.square:g} mm")
+        return 0
+    source = options.cameras_file or resource("config", "cameras.yaml")
+    mounts = load_extrinsics(source)
+    names = options.cameras or list(mounts)
+    if unknown := [name for name in names if name not in mounts]:
+        raise ValueError(f"{source} has no camera {', '.join(unknown)}; it has: {', '.join(mounts)}")
+    with _listening(names, board) as views:
+        try:
+            _converse(views, console)
+        except KeyboardInterrupt:
+            console.print("stopped; nothing was written")
+            return 130
+        found = calibrate(
+            views.views, {name: mounts[name].parent for name in names}, views.lenses, board, options.board_on
+        )
+    _report(console, mounts, found)
+    _write(options.out, source, mounts, found)
+    told = f"written: {options.out}; start the graph with cameras_file:={options.out.resolve()}"
+    console.print(told, soft_wrap=True, highlight=False)
+    return 0
+
+
+def board_of(options: argparse.Namespace) -> Board:
+    """Return the board that the options describe; raise ValueError when it cannot be."""
+    squares = re.fullmatch(r"(\d+)x(\d+)", options.board)
+    if squares is None:
+        raise ValueError(f"--board {options.board} is not COLUMNSxROWS; write for instance 5x4")
+    return Board(int(squares[1]), int(squares[2]), options.square * 1e-3, options.marker * 1e-3)
+
+
+def print_board(board: Board, path: Path) -> None:
+    """Write the board, true to scale, to a PDF file."""
+    if path.suffix != ".pdf":
+        raise ValueError(f"--print {path} does not end in .pdf, the format that keeps the scale")
+    inches = [(edge + 2 * MARGIN) / 0.0254 for edge in board.size]
+    page = Figure(figsize=(inches[0], inches[1]))
+    left, bottom = (MARGIN / 0.0254 / edge for edge in inches)
+    axes = page.add_axes((left, bottom, 1 - 2 * left, 1 - 2 * bottom))
+    axes.imshow(board.image(240), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.axis("off")
+    page.savefig(path)
+
+
+def _list(console: Console) -> int:
+    cameras = connected()
+    for camera in cameras:
+        console.print(str(camera), highlight=False)
+    if not cameras:
+        console.print("no RealSense camera is connected to this machine")
+    return 0 if cameras else 1
+
+
+@contextmanager
+def _listening(names: list[str], board: Board) -> Iterator[BoardViews]:
+    os.environ.update(environment())
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    views, executor = BoardViews(names, board), SingleThreadedExecutor()
+    executor.add_node(views)
+
+    def spin() -> None:
+        with suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    try:
+        yield views
+    finally:
+        executor.shutdown()
+        thread.join(timeout=5.0)
+        views.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _converse(views: BoardViews, console: Console) -> None:
+    console.print(HELP)
+    placement = 0
+    for line in sys.stdin:
+        word = line.strip().lower()
+        if word == "q":
+            return
+        if word == "b":
+            placement += 1
+            console.print(f"place {placement + 1} of the board")
+        elif word:
+            console.print(HELP)
+        else:
+            for name, outcome in views.take(placement).items():
+                count = sum(view.camera == name for view in views.views)
+                console.print(f"{name}: {outcome} ({count} views)", highlight=False)
+
+
+def _report(console: Console, mounts: Mapping[str, CameraMount], found: Mapping[str, Calibration]) -> None:
+    table = Table("camera", "on", "views", "error in px", "error in mm", "moved by, in mm")
+    for name, result in found.items():
+        moved = 1e3 * float(((result.pose[:3, 3] - mounts[name].pose[:3, 3]) ** 2).sum()) ** 0.5
+        errors = f"{result.pixels:.2f}", f"{result.millimetres:.2f}", f"{moved:.1f}"
+        table.add_row(name, mounts[name].parent, str(result.views), *errors)
+    console.print(table)
+    for name, result in found.items():
+        if result.pixels > SUSPICIOUS:
+            console.print(
+                f"{name}: {result.pixels:.1f} px is much: measure the board, and let arm and board stand still"
+            )
+
+
+def _write(path: Path, source: Path, mounts: Mapping[str, CameraMount], found: Mapping[str, Calibration]) -> None:
+    result = {name: CameraMount(name, mounts[name].parent, calibration.pose) for name, calibration in found.items()}
+    notes = {
+        name: {"views": c.views, "error_px": round(c.pixels, 3), "error_mm": round(c.millimetres, 3)}
+        for name, c in found.items()
+    }
+    save_extrinsics(path, source, result, notes)
