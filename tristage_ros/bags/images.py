@@ -1,9 +1,9 @@
-"""Images in bags, compressed as the plugins of image_transport do it: JPEG for colour, lossless PNG for depth."""
+"""Images in bags, compressed as the plugins of image_transport do it: colour as JPEG or PNG, depth as lossless PNG."""
 
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,28 +16,32 @@ from tristage_ros.perception.pixels import Encoding, pixel_array
 COLOR_SUFFIX, DEPTH_SUFFIX = "/compressed", "/compressedDepth"
 COLOR_ENCODINGS = ("rgb8", "bgr8")
 DEPTH_ENCODING = "16UC1"
+ColorFormat = Literal["jpeg", "png", "raw"]
+COLOR_FORMATS: tuple[ColorFormat, ...] = ("jpeg", "png", "raw")
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
-PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # level 1 is 10 % larger than level 9 and several times faster
+# Level 1 is 10 % larger than level 9 and several times faster; depth is full of runs of equal values.
+PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+ENCODERS = {"jpeg": (".jpg", JPEG), "png": (".png", PNG)}
 # What compressed_depth_image_transport puts before the PNG: format (0: inverse depth) and two numbers for float images.
 DEPTH_HEADER = struct.pack("<iff", 0, 0.0, 0.0)
 
 
-def compress(image: Any) -> tuple[str, Any] | None:
+def compress(image: Any, color: ColorFormat = "jpeg") -> tuple[str, Any] | None:
     """Return the topic suffix and the CompressedImage for a sensor_msgs/Image, or None if it is to stay as it is.
 
-    rgb8 and bgr8 become JPEG, little-endian 16UC1 becomes PNG, other encodings stay.
+    rgb8 and bgr8 become what `color` says (`raw`: they stay), little-endian 16UC1 becomes PNG, other encodings stay.
 
     Raises:
         ValueError: the image's data does not fit its size.
     """
-    if image.encoding in COLOR_ENCODINGS:
+    if image.encoding in COLOR_ENCODINGS and color != "raw":
         rgb = color_image(image.data, image.encoding, image.height, image.width, step=image.step)
-        data = _encoded(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), JPEG)
-        return COLOR_SUFFIX, _compressed(image.header, f"{image.encoding}; jpeg compressed bgr8", data)
+        data = _encoded(*ENCODERS[color], cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        return COLOR_SUFFIX, _compressed(image.header, f"{image.encoding}; {color} compressed bgr8", data)
     if image.encoding == DEPTH_ENCODING and not image.is_bigendian:
         accepted = {DEPTH_ENCODING: Encoding("u2", 1)}
         raw = pixel_array(image.data, DEPTH_ENCODING, accepted, image.height, image.width, step=image.step)
-        data = np.concatenate([np.frombuffer(DEPTH_HEADER, np.uint8), _encoded(".png", raw, PNG)])
+        data = np.concatenate([np.frombuffer(DEPTH_HEADER, np.uint8), _encoded(*ENCODERS["png"], raw)])
         return DEPTH_SUFFIX, _compressed(image.header, f"{DEPTH_ENCODING}; compressedDepth png", data)
     return None
 
@@ -50,7 +54,7 @@ def restore(topic: str, compressed: Any) -> Any:
     """
     encoding = compressed.format.split(";")[0].strip()
     depth = topic.endswith(DEPTH_SUFFIX)
-    data = compressed.data[len(DEPTH_HEADER) :] if depth else compressed.data
+    data = np.frombuffer(compressed.data, np.uint8)[len(DEPTH_HEADER) if depth else 0 :]
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED if depth else cv2.IMREAD_COLOR) if len(data) else None
     if pixels is None:
         raise ValueError(f"{topic}: {len(data)} bytes of format {compressed.format!r} are not an image")
@@ -73,7 +77,7 @@ def raw_topic(topic: str) -> str:
     return topic.removesuffix(DEPTH_SUFFIX).removesuffix(COLOR_SUFFIX)
 
 
-def _encoded(extension: str, pixels: NDArray[Any], parameters: tuple[int, int]) -> NDArray[np.uint8]:
+def _encoded(extension: str, parameters: tuple[int, ...], pixels: NDArray[Any]) -> NDArray[np.uint8]:
     _, data = cv2.imencode(extension, pixels, parameters)
     return np.asarray(data, np.uint8).reshape(-1)
 

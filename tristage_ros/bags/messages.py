@@ -70,15 +70,31 @@ def _blank(kind: Any) -> Any:
     return [_blank(element) for _ in range(length)]
 
 
+def as_current(value: Any) -> Any:
+    """Return a message of an older or newer definition as a message of today's: what has no place is left out.
+
+    Fields that the definition of today has and the message lacks are zero, empty or False.
+    """
+    kind = value.__msgtype__
+    fields = {}
+    for name, (node, _) in typestore().fielddefs[kind][1]:
+        if hasattr(value, name):
+            part = getattr(value, name)
+            fields[name] = as_current(part) if node == Nodetype.NAME else part
+    return new_message(kind, **fields)
+
+
 def definitions() -> Path:
-    """Return the folder of the .msg files of tristage_msgs: the checkout's, or that of an installed package.
+    """Return the folder of the .msg files of tristage_msgs: those it was installed with, or the checkout's.
+
+    Publishers send what was installed; a bag has to say the same.
 
     Raises:
         FileNotFoundError: there is none.
     """
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    folders = [Path(__file__).resolve().parents[2] / "msg"]
-    folders += [Path(prefix, "share", "tristage_msgs", "msg") for prefix in prefixes if prefix]
+    folders = [Path(prefix, "share", "tristage_msgs", "msg") for prefix in prefixes if prefix]
+    folders.append(Path(__file__).resolve().parents[2] / "msg")
     for folder in folders:
         if any(folder.glob("*.msg")):
             return folder

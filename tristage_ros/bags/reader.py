@@ -7,7 +7,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import Path
@@ -20,8 +20,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from tristage_ros.bags.images import raw_topic, restore
-from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE
+from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, as_current, typestore
 
+OURS = "tristage_msgs/msg/"  # whose definitions may have changed since a bag was recorded
 MAGIC = b"\x89MCAP0\r\n"
 FOOTER, CHUNK, DATA_END = 0x02, 0x06, 0x0F  # kinds of records
 # A footer that names no summary: readers then go through the records one by one.
@@ -39,7 +40,31 @@ class Message:
     topic: str
     type_name: str
     stamp: int  # ns, when it was recorded
+    stored: bytes = field(repr=False, compare=False)  # CDR as it lies in the bag, of a compressed image where it is one
     _decode: Callable[[], Any] = field(repr=False, compare=False)
+    _is_stored_as_it_is: bool = True
+
+    @property
+    def header_stamp(self) -> int:
+        """Return the stamp in the header in ns, without decoding the message; its type must begin with a header."""
+        order = "<" if self.stored[1] & 1 else ">"
+        sec, nanosec = struct.unpack_from(f"{order}iI", self.stored, 4)
+        return int(sec) * 10**9 + int(nanosec)
+
+    @property
+    def serialized(self) -> bytes:
+        """Return the message as CDR of its `type_name`, as today's definition of it has it.
+
+        Raises:
+            BagError: the message is damaged.
+        """
+        if self._is_stored_as_it_is:
+            return self.stored
+        return bytes(typestore().serialize_cdr(as_current(self.value), self.type_name))
+
+    def on(self, topic: str) -> Message:
+        """Return the message as if it had been recorded on `topic`."""
+        return self if topic == self.topic else replace(self, topic=topic)
 
     @cached_property
     def value(self) -> Any:
@@ -55,10 +80,10 @@ class Message:
 
 
 class BagReader:
-    """Open a bag folder or an .mcap file; use it in a `with` statement.
+    """Open a bag folder, a run's folder with a `bag` in it, or an .mcap file; use it in a `with` statement.
 
     Compressed images appear as what they were: sensor_msgs/Image on their raw topic. `complete` is False when the
-    recording was cut off; then what was on disk by that time is read.
+    recording was cut off; then what was on disk by that time is read, and `break_` says where it ends.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -71,10 +96,16 @@ class BagReader:
         self._resources = ExitStack()
         try:
             source = _storage(self.path)
+            self.break_ = ""
             self.complete = source.is_dir() or _is_closed(source)
             if not self.complete:
-                source = _mended(source, Path(self._resources.enter_context(tempfile.TemporaryDirectory())))
+                folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
+                source, whole, size = _mended(source, folder)
+                self.break_ = f"of {size} bytes the first {whole} can be read"
             self._reader = self._resources.enter_context(Reader(source))
+            if self.break_:
+                seconds = self._reader.duration * 1e-9 if self._reader.message_count else 0.0
+                self.break_ = f"the recording is cut off after {seconds:.1f} s: {self.break_}"
             self._store = _types_of(self._reader.connections)
         except Exception as error:  # a damaged file can fail in any layer below
             self._resources.close()
@@ -103,8 +134,9 @@ class BagReader:
     def _message(self, connection: Connection, stamp: int, data: bytes) -> Message:
         topic, decode = connection.topic, partial(self._store.deserialize_cdr, data, connection.msgtype)
         if not _is_compressed(connection):
-            return Message(topic, connection.msgtype, stamp, decode)
-        return Message(raw_topic(topic), IMAGE, stamp, lambda: restore(topic, decode()))
+            current = not connection.msgtype.startswith(OURS)
+            return Message(topic, connection.msgtype, stamp, data, decode, current)
+        return Message(raw_topic(topic), IMAGE, stamp, data, lambda: restore(topic, decode()), False)
 
     def _serialized(self, connections: list[Connection]) -> Iterable[tuple[Connection, int, bytes]]:
         storage = self._reader.storage
@@ -138,6 +170,8 @@ def _types_of(connections: list[Connection]) -> Typestore:
 def _storage(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError("there is nothing of that name")
+    if (path / "bag").is_dir():
+        path /= "bag"
     files = list(path.glob("*.mcap")) if path.is_dir() else [path]
     if not files and not (path / "metadata.yaml").exists():
         raise FileNotFoundError("the folder holds neither an .mcap file nor a metadata.yaml")
@@ -152,8 +186,8 @@ def _is_closed(file: Path) -> bool:
         return stream.tell() > 0 and stream.read() == MAGIC
 
 
-def _mended(file: Path, folder: Path) -> Path:
-    """Copy the whole records of a cut-off MCAP file and put an end behind them."""
+def _mended(file: Path, folder: Path) -> tuple[Path, int, int]:
+    """Copy the whole records of a cut-off MCAP file, put an end behind them, and return how many bytes of how many."""
     copy = folder / file.name
     with file.open("rb") as stream, copy.open("wb") as whole:
         whole.write(stream.read(len(MAGIC)))
@@ -162,8 +196,9 @@ def _mended(file: Path, folder: Path) -> Path:
             if len(content := stream.read(size)) < size or not _is_whole(head[0], content):
                 break
             whole.write(head + content)
+        readable = whole.tell()
         whole.write(END)
-    return copy
+    return copy, readable, file.stat().st_size
 
 
 def _is_whole(opcode: int, content: bytes) -> bool:

@@ -1,0 +1,74 @@
+"""Images reach a node the same, raw or compressed."""
+
+import array
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from camera_source import now
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+
+from tristage_ros.bags.images import compress
+from tristage_ros.nodes import qos
+from tristage_ros.nodes.convert import header, image_message
+from tristage_ros.nodes.image_transport import subscribe_image
+
+DEPTH = np.random.default_rng(0).integers(0, 65535, (48, 64)).astype(np.uint16)
+SMOOTH = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], (48, 1, 3))
+
+
+@pytest.fixture
+def node(ros_context):
+    node = Node("receiver")
+    yield node
+    node.destroy_node()
+
+
+def received(node, topic, transport, kind, name, message):
+    got = []
+    subscribe_image(node, topic, got.append, qos.NEWEST, transport)
+    publisher = node.create_publisher(kind, name, qos.IMAGES)
+    end = time.monotonic() + 30
+    while not got and time.monotonic() < end:
+        publisher.publish(message)
+        rclpy.spin_once(node, timeout_sec=0.2)
+    return got[0] if got else None
+
+
+def compressed(image):
+    suffix, message = compress(image)
+    sent = CompressedImage(header=image.header, format=message.format)
+    sent.data = array.array("B", message.data.tobytes())
+    return suffix, sent
+
+
+@pytest.mark.parametrize(
+    ("topic", "pixels", "encoding"),
+    [("/front/color/image_raw", SMOOTH, "rgb8"), ("/front/aligned_depth_to_color/image_raw", DEPTH, "16UC1")],
+)
+def test_both_transports_give_the_same_image(node, topic, pixels, encoding):
+    image = image_message(pixels, encoding, now(), "front")
+    raw = received(node, topic, "raw", Image, topic, image)
+    suffix, sent = compressed(image)
+    unpacked = received(node, topic, "compressed", CompressedImage, topic + suffix, sent)
+    for got in (raw, unpacked):
+        assert (got.width, got.height, got.encoding, got.step) == (64, 48, encoding, image.step)
+        assert got.header == image.header
+    values = [np.frombuffer(got.data, pixels.dtype).astype(int) for got in (raw, unpacked)]
+    assert abs(values[0] - values[1]).mean() <= (0 if encoding == "16UC1" else 3)
+
+
+def test_what_is_no_image_is_left_out(node):
+    broken = CompressedImage(header=header(now(), "front"), format="rgb8; jpeg compressed bgr8", data=b"no image")
+    got, topic = [], "/front/color/image_raw"
+    subscribe_image(node, topic, got.append, qos.NEWEST, "compressed")
+    _, good = compressed(image_message(SMOOTH, "rgb8", now(), "front"))
+    publisher = node.create_publisher(CompressedImage, topic + "/compressed", qos.IMAGES)
+    end = time.monotonic() + 30
+    while not got and time.monotonic() < end:
+        for message in (broken, good):
+            publisher.publish(message)
+            rclpy.spin_once(node, timeout_sec=0.2)
+    assert got and {message.width for message in got} == {64}

@@ -1,0 +1,76 @@
+"""With which settings a bag is replayed."""
+
+import pytest
+import yaml
+
+from tristage_ros.bags.facts import Facts
+from tristage_ros.graph import GraphError, build
+from tristage_ros.nodes.replay_settings import Settings
+
+FACTS = Facts(
+    {"policy": {"seed": 7, "engine": "recompute", "gone_since": 1}, "point_cloud": {"points": 512}},
+    {"policy.pruning": "tau_2d: 0.05\n", "policy.cameras_file": "cameras: {}\n"},
+)
+
+
+def test_what_was_recorded_is_used_and_the_rest_is_as_shipped():
+    settings = Settings.recorded_with(FACTS)
+    assert settings.recorded
+    assert settings.parameters["policy"]["seed"] == 7 and settings.parameters["point_cloud"]["points"] == 512
+    assert "gone_since" not in settings.parameters["policy"]
+    assert settings.pruning == {"tau_2d": 0.05} and settings.cameras == "cameras: {}\n"
+    assert settings.parameters["policy"]["threads"] == 1, "as config/piper_pick.yaml has it"
+    fresh = Settings.recorded_with(Facts())
+    assert not fresh.recorded and fresh.pruning["target_rate"] == 0.7
+
+
+def test_changes_are_made_one_after_the_other():
+    changes = [
+        "pruning.tau_2d=0.1",
+        "policy.rate_hz=4",
+        "policy.instruction=close the box",
+        "point_cloud.cameras=[front]",
+    ]
+    settings = Settings.recorded_with(FACTS).changed(changes)
+    assert settings.pruning["tau_2d"] == 0.1
+    assert settings.parameters["policy"]["rate_hz"] == 4.0 and isinstance(
+        settings.parameters["policy"]["rate_hz"], float
+    )
+    assert settings.parameters["policy"]["instruction"] == "close the box"
+    assert settings.parameters["point_cloud"]["cameras"] == ["front"]
+
+
+def test_a_preset_replaces_the_recorded_one_and_may_be_changed_further():
+    settings = Settings.recorded_with(FACTS).changed(
+        ["policy.pruning=paper", "pruning.tau_2d=0.25", "pruning.tau_3d=0.25"]
+    )
+    assert (settings.pruning["tau_2d"], settings.pruning["tau_3d"]) == (0.25, 0.25)
+    assert settings.pruning.get("target_rate") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("pruning.tau_2d=2", "tau_2d"),
+        ("policy.image_transport=raw", "there is no policy.image_transport"),
+        ("policy.seed=1.5", "'1.5' is no int"),
+        ("policy.seed=[1", "cannot be read"),
+        ("seed=1", "NODE.NAME=VALUE"),
+    ],
+)
+def test_wrong_changes_are_named_in_one_line(change, words):
+    with pytest.raises(GraphError) as error:
+        Settings.recorded_with(FACTS).changed([change])
+    assert words in str(error.value) and f"--set {change}" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_parameter_file_names_files_beside_it_and_starts_a_graph(tmp_path):
+    path = Settings.recorded_with(FACTS).write(tmp_path)
+    written = yaml.safe_load(path.read_text())
+    assert written["policy"]["ros__parameters"]["pruning"] == str(tmp_path / "pruning.yaml")
+    assert written["point_cloud"]["ros__parameters"]["cameras_file"] == str(tmp_path / "cameras.yaml")
+    assert (tmp_path / "cameras.yaml").read_text() == "cameras: {}\n"
+    graph = build("replay", {"parameters": str(path)})
+    assert graph.parameter_file == path and [node.name for node in graph.nodes] == ["point_cloud", "policy"]
+    assert all(node.parameters["use_sim_time"] for node in graph.nodes)
+    assert all(node.remappings["/tristage/action"] == "/replay/action" for node in graph.nodes)

@@ -1,0 +1,147 @@
+"""What a bag knows of the run beside its topics: parameters, the files they name, versions and the checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tristage_ros.bags.messages import new_message, typestore
+from tristage_ros.bags.reader import BagReader
+from tristage_ros.resources import resource
+
+TOPIC, TYPE = "/tristage/run", "std_msgs/msg/String"
+PACKAGES = ("tristage_ros", "torch", "numpy", "opencv-python-headless", "open3d", "fpsample", "rosbags", "piper_sdk")
+# What an empty value of a parameter stands for.
+DEFAULT_FILES = {"pruning": ("config", "pruning", "robot.yaml"), "cameras_file": ("config", "cameras.yaml")}
+CONFIGURATION = (".yaml", ".yml")
+LARGEST_FILE = 1 << 18  # bytes; configuration is small
+# What differs between a run and its replay by nature, and what is compared by content.
+CIRCUMSTANCES = ("use_sim_time", "start_type_description_service", "image_transport", "autostart", "control",
+                 "allow_random_weights", "pruning", "checkpoint", "cameras_file")  # fmt: skip
+WEIGHTS = ("*.safetensors", "*.pt", "*.bin")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Hold what is needed to judge and to repeat a run; all of it can be written as JSON."""
+
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)  # by node
+    files: dict[str, str] = field(default_factory=dict)  # content, by "node.parameter" of the parameter that names it
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)  # path, bytes, sha256; empty: random weights
+
+    def dumped(self) -> str:
+        """Return the facts as JSON."""
+        return json.dumps(asdict(self), sort_keys=True, default=str)
+
+    @staticmethod
+    def parsed(text: str) -> Facts:
+        """Return the facts that `dumped` wrote; raise ValueError for another text."""
+        try:
+            return Facts(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the facts of the run cannot be read: {error}") from None
+
+    def message(self) -> bytes:
+        """Return the facts as a serialised message of `TYPE`."""
+        return bytes(typestore().serialize_cdr(new_message(TYPE, data=self.dumped()), TYPE))
+
+    @property
+    def pruning(self) -> dict[str, Any]:
+        """Return the settings of the pruner, as its preset spelt them."""
+        settings = yaml.safe_load(self.files.get("policy.pruning", "")) or {}
+        return dict(settings)
+
+
+def gather(parameters: Mapping[str, Mapping[str, Any]], checkpoint: Mapping[str, Any]) -> Facts:
+    """Return the facts of a run whose nodes have `parameters`, read on the machine that it runs on."""
+    files = {}
+    for node, values in parameters.items():
+        for name, value in values.items():
+            if path := _configuration(name, value):
+                files[f"{node}.{name}"] = path.read_text(encoding="utf-8")
+    machine = {"system": platform.platform(), "processors": os.cpu_count(), "ros": os.environ.get("ROS_DISTRO", "")}
+    return Facts({node: dict(values) for node, values in parameters.items()}, files, _versions(), machine,
+                 dict(checkpoint))  # fmt: skip
+
+
+def describe_checkpoint(path: str) -> dict[str, Any]:
+    """Return path, size and SHA-256 of the weights at `path`, a file or a run directory; nothing where there is none.
+
+    A large model takes its time: call this where nobody waits.
+    """
+    given = Path(path)
+    files = sorted(file for pattern in WEIGHTS for file in given.rglob(pattern)) if given.is_dir() else [given]
+    if not path or not files or not all(file.is_file() for file in files):
+        return {}
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return {"path": str(path), "bytes": sum(file.stat().st_size for file in files), "sha256": digest.hexdigest()}
+
+
+def read_facts(bag: BagReader) -> Facts:
+    """Return the newest facts in a bag, empty ones when it has none.
+
+    Raises:
+        BagError: they are damaged.
+        ValueError: they are something else.
+    """
+    newest = deque(bag.messages(TOPIC), maxlen=1)
+    return Facts.parsed(newest[0].value.data) if newest else Facts()
+
+
+def differences(first: Facts, second: Facts) -> list[str]:
+    """Return what the second run had set differently, a line each: `pruning.tau_2d: 0.08 -> 0.1`."""
+    if not (first.parameters and second.parameters):
+        return []  # nobody knows
+    before, after = _flat(first), _flat(second)
+    return [
+        f"{name}: {before.get(name, 'not set')} -> {after.get(name, 'not set')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _flat(facts: Facts) -> dict[str, Any]:
+    flat = {f"pruning.{name}": value for name, value in facts.pruning.items()}
+    flat |= {"checkpoint": facts.checkpoint.get("sha256", "random weights")}
+    flat |= {f"version of {name}": value for name, value in facts.versions.items()}
+    for node in ("point_cloud", "policy"):
+        values = facts.parameters.get(node, {})
+        flat |= {f"{node}.{name}": value for name, value in values.items() if name not in CIRCUMSTANCES}
+        if cameras := facts.files.get(f"{node}.cameras_file"):
+            flat[f"{node}.cameras_file"] = hashlib.sha256(cameras.encode()).hexdigest()[:12]
+    return flat
+
+
+def _configuration(name: str, value: object) -> Path | None:
+    if value == "" and name in DEFAULT_FILES:
+        return resource(*DEFAULT_FILES[name])
+    if not isinstance(value, str) or not value.endswith(CONFIGURATION):
+        return None
+    path = Path(value)
+    return path if path.is_file() and path.stat().st_size <= LARGEST_FILE else None
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,249 @@
+"""What a bag holds for point cloud and policy: which frames are whole, and their messages one frame at a time."""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tristage_ros.bags.condition import Arrival, Condition, condition
+from tristage_ros.bags.messages import IMAGE
+from tristage_ros.bags.reader import BagError, BagReader, Message
+
+JOINTS, STATUS = "/joint_states", "/arm/status"
+JOINT_STATE = "sensor_msgs/msg/JointState"
+ACTION, PRUNING = "/tristage/action", "/tristage/pruning"
+VIEW = "front"  # the camera whose colour image the policy sees
+JOINT_TOLERANCE = 100_000_000  # ns; joint states this far from a frame still belong to it
+SAME = 1_000_000  # ns; stamps that went through seconds as floats differ by less
+
+
+def color_topic(camera: str) -> str:
+    """Return the topic of the camera's colour images."""
+    return f"/{camera}/color/image_raw"
+
+
+def depth_topic(camera: str) -> str:
+    """Return the topic of the camera's depth images, aligned to colour."""
+    return f"/{camera}/aligned_depth_to_color/image_raw"
+
+
+def info_topic(camera: str) -> str:
+    """Return the topic of the camera's intrinsics."""
+    return f"/{camera}/color/camera_info"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Name the messages of one moment by topic and stamp (ns)."""
+
+    stamp: int  # of the observation that is made of them: the oldest image
+    first: tuple[tuple[str, int], ...]  # what the view camera sees
+    partners: tuple[tuple[str, int], ...]  # depth of the other cameras
+    joints: tuple[int, ...]  # joint states around all of them, in order
+    instant: int = 0  # stamp of the newest part
+
+    @property
+    def keys(self) -> tuple[tuple[str, int], ...]:
+        """Return every message of the frame."""
+        return (*self.first, *self.partners, *((JOINTS, stamp) for stamp in self.joints))
+
+
+@dataclass(frozen=True)
+class Played:
+    """Hold the messages of one frame."""
+
+    frame: Frame
+    first: tuple[Message, ...]
+    partners: tuple[Message, ...]
+    joints: tuple[Message, ...]
+    settings: tuple[Message, ...]  # newest camera_info of every camera, and arm status
+
+
+@dataclass
+class _Stream:
+    arrivals: list[Arrival] = field(default_factory=list)
+    first: Message | None = None
+
+    def stamps(self) -> list[int]:
+        return sorted({arrival.stamp for arrival in self.arrivals})
+
+
+class Recording:
+    """Look through a bag once and know what can be replayed of it.
+
+    `remap` renames topics by their beginning, as `{"/camera/camera": "/front"}` does with those of a camera driver.
+    """
+
+    def __init__(
+        self, path: str | Path, cameras: Sequence[str], remap: Mapping[str, str] | None = None, tolerance: float = 0.05
+    ) -> None:
+        """Read the bag at `path`; frames of `cameras` that are `tolerance` s apart belong together.
+
+        Raises:
+            BagError: it cannot be read, or lacks a topic that the nodes need; the message names it.
+        """
+        self.path, self.cameras, self.remap = Path(path), tuple(cameras), dict(remap or {})
+        self._tolerance = round(tolerance * 1e9)
+        self._streams: dict[str, _Stream] = {}
+        with BagReader(path) as bag:
+            self.break_ = bag.break_
+            self._names = {topic: renamed(topic, self.remap) for topic in bag.topics}
+            self._check_topics(bag.topics)
+            wanted = (*self.topics, ACTION)
+            for message in bag.messages(*(topic for topic, name in self._names.items() if name in wanted)):
+                self._note(message)
+        self._stamps = {topic: stream.stamps() for topic, stream in self._streams.items()}
+        empty = [topic for topic in self.required if topic not in self._streams]
+        if empty:
+            raise BagError(f"bag {path} has no messages on {', '.join(empty)}")
+
+    @property
+    def start(self) -> int:
+        """Return when the first message was recorded, ns."""
+        return min(stream.arrivals[0].recorded for stream in self._streams.values())
+
+    @property
+    def end(self) -> int:
+        """Return when the last message was recorded, ns."""
+        return max(stream.arrivals[-1].recorded for stream in self._streams.values())
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Return the topics without which nothing can be replayed."""
+        depths = (topic(name) for name in self.cameras for topic in (info_topic, depth_topic))
+        return tuple(dict.fromkeys((color_topic(VIEW), info_topic(VIEW), *depths, JOINTS)))
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Return the topics that are replayed, where they were recorded."""
+        return (*self.required, STATUS)
+
+    def has(self, topic: str) -> bool:
+        """Tell whether there are messages on `topic`."""
+        return topic in self._streams
+
+    def conditions(self) -> dict[str, Condition]:
+        """Return the condition of every image stream."""
+        images = (color_topic(VIEW), *(depth_topic(name) for name in self.cameras))
+        return {topic: condition(self._streams[topic].arrivals) for topic in dict.fromkeys(images)}
+
+    def frames(self) -> tuple[list[Frame], Counter[str]]:
+        """Return the whole frames in order of time, and how many were left out, by reason."""
+        left_out: Counter[str] = Counter()
+        frames = []
+        for stamp in self._stamps[depth_topic(self.cameras[0])]:
+            frame = self._frame(stamp)
+            if isinstance(frame, Frame):
+                frames.append(frame)
+            else:
+                left_out[frame] += 1
+        return frames, left_out
+
+    def acted(self, frames: Sequence[Frame]) -> tuple[list[Frame], int]:
+        """Return the frames that the recorded run acted on, and how many of its actions have no whole frame."""
+        actions = self._stamps.get(ACTION, [])
+        stamps = np.array([frame.stamp for frame in frames], np.int64)
+        chosen = [int(near[0]) for stamp in actions if len(near := np.flatnonzero(abs(stamps - stamp) < SAME))]
+        return [frames[index] for index in dict.fromkeys(chosen)], len(actions) - len(chosen)
+
+    def play(self, frames: Sequence[Frame]) -> Iterator[Played]:
+        """Yield the messages of `frames`, one frame at a time; only what is still to be played is held in memory.
+
+        Raises:
+            BagError: the bag is damaged.
+        """
+        needed = Counter(key for frame in frames for key in frame.keys)
+        held: dict[tuple[str, int], Message] = {}
+        settings = (*map(info_topic, (VIEW, *self.cameras)), STATUS)
+        newest = {topic: first for topic in settings if self.has(topic) and (first := self._streams[topic].first)}
+        waiting = iter(frames)
+        frame = next(waiting, None)
+        for message in self.messages():
+            key = message.topic, message.header_stamp
+            if message.topic in newest:
+                newest[message.topic] = message
+            if needed[key]:
+                held.setdefault(key, message)
+            while frame and all(key in held for key in frame.keys):
+                yield self._played(frame, held, tuple(newest.values()))
+                needed.subtract(frame.keys)
+                for key in [key for key in frame.keys if not needed[key]]:
+                    held.pop(key, None)
+                frame = next(waiting, None)
+
+    def messages(self) -> Iterator[Message]:
+        """Yield all messages to be replayed, under their new names, in the order of their recording.
+
+        Raises:
+            BagError: the bag is damaged.
+        """
+        with BagReader(self.path) as bag:
+            chosen = [topic for topic, name in self._names.items() if name in self.topics]
+            for message in bag.messages(*chosen):
+                yield message.on(self._names[message.topic])
+
+    def _check_topics(self, recorded: Mapping[str, str]) -> None:
+        missing = [topic for topic in self.required if topic not in self._names.values()]
+        if missing:
+            alike = sorted(topic for topic, kind in recorded.items() if kind in (IMAGE, JOINT_STATE))
+            has = f"; it has {', '.join(alike)}: rename what is the same with --remap FROM:=TO" if alike else ""
+            raise BagError(f"bag {self.path} lacks {', '.join(missing)}{has}")
+
+    def _note(self, message: Message) -> None:
+        stream = self._streams.setdefault(self._names[message.topic], _Stream())
+        stream.first = stream.first or message.on(self._names[message.topic])
+        # Behind the stamp: two pictures of the same pixels differ in nothing else.
+        checksum = zlib.crc32(memoryview(message.stored)[12:]) if message.type_name == IMAGE else 0
+        stream.arrivals.append(Arrival(message.header_stamp, message.stamp, checksum))
+
+    def _frame(self, stamp: int) -> Frame | str:
+        """Return the frame around a depth image of the first camera, or why there is none."""
+        found: dict[str, int] = {}
+        depths = [depth_topic(name) for name in self.cameras]
+        for topic in dict.fromkeys((color_topic(VIEW), *depths)):
+            near = _nearest(self._stamps[topic], stamp, self._tolerance)
+            if near is None:
+                return f"{topic} has nothing within {self._tolerance * 1e-6:.0f} ms"
+            found[topic] = near
+        moments = {found[topic] for topic in depths}
+        joints = {around for moment in moments for around in _around(self._stamps[JOINTS], moment)}
+        if not joints or max(joints) < max(moments) or min(joints) > min(moments) + JOINT_TOLERANCE:
+            return f"{JOINTS} does not reach it"
+        seen = (color_topic(VIEW), depth_topic(VIEW))
+        return Frame(
+            stamp=min(found.values()),
+            instant=max(*found.values(), *joints),
+            first=tuple((topic, found[topic]) for topic in seen if topic in found),
+            partners=tuple((topic, found[topic]) for topic in depths if topic not in seen),
+            joints=tuple(sorted(joints)),
+        )
+
+    def _played(self, frame: Frame, held: Mapping[tuple[str, int], Message], settings: tuple[Message, ...]) -> Played:
+        first, partners = (tuple(held[key] for key in keys) for keys in (frame.first, frame.partners))
+        return Played(frame, first, partners, tuple(held[JOINTS, stamp] for stamp in frame.joints), settings)
+
+
+def renamed(topic: str, remap: Mapping[str, str]) -> str:
+    """Return `topic` with its beginning, up to a slash or the end, renamed as `remap` says."""
+    for old, new in remap.items():
+        if topic == old or topic.startswith(old.rstrip("/") + "/"):
+            return new + topic[len(old) :]
+    return topic
+
+
+def _nearest(stamps: Sequence[int], stamp: int, tolerance: int) -> int | None:
+    index = bisect_left(stamps, stamp)
+    near = min(stamps[max(index - 1, 0) : index + 1], key=lambda other: abs(other - stamp), default=None)
+    return near if near is not None and abs(near - stamp) <= tolerance else None
+
+
+def _around(stamps: Sequence[int], stamp: int) -> list[int]:
+    """Return the stamps just before and just after `stamp`; it alone where it is one of them."""
+    before, after = bisect_right(stamps, stamp) - 1, bisect_left(stamps, stamp)
+    return [stamps[index] for index in (before, after) if 0 <= index < len(stamps)]

@@ -1,0 +1,176 @@
+"""Publish a recording to point cloud and policy, and take down what they make of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
+from std_srvs.srv import Trigger
+from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
+
+from tristage_ros.bags.messages import typestore
+from tristage_ros.bags.reader import Message
+from tristage_ros.bags.recording import JOINTS, SAME, STATUS, Played
+from tristage_ros.bags.writer import BagWriter
+from tristage_ros.graph import REPLAYED
+from tristage_ros.nodes import qos
+
+NODES = ("point_cloud", "policy")
+OUTPUTS = {
+    "/tristage/cloud": PointCloud2,
+    "/tristage/action": ActionChunk,
+    "/tristage/pruning": PruningStats,
+    "/tristage/timings": StageTimings,
+    "/tristage/overlay": Image,
+}
+ANSWERS = ("/tristage/action", "/tristage/pruning", "/tristage/timings")  # what a whole control step publishes
+DEPTH = 50  # messages of joint states and arm status that wait for a reader
+
+
+class Player(Node):
+    """Stand for cameras and arm; use its methods from a thread other than its executor's."""
+
+    def __init__(self, topics: Iterable[str], writer: BagWriter) -> None:
+        """Make a publisher for each of `topics`; what point cloud and policy answer goes to `writer`."""
+        super().__init__("player")
+        self._clock = self.create_publisher(Clock, "/clock", 10)
+        self._inputs = {topic: self._input(topic) for topic in topics}
+        self._writer = writer
+        self._changed = threading.Condition()
+        self._heard: dict[str, set[int]] = {topic: set() for topic in OUTPUTS}  # stamps, ns
+        self._empty: set[int] = set()  # stamps of clouds without a point
+        self._states: dict[str, DiagnosticStatus] = {}
+        self.now = 0  # ns, replayed time
+        self._joint_stamp = 0
+        for topic, kind in OUTPUTS.items():
+            self.create_subscription(kind, REPLAYED[topic], self._taker(topic, kind), qos.IMAGES, raw=True)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        self._reset = self.create_client(Trigger, "/policy/reset")
+        self._parameters = self.create_client(SetParameters, "/policy/set_parameters")
+
+    def _input(self, topic: str) -> Publisher:
+        if topic in (JOINTS, STATUS):
+            return self.create_publisher(JointState if topic == JOINTS else ArmStatus, topic, QoSProfile(depth=DEPTH))
+        return self.create_publisher(CameraInfo if topic.endswith("camera_info") else Image, topic, qos.IMAGES)
+
+    def strangers(self, ours: Collection[str] = ()) -> list[str]:
+        """Return which nodes but `ours` publish what is replayed, or would answer to it."""
+        topics = ["/clock", *self._inputs, "/tristage/action"]
+        publishers = [info for topic in topics for info in self.get_publishers_info_by_topic(topic)]
+        listeners = self.get_subscriptions_info_by_topic("/tristage/action")
+        names = {info.node_name for info in (*publishers, *listeners)}
+        names |= {name for name in self.get_node_names() if name in (*NODES, "arm")}
+        return sorted(names - {self.get_name(), *ours})
+
+    def missing(self) -> str:
+        """Return what is not up yet, for a person; empty when frames can be sent."""
+        for name in NODES:
+            heard = any(state.startswith(f"{name}: ") for state in self._states)
+            topic = f"/front/{'color' if name == 'policy' else 'aligned_depth_to_color'}/image_raw"
+            listens = any(info.node_name == name for info in self.get_subscriptions_info_by_topic(topic))
+            if not heard or not listens:
+                return name
+        speaks = any(info.node_name == "policy" for info in self.get_publishers_info_by_topic("/replay/action"))
+        return "" if speaks and self._reset.service_is_ready() and self._parameters.service_is_ready() else "policy"
+
+    def complaints(self) -> list[str]:
+        """Return what the nodes are not content with."""
+        states = list(self._states.values())
+        return [f"{state.name}: {state.message}" for state in states if state.level != DiagnosticStatus.OK]
+
+    # To the nodes
+
+    def tick(self, now: int) -> None:
+        """Set the replayed clock to `now` (ns); it never goes back."""
+        self.now = max(self.now, now)
+        self._clock.publish(Clock(clock=Time(sec=self.now // 10**9, nanosec=self.now % 10**9)))
+
+    def publish(self, message: Message) -> None:
+        """Publish one message."""
+        self._inputs[message.topic].publish(message.serialized)
+
+    def show(self, played: Played) -> None:
+        """Publish a frame so that whoever uses it has all of it, in an order that depends on nobody's speed.
+
+        Both nodes begin with a frame only when joint states have reached it: these come last, and what one process
+        sends another gets in that order. A frame may be shown again; the nodes take it once.
+        """
+        self.tick(played.frame.instant)
+        for message in (*played.settings, *played.first, *played.partners):
+            self.publish(message)
+        for message in played.joints:
+            if message.header_stamp >= self._joint_stamp:
+                self._joint_stamp = message.header_stamp
+                self.publish(message)
+
+    def reset(self, timeout: float) -> bool:
+        """Clear the pruning state of the policy; return whether it did."""
+        return self._done(self._reset.call_async(Trigger.Request()), timeout)
+
+    def instruct(self, instruction: str, timeout: float) -> bool:
+        """Give the policy another instruction, which clears the pruning state; return whether it took it."""
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=instruction)
+        request = SetParameters.Request(parameters=[ParameterMessage(name="instruction", value=value)])
+        return self._done(self._parameters.call_async(request), timeout)
+
+    @staticmethod
+    def _done(future: object, timeout: float) -> bool:
+        end = time.monotonic() + timeout
+        while not future.done() and time.monotonic() < end:
+            time.sleep(0.01)
+        return bool(future.done())
+
+    # From the nodes
+
+    def wait_for_answer(self, stamp: int, timeout: float) -> str:
+        """Wait for the control step on the frame of `stamp`; return why there is none, empty when there is."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._answered(stamp) or self._is_empty(stamp), timeout)
+            if self._answered(stamp):
+                return ""
+            return "the cloud is empty" if self._is_empty(stamp) else "no answer"
+
+    def _answered(self, stamp: int) -> bool:
+        return all(_near(self._heard[topic], stamp) for topic in ANSWERS)
+
+    def _is_empty(self, stamp: int) -> bool:
+        return _near(self._empty, stamp)
+
+    def _taker(self, topic: str, kind: type) -> Callable[[bytes], None]:
+        name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
+
+        def take(data: bytes) -> None:
+            self._writer.write(topic, name, data, self.now)
+            sec, nanosec = int.from_bytes(data[4:8], "little", signed=True), int.from_bytes(data[8:12], "little")
+            stamp = sec * 10**9 + nanosec
+            empty = kind is PointCloud2 and typestore().deserialize_cdr(data, name).width == 0
+            with self._changed:
+                self._heard[topic].add(stamp)
+                if empty:
+                    self._empty.add(stamp)
+                self._changed.notify_all()
+
+        return take
+
+    def answers(self) -> int:
+        """Return how many control steps there were."""
+        with self._changed:
+            return len(self._heard["/tristage/action"])
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self._states |= {status.name: status for status in message.status}
+
+
+def _near(stamps: set[int], stamp: int) -> bool:
+    return any(abs(other - stamp) < SAME for other in stamps)

@@ -1,0 +1,26 @@
+"""The command `tristage record`: the recorder node in this process, beside a graph that runs already."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from tristage_ros.graph import environment
+from tristage_ros.nodes.recorder import RecorderNode
+from tristage_ros.nodes.runner import run
+
+
+def record(options: argparse.Namespace) -> int:
+    """Record as the options say until Ctrl-C; return the exit code."""
+    os.environ.update(environment())
+    run_dir = "" if options.out == Path() else str(options.out)
+    values = {
+        "run_dir": json.dumps(run_dir),
+        "color": options.color,
+        "cameras": json.dumps(options.cameras),
+        "image_interval": options.every,
+    }
+    overrides = [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
+    return run(RecorderNode, ["tristage", "--ros-args", *overrides], niceness=10)

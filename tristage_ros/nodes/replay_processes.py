@@ -1,0 +1,133 @@
+"""The processes of a replay: the player in this one, point cloud and policy under a supervisor of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import FrameType
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+
+from tristage_ros.bags.writer import BagWriter
+from tristage_ros.nodes.player import NODES, Player
+from tristage_ros.supervisor import remove_unused, shared_memory
+
+START_UP = 300.0  # s; a large model takes its time to load
+DISCOVERY = 1.5  # s in which most nodes of the same ROS domain make themselves known
+SHUT_DOWN = 10.0  # s for the supervisor to end its nodes
+
+
+class ReplayError(RuntimeError):
+    """Say what went wrong in the replay; the message is one line for a person."""
+
+
+class Nodes:
+    """Point cloud and policy, as `tristage run replay` starts them."""
+
+    def __init__(self, arguments: Mapping[str, str], log: Path) -> None:
+        """Start them; what they say goes to `log`."""
+        self._log = log
+        texts = [f"{name}:={value}" for name, value in arguments.items()]
+        command = [sys.executable, "-m", "tristage_ros.cli", "run", "replay", *texts]
+        environment = os.environ | {"TRISTAGE_SUPERVISOR": str(os.getpid())}  # without us they end by themselves
+        with log.open("w") as file:
+            # A session of its own: Ctrl-C reaches the supervisor once, from us.
+            self._process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+            )
+
+    def check(self) -> None:
+        """Raise ReplayError when a node has ended."""
+        code = self._process.poll()
+        if code is not None:
+            lines = self._log.read_text(errors="replace").splitlines()
+            errors = [line.split("error:", 1)[1].strip() for line in lines if "error:" in line]
+            why = errors[-1] if errors else "the nodes ended by themselves"
+            raise ReplayError(f"{why} (exit code {code}; log: {self._log})")
+
+    def end(self) -> None:
+        """Stop them."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(SHUT_DOWN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def stop_on_signals(stack: ExitStack) -> threading.Event:
+    """Return an event that Ctrl-C and its like set until `stack` is closed."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        stack.callback(signal.signal, number, signal.signal(number, on_signal))
+    return stop
+
+
+def player_of(topics: Sequence[str], writer: BagWriter, stack: ExitStack) -> Player:
+    """Return a player whose callbacks run until `stack` is closed.
+
+    Raises:
+        ReplayError: other nodes of the same ROS domain would hear it, or be taken for it.
+    """
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    stack.callback(rclpy.try_shutdown)
+    player, executor = Player(topics, writer), SingleThreadedExecutor()
+    stack.callback(player.destroy_node)
+    executor.add_node(player)
+
+    def spin() -> None:
+        with suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, name="player", daemon=True)
+    thread.start()
+    stack.callback(thread.join, 5.0)
+    stack.callback(executor.shutdown, 2.0)
+    time.sleep(DISCOVERY)
+    _be_alone(player)
+    return player
+
+
+def _be_alone(player: Player, ours: Collection[str] = ()) -> None:
+    if strangers := player.strangers(ours):
+        raise ReplayError(
+            f"{', '.join(strangers)} would hear the replay or be taken for it: end it, or set another ROS_DOMAIN_ID"
+        )
+
+
+def nodes_of(
+    arguments: Mapping[str, str], player: Player, log: Path, console: Console, stop: threading.Event, stack: ExitStack
+) -> Nodes:
+    """Return the nodes once they can be shown frames; they end when `stack` is closed.
+
+    Raises:
+        ReplayError: they did not come up.
+    """
+    before = shared_memory()
+    stack.callback(lambda: remove_unused(shared_memory() - before))
+    nodes = Nodes(arguments, log)
+    stack.callback(nodes.end)
+    end = time.monotonic() + START_UP
+    with console.status("starting point cloud and policy ..."):
+        while (missing := player.missing()) and not stop.is_set():
+            nodes.check()
+            if time.monotonic() > end:
+                raise ReplayError(f"no {missing} within {START_UP:.0f} s; log: {log}")
+            time.sleep(0.1)
+    _be_alone(player, NODES)  # who was slow to make himself known has done so by now
+    return nodes

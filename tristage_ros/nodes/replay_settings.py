@@ -1,0 +1,107 @@
+"""With which settings a bag is replayed: those that it was recorded with, and what is to be tried instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tristage_ros.bags.facts import Facts
+from tristage_ros.graph import GraphError, preset
+from tristage_ros.nodes.parameters import Parameter
+from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
+from tristage_ros.nodes.policy_parameters import PARAMETERS as POLICY_PARAMETERS
+from tristage_ros.pruning import PruningConfig
+from tristage_ros.resources import resource
+
+KNOWN: dict[str, Sequence[Parameter]] = {"point_cloud": CLOUD_PARAMETERS, "policy": POLICY_PARAMETERS}
+OWN = ("autostart", "image_transport", "allow_random_weights")  # the replay's business, whatever was recorded
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold the parameters of both nodes, and the content of the files that they name."""
+
+    parameters: dict[str, dict[str, Any]]
+    pruning: dict[str, Any]
+    cameras: str  # YAML
+    recorded: bool  # whether the bag knew them
+
+    @staticmethod
+    def recorded_with(facts: Facts) -> Settings:
+        """Return the settings of a recorded run, for what the bag does not know those of a fresh one."""
+        shipped = yaml.safe_load(resource("config", "piper_pick.yaml").read_text(encoding="utf-8"))
+        parameters = {
+            node: {p.name: p.default for p in known}
+            | shipped[node]["ros__parameters"]
+            | {p.name: facts.parameters[node][p.name] for p in known if p.name in facts.parameters.get(node, {})}
+            for node, known in KNOWN.items()
+        }
+        fresh = resource("config", "cameras.yaml").read_text(encoding="utf-8")
+        robot = yaml.safe_load(resource("config", "pruning", "robot.yaml").read_text(encoding="utf-8"))
+        cameras = facts.files.get("policy.cameras_file", fresh)
+        return Settings(parameters, facts.pruning or robot, cameras, bool(facts.parameters))
+
+    def changed(self, changes: Sequence[str]) -> Settings:
+        """Return the settings with `changes` made: `pruning.tau_2d=0.1`, `policy.engine=recompute`, ...
+
+        Raises:
+            GraphError: a change is malformed, or names or sets what does not exist.
+        """
+        result = self
+        for text in changes:
+            result = result._with(text)
+        try:
+            PruningConfig.from_dict(result.pruning)
+        except (ValueError, TypeError) as error:
+            raise GraphError(f"{' '.join(f'--set {text}' for text in changes)}: {error}") from None
+        return result
+
+    def _with(self, text: str) -> Settings:
+        name, separator, written = text.partition("=")
+        node, dot, parameter = name.partition(".")
+        if not separator or not dot:
+            raise GraphError(f"--set {text} is not of the form NODE.NAME=VALUE, such as pruning.tau_2d=0.1")
+        value = _parsed(text, written)
+        if node == "pruning":
+            return replace(self, pruning=self.pruning | {parameter: value})
+        if (node, parameter) == ("policy", "pruning"):
+            return replace(self, pruning=yaml.safe_load(preset(str(value)).read_text(encoding="utf-8")) or {})
+        known = {p.name: p for p in KNOWN.get(node, ()) if p.name not in OWN}
+        if parameter not in known:
+            valid = ", ".join(known) if known else "pruning, point_cloud, policy"
+            raise GraphError(f"--set {text}: there is no {name}; there are: {valid}")
+        default = known[parameter].default
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(default):
+            raise GraphError(f"--set {text}: {written!r} is no {type(default).__name__}")
+        return replace(self, parameters=self.parameters | {node: self.parameters[node] | {parameter: value}})
+
+    def write(self, folder: Path) -> Path:
+        """Write the parameter file, with what it names, into `folder` and return its path.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        files = {"pruning": folder / "pruning.yaml", "cameras_file": folder / "cameras.yaml"}
+        files["pruning"].write_text(yaml.safe_dump(self.pruning), encoding="utf-8")
+        files["cameras_file"].write_text(self.cameras, encoding="utf-8")
+        sections = {}
+        for node, values in self.parameters.items():
+            known = [p.name for p in KNOWN[node] if p.name not in OWN]
+            named = {name: str(path.resolve()) for name, path in files.items() if name in known}
+            sections[node] = {"ros__parameters": {name: values[name] for name in known} | named}
+        path = folder / "parameters.yaml"
+        path.write_text(yaml.safe_dump(sections), encoding="utf-8")
+        return path
+
+
+def _parsed(text: str, written: str) -> Any:
+    try:
+        return yaml.safe_load(written)
+    except yaml.YAMLError as error:
+        raise GraphError(f"--set {text}: the value cannot be read: {str(error).splitlines()[0]}") from None
