@@ -43,6 +43,15 @@ def test_time_that_goes_back_begins_anew():
     assert history.at(1.0) is not None
 
 
+def test_states_out_of_order_are_put_in_order():
+    history = JointHistory()
+    for stamp, value in ((1.0, 0.0), (2.0, 1.0), (1.6, 0.9), (1.9999, 1.0)):
+        history.add(state(stamp, value))
+    assert history.newest == 2.0
+    np.testing.assert_allclose(history.at(1.3), np.full(7, 0.45))
+    np.testing.assert_allclose(history.at(1.8), np.full(7, 0.9 + 0.1 * 0.2 / 0.3999))
+
+
 def test_old_samples_are_forgotten():
     history = JointHistory(span=1.0)
     for stamp in (1.0, 2.0, 3.0):

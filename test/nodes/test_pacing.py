@@ -5,7 +5,7 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
-from tristage_ros.nodes.pacing import KeyFramePacing, RatePacing
+from tristage_ros.nodes.pacing import FramePacing, KeyFramePacing, RatePacing
 
 
 def status(mode=ArmStatus.HOLDING, chunk=0, state=ArmStatus.CHUNK_NONE, at=0, reason=""):
@@ -69,3 +69,22 @@ def test_rate_keeps_the_beat_and_skips_what_was_missed():
     assert pacing.waits_for(99.99, 0.0) != ""
     pacing.on_sent(sent(2), 100.5)
     assert pacing.waits_for(100.5, 0.0) == ""
+
+
+def test_while_the_arm_moved_no_frame_was_wanted():
+    assert KeyFramePacing().wanted_since(50.0, 1000.0) == 1000.0
+
+
+def test_a_step_may_have_been_due_while_the_one_before_was_computed():
+    pacing = RatePacing(10.0)
+    assert pacing.wanted_since(50.0, 1000.0) == 1000.0
+    pacing.on_sent(sent(1), 50.0)
+    pacing.on_sent(sent(2), 50.4)  # the next was due at 50.1
+    assert pacing.wanted_since(50.4, 1000.4) == pytest.approx(1000.1)
+
+
+def test_on_every_frame_nothing_is_waited_for():
+    pacing = FramePacing()
+    pacing.on_sent(sent(1), 0.0)
+    pacing.on_arm_status(status(mode=ArmStatus.DISABLED), 0.0)
+    assert pacing.waits_for(0.0, 0.0) == "" and pacing.time_step == 0.0 and pacing.newer_than == 0.0

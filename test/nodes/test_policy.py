@@ -1,5 +1,7 @@
 """The policy node: when it infers, when it does not and why, and what it keeps across steps."""
 
+import threading
+
 import numpy as np
 import pytest
 import rclpy
@@ -14,6 +16,7 @@ from tristage_msgs.msg import ActionChunk, PruningStats, StageTimings
 
 from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.convert import cloud_message, seconds
+from tristage_ros.nodes.pacing import RatePacing
 from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.policy import PolicyNode
 from tristage_ros.nodes.runner import ConfigurationError
@@ -217,3 +220,94 @@ def test_it_infers_only_while_it_is_active(setting):
         assert transition() == TransitionCallbackReturn.SUCCESS
     s.until(lambda: s.clouds.get_subscription_count() and s.front.color.get_subscription_count())
     assert s.step().step == 1
+
+
+def test_frames_that_came_while_a_step_was_due_are_counted_as_missed(setting, monkeypatch):
+    s = setting("rate_hz:=50.0")
+    s.step()
+    begun, go, act = threading.Event(), threading.Event(), s.node.policy.act
+
+    def slow(observation):
+        begun.set()
+        assert go.wait(60.0)
+        return act(observation)
+
+    monkeypatch.setattr(s.node.policy, "act", slow)
+    s.publish()
+    s.until(begun.is_set)
+    end = now() + 0.1  # several periods: by then the next step is overdue
+    s.until(lambda: now() > end)
+    for _ in range(4):
+        stamp = s.publish()
+        s.until(lambda stamp=stamp: s.node.buffer.clouds_between(stamp - 1e-4, now()))
+    go.set()
+    s.until(lambda: len(s.timings) == 3)
+    assert [timing.frames_skipped for timing in s.timings] == [0, 0, 3]  # the newest of the four was used
+
+
+def test_frames_that_came_before_a_step_was_due_are_not_missed(setting):
+    s = setting("rate_hz:=0.1")
+    s.step()
+    s.step()
+    for _ in range(5):
+        s.publish()
+        s.executor.spin_once(timeout_sec=0.05)
+    s.until(lambda: s.node._waiting_for == RatePacing.PERIOD)
+    assert s.node._wanted_since is None and s.node._frames_skipped == 0
+
+
+def test_the_coloured_cloud_is_made_for_those_who_look(setting):
+    s = setting()
+    s.step()
+    assert s.node._kept_clouds.get_subscription_count() == 0
+    clouds = []
+    s.helper.create_subscription(PointCloud2, "/tristage/kept_cloud", clouds.append, qos.IMAGES)
+    s.until(lambda: s.node._kept_clouds.get_subscription_count())
+    stamp = s.publish()
+    s.until(lambda: clouds and seconds(clouds[-1].header.stamp) >= stamp - 1e-6)
+    assert clouds[-1].width == len(POINTS) and clouds[-1].header.frame_id == "base_link"
+
+
+def test_diagnostics_tell_of_rate_cost_and_sets(setting):
+    s = setting()
+    s.step()
+    values = s.node._policy_part().values
+    assert values["total [ms]"] > 0 and values["control rate [Hz]"] == 0.0 and "RANDOM" in values["checkpoint"]
+    s.step()
+    assert s.node._policy_part().values["control rate [Hz]"] > 0
+
+
+def test_a_cloud_waits_for_the_joint_states_of_its_moment(setting):
+    s = setting()
+    stamp = now()
+    s.front.publish_info(stamp)
+    s.front.publish_joints(stamp - 0.05)
+    s.front.publish_color(COLOR, stamp=stamp)
+    s.clouds.publish(cloud_message(POINTS, stamp, "base_link"))
+    s.until(lambda: "have not reached the stamp" in s.node._waiting_for)
+    assert not s.pruning
+    s.front.publish_joints(stamp + 0.01)
+    s.until(lambda: s.pruning)
+
+
+def test_joint_states_that_always_lag_hold_nothing_up_for_long(setting):
+    s = setting()
+    for _ in range(100):
+        stamp = s.publish(joints=False)
+        s.front.publish_joints(stamp - 0.05)
+        for _ in range(20):
+            s.executor.spin_once(timeout_sec=0.005)
+        if s.pruning:
+            break
+    assert s.pruning
+
+
+def test_on_every_frame_means_one_step_per_frame_and_no_time_step(setting):
+    s = setting("control:=frame")
+    stamps = [s.publish() for _ in range(1)]
+    s.until(lambda: len(s.actions) == 1)
+    for count in (2, 3):
+        stamps.append(s.publish())
+        s.until(lambda count=count: len(s.actions) == count)
+    assert [seconds(chunk.header.stamp) for chunk in s.actions] == pytest.approx(stamps, abs=1e-5)
+    assert {chunk.time_step for chunk in s.actions} == {0.0}

@@ -9,17 +9,31 @@ from html import escape
 from pathlib import Path
 
 from tristage_ros.bags.reader import BagError
-from tristage_ros.evaluation import figures
+from tristage_ros.evaluation import arm_figures, figures
+from tristage_ros.evaluation.episode_figure import episode
+from tristage_ros.evaluation.events import arm_events
 from tristage_ros.evaluation.run import Run, read_run
+from tristage_ros.evaluation.salience_figure import salience
 from tristage_ros.evaluation.summary import Row, summarize
 
 STAGES = "Stage 1 and 2 show what each would prune alone; applied is what is left after fusion, budget and guards."
+STRIP = (
+    "The front image and what was kept of it; the numbers are the times in the curves. 0 % pruned: ran on all tokens."
+)
+SALIENCE = "Means over patches. M_2d near 1: the image token of a patch says more; M_3d near 1: its points do."
 SECTIONS = (
-    ("Pruning", "pruning", figures.pruning_rates, STAGES),
+    (
+        "Episode",
+        "episode",
+        episode,
+        STRIP,
+    ),
+    ("Pruning by stage", "pruning", figures.pruning_rates, STAGES),
+    ("Salience", "salience", salience, SALIENCE),
     ("Time", "timings", figures.timings, "Wall clock of each control step of the policy."),
-    ("What the model saw", "overlays", figures.overlays, "The front image by patch, at steps from first to last."),
     ("Cameras", "views", figures.views, "First, middle and last image."),
-    ("Arm", "joints", figures.joints, "Measured joint positions; the axes span the limits."),
+    ("Path of the tool", "trajectory", arm_figures.trajectory, "The grasp centre in the base frame."),
+    ("Joints", "joints", arm_figures.joints, "Measured joint positions; the axes span the limits."),
 )
 ERROR = 2
 LEVELS = {1: "warning", ERROR: "error", 3: "stale"}
@@ -43,7 +57,7 @@ class ReportPaths:
 
 
 def report(bag: str | Path, out_dir: str | Path, facts: Mapping[str, object]) -> ReportPaths:
-    """Write `report.html` and its figures as PNG files about `bag` into `out_dir`.
+    """Write `report.html` and its figures as PNG files about `bag`, or a run's folder with one, into `out_dir`.
 
     `facts` are shown in the summary: `checkpoint` (empty: random weights, shown as an alarm) and whatever else the bag
     cannot know, by name. A section whose topics were not recorded says so.
@@ -67,10 +81,15 @@ def report(bag: str | Path, out_dir: str | Path, facts: Mapping[str, object]) ->
         paths[name] = folder / f"{name}.png"
         figure.savefig(paths[name])
         parts.append(_figure(title, paths[name], note))
-    parts.append(_diagnostics(run))
+    parts += [_events(run), _diagnostics(run)]
     html = folder / "report.html"
-    html.write_text(_page(f"Run {Path(bag).resolve().parent.name}", parts), encoding="utf-8")
+    html.write_text(_page(f"Run {_name(Path(bag))}", parts), encoding="utf-8")
     return ReportPaths(html, paths)
+
+
+def _name(bag: Path) -> str:
+    path = bag.resolve()
+    return path.parent.name if path.name == "bag" else path.name
 
 
 def _page(title: str, parts: Sequence[str]) -> str:
@@ -91,6 +110,20 @@ def _cell(text: str, alarming: bool = False) -> str:
 def _figure(title: str, path: Path, note: str) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<p class="note">{escape(note)}</p><img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def _events(run: Run) -> str:
+    heading = "<h2>Faults and refusals of the arm</h2>"
+    if not run.status:
+        return f'{heading}<p class="missing">/arm/status was not recorded</p>'
+    events = arm_events(run)
+    if not events:
+        return f"{heading}<p>None: every chunk was carried out, and there was no fault.</p>"
+    rows = "".join(
+        f"<tr>{_cell(event.what, event.alarming)}{_cell(event.reason)}{_cell(event.when)}{_cell(str(event.count))}</tr>"
+        for event in events
+    )
+    return f"{heading}<table><tr><th>what</th><th>reason</th><th>when</th><th>times</th></tr>{rows}</table>"
 
 
 def _diagnostics(run: Run) -> str:

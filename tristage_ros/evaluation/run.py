@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagReader, Message
 
@@ -17,6 +18,8 @@ PRUNING, TIMINGS, ACTION, OVERLAY = "/tristage/pruning", "/tristage/timings", "/
 JOINTS, STATUS, DIAGNOSTICS = "/joint_states", "/arm/status", "/diagnostics"
 JOINT_NAMES = (*(f"joint{i}" for i in range(1, 7)), "gripper")
 COLOR_IMAGE = "/color/image_raw"
+LARGE = (IMAGE, "sensor_msgs/msg/PointCloud2")
+PICTURES = 64  # of one topic kept at least, spread over the run; a long recording does not fit into memory
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,12 @@ class Run:
 
     path: Path
     complete: bool  # False: the recording was cut off
+    break_: str = ""  # where it was cut off
+    facts: Facts = field(default_factory=Facts)  # parameters, versions and checkpoint of the run
     start: int = 0  # ns, stamp of the first message
     duration: float = 0.0  # s
     pruning: Sequence[Any] = ()  # tristage_msgs/PruningStats, one per control step
+    step_times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # of `pruning`
     timings: Sequence[Any] = ()  # tristage_msgs/StageTimings, one per control step
     action_times: Sequence[float] = ()
     status: Sequence[tuple[float, Any]] = ()  # tristage_msgs/ArmStatus
@@ -42,19 +48,46 @@ class Run:
         return (message.stamp - self.start) * 1e-9
 
 
+class Thinned(list[Message]):
+    """Keep some of many messages, evenly spread: `PICTURES` to twice as many."""
+
+    def __init__(self) -> None:
+        """Keep every message at first."""
+        super().__init__()
+        self._seen, self._stride = 0, 1
+
+    def append(self, message: Message) -> None:
+        """Take a message, and let go of every second one when there are too many."""
+        if self._seen % self._stride == 0:
+            super().append(message)
+        self._seen += 1
+        if len(self) == 2 * PICTURES:
+            del self[1::2]
+            self._stride *= 2
+
+
+def bag_of(path: str | Path) -> Path:
+    """Return the bag of a run's folder; any other path is taken for a bag itself."""
+    inside = Path(path) / "bag"
+    return inside if inside.exists() else Path(path)
+
+
 def read_run(path: str | Path) -> Run:
-    """Read a bag.
+    """Read a bag, or that of a run's folder; of images only some are kept.
 
     Raises:
         BagError: there is none, or it is damaged.
     """
     by_topic: dict[str, list[Message]] = {}
-    with BagReader(path) as bag:
-        complete = bag.complete
-        for message in bag.messages():
-            by_topic.setdefault(message.topic, []).append(message)
+    with BagReader(bag_of(path)) as bag:
+        complete, break_, facts = bag.complete, bag.break_, _facts(bag)
+        kinds = bag.topics
+        small = [topic for topic, kind in kinds.items() if kind not in LARGE]
+        pictures = [t for t, kind in kinds.items() if kind == IMAGE and (t == OVERLAY or t.endswith(COLOR_IMAGE))]
+        for message in bag.messages(*small, *pictures) if small or pictures else ():
+            by_topic.setdefault(message.topic, Thinned() if message.topic in pictures else []).append(message)
     if not by_topic:
-        return Run(Path(path), complete)
+        return Run(Path(path), complete, break_, facts)
     start = min(messages[0].stamp for messages in by_topic.values())
     end = max(messages[-1].stamp for messages in by_topic.values())
 
@@ -65,9 +98,12 @@ def read_run(path: str | Path) -> Run:
     return Run(
         Path(path),
         complete,
+        break_,
+        facts,
         start,
         (end - start) * 1e-9,
         pruning=[value for _, value in timed(PRUNING)],
+        step_times=np.array([time for time, _ in timed(PRUNING)]),
         timings=[value for _, value in timed(TIMINGS)],
         action_times=[time for time, _ in timed(ACTION)],
         status=timed(STATUS),
@@ -77,6 +113,13 @@ def read_run(path: str | Path) -> Run:
         views=_views(by_topic),
         diagnostics=[(time, status) for time, array in timed(DIAGNOSTICS) for status in array.status],
     )
+
+
+def _facts(bag: BagReader) -> Facts:
+    try:
+        return read_facts(bag)
+    except ValueError:  # a foreign bag may have something else on that topic
+        return Facts()
 
 
 def _joints(states: list[tuple[float, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

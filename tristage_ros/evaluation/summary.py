@@ -16,6 +16,7 @@ LIMITS = np.vstack([JOINT_LIMITS, GRIPPER_RANGE])  # [7, 2] rad, the gripper in 
 # Encoders read a little beyond the end where a joint rests on it.
 JOINT_TOLERANCE = 0.01  # rad
 GRIPPER_TOLERANCE = 0.002  # m
+TOLD = ("tristage_ros", "torch", "python")
 NOT_RECORDED = "not recorded"
 
 
@@ -53,7 +54,12 @@ def _about(run: Run, facts: Mapping[str, object]) -> list[Row]:
     rows = [Row("Checkpoint", "RANDOM WEIGHTS, the actions mean nothing" if random else checkpoint, random)]
     others = {name: value for name, value in facts.items() if name != "checkpoint"}
     rows += [Row(name.replace("_", " ").capitalize(), str(value)) for name, value in others.items()]
-    rows.append(Row("Recorded", f"{run.duration:.1f} s" + ("" if run.complete else ", cut off"), not run.complete))
+    if sha256 := run.facts.checkpoint.get("sha256"):
+        rows.append(Row("SHA-256 of the weights", str(sha256)))
+    if versions := run.facts.versions:
+        rows.append(Row("Versions", ", ".join(f"{name} {versions[name]}" for name in TOLD if name in versions)))
+    cut_off = "" if run.complete else f"; {run.break_}"
+    rows.append(Row("Recorded", f"{run.duration:.1f} s{cut_off}", not run.complete))
     return rows
 
 
@@ -88,7 +94,7 @@ def _timing(run: Run) -> list[Row]:
             Row("Control step", _spread(step.total_ms for step in run.timings)),
             Row("Pruning's own cost", f"{_median(step.overhead_percent for step in run.timings):.1f} % of the step"),
             Row("Camera to action", _spread(step.action_age_ms for step in run.timings)),
-            Row("Camera frames skipped", str(run.timings[-1].frames_skipped)),
+            Row("Wanted camera frames missed", str(run.timings[-1].frames_skipped)),
         ]
     else:
         rows.append(Row("Timings", NOT_RECORDED))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import deque
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from tristage_ros.nodes.convert import seconds
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 7))
 GRIPPER_JOINT = "gripper"
+OUT_OF_ORDER = 0.5  # s; a state that is older than the newest by more means that time went back: a bag was restarted
 
 
 class JointHistory:
@@ -37,9 +40,10 @@ class JointHistory:
         if not np.isfinite(sample).all():
             raise ValueError(f"joint_states are not finite: {sample}")
         stamp = seconds(message.header.stamp)
-        if self._samples and stamp < self._samples[-1][0]:  # time went back (a bag was restarted): begin anew
+        if self._samples and stamp < self._samples[-1][0] - OUT_OF_ORDER:
             self._samples.clear()
-        self._samples.append((stamp, sample))
+        insort(self._samples, (stamp, sample), key=itemgetter(0))
+        stamp = self._samples[-1][0]
         while self._samples[0][0] < stamp - self._span:
             self._samples.popleft()
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, forward, matrix_to_rpy, tool_pose
+from tristage_ros.devices.robot_state import robot_state
 from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.convert import camera_model, cloud_points, depth_image, seconds
 from tristage_ros.nodes.joint_history import JointHistory
@@ -31,20 +31,11 @@ class Limits:
     sync_tolerance: float  # s
 
 
-def robot_state(joints: NDArray[np.float64], dh_is_offset: bool) -> NDArray[np.float32]:
-    """Return the [7] state of the model from [7] joint positions (rad) with the gripper opening (m).
-
-    The state is tool x, y, z (m), roll, pitch, yaw (rad) in the base frame and the gripper 0 closed .. 1 open.
-    """
-    tool = tool_pose(forward(joints[:6], dh_is_offset))
-    opening = np.clip(joints[6] / GRIPPER_RANGE[1], 0.0, 1.0)
-    return np.array([*tool[:3, 3], *matrix_to_rpy(tool[:3, :3]), opening], np.float32)
-
-
 class ObservationBuffer:
     """Keep the newest messages and put those of one moment together. Safe to use from several threads."""
 
     NEXT_FRAME = "waiting for the next frame"
+    JOINTS_LATE = 0.1  # s
 
     def __init__(self, mount: CameraMount, limits: Limits) -> None:
         """Take the front camera's mount and the age limits."""
@@ -56,7 +47,8 @@ class ObservationBuffer:
         self._cloud: PointCloud2 | None = None
         self._model: CameraModel | None = None
         self.joints = JointHistory()
-        self.clouds_seen = 0
+        self._held: float | None = None  # stamp of the first cloud in a row that joint states had not reached
+        self._cloud_stamps: deque[float] = deque(maxlen=1024)  # s
 
     def add_image(self, message: Image) -> None:
         """Take a colour image of the front camera."""
@@ -79,7 +71,7 @@ class ObservationBuffer:
         """Take the model's cloud."""
         with self._lock:
             self._cloud = message
-            self.clouds_seen += 1
+            self._cloud_stamps.append(seconds(message.header.stamp))
             self._lock.notify_all()
 
     def add_joints(self, message: JointState) -> None:
@@ -87,6 +79,11 @@ class ObservationBuffer:
         with self._lock:
             self.joints.add(message)
             self._lock.notify_all()
+
+    def clouds_between(self, after: float, before: float) -> int:
+        """Return how many clouds were made between two moments (s, ROS time)."""
+        with self._lock:
+            return sum(after < stamp < before for stamp in self._cloud_stamps)
 
     def wait(self, timeout: float) -> None:
         """Return when something new has come, at the latest after `timeout` seconds."""
@@ -123,7 +120,21 @@ class ObservationBuffer:
             joints = self.joints.at(stamp)
         if joints is None:
             raise NotReadyError("no joint state at the stamp of the cloud")
+        self._wait_for_joints(stamp)
+        if depths and seconds(depths[-1].header.stamp) < stamp:
+            raise NotReadyError("the depth image that the cloud was made of has not come yet")
         return self._assemble(cloud, image, self._nearest(depths, stamp), joints, model)
+
+    def _wait_for_joints(self, stamp: float) -> None:
+        """Hold a cloud back until the joint states reach it: what is measured after it must not depend on who is first.
+
+        Where they never do, as with clocks that differ, nothing is held back for longer than `JOINTS_LATE`.
+        """
+        if self.joints.newest < stamp:
+            self._held = stamp if self._held is None else self._held
+            if abs(stamp - self._held) < self.JOINTS_LATE:
+                raise NotReadyError("the joint states have not reached the stamp of the cloud yet")
+        self._held = None
 
     def _check_age(self, name: str, stamp: float, now: float) -> None:
         age = now - stamp

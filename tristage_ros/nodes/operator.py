@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
+
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.task import Future
@@ -12,9 +16,13 @@ from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 class Operator(Node):
     """Listen to the run and call the arm's services."""
 
-    def __init__(self) -> None:
+    STALE = 5.0  # s after which what a node said of itself no longer counts
+
+    def __init__(self, name: str = "operator") -> None:
         """Subscribe to the status topics."""
-        super().__init__("operator")
+        super().__init__(name)
+        self.domain = os.environ.get("ROS_DOMAIN_ID", "0")
+        self.heard: dict[str, float] = {}  # s, monotonic clock, of the newest message: by topic or part
         self.pruning: PruningStats | None = None
         self.timings: StageTimings | None = None
         self.arm: ArmStatus | None = None
@@ -29,6 +37,7 @@ class Operator(Node):
         }
 
     def _on_pruning(self, message: PruningStats) -> None:
+        self.heard["/tristage/pruning"] = time.monotonic()
         self.first_pruning = self.first_pruning or message
         self.pruning = message
 
@@ -36,10 +45,24 @@ class Operator(Node):
         self.timings = message
 
     def _on_arm(self, message: ArmStatus) -> None:
+        self.heard["/arm/status"] = time.monotonic()
         self.arm = message
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics |= {status.name: status for status in message.status}
+        self.heard |= {status.name: time.monotonic() for status in message.status}
+
+    def silence(self, name: str) -> float:
+        """Return since when nothing was heard of a topic or a part of diagnostics, s; infinite before the first."""
+        return time.monotonic() - self.heard.get(name, -math.inf)
+
+    def level(self, name: str) -> bytes:
+        """Return the level of a part of diagnostics; STALE when its node has fallen silent."""
+        return DiagnosticStatus.STALE if self.silence(name) > self.STALE else self.diagnostics[name].level
+
+    def complete(self) -> bool:
+        """Return whether every status topic was heard."""
+        return None not in (self.pruning, self.timings, self.arm) and bool(self.diagnostics)
 
     def ready(self) -> bool:
         """Return whether arm, cameras, cloud and policy are all up."""
@@ -67,7 +90,7 @@ class Operator(Node):
     def trouble(self) -> list[str]:
         """Return what is not OK, for a person."""
         return [
-            f"{status.name}: {status.message}"
-            for status in self.diagnostics.values()
-            if status.level != DiagnosticStatus.OK
+            f"{name}: {status.message}"
+            for name, status in self.diagnostics.items()
+            if self.level(name) != DiagnosticStatus.OK
         ]

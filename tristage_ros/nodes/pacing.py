@@ -1,7 +1,8 @@
-"""When the policy may infer: when the arm has reached the last key frame, or at a rate."""
+"""When the policy may infer: when the arm has reached the last key frame, at a rate, or on every frame."""
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from tristage_msgs.msg import ActionChunk, ArmStatus
@@ -20,6 +21,9 @@ class Pacing(Protocol):
 
     def waits_for(self, monotonic: float, now: float) -> str:
         """Return what the next step waits for, empty when it may begin (`monotonic`: s; `now`: s, ROS time)."""
+
+    def wanted_since(self, monotonic: float, now: float) -> float:
+        """Return since when a step is wanted (s, ROS time), once nothing is waited for."""
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Take note of a chunk that was published."""
@@ -69,6 +73,10 @@ class KeyFramePacing:
             return ""
         return self.MOVING
 
+    def wanted_since(self, monotonic: float, now: float) -> float:
+        """Return since when a step is wanted: nobody waited while the arm was moving."""
+        return now
+
 
 class RatePacing:
     """Infer at a fixed rate, whatever the arm does."""
@@ -78,11 +86,12 @@ class RatePacing:
     def __init__(self, rate: float) -> None:
         """Take the rate in Hz."""
         self.newer_than, self.time_step = 0.0, 1.0 / rate
-        self._due = 0.0
+        self._due = self._wanted = -math.inf  # s, monotonic clock: when the next step may begin, and should have begun
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Keep the beat; what was missed is skipped."""
-        self._due = max(self._due + self.time_step, monotonic)
+        self._wanted = self._due + self.time_step
+        self._due = max(self._wanted, monotonic)
 
     def on_arm_status(self, status: ArmStatus, monotonic: float) -> None:
         """Ignore the arm."""
@@ -90,3 +99,29 @@ class RatePacing:
     def waits_for(self, monotonic: float, now: float) -> str:
         """Return what the next step waits for, empty when it may begin."""
         return self.PERIOD if monotonic < self._due else ""
+
+    def wanted_since(self, monotonic: float, now: float) -> float:
+        """Return since when a step is wanted: it may have been due while the one before was still computed."""
+        return now - (monotonic - self._wanted) if math.isfinite(self._wanted) else now
+
+
+class FramePacing:
+    """Infer on every frame, as soon as the one before is done: whoever sends them sets the pace."""
+
+    def __init__(self) -> None:
+        """Wait for nothing."""
+        self.newer_than, self.time_step = 0.0, 0.0
+
+    def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
+        """Ignore what was sent."""
+
+    def on_arm_status(self, status: ArmStatus, monotonic: float) -> None:
+        """Ignore the arm."""
+
+    def waits_for(self, monotonic: float, now: float) -> str:
+        """Return an empty text: a step may always begin."""
+        return ""
+
+    def wanted_since(self, monotonic: float, now: float) -> float:
+        """Return since when a step is wanted: now, so that no frame counts as missed."""
+        return now

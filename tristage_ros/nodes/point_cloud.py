@@ -17,9 +17,12 @@ from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import camera_model, cloud_message, depth_image, seconds
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT, subscribe_image
 from tristage_ros.nodes.joint_history import JointHistory
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.nodes.stream import PARAMETERS as STREAM_PARAMETERS
+from tristage_ros.nodes.stream import Stream, StreamLimits, limits_of
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
@@ -35,6 +38,9 @@ PARAMETERS = (
     Parameter("workspace_max", [0.65, 0.40, 0.60], "upper corner of the crop in the base frame", "m"),
     Parameter("max_age", 0.5, "depth frames older than this are refused", "s", 0.05, 10.0),
     Parameter("sync_tolerance", 0.05, "frames of two cameras this close belong together", "s", 0.0, 1.0),
+    Parameter("slow_cloud", 100.0, "a cloud that takes longer to build is a warning", "ms", 1.0, 10000.0),
+    IMAGE_TRANSPORT,
+    *STREAM_PARAMETERS,
 )
 NO_COLOR = np.empty((0, 0, 3), np.uint8)
 
@@ -42,9 +48,10 @@ NO_COLOR = np.empty((0, 0, 3), np.uint8)
 class DepthInput:
     """Keep the newest depth frame of one camera, and count what was refused and why."""
 
-    def __init__(self, mount: CameraMount) -> None:
+    def __init__(self, mount: CameraMount, limits: StreamLimits) -> None:
         """Start without intrinsics: frames are refused until the first camera_info."""
         self.mount = mount
+        self.stream = Stream(limits)
         self.model: CameraModel | None = None
         self.newest: Image | None = None
         self.refused: Counter[str] = Counter()
@@ -94,13 +101,13 @@ class PointCloudNode(Node):
         for name in self.inputs:
             aligned = f"/{name}/aligned_depth_to_color/image_raw"
             self.create_subscription(CameraInfo, f"/{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
-            self.create_subscription(Image, aligned, partial(self._on_depth, name), qos.NEWEST)
+            subscribe_image(self, aligned, partial(self._on_depth, name), qos.NEWEST, s.image_transport)
         self.create_subscription(JointState, "/joint_states", self._on_joints, 10)
         self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 1)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("cloud", self._cloud_part)
         for name in self.inputs:
-            self._diagnostics.add(f"{name} depth", partial(self._depth_part, name))
+            self._diagnostics.add(f"{name} depth", partial(self._depth_part, name), f"camera {name}")
         self.get_logger().info(
             f"merging {', '.join(self.inputs)} into {s.points} points, crop {s.workspace_min} .. {s.workspace_max} m"
         )
@@ -121,7 +128,8 @@ class PointCloudNode(Node):
             raise ConfigurationError(
                 f"point_cloud: no extrinsics for {missing or 'any camera'} in {path}; it has: {', '.join(mounts)}"
             )
-        return {name: DepthInput(mounts[name]) for name in self.settings.cameras}
+        limits = limits_of(self.settings, self.settings.max_age)
+        return {name: DepthInput(mounts[name], limits) for name in self.settings.cameras}
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
         source = self.inputs[name]
@@ -147,6 +155,7 @@ class PointCloudNode(Node):
     def _on_depth(self, name: str, message: Image) -> None:
         source = self.inputs[name]
         age = self._now() - seconds(message.header.stamp)
+        source.stream.add(seconds(message.header.stamp))
         if abs(age) > self.settings.max_age:
             hint = (
                 "is the clock of the camera's machine right?"
@@ -222,18 +231,15 @@ class PointCloudNode(Node):
             return Part(WARN, f"the newest cloud is {age:.1f} s old", values)
         if self.last_points == 0:
             return Part(WARN, "the cloud is empty: nothing measured inside the workspace", values)
-        return Part(OK, f"{self.last_points} points", values)
+        if self.milliseconds > self.settings.slow_cloud:
+            return Part(WARN, f"the cloud takes {self.milliseconds:.0f} ms, more than slow_cloud", values)
+        return Part(OK, f"{self.last_points} points in {self.milliseconds:.0f} ms", values)
 
     def _depth_part(self, name: str) -> Part:
         source = self.inputs[name]
-        values = {f"refused, {kind}": count for kind, count in source.refused.items()}
         reason, source.reason = source.reason, ""
-        if source.newest is None:
-            return Part(WARN, reason or "no frame yet", values)
-        age = self._now() - seconds(source.newest.header.stamp)
-        if age > self.settings.max_age:
-            return Part(WARN, f"no frame for {age:.1f} s", values)
-        return Part(WARN if reason else OK, reason or "running", values)
+        refused = {f"refused, {kind}": count for kind, count in source.refused.items()}
+        return source.stream.part(self._now(), reason, **refused)
 
 
 def main() -> None:

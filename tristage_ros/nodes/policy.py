@@ -9,7 +9,6 @@ from collections import deque
 
 import numpy as np
 import torch
-import yaml
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
@@ -23,47 +22,24 @@ from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.mla.policy import MlaPolicy, build_policy
 from tristage_ros.mla.values import Observation, StepReport
 from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import image_message
+from tristage_ros.nodes.convert import image_message, seconds
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
-from tristage_ros.nodes.lifecycle import AUTOSTART, ManagedNode
+from tristage_ros.nodes.image_transport import subscribe_image
+from tristage_ros.nodes.kept_cloud import kept_cloud_message
+from tristage_ros.nodes.lifecycle import ManagedNode
 from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
-from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing
-from tristage_ros.nodes.parameters import Parameter, declare
+from tristage_ros.nodes.pacing import FramePacing, KeyFramePacing, Pacing, RatePacing
+from tristage_ros.nodes.parameters import declare
+from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, pruning_config
 from tristage_ros.nodes.runner import run
+from tristage_ros.nodes.step_health import pruning_part, step_part
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
+from tristage_ros.nodes.stream import Stream, limits_of
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.overlay import draw_overlay
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import resource
-
-PARAMETERS = (
-    AUTOSTART,
-    Parameter("checkpoint", "", ".safetensors file, or run directory of a released model; empty: random weights"),
-    Parameter("dataset", "", "whose statistics of a run directory to use; empty: the only one"),
-    Parameter("tokenizer", "", "Llama-2 tokenizer file of a released model; empty: beside the checkpoint"),
-    Parameter("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
-    Parameter("dtype", "stored", "of the weights; stored: as in the file", choices=("stored", "float32", "bfloat16")),
-    Parameter("allow_random_weights", False, "whether to run without a checkpoint; for simulation only"),
-    Parameter(
-        "instruction",
-        "put the banana on the blue plate",
-        "what to do; a change resets the pruning state",
-        read_only=False,
-    ),
-    Parameter("pruning", "", "YAML file of the pruning preset; empty: config/pruning/robot.yaml"),
-    Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
-    Parameter(
-        "control", "keyframe", "infer when the last action is reached, or at a rate", choices=("keyframe", "rate")
-    ),
-    Parameter("rate_hz", 5.0, "control rate with control:=rate", "Hz", 0.1, 100.0),
-    Parameter("seed", 0, "seed of weights (without a checkpoint), noise and sampling", low=0, high=2**31 - 1),
-    Parameter("threads", 2, "CPU threads of the model", low=1, high=64),
-    Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
-    Parameter("max_age", 0.5, "no inference on observations older than this", "s", 0.05, 10.0),
-    Parameter("sync_tolerance", 0.05, "image and cloud this close belong together", "s", 0.0, 1.0),
-    Parameter("reset_after", 30.0, "a pause between two observations that resets the pruning state", "s", 0.5, 3600.0),
-)
 
 AS_IT_SHOULD = (KeyFramePacing.MOVING, RatePacing.PERIOD, ObservationBuffer.NEXT_FRAME)  # to wait for
 
@@ -77,25 +53,30 @@ class PolicyNode(ManagedNode):
         self.settings = declare(self, PARAMETERS)
         self.policy: MlaPolicy | None = None
         self.pacing: Pacing | None = None
+        self._replayed = bool(self.get_parameter("use_sim_time").value)
         self._thread: threading.Thread | None = None
         self._inputs: list[Subscription] = []
         self._stop = threading.Event()
         self._lock = threading.Lock()  # the policy is used by its thread and reset by callbacks
         self._waiting_for = "not active"
         self._last_stamp = 0.0
-        self._finished: deque[float] = deque(maxlen=11)
-        self._clouds_at_start = self.sequence = 0
+        self._wanted_since: float | None = None  # s, ROS time; None while the pacing waits for something
+        self._finished: deque[float] = deque(maxlen=11)  # s, ROS time
+        self.sequence = self._frames_skipped = 0
         self._newest: StageTimings | None = None
         self._report: StepReport | None = None
         self._actions = self.create_publisher(ActionChunk, "/tristage/action", 10)
         self._pruning = self.create_publisher(PruningStats, "/tristage/pruning", 10)
         self._timings = self.create_publisher(StageTimings, "/tristage/timings", 10)
         self._overlays = self.create_publisher(Image, "/tristage/overlay", qos.IMAGES)
+        self._kept_clouds = self.create_publisher(PointCloud2, "/tristage/kept_cloud", qos.IMAGES)
+        self._front_color = Stream(limits_of(self.settings, self.settings.max_age))
         self.create_service(Trigger, "/policy/reset", self._on_reset)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._diagnostics = Diagnostics(self)
+        self._diagnostics = Diagnostics(self, f"torch device {self.settings.device}")
         self._diagnostics.add("policy", self._policy_part)
-        self._diagnostics.add("pruning", self._pruning_part)
+        self._diagnostics.add("pruning", lambda: pruning_part(self._report and self._report.pruning, self.settings))
+        self._diagnostics.add("front color", lambda: self._front_color.part(self._now()), "camera front")
         if self.settings.autostart:
             self.bring_up()
 
@@ -110,9 +91,9 @@ class PolicyNode(ManagedNode):
             )
         torch.set_num_threads(s.threads)
         try:
-            _check_device(s.device)
+            check_device(s.device)
             preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
-            self.policy = self._build(_pruning_config(preset))
+            self.policy = self._build(pruning_config(preset))
             self._warm_up(self.policy)
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (OSError, ValueError) as error:
@@ -153,10 +134,11 @@ class PolicyNode(ManagedNode):
         policy.reset(self.settings.instruction)
 
     def _subscribe(self) -> None:
-        buffer = self.buffer
+        buffer, transport = self.buffer, self.settings.image_transport
+        color, depth = "/front/color/image_raw", "/front/aligned_depth_to_color/image_raw"
         self._inputs = [
-            self.create_subscription(Image, "/front/color/image_raw", buffer.add_image, qos.NEWEST),
-            self.create_subscription(Image, "/front/aligned_depth_to_color/image_raw", buffer.add_depth, qos.NEWEST),
+            subscribe_image(self, color, self._on_image, qos.NEWEST, transport),
+            subscribe_image(self, depth, buffer.add_depth, qos.NEWEST, transport),
             self.create_subscription(CameraInfo, "/front/color/camera_info", self._on_info, qos.NEWEST),
             self.create_subscription(PointCloud2, "/tristage/cloud", buffer.add_cloud, qos.NEWEST),
             self.create_subscription(JointState, "/joint_states", self._on_joints, 10),
@@ -165,8 +147,7 @@ class PolicyNode(ManagedNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to infer."""
-        s = self.settings
-        self.pacing = KeyFramePacing() if s.control == "keyframe" else RatePacing(s.rate_hz)
+        self.pacing = self._new_pacing()
         self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
@@ -201,6 +182,10 @@ class PolicyNode(ManagedNode):
 
     # Callbacks
 
+    def _on_image(self, message: Image) -> None:
+        self._front_color.add(seconds(message.header.stamp))
+        self.buffer.add_image(message)
+
     def _on_info(self, message: CameraInfo) -> None:
         try:
             self.buffer.add_info(message)
@@ -217,7 +202,7 @@ class PolicyNode(ManagedNode):
         if message.firmware:
             self.buffer.dh_is_offset = dh_is_offset(message.firmware)
         if self.pacing:
-            self.pacing.on_arm_status(message, time.monotonic())
+            self.pacing.on_arm_status(message, self._steady())
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.policy is None:
@@ -255,6 +240,14 @@ class PolicyNode(ManagedNode):
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
+    def _steady(self) -> float:
+        """Return seconds for the pacing: those of the replayed clock, else of one that nobody sets."""
+        return self._now() if self._replayed else time.monotonic()
+
+    def _new_pacing(self) -> Pacing:
+        s = self.settings
+        return {"keyframe": KeyFramePacing, "frame": FramePacing, "rate": lambda: RatePacing(s.rate_hz)}[s.control]()
+
     def _work(self, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
@@ -269,17 +262,21 @@ class PolicyNode(ManagedNode):
         assert self.policy is not None and self.pacing is not None
         if max(self._last_stamp, self.pacing.newer_than) > self._now() + self.settings.max_age:
             self.get_logger().warning("time went back; pruning state cleared")
-            self._last_stamp = self.pacing.newer_than = 0.0
+            self._last_stamp, self.pacing = 0.0, self._new_pacing()
+            self._finished.clear()
             with self._lock:
                 self.policy.reset(self.settings.instruction)
 
     def _try_step(self) -> None:
         assert self.pacing is not None
-        hold = self.pacing.waits_for(time.monotonic(), self._now())
+        monotonic, now = self._steady(), self._now()
+        hold = self.pacing.waits_for(monotonic, now)
         if hold:
-            self._waiting_for = hold
+            self._waiting_for, self._wanted_since = hold, None
             self._stop.wait(0.005)
             return
+        if self._wanted_since is None:
+            self._wanted_since = self.pacing.wanted_since(monotonic, now)
         try:
             observation = self.buffer.observation(self._now(), max(self._last_stamp, self.pacing.newer_than))
             self._waiting_for = ""
@@ -295,6 +292,10 @@ class PolicyNode(ManagedNode):
     def _step(self, observation: Observation) -> None:
         assert self.policy is not None and self.pacing is not None
         age = self._now() - observation.stamp
+        if self._wanted_since is not None:
+            since = max(self._wanted_since, self._last_stamp)
+            self._frames_skipped += self.buffer.clouds_between(since, observation.stamp)
+        self._wanted_since = None
         with self._lock:
             if self._last_stamp and observation.stamp - self._last_stamp > self.settings.reset_after:
                 self.policy.reset(self.settings.instruction)
@@ -302,11 +303,12 @@ class PolicyNode(ManagedNode):
         self.sequence += 1
         self._last_stamp = observation.stamp
         chunk = chunk_message(action, observation.stamp, BASE_FRAME, self.sequence, self.pacing.time_step)
-        self.pacing.on_sent(chunk, time.monotonic())
+        self.pacing.on_sent(chunk, self._steady())
         self._actions.publish(chunk)
-        self._finished.append(time.monotonic())
+        now = self._now()
+        self._finished.append(now)
         self._publish_report(
-            observation, report, StepTiming(age, self._now() - observation.stamp, self._rate(), self._skipped())
+            observation, report, StepTiming(age, now - observation.stamp, self._rate(), self._frames_skipped)
         )
 
     def _publish_report(self, observation: Observation, report: StepReport, timing: StepTiming) -> None:
@@ -321,71 +323,29 @@ class PolicyNode(ManagedNode):
             report.patch_of_point,
         )
         self._overlays.publish(image_message(overlay, "rgb8", observation.stamp, observation.camera.frame_id))
+        if self._kept_clouds.get_subscription_count():
+            self._kept_clouds.publish(kept_cloud_message(observation, report, BASE_FRAME))
 
     def _rate(self) -> float:
-        if len(self._finished) < 2:
+        if len(self._finished) < 2 or self._finished[-1] <= self._finished[0]:
             return 0.0
         return (len(self._finished) - 1) / (self._finished[-1] - self._finished[0])
-
-    def _skipped(self) -> int:
-        if self.sequence == 1:
-            self._clouds_at_start = self.buffer.clouds_seen - 1
-        return max(self.buffer.clouds_seen - self._clouds_at_start - self.sequence, 0)
 
     # Diagnostics
 
     def _policy_part(self) -> Part:
-        newest, policy = self._newest, self.policy
+        policy = self.policy
         values: dict[str, object] = {"steps": self.sequence, "instruction": self.settings.instruction}
         if policy:
             values["checkpoint"] = self.settings.checkpoint or "none: RANDOM WEIGHTS"
-        if newest:
-            values |= {
-                "total [ms]": newest.total_ms,
-                "action age [ms]": newest.action_age_ms,
-                "control rate [Hz]": newest.control_rate_hz,
-                "pruning overhead [%]": newest.overhead_percent,
-                "frames skipped": newest.frames_skipped,
-            }
+        part = step_part(self._newest, values, self.settings)
         if self.failure:
-            return Part(ERROR, self.failure, values)
+            return Part(ERROR, self.failure, part.values)
         if policy is None or self._thread is None:
-            return Part(WARN, "not configured" if policy is None else "not active", values)
+            return Part(WARN, "not configured" if policy is None else "not active", part.values)
         if self._waiting_for and self._waiting_for not in AS_IT_SHOULD:
-            return Part(WARN, self._waiting_for, values)
-        return Part(WARN, "RANDOM WEIGHTS", values) if policy and policy.random_weights else Part(OK, "running", values)
-
-    def _pruning_part(self) -> Part:
-        if self._report is None:
-            return Part(OK, "no step yet")
-        report = self._report.pruning
-        return Part(
-            OK,
-            f"{report.rate:.0%} of the tokens pruned",
-            {
-                "rate 2D": report.rate_2d,
-                "rate 3D": report.rate_3d,
-                "background, robot, object": report.set_sizes,
-                "oldest patch [steps]": report.oldest_patch,
-                "changed patches": report.changed_patches,
-            },
-        )
-
-
-def _pruning_config(path: str) -> PruningConfig:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return PruningConfig.from_dict(yaml.safe_load(file) or {})
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _check_device(name: str) -> None:
-    """Raise ValueError when torch cannot run on the device."""
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:  # an unknown name, and a torch without CUDA
-        raise ValueError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error
+            return Part(WARN, self._waiting_for, part.values)
+        return Part(WARN, "RANDOM WEIGHTS", part.values) if policy.random_weights and part.level == OK else part
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""The live terminal table of a run."""
+"""The tables of a run in a terminal, from the newest messages; 46 columns wide at most."""
 
 from __future__ import annotations
 
-from rich.columns import Columns
+import math
+
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
@@ -10,6 +11,7 @@ from rich.text import Text
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.nodes.operator import Operator
+from tristage_ros.perception.overlay import KEPT_COLORS
 
 MODES = {
     ArmStatus.DISCONNECTED: ("disconnected", "bold red"),
@@ -18,62 +20,55 @@ MODES = {
     ArmStatus.MOVING: ("moving", "bold green"),
     ArmStatus.FAULT: ("FAULT", "bold red"),
 }
-WIDTH = 12  # characters of a full bar
+WIDTH = 10  # characters of a full bar
+COLORS = tuple(f"#{bytes(KEPT_COLORS[kind]).hex()}" for kind in ("2D only", "3D only"))  # as in the overlay
+STAGES = ("stage 1", "stage 2", "fused", "applied")
+SETS = ("background", "robot", "object")
 
 
 def status_table(operator: Operator, remaining: float) -> Group:
-    """Return the whole display; `remaining` seconds are left."""
+    """Return the display of a run of which `remaining` seconds are left."""
     step = operator.timings.step if operator.timings else 0
-    tables = Columns([_pruning(operator.pruning), _timings(operator.timings)], padding=(0, 4))
+    tables = Group(pruning_table(operator.pruning), Text(), timings_table(operator.timings))
     panel = Panel(tables, title=f"step {step}", subtitle=f"{remaining:.0f} s left", expand=False)
-    return Group(panel, _arm(operator.arm), *(Text(line, style="yellow") for line in operator.trouble()))
+    return Group(panel, arm_text(operator.arm), *(Text(line, style="yellow") for line in operator.trouble()))
 
 
-def _bar(share: float, style: str) -> Text:
-    filled = round(min(max(share, 0.0), 1.0) * WIDTH)
-    return Text("█" * filled, style=style) + Text("░" * (WIDTH - filled), style="bright_black")
-
-
-def _pruning(message: PruningStats | None) -> Table:
-    table = Table(title="tokens pruned", title_justify="left", box=None)
-    for column in ("", "2D", "", "3D", ""):
-        table.add_column(column, no_wrap=True)
-    rows = ("stage 1", "stage 2", "fused", "applied")
+def pruning_table(message: PruningStats | None) -> Table:
+    """Return the share of tokens that each stage would prune, and that was pruned."""
     rates = zip(message.stage_rates_2d, message.stage_rates_3d, strict=True) if message else [(0.0, 0.0)] * 4
-    for name, (rate_2d, rate_3d) in zip(rows, rates, strict=True):
-        table.add_row(
-            name, f"{rate_2d:4.0%}", _bar(rate_2d, "bright_blue"), f"{rate_3d:4.0%}", _bar(rate_3d, "orange3")
-        )
-    if message:
-        table.caption_justify = "left"
-        table.caption = (
-            f"kept {message.tokens_2d} + {message.tokens_3d}" if message.pruned else "kept all: unpruned step"
-        )
-    return table
+    return _bars("tokens pruned", "2D", "3D", dict(zip(STAGES, rates, strict=True)), "{:4.0%}")
 
 
-def _timings(message: StageTimings | None) -> Table:
-    table = Table(title="ms per step", title_justify="left", box=None, show_header=False)
-    table.add_column(justify="left")
-    table.add_column(justify="right")
+def salience_table(message: PruningStats | None) -> Table:
+    """Return the mean salience of both modalities: over all patches in stage 1, by semantic set in stage 2."""
+    m = message or PruningStats()
+    sets = zip(m.salience_2d_by_set, m.salience_3d_by_set, strict=True)
+    rows = {"S1 all": (m.salience_2d_stage1, m.salience_3d_stage1)}
+    rows |= {f"S2 {name}": pair for name, pair in zip(SETS, sets, strict=True)}
+    return _bars("salience", "M_2d", "M_3d", rows, "{:4.2f}")
+
+
+def timings_table(message: StageTimings | None) -> Table:
+    """Return the milliseconds of each part of a step, and what the step amounts to."""
     m = message or StageTimings()
-    for name, value in (
-        ("preprocess", m.preprocess_ms),
-        ("tokens", m.image_tokens_ms + m.point_tokens_ms),
-        ("stage 1 + 2 + 3, fusion", m.stage1_ms + m.stage2_ms + m.stage3_ms + m.fusion_ms),
-        ("prefill", m.prefill_ms),
-        ("denoise", m.denoise_ms),
-        ("total", m.total_ms),
-        ("camera to action", m.action_age_ms),
-    ):
-        table.add_row(name, f"{value:6.1f}")
-    table.add_row("pruning overhead", f"{m.overhead_percent:5.1f} %")
-    table.add_row("control rate", f"{m.control_rate_hz:4.1f} Hz")
-    table.add_row("frames skipped", f"{m.frames_skipped}")
+    cells = (
+        ("preprocess", f"{m.preprocess_ms:.1f}", "prefill", f"{m.prefill_ms:.1f}"),
+        ("tokens", f"{m.image_tokens_ms + m.point_tokens_ms:.1f}", "denoise", f"{m.denoise_ms:.1f}"),
+        ("pruning", f"{m.pruning_ms:.1f}", "total", f"{m.total_ms:.1f}"),
+        ("camera to action", f"{m.action_age_ms:.1f}", "overhead", f"{m.overhead_percent:.1f} %"),
+        ("frames missed", f"{m.frames_skipped}", "rate", f"{m.control_rate_hz:.1f} Hz"),
+    )
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for name, justify in (("ms per step", "left"), ("", "right"), ("", "left"), ("", "right")):
+        table.add_column(name, justify=justify, no_wrap=True, min_width=8)  # type: ignore[arg-type]
+    for row in cells:
+        table.add_row(*row)
     return table
 
 
-def _arm(message: ArmStatus | None) -> Text:
+def arm_text(message: ArmStatus | None) -> Text:
+    """Return three lines about the arm."""
     if message is None:
         return Text("arm: no status", style="red")
     mode, style = MODES.get(message.mode, (str(message.mode), ""))
@@ -84,3 +79,18 @@ def _arm(message: ArmStatus | None) -> Text:
     )
     joints = " ".join(f"{value:6.2f}" for value in message.joint_position)
     return text + Text(f"\njoints [rad] {joints}   gripper {message.gripper_opening * 1e3:.0f} mm", style="dim")
+
+
+def _bars(title: str, left: str, right: str, rows: dict[str, tuple[float, float]], form: str) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for name in (title, left, "", right, ""):
+        table.add_column(name, no_wrap=True)
+    for name, (value_2d, value_3d) in rows.items():
+        bars = _bar(value_2d, COLORS[0]), _bar(value_3d, COLORS[1])
+        table.add_row(name, form.format(value_2d), bars[0], form.format(value_3d), bars[1])
+    return table
+
+
+def _bar(share: float, style: str) -> Text:
+    filled = round(min(max(share, 0.0), 1.0) * WIDTH) if math.isfinite(share) else 0
+    return Text("█" * filled, style=style) + Text("░" * (WIDTH - filled), style="bright_black")

@@ -1,0 +1,69 @@
+"""What can be set on the policy node."""
+
+from __future__ import annotations
+
+import torch
+import yaml
+
+from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT
+from tristage_ros.nodes.lifecycle import AUTOSTART
+from tristage_ros.nodes.parameters import Parameter
+from tristage_ros.nodes.step_health import PARAMETERS as HEALTH_PARAMETERS
+from tristage_ros.nodes.stream import PARAMETERS as STREAM_PARAMETERS
+from tristage_ros.pruning import PruningConfig
+
+PARAMETERS = (
+    AUTOSTART,
+    Parameter("checkpoint", "", ".safetensors file, or run directory of a released model; empty: random weights"),
+    Parameter("dataset", "", "whose statistics of a run directory to use; empty: the only one"),
+    Parameter("tokenizer", "", "Llama-2 tokenizer file of a released model; empty: beside the checkpoint"),
+    Parameter("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
+    Parameter("dtype", "stored", "of the weights; stored: as in the file", choices=("stored", "float32", "bfloat16")),
+    Parameter("allow_random_weights", False, "whether to run without a checkpoint; for simulation only"),
+    Parameter(
+        "instruction",
+        "put the banana on the blue plate",
+        "what to do; a change resets the pruning state",
+        read_only=False,
+    ),
+    Parameter("pruning", "", "YAML file of the pruning preset; empty: config/pruning/robot.yaml"),
+    Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
+    Parameter(
+        "control",
+        "keyframe",
+        "infer when the last action is reached, at a rate, or on every frame (for replay)",
+        choices=("keyframe", "rate", "frame"),
+    ),
+    Parameter("rate_hz", 5.0, "control rate with control:=rate", "Hz", 0.1, 100.0),
+    Parameter("seed", 0, "seed of weights (without a checkpoint), noise and sampling", low=0, high=2**31 - 1),
+    Parameter("threads", 2, "CPU threads of the model", low=1, high=64),
+    Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
+    Parameter("max_age", 0.5, "no inference on observations older than this", "s", 0.05, 10.0),
+    Parameter("sync_tolerance", 0.05, "image and cloud this close belong together", "s", 0.0, 1.0),
+    Parameter("reset_after", 30.0, "a pause between two observations that resets the pruning state", "s", 0.5, 3600.0),
+    IMAGE_TRANSPORT,
+    *HEALTH_PARAMETERS,
+    *STREAM_PARAMETERS,
+)
+
+
+def pruning_config(path: str) -> PruningConfig:
+    """Return the pruning preset in a YAML file.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is no preset; the message names the file and what is wrong with it.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return PruningConfig.from_dict(yaml.safe_load(file) or {})
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError when torch cannot run on the device."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # an unknown name, and a torch without CUDA
+        raise ValueError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,54 @@
+"""Run a program of another ROS 2 package beside the graph: its end ends nothing, and the graph's end ends it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+from rclpy.node import Node
+
+from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.ros_packages import program
+
+PATIENCE = 3.0  # s to end by itself
+
+
+class ProgramNode(Node):
+    """Own one child process."""
+
+    def __init__(self, name: str) -> None:
+        """Start without a child."""
+        super().__init__(name)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._watch = self.create_timer(0.5, self._check)
+
+    def start(self, package: str, executable: str, arguments: Sequence[str]) -> None:
+        """Start the program; raise ConfigurationError when it is not installed."""
+        path = program(package, executable)
+        if path is None:
+            raise ConfigurationError(f"{executable} of the package {package} is not installed or not sourced")
+        self.process = subprocess.Popen([str(path), *arguments])
+        self.get_logger().info(f"started {path}")
+
+    def _check(self) -> None:
+        process = self.process
+        if process and process.poll() is not None:
+            self.process = None
+            ended = f"exit code {process.returncode}" if process.returncode else "closed"
+            self.get_logger().info(f"{process.args[0]}: {ended}; the graph goes on without it")  # type: ignore[index]
+
+    def close(self) -> None:
+        """End the program."""
+        self.close_program()
+
+    def close_program(self) -> None:
+        """End the program, at once if it does not end by itself."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

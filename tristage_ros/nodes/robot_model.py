@@ -1,0 +1,57 @@
+"""The arm's URDF and transforms, by ROS 2's robot_state_publisher, for the firmware that the arm reports."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from tristage_msgs.msg import ArmStatus
+
+from tristage_ros.devices.kinematics import dh_is_offset
+from tristage_ros.devices.urdf import urdf
+from tristage_ros.nodes.program import ProgramNode
+from tristage_ros.nodes.runner import run
+
+PACKAGE = "robot_state_publisher"
+
+
+class RobotModelNode(ProgramNode):
+    """Wait for the arm's firmware, which decides on the zero of two joints, then publish the model."""
+
+    def __init__(self) -> None:
+        """Begin to listen to the arm."""
+        super().__init__("robot_model")
+        self._folder = tempfile.TemporaryDirectory(prefix="tristage-model-")
+        self._firmware = ""
+        self.create_subscription(ArmStatus, "/arm/status", self._on_status, 1)
+
+    def _on_status(self, status: ArmStatus) -> None:
+        if not status.firmware or status.firmware == self._firmware:
+            return
+        self.close_program()
+        self._firmware = status.firmware
+        try:
+            description = {"robot_description": urdf(dh_is_offset(status.firmware))}
+        except ValueError as error:
+            self.get_logger().error(f"no model of the arm: {error}")
+            return
+        self.get_logger().info(f"model of the arm for firmware {status.firmware}")
+        file = Path(self._folder.name) / "model.yaml"
+        file.write_text(yaml.safe_dump({PACKAGE: {"ros__parameters": description}}), encoding="utf-8")
+        self.start(PACKAGE, PACKAGE, ["--ros-args", "-r", f"__node:={PACKAGE}", "--params-file", str(file)])
+
+    def close(self) -> None:
+        """End the publisher and remove its file."""
+        self.close_program()
+        self._folder.cleanup()
+
+
+def main() -> None:
+    """Run the node until a signal ends it."""
+    sys.exit(run(RobotModelNode, niceness=10))
+
+
+if __name__ == "__main__":
+    main()
