@@ -104,7 +104,7 @@ def test_pruning_is_recomputing_the_chosen_tokens_alone(
     sampler, noisy = DdimSampler.with_steps(8), torch.zeros(1, 1, 7)
     for index, step in enumerate(sampler.timesteps):
         suffix = suffix_embeddings(tiny, tiny.t_embedder(torch.tensor([step]))[0], noisy)
-        noisy = sampler.step(index, noisy, tiny.noise(engine.run(suffix).suffix[:, 1:]))
+        noisy = sampler.step(index, noisy, tiny.predict(engine.run(suffix).suffix[:, 1:]))
     for engine_name in ("cached", "recompute"):
         policy = make_policy(fixed_pruner(masks), tiny, UNSCALED, engine=engine_name, initial_noise="zero")
         np.testing.assert_allclose(said(policy.act(seen)[0]), noisy[0].numpy(), rtol=0, atol=1e-4)

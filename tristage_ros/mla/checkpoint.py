@@ -21,7 +21,13 @@ class CheckpointError(ValueError):
     """Say why a file is no checkpoint of this model."""
 
 
-def save_checkpoint(path: str | Path, model: Mla, statistics: DatasetStatistics, facts: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: str | Path,
+    model: Mla,
+    statistics: DatasetStatistics,
+    facts: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+) -> None:
     """Write a checkpoint.
 
     Args:
@@ -29,10 +35,11 @@ def save_checkpoint(path: str | Path, model: Mla, statistics: DatasetStatistics,
         model: whose parameters, sizes and running statistics are saved.
         statistics: ranges that states and actions are normalised with.
         facts: what else is worth knowing (training data, seed, success rate), as JSON can hold it.
+        dtype: of the weights in the file; as they are when None. Running statistics stay float32.
     """
     from safetensors.torch import save_file  # only where there is a checkpoint
 
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: cast(name, t, dtype or t.dtype, "cpu").contiguous() for name, t in model.state_dict().items()}
     parts = {"config": model.config.to_dict(), "statistics": statistics.to_dict(), "facts": dict(facts)}
     save_file(tensors, path, {"format": FORMAT} | {name: json.dumps(part) for name, part in parts.items()})
 
@@ -42,7 +49,8 @@ def load_checkpoint(
 ) -> tuple[Mla, DatasetStatistics, dict[str, Any]]:
     """Return the model, in eval mode, with its statistics and facts; its weights become `dtype` or stay as they are.
 
-    Raises CheckpointError where the file is missing, is something else, or lacks, exceeds or misshapes any tensor.
+    On a CPU, where arithmetic in float16 is slow, weights stored so become float32. Raises CheckpointError where the
+    file is missing, is something else, or lacks, exceeds or misshapes any tensor.
     """
     metadata, tensors = _read(Path(path), device)
     try:
@@ -54,7 +62,8 @@ def load_checkpoint(
     with torch.device("meta"):
         model = Mla(config)
     compare(path, _shapes(model.state_dict()), _shapes(tensors))
-    model.load_state_dict({name: cast(name, t, dtype or t.dtype, device) for name, t in tensors.items()}, assign=True)
+    state = {name: cast(name, t, dtype or _native(t.dtype, device), device) for name, t in tensors.items()}
+    model.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False), statistics, facts
 
 
@@ -71,6 +80,10 @@ def _read(path: Path, device: str) -> tuple[dict[str, str], dict[str, Tensor]]:
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no checkpoint: {error}") from None
+
+
+def _native(stored: torch.dtype, device: str) -> torch.dtype:
+    return torch.float32 if stored == torch.float16 and torch.device(device).type == "cpu" else stored
 
 
 def cast(name: str, tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:

@@ -9,6 +9,8 @@ DIFFUSION_STEPS = 100  # of the training schedule
 FinalNorm = Literal["variance", "rms"]
 KnnPrecision = Literal["float32", "bfloat16"]
 FpsStart = Literal["first", "random"]
+Prediction = Literal["noise", "velocity"]
+CHOICES = {"final_norm": FinalNorm, "knn": KnnPrecision, "fps_start": FpsStart, "prediction": Prediction}
 DENOISING_STEPS = {len(range(0, DIFFUSION_STEPS, stride)) for stride in range(1, DIFFUSION_STEPS + 1)}
 
 
@@ -49,11 +51,13 @@ class MlaConfig:
     # switches: the input
     image_squash: int | None = 224  # pixels, square, that images went through in training; None: straight to image_size
     zero_constant_state: bool = True  # dimensions without extent in training are 0, as there; else as released, -1 or 1
+    place_features: bool = False  # tokens are told where they lie, beside their position; see places
     # switches: the arithmetic
     fps_start: FpsStart = "first"  # point that farthest-point sampling starts with; random: drawn anew in every step
     knn: KnnPrecision = "float32"  # precision of the distances to neighbours; bfloat16: as released, about 5 % differ
     norm_eps: float = 1e-5  # of the decoder's norms; Llama 2's, some code defaults to 1e-6
     final_norm: FinalNorm = "variance"  # of the action head; rms: what training with NVIDIA apex would have used
+    prediction: Prediction = "noise"  # what the action head says of a noisy action; see diffusion
     clip_denoised: bool = False  # clip the clean action to -1..1 in every denoising step, not only in the end
 
     def __post_init__(self) -> None:
@@ -72,7 +76,7 @@ class MlaConfig:
             "norm_eps must be positive": self.norm_eps > 0,
         } | {
             f"{name} must be one of {', '.join(get_args(choices))}": getattr(self, name) in get_args(choices)
-            for name, choices in (("final_norm", FinalNorm), ("knn", KnnPrecision), ("fps_start", FpsStart))
+            for name, choices in CHOICES.items()
         }
         for rule, holds in checks.items():
             if not holds:
@@ -107,8 +111,9 @@ class MlaConfig:
     def mini(cls) -> MlaConfig:
         """Return the same model, small enough for two CPU cores."""
         return cls(
-            width=192, layers=4, heads=6, ffn_width=512, vocabulary=512, image_width=96,
-            groups=(256, 256), neighbours=16, point_base=24, point_width=192, image_squash=None,
+            width=192, layers=4, heads=3, ffn_width=512, vocabulary=512, image_width=96,
+            groups=(256, 256), neighbours=16, point_base=24, point_width=192, place_features=True,
+            prediction="velocity",
         )  # fmt: skip
 
     @classmethod

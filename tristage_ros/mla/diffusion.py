@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tristage_ros.mla.config import DIFFUSION_STEPS
+from tristage_ros.mla.config import DIFFUSION_STEPS, Prediction
 
 
 def cosine_betas(steps: int = DIFFUSION_STEPS) -> Tensor:
@@ -21,28 +21,42 @@ def cosine_betas(steps: int = DIFFUSION_STEPS) -> Tensor:
     return torch.tensor([min(1 - ratio, 0.999) for ratio in ratios], dtype=torch.float64)
 
 
+def signal_shares() -> Tensor:
+    """Return the share of signal after every training step, float64 [DIFFUSION_STEPS]."""
+    return torch.cumprod(1 - cosine_betas(), 0)
+
+
 @dataclass(frozen=True)
 class DdimSampler:
-    """Take noise to an action in a few deterministic steps (arXiv 2010.02502, Eq. 12 with sigma = 0)."""
+    """Take noise to an action in a few deterministic steps (arXiv 2010.02502, Eq. 12 with sigma = 0).
+
+    A model predicts the noise e in x = sqrt(s) a + sqrt(1 - s) e, where s is the share of signal, or the velocity
+    v = sqrt(s) e - sqrt(1 - s) a (arXiv 2202.00512, section 4), from which e = sqrt(s) v + sqrt(1 - s) x follows. The
+    noise alone says ever less about the action as s goes to 0; the velocity is equally good at any s.
+    """
 
     timesteps: tuple[int, ...]  # training steps that are visited, largest first
     alpha_bar: tuple[float, ...]  # share of signal at each of them, then 1 for the clean action
+    prediction: Prediction = "noise"  # what `step` is given
     clip: bool = False  # whether every step's guess of the clean action is clipped to -1..1
 
     @classmethod
-    def with_steps(cls, steps: int, clip: bool = False) -> DdimSampler:
+    def with_steps(cls, steps: int, clip: bool = False, prediction: Prediction = "noise") -> DdimSampler:
         """Space `steps` evenly from 0 with the smallest integer stride; a single step starts in the middle."""
         strides = (range(0, DIFFUSION_STEPS, stride) for stride in range(1, DIFFUSION_STEPS + 1))
         visited = [50] if steps == 1 else next((list(s) for s in strides if len(s) == steps), None)
         if visited is None:
             raise ValueError(f"no integer stride over {DIFFUSION_STEPS} training steps makes {steps} denoising steps")
-        signal = torch.cumprod(1 - cosine_betas(), 0)
+        signal = signal_shares()
         visited.reverse()
-        return cls(tuple(visited), (*(float(signal[t]) for t in visited), 1.0), clip)
+        return cls(tuple(visited), (*(float(signal[t]) for t in visited), 1.0), prediction, clip)
 
-    def step(self, index: int, noisy: Tensor, epsilon: Tensor) -> Tensor:
-        """Return the less noisy action after visiting `timesteps[index]`, where `epsilon` is the predicted noise."""
+    def step(self, index: int, noisy: Tensor, predicted: Tensor) -> Tensor:
+        """Return the less noisy action after visiting `timesteps[index]`, by what the model predicted there."""
         now, later = self.alpha_bar[index], self.alpha_bar[index + 1]
+        epsilon = predicted
+        if self.prediction == "velocity":
+            epsilon = math.sqrt(now) * predicted + math.sqrt(1 - now) * noisy
         clean = noisy / math.sqrt(now) - math.sqrt(1 / now - 1) * epsilon
         if self.clip:
             clean = clean.clamp(-1, 1)

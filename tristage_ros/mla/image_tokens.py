@@ -54,19 +54,24 @@ class ImageTokenizer(nn.Module):
 
         Returns: [n, image_width].
         """
-        pixels = self._windows(image, keep)  # (n, patches in a window, 3 * patch * patch)
+        return self.pool(self.windows(image, keep))
+
+    def pool(self, windows: Tensor) -> Tensor:
+        """Return [n, image_width], a token for each window, uint8 [n, patches in a window, 3 * patch * patch]."""
         weight = self.patch_embedding.weight
+        mean, std = (
+            torch.tensor(c, device=windows.device).repeat_interleave(self.patch**2) for c in (CLIP_MEAN, CLIP_STD)
+        )
+        pixels = torch.addcmul(-mean / std, windows.float(), 1 / (255 * std))
         tokens: Tensor = self.local_attention(F.linear(pixels.to(weight.dtype), weight.flatten(1)))
         return tokens
 
-    def _windows(self, image: Tensor, keep: Tensor | None) -> Tensor:
-        if keep is None:
-            keep = torch.arange(self.grid**2, device=image.device)
+    def windows(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Return the pixels of the kept windows, patch by patch and channel by channel; see `forward`."""
         cut = image.view(self.grid, self.window, self.patch, self.grid, self.window, self.patch, 3)
         cut = cut.permute(0, 3, 1, 4, 6, 2, 5)  # (row, column, window row, window column, channel, y, x)
-        kept = cut[keep // self.grid, keep % self.grid].flatten(1, 2).float()
-        mean, std = (torch.tensor(c, device=image.device).view(3, 1, 1) for c in (CLIP_MEAN, CLIP_STD))
-        return torch.addcmul(-mean / std, kept, 1 / (255 * std)).flatten(2)
+        kept = cut.flatten(0, 1) if keep is None else cut[keep // self.grid, keep % self.grid]
+        return kept.flatten(1, 2).flatten(2)
 
 
 class Projector(nn.Module):

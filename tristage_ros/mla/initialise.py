@@ -10,6 +10,7 @@ from tristage_ros.mla.model import Mla
 from tristage_ros.mla.point_tokens import NormStatistics
 
 PATH_GAIN = 4.0  # of the noisy action over what the blocks add to its channels
+HEAD_GAIN = 0.1  # of a head that predicts velocity
 
 
 def random_model(config: MlaConfig, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Mla:
@@ -60,6 +61,9 @@ def _connect_noise(model: Mla) -> None:
     for block in model.llm.layers:
         for name in ("self_attn.o_proj", "mlp.down_proj"):  # what the blocks add is small beside it
             block.get_submodule(name).weight.mul_((2 * model.config.layers) ** -0.5)  # type: ignore[operator]
+    if model.config.prediction == "velocity":  # of a model that knows nothing it is 0
+        model.final_layer.mlp.fc2.weight.mul_(HEAD_GAIN)
+        return
     connect(model.final_layer.mlp.fc1.weight, pair)
     spread = (1 + dim * PATH_GAIN**2 / model.config.width) ** 0.5  # of the token that carries the action
     connect(model.final_layer.mlp.fc2.weight, spread / PATH_GAIN * pair.T)

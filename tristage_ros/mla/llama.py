@@ -105,18 +105,27 @@ class Attention(nn.Module):
         self, x: Tensor, angles: Angles, remember: Remember | None, watched: int
     ) -> tuple[Tensor, Tensor | None]:
         """Return [1, S, width] and what the last `watched` tokens attended to; see `Llama.forward`."""
-        q, k, v = (self._split(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k, v = self.project(x, angles)
         if remember is not None:
             k, v = remember(k, v)
         received = attention_received(q[:, :, -watched:], k) if watched else None
         new, seen = q.shape[2], k.shape[2]
         mask = None if new == seen else causal_mask(new, seen, q.device)
         attended = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
-        return self.o_proj(attended.transpose(1, 2).flatten(2)), received
+        return self.join(attended), received
+
+    def project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rotated queries, rotated keys, and values of [B, S, width], each [B, heads, S, head_width]."""
+        q, k, v = (self._split(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        return rotate(q, angles), rotate(k, angles), v
+
+    def join(self, attended: Tensor) -> Tensor:
+        """Return [B, S, width] from what every head attended to, [B, heads, S, head_width]."""
+        out: Tensor = self.o_proj(attended.transpose(1, 2).flatten(2))
+        return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.view(1, x.shape[1], self.heads, -1).transpose(1, 2)  # (1, heads, S, head_width)
+        return x.view(len(x), x.shape[1], self.heads, -1).transpose(1, 2)  # (B, heads, S, head_width)
 
 
 class GatedMlp(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.image_tokens import ImageTokenizer, Projector
 from tristage_ros.mla.llama import Llama, RmsNorm
+from tristage_ros.mla.places import LONGEST_IMAGE, LONGEST_SPACE, PlaceEmbedder, window_centres
 from tristage_ros.mla.point_tokens import PointTokenizer
 
 TIME_WIDTH = 256  # channels of a diffusion step before it is embedded
@@ -74,7 +75,7 @@ class VarianceNorm(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Read the predicted noise from the decoder's output."""
+    """Read the predicted noise or velocity from the decoder's output."""
 
     def __init__(self, config: MlaConfig) -> None:
         """Build for `config`."""
@@ -100,6 +101,9 @@ class Mla(nn.Module):
         self.projector_2d = Projector(config.image_width, config.width)
         self.vision_tower_3d = PointTokenizer(config)
         self.projector_3d = Projector(config.point_width, config.width)
+        placed = config.place_features
+        self.place_2d = PlaceEmbedder(2, LONGEST_IMAGE, config.width) if placed else None
+        self.place_3d = PlaceEmbedder(3, LONGEST_SPACE, config.width) if placed else None
         self.llm = Llama(config)
         self.proprio_embedder = Mlp(config.action_dim, config.width, config.width)
         self.x_embedder = Mlp(config.action_dim, config.width, config.width)
@@ -116,7 +120,17 @@ class Mla(nn.Module):
         """Return what the parameters are stored as."""
         return self.llm.norm.weight.dtype
 
-    def noise(self, hidden: Tensor) -> Tensor:
-        """Return the predicted noise, float32 [1, n, action_dim], from last-block outputs [1, n, width]."""
+    def embed_image(self, tokens: Tensor, keep: Tensor) -> Tensor:
+        """Return [..., n, width] from image tokens, [..., n, image_width], which `keep`, long [n], numbers."""
+        embedded: Tensor = self.projector_2d(tokens)
+        return embedded if self.place_2d is None else embedded + self.place_2d(window_centres(keep, self.config.grid))
+
+    def embed_points(self, tokens: Tensor, xyz: Tensor) -> Tensor:
+        """Return [..., n, width] from point tokens, [..., n, point_width], with centres [..., n, 3] m."""
+        embedded: Tensor = self.projector_3d(tokens)
+        return embedded if self.place_3d is None else embedded + self.place_3d(xyz)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Return the predicted noise or velocity, float32 [B, n, action_dim], from last-block outputs [B, n, width]."""
         out: Tensor = self.final_layer(self.llm.norm(hidden)).float()
         return out

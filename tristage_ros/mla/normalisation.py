@@ -117,6 +117,12 @@ class DatasetStatistics:
         clipped = scaled.clip(-1, 1)
         return clipped.astype(np.float32), bool(np.abs(scaled - clipped).max() > 1e-6)
 
+    def normalise_actions(self, actions: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Map [n, 7], angles as their range has them, to -1..1, clipped; the inverse of `denormalise_action`."""
+        low, high, mask = np.array(self.action.q01), np.array(self.action.q99), np.array(self.action.mask)
+        scaled = np.where(mask, 2 * (actions - low) / (high - low + RANGE_EPS) - 1, actions)
+        return scaled.clip(-1, 1).astype(np.float32)
+
     def denormalise_action(self, normalised: NDArray[np.floating[Any]]) -> Action:
         """Map actions, [n, 7], clipped to -1..1, to metres, radians and a gripper that is either 0 or 1.
 

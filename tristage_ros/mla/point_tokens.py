@@ -31,6 +31,7 @@ except ImportError:  # benchmarks run without it
 
 ALPHA, BETA = 1000.0, 100.0  # base wavelength and magnitude of the position encoding
 BATCH_NORM_EPS = 1e-5
+BATCH_NORM_MOMENTUM = 0.02  # share of a batch in the running statistics
 
 
 def farthest_points(points: Tensor, count: int, start: int = 0) -> Tensor:
@@ -85,9 +86,17 @@ class NormStatistics(nn.Module):
         scale = self.weight * torch.rsqrt(self.running_var + BATCH_NORM_EPS)
         return scale, self.bias - self.running_mean * scale
 
+    def of_batch(self, x: Tensor) -> Tensor:
+        """Return [..., width] normed by its own statistics, which enter the running ones: so the norm is trained."""
+        rows = x.reshape(-1, x.shape[-1])
+        normed = F.batch_norm(
+            rows, self.running_mean, self.running_var, self.weight, self.bias, True, BATCH_NORM_MOMENTUM, BATCH_NORM_EPS
+        )
+        return normed.view_as(x)
+
 
 class LinearNorm(nn.Module):
-    """Apply a linear layer and the running statistics of its batch norm as one matrix."""
+    """Apply a linear layer and its batch norm: in eval mode as one matrix, by the running statistics."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         """Build from `inputs` to `outputs` channels."""
@@ -97,6 +106,8 @@ class LinearNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [..., outputs] from [..., inputs]."""
+        if self.training:
+            return self.norm.of_batch(self.linear(x))
         scale, shift = self.norm.scale_and_shift()
         if self.linear.bias is not None:
             shift = shift + self.linear.bias * scale
@@ -153,6 +164,17 @@ class Centres:
     xyz: Tensor  # [groups[1], 3] m, centres of the tokens
 
 
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Hold the groups behind some tokens; what they rest on depends on the cloud alone, not on any weight."""
+
+    points: Tensor  # [P, 3] m
+    centres: Tensor  # long [n1] points that are the needed centres of stage 1
+    nearest: Tensor  # long [n1, K] points around each of them
+    own: Tensor  # long [n] which of the needed centres is the centre of a token
+    members: Tensor  # long [n, K] needed centres around it
+
+
 class PointTokenizer(nn.Module):
     """Turn a cloud into tokens, one for every group of the second stage."""
 
@@ -185,17 +207,27 @@ class PointTokenizer(nn.Module):
 
         Returns: [n, point_width].
         """
+        return self.pool(self.neighbourhoods(points, centres, keep))
+
+    def neighbourhoods(self, points: Tensor, centres: Centres, keep: Tensor | None = None) -> Neighbourhoods:
+        """Find the groups that the kept tokens rest on; see `forward`."""
         keep = torch.arange(self.groups[1], device=points.device) if keep is None else keep
         order, kept = centres.lower.to(points.device), centres.upper.to(points.device)[keep]
         first = points[order]  # (groups[0], 3)
         members = self._nearest(first[kept], first)  # (n, K) groups of stage 1
         needed, place = torch.unique(torch.cat([kept, members.flatten()]), return_inverse=True)
-        raw = F.relu(self.raw_point_embed(points.to(self.proj.weight.dtype)))
         nearest = self._nearest(first[needed], points)  # (needed, K) points
-        lower, upper = self.stages
-        features = lower(points[nearest] - first[needed, None], raw[nearest], raw[order[needed]])
         own, others = place[: len(kept)], place[len(kept) :].view_as(members)
-        tokens: Tensor = self.proj(upper(first[members] - first[kept, None], features[others], features[own]))
+        return Neighbourhoods(points, order[needed], nearest, own, others)
+
+    def pool(self, groups: Neighbourhoods) -> Tensor:
+        """Return a token for each of the groups, [n, point_width]; they may be those of several clouds in a row."""
+        points, nearest, first = groups.points, groups.nearest, groups.points[groups.centres]
+        raw = F.relu(self.raw_point_embed(points.to(self.proj.weight.dtype)))
+        lower, upper = self.stages
+        features = lower(points[nearest] - first[:, None], raw[nearest], raw[groups.centres])
+        relative = first[groups.members] - first[groups.own, None]
+        tokens: Tensor = self.proj(upper(relative, features[groups.members], features[groups.own]))
         return tokens
 
     def _nearest(self, queries: Tensor, points: Tensor) -> Tensor:

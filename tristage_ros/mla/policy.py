@@ -134,7 +134,9 @@ class MlaPolicy:
         self.engine, self.initial_noise, self.seed, self.random_weights = engine, initial_noise, seed, random_weights
         self.state_source = state_source
         self._tokenizer = tokenizer
-        self._sampler = DdimSampler.with_steps(model.config.denoising_steps, model.config.clip_denoised)
+        self._sampler = DdimSampler.with_steps(
+            model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
+        )
         self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
         self._commanded: NDArray[np.float32] | None = None
@@ -201,7 +203,7 @@ class MlaPolicy:
             self._commanded = np.array([*position, *action.rotation[0], action.gripper[0]], np.float32)
         self._steps += 1
         self._before = observation
-        return action, self._report(step)
+        return action, self._report(step, centres)
 
     def _fps_starts(self) -> tuple[int, int]:
         config = self.model.config
@@ -241,9 +243,10 @@ class MlaPolicy:
 
     def _embed(self, step: _Step, centres: Centres, instruction: Instruction) -> Prefix:
         model, kept, inputs = self.model, step.kept, step.inputs
-        points = model.projector_3d(model.vision_tower_3d(inputs.points.to(model.device), centres, kept.points))
+        tokens = model.vision_tower_3d(inputs.points.to(model.device), centres, kept.points)
+        points = model.embed_points(tokens, centres.xyz.to(model.device)[kept.points])
         step.clock.lap("point_tokens")
-        image = model.projector_2d(model.vision_tower_2d(inputs.image.to(model.device), kept.image))
+        image = model.embed_image(model.vision_tower_2d(inputs.image.to(model.device), kept.image), kept.image)
         step.clock.lap("image_tokens")
         state = model.proprio_embedder(inputs.state.to(model.device)[None])
         return instruction.prefix(points, image, state, kept)
@@ -259,8 +262,7 @@ class MlaPolicy:
                 engine.renew(embed)
             observe = index == observed and self.pruner.wants_salience
             output = engine.run(suffix_embeddings(self.model, time, noisy), observe)
-            epsilon = self.model.noise(output.suffix[:, 1:])
-            noisy = self._sampler.step(index, noisy, epsilon)
+            noisy = self._sampler.step(index, noisy, self.model.predict(output.suffix[:, 1:]))
             if index == observed:
                 step.clock.lap("denoise")
                 self._observe(step, output)
@@ -290,13 +292,14 @@ class MlaPolicy:
         step.kept = KeptTokens.of(step.masks, self.model.device)
         engine.keep(step.kept.rows_within(before, length))
 
-    def _report(self, step: _Step) -> StepReport:
+    def _report(self, step: _Step, centres: Centres) -> StepReport:
         pruning = self.pruner.report()
         step.clock.lap("observe")
         return StepReport(
             step=self._steps,
             masks=step.masks,
             patch_of_point=step.geometry.patch_of_point.numpy().astype(np.int64),
+            token_centres=centres.xyz.numpy(),
             pruning=pruning,
             milliseconds=step.clock.result() | pruning.milliseconds,
             state_clipped=step.inputs.state_clipped,

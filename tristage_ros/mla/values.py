@@ -40,6 +40,7 @@ class StepReport:
     step: int  # control steps since the last reset, from 1
     masks: TokenMasks
     patch_of_point: NDArray[np.int64]  # [N3] patch of every 3D token's centre, -1 outside the image
+    token_centres: NDArray[np.float32]  # [N3, 3] m, base frame, of the 3D tokens
     pruning: PruningReport
     milliseconds: dict[str, float]  # by part: image_tokens, point_tokens, plan, prefill, denoise, observe, total, ...
     state_clipped: bool  # the state left the range of its statistics and was clipped

@@ -1,0 +1,79 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tristage_ros.mla.values import Action
+from tristage_ros.training.disturbance import Disturbance
+from tristage_ros.training.frame import FrameEncoder, Frames
+from tristage_ros.training.plan import Plan
+from tristage_ros.training.shard import ShardError, ShardFacts, read_shard, write_shard
+from tristage_ros.training.statistics import dataset_statistics
+
+
+def test_a_file_holds_what_was_written(frames, tmp_path):
+    some, facts = frames("banana"), ShardFacts("banana", "put it", ("x", "yaw"), 4, 3)
+    write_shard(tmp_path / "a.safetensors", some, facts)
+    read, same = read_shard(tmp_path / "a.safetensors")
+    assert same == facts and len(read) == len(some)
+    torch.testing.assert_close(read.tensors(), some.tensors(), rtol=0, atol=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"half a file")
+    with pytest.raises(ShardError, match="delete it"):
+        read_shard(tmp_path / "a.safetensors")
+
+
+def test_models_whose_inputs_change_from_step_to_step_are_refused(config):
+    with pytest.raises(ValueError, match="fps_start"):
+        FrameEncoder(type(config).from_dict(config.to_dict() | {"fps_start": "random"}))
+
+
+def test_statistics_cover_the_data_and_take_angles_around_the_downward_tool(frames):
+    some = frames("banana")
+    some.state[0, 3], some.state[0, 5] = -math.pi + 0.1, 2.5 - 2 * math.pi  # as atan2 gives them
+    statistics = dataset_statistics([some], (0.0, 1.0), 0.0)
+    assert statistics.proprio.q99[3] == pytest.approx(max(math.pi + 0.1, float(some.state[1:, 3].max())), abs=1e-5)
+    assert statistics.proprio.q01[5] > 1.9
+    assert (statistics.action.q01[6], statistics.action.q99[6], statistics.action.mask[6]) == (0.0, 1.0, False)
+    normalised = statistics.normalise_actions(some.action.numpy())
+    back = statistics.denormalise_action(normalised)
+    np.testing.assert_allclose(back.translation, some.action[:, :3], atol=1e-5)
+    np.testing.assert_allclose(back.rotation, some.action[:, 3:6], atol=1e-5)
+    np.testing.assert_array_equal(back.gripper, some.action[:, 6])
+
+
+def test_truths_are_normalised_task_by_task(shards, recipe, tmp_path):
+    plan = Plan.of(shards, recipe())
+    plan.save(tmp_path / "plan.json")
+    loaded = Plan.load(tmp_path / "plan.json")
+    assert loaded.statistics == plan.statistics and loaded.prompt == plan.prompt
+    assert loaded.truths.width == 4  # x, and a yaw as cosine and sine; an angle
+    for path, columns in zip(shards, (slice(0, 3), slice(3, 4)), strict=True):
+        normalised = loaded.truths(*read_shard(path))
+        own, others = normalised[:, columns], normalised.isnan().sum(1)
+        torch.testing.assert_close(own.mean(0), torch.zeros(own.shape[1]), rtol=0, atol=1e-5)
+        torch.testing.assert_close(own.std(0), torch.ones(own.shape[1]))
+        assert others.tolist() == [4 - own.shape[1]] * len(normalised)
+
+
+def test_the_share_of_disturbed_moves_is_the_recipes(recipe):
+    move = Action(np.zeros((1, 3)), np.full((1, 3), 3.0), np.ones(1))
+    settings = recipe().demonstrations
+    moves = [Disturbance(settings, seed)(None, move) for seed in range(3000)]
+    changed = [m for m in moves if m is not move]
+    assert len(changed) / len(moves) == pytest.approx(settings.noisy * settings.disturbed, abs=0.03)
+    spread = np.std([m.translation[0] for m in changed], axis=0)
+    np.testing.assert_allclose(spread, settings.translation, rtol=0.1)
+    assert np.std([m.rotation[0, 2] for m in changed]) == pytest.approx(settings.yaw, rel=0.1)
+    assert np.mean([m.gripper[0] == 0 for m in changed]) == pytest.approx(settings.flip, abs=0.02)
+    again = Disturbance(settings, 7)(None, move)
+    np.testing.assert_array_equal(again.translation, moves[7].translation)
+
+
+def test_frames_are_joined_in_order(frames):
+    some = frames("box")
+    assert Frames.join([some, some]).episode.tolist() == some.episode.tolist() * 2

@@ -1,0 +1,1 @@
+"""Training of the mini model on demonstrations of the simulated cell."""

@@ -1,0 +1,90 @@
+"""The frames of a run, normalised, and batches of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.image_tokens import ImageTokenizer
+from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
+from tristage_ros.mla.prompt import PromptTokenizer
+from tristage_ros.training.batch import Batch, neighbourhoods_of, windows_of
+from tristage_ros.training.frame import Frames
+from tristage_ros.training.shard import read_shard
+from tristage_ros.training.truths import Truths
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Hold a frame as it enters a batch."""
+
+    frame: Frames  # one
+    prompt: Tensor  # long [P] ids behind BOS
+    state: Tensor  # float32 [7] normalised
+    action: Tensor  # float32 [7] normalised
+    truth: Tensor  # float32 [T] normalised
+
+
+class Dataset:
+    """Hold the frames of some files."""
+
+    def __init__(self, paths: list[Path], statistics: DatasetStatistics, truths: Truths, config: MlaConfig) -> None:
+        """Map the files, and normalise what is small."""
+        words = PromptTokenizer.mini()
+        self._frames, prompts, states, actions, places = list[Frames](), list[Tensor](), [], [], []
+        for frames, facts in map(read_shard, paths):
+            self._frames.append(frames)
+            prompts.append(torch.tensor(words.encode(facts.instruction)[1:]))
+            states += [statistics.normalise_state(s, config.zero_constant_state)[0] for s in frames.state.numpy()]
+            actions.append(torch.from_numpy(statistics.normalise_actions(frames.action.numpy())))
+            places.append(truths(frames, facts))
+        self._prompts = prompts
+        self._state = torch.from_numpy(np.stack(states)) if states else torch.zeros(0, DIMENSIONS)
+        self._action, self._truth = (torch.cat(parts) if parts else torch.zeros(0) for parts in (actions, places))
+        self._ends = np.cumsum([len(frames) for frames in self._frames])
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._state)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a frame by its number."""
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        frames = self._frames[shard]
+        row = index - int(self._ends[shard]) + len(frames)
+        bare = replace(frames, truth=frames.truth[:, :0])  # tasks differ in how many numbers they have
+        frame = Frames(**{name: tensor[row : row + 1] for name, tensor in bare.tensors().items()})
+        return Sample(frame, self._prompts[shard], self._state[index], self._action[index], self._truth[index])
+
+    def draw(self, count: int, generator: torch.Generator) -> list[Sample]:
+        """Return `count` frames, drawn with replacement."""
+        return [self[index] for index in torch.randint(len(self), (count,), generator=generator).tolist()]
+
+
+class Collator:
+    """Turn samples into batches whose prompts all have the same room, so that shapes never change."""
+
+    def __init__(self, config: MlaConfig, prompt: int) -> None:
+        """Leave room for prompts of up to `prompt` ids behind BOS."""
+        self._size, self._prompt = config.image_size, prompt
+        with torch.device("meta"):
+            self._tokenizer = ImageTokenizer(config)
+
+    def __call__(self, samples: list[Sample]) -> Batch:
+        """Return a batch of the samples, on the CPU."""
+        frames = Frames.join([sample.frame for sample in samples])
+        prompts = torch.zeros(len(samples), self._prompt, dtype=torch.long)
+        for line, sample in zip(prompts, samples, strict=True):
+            line[: len(sample.prompt)] = sample.prompt
+        return Batch(
+            windows_of(frames, self._tokenizer, self._size),
+            neighbourhoods_of(frames),
+            prompts,
+            torch.tensor([len(sample.prompt) for sample in samples]),
+            *(torch.stack([getattr(s, name) for s in samples]) for name in ("state", "action", "truth")),
+        )

@@ -1,0 +1,79 @@
+"""One observation with its label, as it is stored: what depends on no weight is worked out once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.point_tokens import PointTokenizer
+from tristage_ros.mla.preprocess import sample_cloud, stretch
+from tristage_ros.mla.values import Action, Observation
+
+ACTION = 7  # x, y, z, roll, pitch, yaw, gripper
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Hold F observations; the image and the cloud are those that `preprocess` makes of them."""
+
+    image: Tensor  # uint8 [F, squash, squash, 3] RGB
+    points: Tensor  # float32 [F, points, 3] m, base frame
+    centres: Tensor  # int16 [F, n1], and the next three: see Neighbourhoods, of all tokens
+    nearest: Tensor  # int16 [F, n1, K]
+    own: Tensor  # int16 [F, n]
+    members: Tensor  # int16 [F, n, K]
+    state: Tensor  # float32 [F, 7] as measured
+    action: Tensor  # float32 [F, 7] of the expert
+    truth: Tensor  # float32 [F, T] true numbers of the task, see truths
+    episode: Tensor  # int64 [F] seed of the episode
+
+    def __len__(self) -> int:
+        """Return F."""
+        return len(self.episode)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def join(cls, parts: list[Frames]) -> Frames:
+        """Return all frames of `parts`, in their order."""
+        return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+
+
+class FrameEncoder:
+    """Turn observations into frames."""
+
+    def __init__(self, config: MlaConfig) -> None:
+        """Encode for models of `config`, which must squash images and start farthest-point sampling at a fixed point.
+
+        Raises ValueError for another config: its inputs could not be worked out ahead.
+        """
+        if config.image_squash is None or config.fps_start != "first" or config.groups[0] != config.groups[1]:
+            raise ValueError(
+                "training stores what the model sees: image_squash must be set, fps_start be 'first', and both groups "
+                f"be equal, got {config.image_squash}, {config.fps_start!r} and {config.groups}"
+            )
+        self._squash, self._points = config.image_squash, config.points
+        with torch.device("meta"):
+            self._tokenizer = PointTokenizer(config)
+
+    def encode(self, observation: Observation, action: Action, truth: np.ndarray, episode: int) -> Frames:
+        """Return a single frame with the expert's first action."""
+        points, _ = sample_cloud(observation.points, self._points)
+        groups = self._tokenizer.neighbourhoods(points, self._tokenizer.centres(points))
+        label = np.concatenate([action.translation[0], action.rotation[0], action.gripper[:1]])
+        parts = {
+            "image": stretch(observation.image, self._squash),
+            "points": points,
+            **{name: getattr(groups, name).to(torch.int16) for name in ("centres", "nearest", "own", "members")},
+            "state": torch.from_numpy(observation.state.astype(np.float32)),
+            "action": torch.from_numpy(label.astype(np.float32)),
+            "truth": torch.from_numpy(truth.astype(np.float32)),
+            "episode": torch.tensor(episode),
+        }
+        return Frames(**{name: value[None] for name, value in parts.items()})

@@ -1,0 +1,152 @@
+"""The recipe of a training run: one YAML file, checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from tristage_ros.simulation.tasks import TASKS
+
+
+class RecipeError(ValueError):
+    """Say which setting of a recipe is wrong; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Say how the expert is watched; see config/training.yaml for the units."""
+
+    first_seed: int
+    noisy: float
+    disturbed: float
+    translation: tuple[float, float, float]
+    yaw: float
+    flip: float
+    shard: int
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """Say how the weights are fitted."""
+
+    steps: int
+    batch: int
+    suffixes: int
+    learning_rate: float
+    final_rate: float
+    warm_up: int
+    weight_decay: float
+    gradient_norm: float
+    ema: float
+    auxiliary: float
+    quantiles: tuple[float, float]
+    margin: float
+    compile: bool
+    save_every: int
+
+
+@dataclass(frozen=True)
+class Dagger:
+    """Say when the policy is rolled out and labelled by the expert (arXiv 1011.0686)."""
+
+    at: tuple[float, ...]
+    episodes: int
+    first_seed: int
+    expert: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say how many fresh episodes the finished policy is tried on."""
+
+    episodes: int
+    first_seed: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hold everything that decides about a training run."""
+
+    seed: int
+    episodes: dict[str, int]  # demonstrations per task
+    demonstrations: Demonstrations
+    optimisation: Optimisation
+    dagger: Dagger
+    check: Check
+
+    def __post_init__(self) -> None:
+        """Refuse shares beyond 0..1, and counts that are not positive."""
+        o, d, e = self.optimisation, self.dagger, self.demonstrations
+        shares = {"noisy": e.noisy, "disturbed": e.disturbed, "flip": e.flip, "expert": d.expert, "share": d.share}
+        shares |= {"ema": o.ema, "final_rate": o.final_rate} | {f"at {at}": at for at in d.at}
+        for name, value in shares.items():
+            if not 0.0 <= value <= 1.0:
+                raise RecipeError(f"{name} must be from 0 to 1, got {value}")
+        counts = {"steps": o.steps, "batch": o.batch, "suffixes": o.suffixes, "save_every": o.save_every}
+        counts |= {"shard": e.shard} | {f"episodes of {task}": count for task, count in self.episodes.items()}
+        for name, value in counts.items():
+            if value < 1:
+                raise RecipeError(f"{name} must be at least 1, got {value}")
+        for task in self.episodes:
+            if task not in TASKS:
+                raise RecipeError(f"no task is called {task!r}; there are: {', '.join(TASKS)}")
+        if list(d.at) != sorted(d.at):
+            raise RecipeError(f"at must ascend, got {list(d.at)}")
+
+    def rounds(self) -> tuple[int, ...]:
+        """Return the steps after which the policy is rolled out."""
+        return tuple(round(share * self.optimisation.steps) for share in self.dagger.at)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
+        """Read a file; `overrides` are texts such as `optimisation.steps=100`.
+
+        Raises RecipeError where a setting is missing, unknown or wrong, and FileNotFoundError for the file.
+        """
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        for text in overrides:
+            _override(data, text)
+        recipe: Recipe = _build(cls, data, "the recipe")
+        return recipe
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    name, separator, value = text.partition("=")
+    *path, last = name.split(".")
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None  # type: ignore[assignment]
+    if not separator or not isinstance(data, dict) or (path[:1] != ["episodes"] and last not in data):
+        raise RecipeError(f"{text!r} is not of the form section.name=value with a setting of the recipe")
+    data[last] = yaml.safe_load(value)
+
+
+def _build(kind: Any, data: Any, where: str) -> Any:
+    known = {field.name for field in fields(kind)}
+    given = set(data) if isinstance(data, dict) else set()
+    if known != given:
+        raise RecipeError(f"{where}: missing {sorted(known - given)}, unknown {sorted(given - known)}")
+    hints = get_type_hints(kind)
+    return kind(**{name: _convert(hints[name], data[name], name) for name in known})
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, value, name)
+    try:
+        if hint is bool and type(value) is not bool:
+            raise TypeError
+        if hint in (bool, int, float):
+            return hint(value)
+        if getattr(hint, "__origin__", None) is tuple:
+            return tuple(map(float, value))
+        return {str(task): int(count) for task, count in value.items()}
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise RecipeError(f"{name} cannot be {value!r}") from None

@@ -1,0 +1,89 @@
+"""Episodes of a checkpoint, in parallel processes: to be labelled by the expert, or to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.policy import MlaPolicy, build_policy
+from tristage_ros.mla.values import Action, Observation
+from tristage_ros.pruning import PruningConfig
+from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, Attempt, attempt
+from tristage_ros.training.frame import FrameEncoder, Frames
+from tristage_ros.training.shard import ShardFacts, read_shard, write_shard
+from tristage_ros.training.workers import episode_of
+
+
+@cache
+def _policy_of(checkpoint: Path) -> MlaPolicy:
+    return build_policy(str(checkpoint), PruningConfig(), method="none")
+
+
+@dataclass(frozen=True)
+class RolloutJob:
+    """Say which episodes a checkpoint is to run."""
+
+    checkpoint: Path
+    config: MlaConfig
+    task: str
+    first_seed: int
+    episodes: int
+    expert: float = 0.0  # share of the moves that the expert makes
+    path: Path | None = None  # file of the labelled frames; None: they are not kept
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Say how the episodes of a task went."""
+
+    task: str
+    episodes: int
+    successes: int
+
+    def described(self) -> dict[str, Any]:
+        """Return the fields and the 95 % interval of the share of successes, after Wilson."""
+        interval = binomtest(self.successes, self.episodes).proportion_ci(method="wilson")
+        return vars(self) | {"interval": [round(interval.low, 4), round(interval.high, 4)]}
+
+
+def total(task: str, outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the sum of those outcomes that are a task's."""
+    own = [outcome for outcome in outcomes if outcome.task == task]
+    return Outcome(task, sum(outcome.episodes for outcome in own), sum(outcome.successes for outcome in own))
+
+
+def roll_out(job: RolloutJob) -> Outcome:
+    """Run the episodes of a job, unpruned; write their frames if asked for."""
+    attempts = [_attempt(job, seed) for seed in range(job.first_seed, job.first_seed + job.episodes)]
+    outcome = Outcome(job.task, len(attempts), sum(a.success for a in attempts))
+    if job.path is not None:
+        episode = episode_of(job.task)
+        names, instruction = tuple(sorted(episode.truth())), episode.task.instruction
+        facts = ShardFacts(job.task, instruction, names, outcome.episodes, outcome.successes)
+        write_shard(job.path, Frames.join([frame for a in attempts for frame in a.frames]), facts)
+    return outcome
+
+
+def noted(path: Path) -> Outcome:
+    """Return how the episodes went whose frames are in a file."""
+    _, facts = read_shard(path)
+    return Outcome(facts.task, facts.episodes, facts.successes)
+
+
+def _attempt(job: RolloutJob, seed: int) -> Attempt:
+    policy, episode = _policy_of(job.checkpoint), episode_of(job.task)
+    policy.seed = seed
+    policy.reset(episode.task.instruction)
+    rng = np.random.default_rng([seed, 2])
+
+    def move(observation: Observation, expert: Action) -> Action:
+        return expert if rng.random() < job.expert else policy.act(observation)[0]
+
+    return attempt(episode, seed, FrameEncoder(job.config), move, FRAMES_AFTER_SUCCESS if job.path else 0)

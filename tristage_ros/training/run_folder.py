@@ -1,0 +1,50 @@
+"""Where a run keeps what it makes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tristage_ros.training.trainer import StepFacts
+
+
+class RunFolder:
+    """Name the files of a run."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder if it is not there."""
+        self.path = path
+        self.demonstrations, self.rollouts = path / "demonstrations", path / "rollouts"
+        self.state, self.checkpoint = path / "state.pt", path / "checkpoint.safetensors"
+        self.plan, self.curve, self.figure = path / "plan.json", path / "curve.jsonl", path / "curve.png"
+        self.outcomes = path / "outcomes.jsonl"
+        self.rollouts.mkdir(parents=True, exist_ok=True)
+
+    def append(self, facts: StepFacts) -> None:
+        """Add a step to the curve."""
+        self._write(self.curve, asdict(facts))
+
+    def note(self, step: int, outcome: dict[str, Any]) -> None:
+        """Add what rollouts showed after `step`."""
+        self._write(self.outcomes, {"step": step} | outcome)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """Return the curve; where steps were repeated after an interruption, their last time."""
+        return list({line["step"]: line for line in self._read(self.curve)}.values())
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what all rollouts showed."""
+        return self._read(self.outcomes)
+
+    @staticmethod
+    def _write(path: Path, line: dict[str, Any]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    @staticmethod
+    def _read(path: Path) -> list[dict[str, Any]]:
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]

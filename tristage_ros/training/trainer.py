@@ -1,0 +1,125 @@
+"""The steps of a run: resumed after any interruption, they are the same as without it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.initialise import random_model
+from tristage_ros.training.average import AveragedModel
+from tristage_ros.training.batch import move
+from tristage_ros.training.dataset import Collator, Dataset
+from tristage_ros.training.objective import Objective, PlaceHead
+from tristage_ros.training.packed import PackedPass
+from tristage_ros.training.recipe import Recipe
+from tristage_ros.training.schedule import learning_rate
+from tristage_ros.training.share import Share
+
+BOS = 1  # its token id, as in Llama's vocabulary and the mini's
+BETAS = (0.9, 0.95)  # of the optimiser
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """Say how a step went."""
+
+    step: int  # from 1
+    action: float  # mean squared error of the prediction
+    place: float  # of the true places, in their standard deviations
+    gradient: float  # its norm before it was bounded
+    rate: float
+    seconds: float
+
+
+class Trainer:
+    """Hold model, average and optimiser. What a step draws depends on the seed and on its number alone."""
+
+    def __init__(
+        self, recipe: Recipe, config: MlaConfig, places: int, prompt: int, device: str = "cpu", share: Share = WHOLE
+    ) -> None:
+        """Start at step 0 with random weights.
+
+        Args:
+            recipe: of the run.
+            config: of the model.
+            places: how many true numbers a frame has.
+            prompt: ids behind BOS of the longest prompt.
+            device: cpu or cuda; the arithmetic is bfloat16 where that is safe.
+            share: this process's part of every batch.
+        """
+        self.share = share
+        settings = recipe.optimisation
+        self.recipe, self.device, self.step = recipe, torch.device(device), 0
+        self.model = random_model(config, recipe.seed, device).train().requires_grad_(True)
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            self.head = PlaceHead(config.width, places).to(device)
+        self.average = AveragedModel(self.model, settings.ema)
+        self._parameters = [*self.model.parameters(), *self.head.parameters()]
+        decayed, others = ([p for p in self._parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
+        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self._optimiser = torch.optim.AdamW(groups, settings.learning_rate, BETAS, fused=True)
+        run = PackedPass(self.model, BOS, settings.compile)
+        self._objective = Objective(run, self.head, config.prediction, settings.suffixes, settings.auxiliary)
+        self._collate = Collator(config, prompt)
+
+    def advance(self, demonstrations: Dataset, rollouts: Dataset) -> StepFacts:
+        """Make a step; where there are rollouts of the policy, a share of its frames is from them."""
+        begin, settings = time.perf_counter(), self.recipe.optimisation
+        generator = torch.Generator().manual_seed(_seed(self.recipe.seed, self.step))
+        own = round(settings.batch * self.recipe.dagger.share) if len(rollouts) else 0
+        samples = demonstrations.draw(settings.batch - own, generator)
+        samples += rollouts.draw(own, generator) if own else []
+        drawn = self._objective.draw(len(samples), generator)
+        batch = move(self._collate(self.share.of(samples)), self.device)
+        steps, noise = (tensor[self.share.rank :: self.share.count].to(self.device) for tensor in drawn)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loss, parts = self._objective(batch, steps, noise)
+        rate, norm = learning_rate(self.step, settings), self._descend(loss, [*parts.values()])
+        self.step += 1
+        action, place, gradient = torch.stack([parts["action"], parts["place"], norm]).tolist()
+        return StepFacts(self.step, action, place, gradient, rate, time.perf_counter() - begin)
+
+    def _descend(self, loss: Tensor, parts: list[Tensor]) -> Tensor:
+        """Move against the gradient and return its norm; `parts` of the loss become those of the whole batch."""
+        settings = self.recipe.optimisation
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, settings)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        self.share.average([*gradients, *self.model.buffers(), *parts])
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, settings.gradient_norm)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self.average.follow(self.model, self.step)
+        return norm
+
+    def save(self, path: Path) -> None:
+        """Write everything that the next step depends on; what was there before an interruption stays complete."""
+        parts: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
+        partial = path.with_suffix(".partial")
+        torch.save(parts | {"step": self.step}, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` wrote."""
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+        self.step = saved["step"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "head": self.head, "average": self.average.model}
+        return parts | {"optimiser": self._optimiser}
+
+
+def _seed(run: int, step: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{run}:{step}".encode()).digest()[:8], "little") >> 1
