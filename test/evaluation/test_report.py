@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evaluation.browser import Browser
 
+from tristage_ros.bags.facts import TOPIC, TYPE, Facts
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.evaluation import figures
+from tristage_ros.devices.kinematics import forward, tool_pose
+from tristage_ros.evaluation import arm_figures, figures
+from tristage_ros.evaluation.episode_figure import episode
+from tristage_ros.evaluation.events import arm_events
 from tristage_ros.evaluation.report import report
 from tristage_ros.evaluation.run import Run, read_run
+from tristage_ros.evaluation.salience_figure import salience
 from tristage_ros.evaluation.summary import LIMITS, limits_exceeded, summarize
 
-FIGURES = {"pruning", "timings", "overlays", "views", "joints"}
+FIGURES = {"episode", "pruning", "salience", "timings", "views", "trajectory", "joints"}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -56,6 +62,18 @@ def test_checkpoint_is_looked_up_in_the_diagnostics(record_run) -> None:
     assert values(run, checkpoint="other.safetensors")["Checkpoint"] == "other.safetensors"
 
 
+def test_what_the_bag_knows_of_the_run_is_told(tmp_path: Path) -> None:
+    facts = Facts(versions={"torch": "2.9", "numpy": "2.0"}, checkpoint={"sha256": "0123abcd"})
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.write(TOPIC, TYPE, facts.message(), 5)
+    told = values(read_run(tmp_path / "bag"))
+    assert told["SHA-256 of the weights"] == "0123abcd" and told["Versions"] == "torch 2.9"
+    with BagWriter(tmp_path / "foreign") as writer:
+        message = new_message(TYPE, data="not ours")
+        writer.write(TOPIC, TYPE, bytes(typestore().serialize_cdr(message, TYPE)), 5)
+    assert "Versions" not in values(read_run(tmp_path / "foreign"))
+
+
 def test_summary_says_what_happened(record_run) -> None:
     run = read_run(record_run(12))
     summary = values(run)
@@ -71,7 +89,7 @@ def test_summary_says_what_happened(record_run) -> None:
         "Steps on all tokens": "1 (step 1)",
         "First step on all tokens": "yes",
         "Action chunks": "12 accepted, 0 refused",
-        "Camera frames skipped": "4",
+        "Wanted camera frames missed": "4",
         "Set-points slowed or clamped": "6 of 240",
         "Arm faults": "none",
         "Joint limits respected": "yes",
@@ -85,9 +103,11 @@ def test_summary_says_what_happened(record_run) -> None:
     [
         (figures.pruning_rates, ["pruning"], "/tristage/pruning"),
         (figures.timings, ["timings"], "/tristage/timings"),
-        (figures.overlays, ["overlay"], "/tristage/overlay"),
+        (episode, ["pruning"], "/tristage/pruning"),
+        (salience, ["pruning"], "/tristage/pruning"),
         (figures.views, ["image_raw"], "color/image_raw"),
-        (figures.joints, ["joint_states", "status"], "/joint_states and /arm/status"),
+        (arm_figures.joints, ["joint_states", "status"], "/joint_states and /arm/status"),
+        (arm_figures.trajectory, ["joint_states"], "/joint_states"),
     ],
 )
 def test_a_figure_without_its_topic_says_so(record_run, figure, without: list[str], words: str) -> None:
@@ -98,9 +118,13 @@ def test_a_figure_without_its_topic_says_so(record_run, figure, without: list[st
 @pytest.mark.parametrize(
     ("figure", "without"),
     [
-        (figures.joints, "joint_states"),
-        (figures.joints, "status"),
-        (figures.overlays, "pruning"),
+        (arm_figures.joints, "joint_states"),
+        (arm_figures.joints, "status"),
+        (arm_figures.trajectory, "status"),
+        (episode, "overlay"),
+        (episode, "timings"),
+        (episode, "joint_states"),
+        (episode, "front"),
         (figures.views, "wrist"),
     ],
 )
@@ -108,17 +132,50 @@ def test_half_a_figure_is_drawn(record_run, figure, without: str) -> None:
     assert figures.draw(figure, read_run(record_run(3, [without]))).axes
 
 
-def test_the_overlays_shown_run_from_first_to_last(record_run) -> None:
-    axes = figures.draw(figures.overlays, read_run(record_run(30))).axes
-    titles = [ax.get_title("left") for ax in axes]
-    assert titles[0] == "step 1: all tokens kept"
-    assert titles[-1].startswith("step 30: kept 2D ")
-    assert len(titles) == 8
+def test_the_strip_runs_from_first_to_last_and_its_numbers_are_in_the_curves(record_run) -> None:
+    run = read_run(record_run(30))
+    axes = figures.draw(episode, run).axes
+    titles = [ax.get_title("left") for ax in axes if ax.images and ax.get_title("left")]
+    assert [title.split(":")[0] for title in titles] == [str(k) for k in range(1, 9)]
+    rates = next(ax for ax in axes if ax.get_title("left") == "Share of tokens pruned")
+    marks = {text.get_text(): text.xy[0] for text in rates.texts}
+    assert marks["1"] == pytest.approx(run.step_times[0], abs=0.05)
+    assert marks["8"] == pytest.approx(run.step_times[-1], abs=0.05)
+    shown = [line.get_ydata() for line in rates.get_lines()[:2]]
+    np.testing.assert_allclose(shown[0], [100 * step.rate_2d for step in run.pruning])
+    np.testing.assert_allclose(shown[1], [100 * step.rate_3d for step in run.pruning])
+
+
+def test_salience_is_drawn_by_set(record_run) -> None:
+    run = read_run(record_run(9))
+    for number, step in enumerate(run.pruning):
+        step.salience_2d_by_set = np.array([0.1, 0.2, 0.3 + 0.01 * number])
+    ax = next(ax for ax in figures.draw(salience, run).axes if "M_2d by semantic set" in ax.get_title("left"))
+    drawn = {line.get_label(): line.get_ydata() for line in ax.get_lines()}
+    np.testing.assert_allclose(drawn["object"], 0.3 + 0.01 * np.arange(9), rtol=1e-6)
+    np.testing.assert_allclose(drawn["background"], 0.1, rtol=1e-6)
+
+
+def test_the_path_is_that_of_the_arm_with_the_zero_of_its_firmware(record_run) -> None:
+    run = read_run(record_run(3))
+    for offset, firmware in ((True, "S-V1.8-9"), (False, "S-V1.5-2")):
+        for _, status in run.status:
+            status.firmware = firmware
+        expected = tool_pose(forward(run.joint_positions[5, :6], offset))[:3, 3]
+        np.testing.assert_allclose(arm_figures.tool_path(run)[5], expected)
+
+
+def test_a_long_recording_keeps_pictures_from_all_of_it(record_run, monkeypatch) -> None:
+    monkeypatch.setattr("tristage_ros.evaluation.run.PICTURES", 4)
+    run = read_run(record_run(30))
+    shown = [run.seconds(view) for view in run.views["front"]]
+    assert 4 <= len(shown) < 8 and shown[0] < 0.1 * run.duration and shown[-1] > 0.75 * run.duration
+    assert len(run.pruning) == 30
 
 
 def test_modes_fill_the_band(record_run) -> None:
     run = read_run(record_run(3))
-    band = figures.draw(figures.joints, run).axes[-1].patches
+    band = figures.draw(arm_figures.joints, run).axes[-1].patches
     assert band[0].get_x() == pytest.approx(0.0)
     ends = [patch.get_x() + patch.get_width() for patch in band]
     assert ends[-1] == pytest.approx(run.duration)
@@ -132,7 +189,7 @@ def test_a_run_of_one_step_and_a_bag_of_nothing(record_run, tmp_path: Path) -> N
     empty = report(tmp_path / "empty", tmp_path / "none", {})
     html = empty.html.read_text()
     assert empty.figures == {}
-    assert html.count("was not recorded") == len(FIGURES) + 1
+    assert html.count("not recorded</p>") == len(FIGURES) + 2
     assert "&lt;camera&gt;/color/image_raw was not recorded" in html
 
 
@@ -184,3 +241,55 @@ def test_a_first_step_that_pruned_is_an_alarm(record_run: Callable[..., Path]) -
     run = read_run(record_run(3))
     run.pruning[0].pruned = True
     assert "First step on all tokens" in alarms(run)
+
+
+def refused(second: int, reason: str) -> dict[str, Any]:
+    stamp = new_message("builtin_interfaces/msg/Time", sec=second)
+    return {"mode": 2, "chunk_stamp": stamp, "chunk_state": 3, "chunk_reason": reason}
+
+
+def test_faults_and_refusals_are_told_once_by_kind(tmp_path: Path) -> None:
+    told = [
+        {"mode": 2},
+        refused(1, "observation 0.6 s old"),
+        refused(1, "observation 0.6 s old"),  # the same chunk, said again
+        refused(2, "observation 0.9 s old"),
+        {"mode": 4, "reason": "joint 2 overheated"},
+        {"mode": 4, "reason": "joint 2 overheated"},
+        {"mode": 2},
+        {"mode": 4, "reason": "joint 2 overheated"},
+    ]
+    with BagWriter(tmp_path / "run" / "bag") as writer:
+        for second, fields in enumerate(told):
+            message = new_message("tristage_msgs/msg/ArmStatus", **fields)
+            data = bytes(typestore().serialize_cdr(message, message.__msgtype__))
+            writer.write("/arm/status", message.__msgtype__, data, second * 10**9)
+    events = [(event.what, event.reason, event.times) for event in arm_events(read_run(tmp_path / "run"))]
+    assert events == [
+        ("fault", "joint 2 overheated", (4.0, 7.0)),
+        ("chunk refused", "observation 0.6 s old", (1.0, 3.0)),
+    ]
+    html = report(tmp_path / "run", tmp_path / "out", {}).html.read_text()
+    assert "<h1>Run run</h1>" in html and '<td class="alarm">fault</td>' in html and "4.0 … 7.0 s" in html
+
+
+def test_in_a_browser_every_picture_is_shown_and_nothing_is_complained_of_or_fetched(
+    record_run, tmp_path: Path
+) -> None:
+    html = report(record_run(), tmp_path / "out", {"checkpoint": "m.safetensors"}).html
+    alone = tmp_path / "elsewhere" / "page.html"  # without the PNGs beside it
+    alone.parent.mkdir()
+    alone.write_bytes(html.read_bytes())
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.open(alone)
+        shown = browser.evaluate("[...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 300])")
+        wider = browser.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        complaints = browser.of_kind("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+        fetched = [event["request"]["url"] for event in browser.of_kind("Network.requestWillBeSent")]
+    finally:
+        browser.close()
+    assert len(shown) == len(FIGURES) and all(visible for _, visible in shown), shown
+    assert not wider
+    assert complaints == []
+    assert {url.split(":")[0] for url in fetched} <= {"file", "data"}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bags.reader import BagError, BagReader, Message
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, forward, matrix_to_rpy, tool_pose
+from tristage_ros.devices.robot_state import robot_state
 from tristage_ros.evaluation.run import JOINT_NAMES
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
@@ -81,13 +81,6 @@ def from_cell(steps: int, interval: float, cameras_file: str | Path, seed: int =
     finally:
         operator.shutdown()
         cell.close()
-
-
-def robot_state(joints: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the [7] state of the model from joint positions (rad) and the gripper opening (m), [7]."""
-    tool = tool_pose(forward(joints[:6]))
-    opening = np.clip(joints[6] / GRIPPER_RANGE[1], 0.0, 1.0)
-    return np.array([*tool[:3, 3], *matrix_to_rpy(tool[:3, :3]), opening], np.float32)
 
 
 def _observed(captures: dict[str, Capture], joints: NDArray[np.float64], stamp: float) -> Observation:

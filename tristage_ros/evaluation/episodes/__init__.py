@@ -1,0 +1,1 @@
+"""Episodes in the simulated cell, many of them: `tristage evaluate` and the paper's tables."""

@@ -1,0 +1,63 @@
+"""What is done to an episode beside pruning: nothing, or something that it should not be solvable with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tristage_ros.mla.values import Observation
+from tristage_ros.simulation.tasks import TASKS, Task
+from tristage_ros.simulation.variation import Variation
+
+GREY = 127  # of a blank image, 0..255
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Hold what becomes of the scene, of every observation and of the instruction."""
+
+    name: str
+    label: str
+    blank_image: bool = False  # grey all over
+    blank_cloud: bool = False  # every point in the middle of the points
+    instruct: Callable[[Task], str] = field(default=lambda task: task.instruction)
+    variation: Variation = field(default_factory=Variation)
+
+    def shown(self, observation: Observation) -> Observation:
+        """Return what the policy is shown of an observation."""
+        if self.blank_image:
+            observation = replace(observation, image=np.full_like(observation.image, GREY))
+        if self.blank_cloud:
+            middle = observation.points.mean(axis=0, keepdims=True)
+            observation = replace(observation, points=np.repeat(middle, len(observation.points), axis=0))
+        return observation
+
+
+def another_instruction(task: Task) -> str:
+    """Return the instruction of the task whose things stand on the table too, or else of the next task."""
+    mine = {piece.name for piece in task.pieces}
+    company = {piece.name for piece in task.companies[0]} - mine if task.companies else set()
+    names = list(TASKS)
+    after = names[names.index(task.name) + 1 :] + names
+    partners = [name for name in after if company & {piece.name for piece in TASKS[name].pieces}]
+    return TASKS[(partners or after)[0]].instruction
+
+
+PLAIN = Condition("plain", "as trained for")
+CONDITIONS = {
+    condition.name: condition
+    for condition in (
+        PLAIN,
+        Condition("blank-image", "blank image", blank_image=True),
+        Condition("blank-cloud", "blank cloud", blank_cloud=True),
+        Condition("blank", "both blank", blank_image=True, blank_cloud=True),
+        Condition("company", "another task's things there too, right instruction", variation=Variation(company=1.0)),
+        Condition("wrong-instruction", "the same, that task's instruction", instruct=another_instruction,
+                  variation=Variation(company=1.0)),
+        Condition("moved-camera", "front camera moved by 2 cm and 3 degrees",
+                  variation=Variation(camera_shift=0.02, camera_turn=math.radians(3.0))),
+    )
+}  # fmt: skip

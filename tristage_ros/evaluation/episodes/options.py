@@ -1,0 +1,50 @@
+"""The options of the command, without torch: `tristage` declares them whatever it is asked to do."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+TASKS = ("banana", "box", "laptop", "fridge", "umbrella")
+METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
+TABLES = ("table1", "table2", "table3", "table4")
+FIGURES = ("figure3", "figure5", "figure7", "figure8")
+OTHERS = ("controls", "continuous2", "continuous3")
+EVERYTHING = ("table2", "table3", "continuous2", "continuous3", "controls", "table1", "table4", *FIGURES)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--checkpoint", help="model; without it the mini model with RANDOM WEIGHTS")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated (default: all five)")
+    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: all)")
+    parser.add_argument("--rates", default="0.5,0.6,0.7,0.8", help="shares of visual tokens to prune")
+    parser.add_argument("--episodes", type=int, help="of every cell (default: what the table asks for)")
+    parser.add_argument("--seed", type=int, default=9000, help="of the first episode (default: 9000)")
+    parser.add_argument("--processes", type=int, default=2, help="that run episodes, a thread each (default: 2)")
+    parser.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder of episodes and results")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="Markdown file to put the chapters into as well")
+    parser.add_argument("--table", type=int, choices=(1, 2, 3, 4), action="append", default=[], help="of the paper")
+    parser.add_argument("--figure", type=int, choices=(3, 5, 7, 8), action="append", default=[], help="5: and 6")
+    parser.add_argument("--part", choices=OTHERS, action="append", default=[], help="what the paper does not have")
+    parser.add_argument("--all", action="store_true", help="every table, figure and part")
+    parser.add_argument("--print-only", action="store_true", help="run nothing: print what is finished")
+
+
+def parts_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of the parts that are asked for; methods against rates where none is."""
+    if options.all:
+        return EVERYTHING
+    named = (*(f"table{n}" for n in options.table), *(f"figure{n}" for n in options.figure), *options.part)
+    return named or ("matrix",)
+
+
+def command_line(options: argparse.Namespace, part: str) -> str:
+    """Return the command that prints a part again."""
+    kinds = {"table": "--table", "figure": "--figure"}
+    kind = next((name for name in kinds if part.startswith(name)), "")
+    words = ["tristage", "evaluate", "--checkpoint", str(options.checkpoint), "--tasks", options.tasks]
+    words += [kinds[kind], part.removeprefix(kind)] if kind else []
+    words += ["--part", part] if part in OTHERS else []
+    words += ["--methods", options.methods, "--rates", options.rates] if part == "matrix" else []
+    return " ".join(words + (["--episodes", str(options.episodes)] if options.episodes else []))

@@ -1,0 +1,50 @@
+"""Continuous control: the same methods and stages, five control steps a second."""
+
+from __future__ import annotations
+
+from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.evaluation.episodes.attempt import ACTIONS, LATENCY, LONGEST, PERIOD, TIME_STEP
+from tristage_ros.evaluation.episodes.parts.matrix import Matrix
+from tristage_ros.evaluation.episodes.parts.part import Chapter, Row
+from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE, free
+from tristage_ros.evaluation.episodes.parts.table3 import Table3
+
+NOTE = (
+    f"A control step every {PERIOD} s of simulated time, whose chunk of {ACTIONS} actions, {TIME_STEP} s apart, takes "
+    f"over {LATENCY} s after its observation; at most {LONGEST:.0f} s. The chunk leads towards the key frame that the "
+    "policy says, at the expert's pace, so that every observation on the way is one between key frames."
+)
+
+
+class Continuous2(Matrix):
+    """Compare all methods under continuous control, at one rate."""
+
+    name = "continuous2"
+    title = "Table 2 under continuous control"
+    number = 30
+    mode = "continuous"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Return the first task."""
+        return self.study.scope.tasks[:1]
+
+    def rows(self) -> list[Row]:
+        """Return all methods and tri-stage without a budget."""
+        budgeted = self.variants(tuple(LABELS), (MAIN_RATE,))
+        return [self.row(variant) for variant in [*budgeted, *free(self.study.thresholds.settings)]]
+
+    def chapter(self) -> Chapter:
+        """Return the tables and how the episodes ran."""
+        chapter = super().chapter()
+        chapter.note = NOTE
+        return chapter
+
+
+class Continuous3(Table3):
+    """Switch stages on under continuous control."""
+
+    name = "continuous3"
+    title = "Table 3 under continuous control"
+    number = 30
+    mode = "continuous"

@@ -1,0 +1,117 @@
+"""Methods against rates: what the command runs when no table is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.evaluation.episodes.parts.part import (
+    Chapter,
+    Part,
+    Row,
+    against,
+    p_value,
+    percent,
+    pruned,
+    success,
+)
+from tristage_ros.evaluation.episodes.parts.pictures import success_by_rate
+from tristage_ros.evaluation.episodes.summary import Summary
+from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
+from tristage_ros.mla.engine import EngineName
+
+SUCCESS = ("method", "r %", "n", "success % [95 %]", "to unpruned [95 %]", "p", "steps")
+SUCCESS_NOTE = (
+    "Success with its Wilson interval; the difference to unpruned is that of the same episodes, with Newcombe's "
+    "interval and McNemar's exact test. Steps: control steps of a successful episode. Every pruned row keeps its "
+    "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
+    "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three."
+)
+ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
+COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", *(f"{e} {x}" for e in ENGINES for x in ("ms", "x")))
+COST_NOTE = (
+    "Pruned: % of 2D / 3D tokens, mean over all control steps, the first, unpruned ones included; stage 1, stage 2, "
+    "fused: what the stages alone would prune, before budget and guard. Milliseconds: medians of control steps on the "
+    "same observations, one thread, all rows in turn; speedups over the unpruned step of the same engine."
+)
+SIDES = ("stage1_", "stage2_", "fused_")
+
+
+def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...]) -> list[Variant]:
+    """Return the ways to run a method at a rate: as published and guarded; of tri-stage every preset."""
+    if method == "none":
+        return [UNPRUNED]
+    if method != "tristage":
+        return [Variant(method, rate, guard) for guard in (False, True)]
+    paper = [Variant(method, rate, guard, "paper") for guard in (False, True)]
+    return [*paper, Variant(method, rate, True, "robot"), Variant(method, rate, True, "calibrated", calibrated)]
+
+
+class Matrix(Part):
+    """Compare all methods at all rates, and tri-stage with every guarded baseline."""
+
+    name = "matrix"
+    title = "Methods and rates"
+    number = 100
+
+    def rows(self) -> list[Row]:
+        """Return the unpruned row, then rate by rate every method as published and guarded."""
+        return [self.row(variant) for variant in self.variants(self.study.scope.methods, self.study.scope.rates)]
+
+    def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
+        """Return every way to run the methods at the rates, the unpruned one first."""
+        tristage = "tristage" in methods
+        calibrated = self.study.thresholds.settings if tristage else ()
+        all_ = [UNPRUNED, *(v for rate in rates for method in methods for v in variants(method, rate, calibrated))]
+        return list(dict.fromkeys(all_))
+
+    def chapter(self) -> Chapter:
+        """Return the table of all rows, the contest at every rate, and success over rate."""
+        found = self.found()
+        speeds = self.study.speeds([row.variant for row, _ in found])
+        successes, costs = (
+            Table("Success", SUCCESS, note=SUCCESS_NOTE),
+            Table("Pruning and speed", COST, note=COST_NOTE),
+        )
+        for row, summary in found:
+            head, speed = self.head(row), speeds[row.variant.name]
+            steps = f"{summary.key_frames:.1f}" if summary.success.successes else "-"
+            n = str(summary.success.n)
+            successes.rows.append((*head, n, success(summary), against(summary), p_value(summary), steps))
+            stages = [pruned(summary, side) if row.variant.method == "tristage" else "" for side in SIDES]
+            fast = [text for e in ENGINES for text in (f"{speed.ms[e]:.0f}", ratio(speed.over_unpruned(e)))]
+            costs.rows.append((*head, pruned(summary), *stages, *fast))
+        tables = [self.by_task(found), successes, self.contests(found), costs]
+        chapter = Chapter(self.title, tables=[table for table in tables if table.rows])
+        chapter.pictures[f"{self.name}.png"] = success_by_rate([(row.variant, summary) for row, summary in found])
+        chapter.figures = {
+            row.variant.name: summary.to_dict() | {"speed": vars(speeds[row.variant.name])} for row, summary in found
+        }
+        return chapter
+
+    def head(self, row: Row) -> tuple[str, str]:
+        """Return a row's method and rate for print."""
+        return row.variant.label, "" if row.variant.rate is None else percent(row.variant.rate)
+
+    def by_task(self, found: list[tuple[Row, Summary]]) -> Table:
+        """Return success at every task."""
+        table = Table("Success by task, %", ("method", "r %", *self.tasks, "mean"))
+        for row, summary in found:
+            tasks = [percent(summary.by_task[t].rate) if t in summary.by_task else "" for t in self.tasks]
+            table.rows.append((*self.head(row), *tasks, percent(summary.success.rate)))
+        return table
+
+    def contests(self, found: list[tuple[Row, Summary]]) -> Table:
+        """Return how tri-stage compares with every baseline at the same rate, guard against guard."""
+        note = "Difference of success on the same episodes in points, with McNemar's exact p; above 0: tri-stage wins."
+        budgeted = [row for row, _ in found if row.variant.rate is not None]
+        rivals = list(dict.fromkeys(row.variant.method for row in budgeted if row.variant.method != "tristage"))
+        labels = [LABELS[method] for method in rivals]
+        table = Table("Tri-stage against the baselines, guard alike", ("tri-stage", "r %", *labels), note=note)
+        for row in budgeted:
+            mine = row.variant
+            if mine.method == "tristage":
+                others = [self.row(Variant(method, mine.rate, mine.guard)) for method in rivals]
+                table.rows.append((*self.head(row), *(self.contest(row, other) for other in others)))
+        return table

@@ -1,0 +1,58 @@
+"""Table 2: methods and rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.evaluation.episodes import paper
+from tristage_ros.evaluation.episodes.parts.matrix import Matrix
+from tristage_ros.evaluation.episodes.parts.part import Chapter, Row, percent
+from tristage_ros.evaluation.episodes.variant import Variant
+
+RATES, MAIN_RATE = (0.5, 0.6, 0.7, 0.8), 0.7
+FEWER = 20  # episodes of a cell at the other rates
+
+
+class Table2(Matrix):
+    """Compare all methods: 100 episodes of every task at the rate that matters, fewer at the others."""
+
+    name = "table2"
+    title = "Table 2: methods and rates"
+    number = 100
+
+    def rows(self) -> list[Row]:
+        """Return the rows of all methods, and those of tri-stage whose stages decide without a budget."""
+        return [self.row(variant) for variant in self.variants(tuple(LABELS), RATES)]
+
+    def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
+        """Return the variants, the free ones last."""
+        return [*super().variants(methods, rates), *free(self.study.thresholds.settings)]
+
+    def count(self, row: Row) -> int:
+        """Return the number of episodes by rate."""
+        return self.number if row.variant.rate in (None, MAIN_RATE) else FEWER
+
+    def chapter(self) -> Chapter:
+        """Return our tables and the paper's."""
+        chapter = super().chapter()
+        chapter.tables.append(paper_table())
+        return chapter
+
+
+def free(calibrated: tuple[tuple[str, float], ...]) -> list[Variant]:
+    """Return tri-stage without a budget."""
+    paper_preset = [Variant("tristage", None, guard, "paper") for guard in (False, True)]
+    return [*paper_preset, Variant("tristage", None, True, "calibrated", calibrated)]
+
+
+def paper_table() -> Table:
+    """Return the paper's own figures."""
+    title = "The paper's Table 2: mean of box, laptop, fridge and umbrella"
+    table = Table(title, ("method", "r %", "success %", "speedup", "pruned 2D / 3D %"))
+    for method, by_rate in paper.TABLE_2.items():
+        for rate, (succeeded, speedup, pruned_2d, pruned_3d) in by_rate.items():
+            cells = (f"{succeeded:.1f}", ratio(speedup), f"{pruned_2d:.0f} / {pruned_3d:.0f}")
+            table.rows.append((LABELS[method], percent(rate) if rate else "", *cells))
+    return table

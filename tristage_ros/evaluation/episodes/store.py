@@ -1,0 +1,77 @@
+"""Finished episodes on disk, one JSON line each, so that an evaluation can be interrupted and continued."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from tristage_ros.evaluation.episodes.cell import Job
+from tristage_ros.evaluation.episodes.record import Record
+
+
+class StoreError(ValueError):
+    """Say why a folder's episodes cannot be continued."""
+
+
+def fingerprint(checkpoint: str | None) -> str:
+    """Return what tells one model from another: a digest of the checkpoint file."""
+    if checkpoint is None:
+        return "random weights"
+    return hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16]
+
+
+class Store:
+    """Keep the finished episodes of one model in a folder; a line that was cut off is forgotten."""
+
+    def __init__(self, folder: Path, checkpoint: str | None) -> None:
+        """Open the folder, or make it.
+
+        Raises:
+            StoreError: it holds episodes of another model, or a file that is damaged.
+            OSError: the folder or the checkpoint cannot be read.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path, model = folder / "episodes.jsonl", folder / "model.json"
+        mine = {"checkpoint": checkpoint, "fingerprint": fingerprint(checkpoint)}
+        if model.exists() and (theirs := json.loads(model.read_text()))["fingerprint"] != mine["fingerprint"]:
+            raise StoreError(f"{folder} holds episodes of {theirs['checkpoint']}, another model: choose another --out")
+        model.write_text(json.dumps(mine) + "\n")
+        self._records = {(record.cell, record.seed): record for record in self._read()}
+        self._file: TextIO | None = None
+
+    def missing(self, jobs: Iterable[Job]) -> list[Job]:
+        """Return the episodes that have not been run yet, in the same order."""
+        return [job for job in dict.fromkeys(jobs) if (job.cell.name, job.seed) not in self._records]
+
+    def add(self, record: Record) -> None:
+        """Write an episode down at once."""
+        if self._file is None:
+            self._file = self._path.open("a", encoding="utf-8")
+        self._file.write(json.dumps(record.to_dict()) + "\n")
+        self._file.flush()
+        self._records[record.cell, record.seed] = record
+
+    def of(self, cell: str, seeds: Iterable[int]) -> dict[int, Record]:
+        """Return the finished episodes of a cell by seed."""
+        return {seed: self._records[cell, seed] for seed in seeds if (cell, seed) in self._records}
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _read(self) -> list[Record]:
+        if not self._path.exists():
+            return []
+        text = self._path.read_text(encoding="utf-8")
+        whole, cut, _ = text.rpartition("\n")
+        if whole + cut != text:
+            self._path.write_text(whole + cut, encoding="utf-8")
+        try:
+            return [Record.from_dict(json.loads(line)) for line in whole.splitlines()]
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self._path} is damaged ({error}): remove it, or choose another --out") from None

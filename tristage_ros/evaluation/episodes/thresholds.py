@@ -1,0 +1,79 @@
+"""Thresholds of stage 1 for a trained model, chosen on episodes that no table reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tristage_ros.evaluation.episodes.attempt import Attempts
+from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.variant import Variant
+from tristage_ros.evaluation.salience_trace import record_trace
+from tristage_ros.mla.values import Observation
+from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.simulation.episode import Episode
+
+SEEDS = range(7000, 7010)  # of every task
+RATES = tuple(rate / 100 for rate in range(70, 0, -5))  # the first that thresholds can reach is taken
+ROBOT = Variant("tristage", None, True, "robot")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Hold the thresholds and how they were chosen."""
+
+    tau_2d: float
+    tau_3d: float
+    rate: float  # share of visual tokens that the stages prune with them, without budget and guard
+    mean_of_all: float  # of M_3d of stage 1 over all patches, those without 3D tokens counted as 0
+    mean_of_bearing: float  # over patches with 3D tokens
+    tasks: tuple[str, ...]
+    seeds: tuple[int, int]  # first and last
+
+    @property
+    def settings(self) -> tuple[tuple[str, float], ...]:
+        """Return them as settings of a variant."""
+        return ("tau_2d", round(self.tau_2d, 4)), ("tau_3d", round(self.tau_3d, 4))
+
+
+def load_or_choose(path: Path, attempts: Attempts, tasks: Sequence[str]) -> Thresholds:
+    """Return the thresholds written down in `path`, or choose them and write them down there."""
+    if path.exists():
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
+    chosen = choose(attempts, tasks)
+    path.write_text(json.dumps(asdict(chosen), indent=1) + "\n", encoding="utf-8")
+    return chosen
+
+
+def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS) -> Thresholds:
+    """Choose thresholds such that the stages of the robot preset prune as near to 70 % as they can.
+
+    What is looked at are the expert's episodes, all tokens kept.
+    """
+    policy = attempts.policy(ROBOT.pruner(seeds[0]), seeds[0])
+    trace: list[TraceStep] = []
+    for task in tasks:
+        for seed in seeds:
+            episode = attempts.episode(Cell(task), seed)
+            trace += record_trace(policy, episode.task.instruction, expert_observations(episode))
+    for rate in RATES:
+        try:
+            found = calibrate(trace, policy.pruner.config, rate)
+        except ValueError:  # out of reach
+            continue
+        config = found.config
+        return Thresholds(
+            config.tau_2d, config.tau_3d, found.after.rate, found.mean_of_all, found.mean_of_bearing,
+            tuple(tasks), (seeds[0], seeds[-1]),
+        )  # fmt: skip
+    raise ValueError(f"no thresholds of stage 1 prune between {RATES[-1]:.0%} and {RATES[0]:.0%} of these episodes")
+
+
+def expert_observations(episode: Episode) -> Iterator[Observation]:
+    """Yield what is seen before every key frame of the expert, who solves the task."""
+    while not episode.finished:
+        yield episode.observe()
+        episode.step(episode.expert())
