@@ -4,7 +4,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 # A sourced ROS 2 does not mix with the wheels in .venv.
 unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: all setup demo test lint clean distclean help
+.PHONY: all setup demo results test lint clean distclean help
 .DEFAULT_GOAL := all
 
 all: setup
@@ -15,6 +15,9 @@ setup:
 
 demo: setup
 	@$(BIN)/tristage demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+results: setup
+	@$(BIN)/tristage evaluate --all --document docs/results.md --out runs/results $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -m "not serial"
@@ -35,6 +38,7 @@ distclean: clean
 help:
 	@echo "make            set up .venv: Python packages, ROS 2 wheels, messages (PYTHON=python3.12 chooses the Python)"
 	@echo "make demo       run the whole simulated cell (DEMO_SECONDS=60 limits it)"
+	@echo "make results    the paper's tables and figures into docs/results.md (CHECKPOINT=file), under 3 hours on 2 cores"
 	@echo "make test       lint, then run the tests"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make clean      remove what building and testing left"

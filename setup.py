@@ -7,7 +7,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "tristage_ros"
-NODES = ("arm", "point_cloud", "policy", "recorder", "simulation")
+NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
 SHIPPED = ("config", "launch", "msg")
 
 

@@ -17,11 +17,14 @@ from launch_ros.actions import Node
 
 from tristage_ros import graph
 
-DECLARED = graph.PIPER_PICK
-
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the graph's arguments; the nodes follow when their values are known."""
+    """Describe the pick cell."""
+    return describe("piper_pick")
+
+
+def describe(name: str) -> LaunchDescription:
+    """Declare the arguments of the graph called `name`; the nodes follow when their values are known."""
     declared = [
         DeclareLaunchArgument(
             argument.name,
@@ -29,24 +32,24 @@ def generate_launch_description() -> LaunchDescription:
             description=argument.description,
             choices=list(argument.choices) or None,
         )
-        for argument in DECLARED
+        for argument in graph.GRAPHS[name][0]
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+    return LaunchDescription([*declared, OpaqueFunction(function=start, args=[name])])
 
 
-def start(context: LaunchContext) -> list:
+def start(context: LaunchContext, name: str) -> list:
     """Return the processes of the graph; the end of one of them ends the launch."""
-    described = graph.build("piper_pick", {a.name: context.launch_configurations[a.name] for a in DECLARED})
+    names = [argument.name for argument in graph.GRAPHS[name][0]]
+    described = graph.build(name, {argument: context.launch_configurations[argument] for argument in names})
     # A launch that is killed cannot stop its nodes; they watch it and stop by themselves.
     variables = described.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid())}
     environment = [SetEnvironmentVariable(name, value) for name, value in variables.items()]
     actions = [action for node in described.nodes for action in watched(node, described)]
-    return [*unknown(context), *environment, *actions]
+    return [*unknown(context, names), *environment, *actions]
 
 
-def unknown(context: LaunchContext) -> list:
+def unknown(context: LaunchContext, names: list[str]) -> list:
     """Return a warning for every argument of the command line that is not ours; `ros2 launch` says nothing."""
-    names = [argument.name for argument in DECLARED]
     given = [text.partition(":=")[0] for text in context.argv if ":=" in text]
     valid = ", ".join(names)
     return [LogInfo(msg=f"no launch argument is called {n!r}; there are: {valid}") for n in given if n not in names]
@@ -61,6 +64,7 @@ def watched(spec: graph.NodeSpec, described: graph.Graph) -> list:
         arguments=list(spec.arguments),
         output="screen",
         parameters=[str(described.parameter_file), spec.parameters],
+        remappings=list(spec.remappings.items()),
     )
 
     def ended(event: object, context: LaunchContext) -> EmitEvent:

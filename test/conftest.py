@@ -1,5 +1,6 @@
 """Every test stays on this machine, and every ROS test in a domain of its own."""
 
+import contextlib
 import fcntl
 import os
 import random
@@ -15,16 +16,30 @@ os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fa
 
 
 @pytest.fixture
-def ros_domain(monkeypatch):
+def ros_domain():
     """Give the test a ROS domain that no other running test on this machine uses."""
+    with _free_domain() as domain:
+        yield domain
+
+
+@pytest.fixture(scope="module")
+def module_ros_domain():
+    """Give all tests of a module one ROS domain that no other running test on this machine uses."""
+    with _free_domain() as domain:
+        yield domain
+
+
+@contextlib.contextmanager
+def _free_domain():
     for domain in random.SystemRandom().sample(range(10, 100), 90):
         with (Path(tempfile.gettempdir()) / f"tristage-test-domain-{domain}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-            yield str(domain)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("ROS_DOMAIN_ID", str(domain))
+                yield str(domain)
             return
     pytest.fail("ROS domains 10 to 99 are all in use by other tests")
 

@@ -51,7 +51,7 @@ def test_the_demo_runs_and_leaves_a_report_and_a_bag(start, tmp_path):
     assert process.returncode == 0, out
     assert "run/report.html" in out and "run/bag" in out
     assert "RANDOM WEIGHTS" in (tmp_path / "run" / "report.html").read_text()
-    assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"pruning.png", "timings.png", "overlays.png"}
+    assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"pruning.png", "timings.png", "episode.png"}
     assert list((tmp_path / "run" / "bag").glob("*.mcap"))
 
 

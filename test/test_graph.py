@@ -23,6 +23,15 @@ def test_simulation_needs_no_argument():
     assert described.parameter_file.is_file()
 
 
+def test_the_task_chooses_scene_and_instruction():
+    described = graph.build("piper_pick", {"task": "box", "varied": "true"})
+    assert parameters(described, "simulation")["task"] == "box"
+    assert parameters(described, "simulation")["varied"] is True
+    assert parameters(described, "policy")["instruction"] == "close the box"
+    told = graph.build("piper_pick", {"task": "box", "instruction": "leave it open"})
+    assert parameters(told, "policy")["instruction"] == "leave it open"
+
+
 def test_recorder_comes_on_request():
     assert "recorder" in names(graph.build("piper_pick", {"record": "true", "run_dir": "x"}))
 
@@ -55,6 +64,7 @@ def checkpoint(tmp_path):
         ({"hardware": "piper"}, ["random weights", "checkpoint:="]),
         ({"seed": "one"}, ["seed", "one"]),
         ({"record": "yes"}, ["yes", "true", "false"]),
+        ({"task": "lamp"}, ["lamp", "banana", "umbrella"]),
     ],
 )
 def test_wrong_arguments_are_named_with_the_valid_ones(arguments, words):
@@ -68,6 +78,14 @@ def test_wrong_arguments_are_named_with_the_valid_ones(arguments, words):
 def test_unknown_graph_is_named():
     with pytest.raises(graph.GraphError, match=r"piper_push.*piper_pick"):
         graph.build("piper_push", {})
+
+
+def test_a_real_arm_begins_as_a_dry_run_and_a_simulated_one_does_not(checkpoint, monkeypatch):
+    monkeypatch.setattr(graph, "_require_can", lambda channel: None)
+    monkeypatch.setattr(graph, "_camera_nodes", lambda *cameras: [])  # none is plugged in
+    real = parameters(graph.build("piper_pick", {"hardware": "piper", "checkpoint": checkpoint}), "arm")
+    assert real["dry_run"] is True and "speed_scale" not in real  # the parameter file has the tenth
+    assert "dry_run" not in parameters(graph.build("piper_pick", {}), "arm")
 
 
 @pytest.mark.skipif(os.path.exists("/sys/class/net/can7"), reason="this machine has a can7")

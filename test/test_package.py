@@ -91,7 +91,8 @@ def test_every_requirement_is_pinned_once_for_each_python(python: str) -> None:
 
 def test_console_scripts_lead_to_functions() -> None:
     scripts = {script.name: script for script in distribution("tristage_ros").entry_points}
-    assert set(scripts) == {"tristage", "arm", "point_cloud", "policy", "recorder", "simulation"}
+    nodes = {"arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer"}
+    assert set(scripts) == {"tristage", *nodes}
     for script in scripts.values():
         assert callable(script.load()), script
 

@@ -9,9 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tristage_ros import __version__, graph
+from tristage_ros.bags.record_options import add_record_options
+from tristage_ros.devices.doctor import options as doctor_options
 from tristage_ros.evaluation import calibrate_options
 from tristage_ros.evaluation.bench.options import add_options as add_bench_options
+from tristage_ros.evaluation.compare_options import add_compare_options, add_replay_options
+from tristage_ros.evaluation.episodes.options import add_options as add_evaluate_options
+from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
 from tristage_ros.supervisor import run as run_graph
+from tristage_ros.training.options import add_options as add_training_options
 
 EXIT_USAGE = 2
 
@@ -50,16 +56,40 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
+    monitor = commands.add_parser("monitor", help="show a run live in this terminal")
+    monitor.add_argument("--once", action="store_true", help="print one picture and end; 1: nothing is published")
+    monitor.set_defaults(command=_monitor)
+    record = commands.add_parser("record", help="record a running graph into an MCAP bag until Ctrl-C")
+    add_record_options(record)
+    record.set_defaults(command=_record)
+    replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
+    add_replay_options(replay)
+    replay.set_defaults(command=_replay)
+    compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
+    add_compare_options(compare)
+    compare.set_defaults(command=_compare)
     report = commands.add_parser("report", help="write the report of a recorded run")
-    report.add_argument("bag", type=Path, help="an MCAP bag (the folder or the file)")
-    report.add_argument("--out", type=Path, help="folder of the report (default: beside the bag)")
+    report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, or the folder of a run with one in it")
+    report.add_argument("--out", type=Path, help="folder of the report (default: that of the run)")
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     calibrate_options.add_arguments(calibrate)
     calibrate.set_defaults(command=_calibrate)
+    cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
+    add_calibrate_cameras_options(cameras)
+    cameras.set_defaults(command=_calibrate_cameras)
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
     bench.set_defaults(command=_bench)
+    train = commands.add_parser("train", help="train the mini model on demonstrations of the simulated cell")
+    add_training_options(train)
+    train.set_defaults(command=_train)
+    doctor = commands.add_parser("doctor", help="check this machine and the robot before the first motion")
+    doctor_options.add_arguments(doctor)
+    doctor.set_defaults(command=_doctor)
+    evaluate = commands.add_parser("evaluate", help="run simulated episodes: the paper's tables and figures")
+    add_evaluate_options(evaluate)
+    evaluate.set_defaults(command=_evaluate)
     return parser
 
 
@@ -103,16 +133,51 @@ def _demo(options: argparse.Namespace) -> int:
     return demo(options.seconds, options.out, parse_arguments(options.arguments))
 
 
+def _monitor(options: argparse.Namespace) -> int:
+    from tristage_ros.nodes.monitor import monitor
+
+    return monitor(options.once)
+
+
+def _record(options: argparse.Namespace) -> int:
+    from tristage_ros.nodes.record import record
+
+    return record(options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from tristage_ros.nodes.replay_command import run
+
+    return run(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from tristage_ros.bags.reader import BagError
+    from tristage_ros.evaluation.compare_command import run
+
+    try:
+        return run(options)
+    except BagError as error:
+        raise UsageError(str(error)) from error
+
+
 def _report(options: argparse.Namespace) -> int:
     from tristage_ros.bags.reader import BagError
     from tristage_ros.evaluation.report import report
 
     try:
-        paths = report(options.bag, options.out or options.bag.parent, {})
+        beside = options.bag if (options.bag / "bag").exists() else options.bag.parent
+        paths = report(options.bag, options.out or beside, {})
     except BagError as error:
         raise UsageError(str(error)) from error
     print(paths.html)
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from tristage_ros.devices.doctor.command import run  # the arm's SDK only where it is needed
+
+    return run(options)
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -121,11 +186,38 @@ def _bench(options: argparse.Namespace) -> int:
     return run(options)
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from tristage_ros.evaluation.episodes.command import run
+
+    try:
+        return run(options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _train(options: argparse.Namespace) -> int:
+    from tristage_ros.training.command import run  # torch only where it is needed
+
+    try:
+        return run(options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def _calibrate(options: argparse.Namespace) -> int:
     from tristage_ros.evaluation.calibrate import run as run_calibration
 
     try:
         return run_calibration(options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _calibrate_cameras(options: argparse.Namespace) -> int:
+    from tristage_ros.nodes.calibrate_cameras import run
+
+    try:
+        return run(options)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tristage_ros import camera_graph, views
 from tristage_ros.resources import resource
+from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 
 class GraphError(ValueError):
@@ -39,6 +41,7 @@ class NodeSpec:
     parameters: dict[str, object] = field(default_factory=dict)  # override those of the parameter file
     package: str = "tristage_ros"
     arguments: tuple[str, ...] = ()
+    remappings: dict[str, str] = field(default_factory=dict)  # topics
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,11 @@ class Graph:
 
 
 BOOLEAN = ("true", "false")
+COLOR_FORMATS = ("jpeg", "png", "raw")
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_CHANNEL = "127.0.0.1:54701"
+SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
+REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 PIPER_PICK = (
     Argument(
         "hardware",
@@ -63,7 +69,9 @@ PIPER_PICK = (
     ),
     Argument("checkpoint", "", ".safetensors file or run directory; empty: random weights, simulation only"),
     Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
-    Argument("instruction", "put the banana on the blue plate", "what the policy is told to do"),
+    Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
+    Argument("varied", "false", "light, colours, clutter and the arm's start vary with the seed, too", BOOLEAN),
+    Argument("instruction", "", "what the policy is told to do; empty: the task's instruction"),
     Argument(
         "control",
         "keyframe",
@@ -78,9 +86,19 @@ PIPER_PICK = (
     ),
     Argument("seed", "0", "seed of the scene and of the policy's noise"),
     Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
+    Argument("cameras_file", "", "cameras: serial numbers and mounts; empty: config/cameras.yaml"),
+    Argument(
+        "camera_driver",
+        "tristage",
+        "with hardware:=piper, what reads the cameras: our node, or the C++ node of the same topics",
+        camera_graph.DRIVERS,
+    ),
     Argument("record", "false", "write an MCAP bag of the run", BOOLEAN),
+    Argument("record_color", "jpeg", "colour images in the bag; png and raw lose nothing", COLOR_FORMATS),
     Argument("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder"),
-    Argument("rviz", "false", "start RViz beside the graph", BOOLEAN),
+    Argument("rqt", "false", "start rqt beside the graph: rates, times, overlay, diagnostics", BOOLEAN),
+    Argument("rviz", "false", "start RViz beside the graph: the arm, and the cloud by what was kept", BOOLEAN),
+    Argument("foxglove", "false", f"start foxglove_bridge beside the graph, on port {views.FOXGLOVE_PORT}", BOOLEAN),
 )
 
 
@@ -95,6 +113,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     checkpoint = _checkpoint(given["checkpoint"], simulated)
     channel = given["can_channel"] or (SIMULATED_CHANNEL if simulated else "can0")
     seed = _integer("seed", given["seed"])
+    cameras = _cameras_file(given["cameras_file"])
     nodes = [
         NodeSpec("point_cloud", "point_cloud"),
         NodeSpec(
@@ -103,30 +122,73 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
             {
                 "checkpoint": checkpoint,
                 "allow_random_weights": simulated,
-                "pruning": str(_preset(given["pruning"])),
+                "pruning": str(preset(given["pruning"])),
                 "seed": seed,
-                "instruction": given["instruction"],
+                "instruction": given["instruction"] or INSTRUCTIONS[given["task"]],
                 "control": given["control"],
                 "engine": given["engine"],
             },
         ),
-        NodeSpec(
-            "arm", "arm", {"can_interface": SIMULATED_INTERFACE if simulated else "socketcan", "can_channel": channel}
-        ),
+        NodeSpec("arm", "arm", {"can_channel": channel, **(SIMULATED_ARM if simulated else REAL_ARM)}),
     ]
     if simulated:
-        nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, "seed": seed}))
+        scene = {"task": given["task"], "varied": given["varied"] == "true", "seed": seed}
+        nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, **scene}))
     else:
         _require_can(channel)
+    if given["cameras_file"]:
+        for node in nodes:
+            node.parameters["cameras_file"] = str(cameras)
+    nodes += _camera_nodes(given["camera_driver"], cameras, simulated)
     if given["record"] == "true":
-        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"]}))
-    if given["rviz"] == "true":
-        nodes.append(NodeSpec("rviz", "rviz2", package="rviz2"))
-    return Graph("piper_pick", tuple(nodes), resource("config", "piper_pick.yaml"), _environment(simulated))
+        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"], "color": given["record_color"]}))
+    nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
+    return Graph("piper_pick", tuple(nodes), resource("config", "piper_pick.yaml"), environment(simulated))
+
+
+REPLAY = (
+    Argument("parameters", "", "parameter file of point cloud and policy; empty: config/piper_pick.yaml"),
+    Argument("checkpoint", "", "see piper_pick; empty: that of the parameter file"),
+    Argument("pruning", "", "see piper_pick; empty: that of the parameter file"),
+    Argument(
+        "control",
+        "rate",
+        "rate: infer at policy.rate_hz; keyframe: as the recorded arm reached its actions; frame: on every frame",
+        ("keyframe", "rate", "frame"),
+    ),
+    Argument("image_transport", "compressed", "how the images of the bag come", ("raw", "compressed")),
+)
+# Nothing that a replayed run says is heard by an arm, nor taken for what was recorded.
+REPLAYED = {f"/tristage/{name}": f"/replay/{name}" for name in ("cloud", "kept_cloud", "action", "pruning", "timings",
+                                                               "overlay")}  # fmt: skip
+
+
+def replay(arguments: Mapping[str, str]) -> Graph:
+    """Describe what a bag is replayed through: point cloud and policy on the bag's clock, no arm.
+
+    Raises:
+        GraphError: an argument is unknown or names something that does not exist.
+    """
+    given = resolve(REPLAY, arguments)
+    parameters = Path(given["parameters"]) if given["parameters"] else resource("config", "piper_pick.yaml")
+    if not parameters.is_file():
+        raise GraphError(f"no parameter file at {parameters}")
+    common: dict[str, object] = {"use_sim_time": True, "image_transport": given["image_transport"]}
+    policy = common | {"allow_random_weights": True, "control": given["control"]}
+    if given["checkpoint"]:
+        policy["checkpoint"] = _checkpoint(given["checkpoint"], simulated=True)
+    if given["pruning"]:
+        policy["pruning"] = str(preset(given["pruning"]))
+    nodes = (
+        NodeSpec("point_cloud", "point_cloud", common, remappings=REPLAYED),
+        NodeSpec("policy", "policy", policy, remappings=REPLAYED),
+    )
+    return Graph("replay", nodes, parameters.resolve(), environment(simulated=True))
 
 
 GRAPHS: dict[str, tuple[tuple[Argument, ...], Callable[[Mapping[str, str]], Graph]]] = {
-    "piper_pick": (PIPER_PICK, piper_pick)
+    "piper_pick": (PIPER_PICK, piper_pick),
+    "replay": (REPLAY, replay),
 }
 
 
@@ -156,7 +218,8 @@ def _checkpoint(path: str, simulated: bool) -> str:
     return str(Path(path).resolve()) if path else ""
 
 
-def _preset(name: str) -> Path:
+def preset(name: str) -> Path:
+    """Return the file of a pruning preset given by its name or its path; raise GraphError when there is none."""
     if Path(name).suffix in (".yaml", ".yml"):
         if not Path(name).is_file():
             raise GraphError(f"no pruning preset at {name}")
@@ -166,6 +229,27 @@ def _preset(name: str) -> Path:
         presets = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise GraphError(f"no pruning preset is called {name!r}; there are: {presets}, or the path of a YAML file")
     return folder / f"{name}.yaml"
+
+
+def _cameras_file(path: str) -> Path:
+    if path and not Path(path).is_file():
+        raise GraphError(f"no cameras file at {path}; tristage calibrate-cameras writes one")
+    return Path(path).resolve() if path else resource("config", "cameras.yaml")
+
+
+def _camera_nodes(driver: str, path: Path, simulated: bool) -> list[NodeSpec]:
+    try:
+        drivers = [] if simulated else camera_graph.driver_nodes(driver, path)
+        return [NodeSpec(**node) for node in drivers + camera_graph.mount_nodes(path)]
+    except camera_graph.CameraGraphError as error:
+        raise GraphError(str(error)) from error
+
+
+def _viewers(names: list[str]) -> list[NodeSpec]:
+    try:
+        return [NodeSpec(*node) for node in views.view_nodes(names)]
+    except views.NotInstalledError as error:
+        raise GraphError(str(error)) from error
 
 
 def _integer(name: str, value: str) -> int:
@@ -187,7 +271,8 @@ def _require_can(channel: str) -> None:
         )
 
 
-def _environment(simulated: bool) -> dict[str, str]:
+def environment(simulated: bool = False) -> dict[str, str]:
+    """Return the environment variables that the nodes need; those of the user win."""
     # Without the profile FastDDS drops images; a simulated arm stays off the network that a real one may be on.
     wanted = {"FASTDDS_DEFAULT_PROFILES_FILE": str(resource("config", "fastdds.xml"))}
     if simulated:

@@ -19,6 +19,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
 from tristage_ros.graph import Graph, GraphError, NodeSpec
+from tristage_ros.ros_packages import program
 
 SHARED_MEMORY = Path("/dev/shm")
 MIDDLEWARE_FILES = re.compile(r"(sem\.)?fastdds_|lttng-ust-wait")
@@ -106,24 +107,30 @@ def _end_with(pid: int) -> None:
 
 
 def _command(node: NodeSpec, graph: Graph) -> list[str]:
-    if node.package != "tristage_ros":
-        program = shutil.which(node.executable)
-        if program is None:
-            raise GraphError(
-                f"{node.executable} is not installed; it comes with a ROS 2 desktop (ros-$ROS_DISTRO-{node.package})"
-            )
-        return [program, *node.arguments]
     overrides = [part for name, value in node.parameters.items() for part in ("-p", f"{name}:={_yaml(value)}")]
-    remap = ["-r", f"__node:={node.name}", "--params-file", str(graph.parameter_file)]
+    names = {"__node": node.name, **node.remappings}
+    remap = [part for old, new in names.items() for part in ("-r", f"{old}:={new}")]
     return [
-        sys.executable,
-        "-m",
-        f"tristage_ros.nodes.{node.executable}",
+        *_program(node),
         *node.arguments,
         "--ros-args",
         *remap,
+        "--params-file",
+        str(graph.parameter_file),
         *overrides,
     ]
+
+
+def _program(node: NodeSpec) -> list[str]:
+    if node.package == "tristage_ros":
+        return [sys.executable, "-m", f"tristage_ros.nodes.{node.executable}"]
+    found = program(node.package, node.executable) or shutil.which(node.executable)
+    if found is None:
+        raise GraphError(
+            f"{node.executable} is not installed or not sourced here: "
+            f"sudo apt install ros-$ROS_DISTRO-{node.package.replace('_', '-')}"
+        )
+    return [str(found)]
 
 
 def _yaml(value: object) -> str:
