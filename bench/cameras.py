@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from tristage_ros.nodes.convert import seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES, STREAMS = ("front", "wrist"), ("color/image_raw", "aligned_depth_to_color/image_raw")
-RATE, WARM_UP = 30.0, 3.0  # Hz, s
+RATE, WARM_UP, START_UP = 30.0, 3.0, 60.0  # Hz, s, s
 
 
 class Subscriber(Node):
@@ -57,7 +58,7 @@ def main() -> int:
     rclpy.init(args=[])
     node = Subscriber()
     try:
-        _spin_until(node, lambda: all(node.seen.values()))
+        _spin_until(node, lambda: all(node.seen.values()), START_UP)
         _spin_for(node, WARM_UP)
         begin = time.time()
         _spin_for(node, span)
@@ -75,12 +76,15 @@ def main() -> int:
 
 def _spin_for(node: Node, span: float) -> None:
     end = time.monotonic() + span
-    _spin_until(node, lambda: time.monotonic() > end)
+    _spin_until(node, lambda: time.monotonic() > end, span + START_UP)
 
 
-def _spin_until(node: Node, condition) -> None:
+def _spin_until(node: Node, condition: Callable[[], bool], patience: float) -> None:
+    end = time.monotonic() + patience
     while not condition():
         rclpy.spin_once(node, timeout_sec=0.1)
+        if time.monotonic() > end or not rclpy.ok():
+            sys.exit("error: no images from both cameras; what the camera nodes said is above")
 
 
 def _report(topic: str, notes: list[tuple[float, float]], begin: float, end: float) -> bool:

@@ -11,7 +11,7 @@ import pyrealsense2 as rs  # isort: skip
 from tristage_ros.devices.realsense_values import CameraError, Profile
 
 SMALL = Profile(160, 120, 30)
-DIFFERENT = 8  # images, which come in turn
+DIFFERENT = 31  # images, which come in turn; a prime, so that frames that are dropped do not make two look alike
 DISTORTION = (0.11, -0.23, 0.001, -0.002, 0.05)
 
 

@@ -76,6 +76,14 @@ class Setting:
         self.until(lambda: len(self.messages[topic]) >= wanted, topic)
         return self.messages[topic]
 
+    def moment(self):
+        """Return the messages of one stamp by stream, None while no stamp has come on every one."""
+        found = {}
+        for topic, messages in self.messages.items():
+            for message in messages:
+                found.setdefault(seconds(message.header.stamp), {})[topic.removeprefix("/front/")] = message
+        return next((messages for messages in found.values() if len(messages) == len(STREAMS)), None)
+
     def told(self, part, level, words=""):
         def said():
             status = self.status.get(part)
@@ -116,11 +124,8 @@ def test_topics_encodings_frames_and_stamps_are_those_of_realsense2_camera(setti
     setting.start("front", device)
     for stream in STREAMS:
         setting.frames(f"/front/{stream}")
-    by_stamp = {}
-    for topic, messages in setting.messages.items():
-        for message in messages:
-            by_stamp.setdefault(seconds(message.header.stamp), {})[topic.removeprefix("/front/")] = message
-    moment = next(found for _, found in sorted(by_stamp.items(), reverse=True) if len(found) == len(STREAMS))
+    setting.until(setting.moment, "one moment of every stream")
+    moment = setting.moment()
     color, aligned, depth = (
         moment[name] for name in ("color/image_raw", "aligned_depth_to_color/image_raw", "depth/image_rect_raw")
     )

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tristage_ros.mla.values import Action
+from tristage_ros.training.dataset import Dataset
 from tristage_ros.training.disturbance import Disturbance
 from tristage_ros.training.frame import FrameEncoder, Frames
 from tristage_ros.training.plan import Plan
@@ -77,3 +78,14 @@ def test_the_share_of_disturbed_moves_is_the_recipes(recipe):
 def test_frames_are_joined_in_order(frames):
     some = frames("box")
     assert Frames.join([some, some]).episode.tolist() == some.episode.tolist() * 2
+
+
+def test_far_key_frames_are_drawn_more_often(shards, recipe, config):
+    plan = Plan.of(shards, recipe())
+    data = Dataset(shards, plan.statistics, plan.truths, config, emphasis=3.0)
+    near = torch.stack([data[n].frame.action[0, :3].norm() for n in range(len(data))])
+    expected = 1 + 3 * (near / 0.1).clamp_max(1)
+    drawn = [int(s.frame.episode) for s in data.draw(20_000, torch.Generator().manual_seed(0))]
+    share = np.bincount(drawn, minlength=12) / 20_000
+    expected = expected.view(2, 12).sum(0) / expected.sum()
+    np.testing.assert_allclose(share, expected, atol=0.01)

@@ -14,6 +14,7 @@ def unable() -> None:
     """Stand for work that another process cannot find."""
 
 
+@pytest.mark.timeout(600)
 def test_processes_that_share_batches_train_one_model(recipe, config, shards, tmp_path):
     """Beside the norms' statistics, the losses are those of one process; no other may differ by a weight."""
     losses = {}
@@ -50,18 +51,22 @@ def test_the_checkpoint_is_half_and_says_how_it_was_made(recipe, config, shards,
     assert stored.dtype == torch.bfloat16
 
 
+@pytest.mark.timeout(600)
 def test_train_collects_trains_rolls_out_and_checks(tmp_path, capsys):
     """The whole command with the real model and simulation, and once more, when only the check is left to do."""
     settings = [
-        "episodes={banana: 2, box: 1}", "demonstrations.shard=1", "optimisation.batch=2", "optimisation.steps=2",
-        "optimisation.compile=false", "dagger.at=[0.5]", "dagger.episodes=3", "check.episodes=1",
+        "episodes={banana: 1, box: 1}", "demonstrations.shard=1", "demonstrations.looks=1",
+        "optimisation.batch=2", "optimisation.steps=2",
+        "optimisation.compile=false", "dagger.at=[0.5]", "dagger.episodes=2", "check.episodes=1",
     ]  # fmt: skip
     for _ in range(2):
         assert main(["train", "--out", str(tmp_path), "--workers", "2", *settings]) == 0
     assert "banana: " in capsys.readouterr().out
-    assert len(list((tmp_path / "demonstrations").glob("*.safetensors"))) == 3
+    assert len(list((tmp_path / "demonstrations").glob("*.safetensors"))) == 4
     frames, facts = read_shard(tmp_path / "demonstrations" / "box-0000000.safetensors")
     assert (facts.instruction, facts.episodes) == ("close the box", 1) and len(frames) > 2
+    looks, _ = read_shard(tmp_path / "demonstrations" / "banana-looks-0000000.safetensors")
+    assert len(looks) == 1
     assert sorted(p.name for p in (tmp_path / "rollouts").iterdir()) == [
         "0-banana-00000.safetensors",
         "0-box-00000.safetensors",

@@ -37,10 +37,20 @@ def attempt(episode: Episode, seed: int, encoder: FrameEncoder, move: Move, afte
     return Attempt(frames, success, steps)
 
 
+def look(episode: Episode, seed: int, encoder: FrameEncoder) -> Frames:
+    """Return the first frame of an episode, of which nothing is carried out."""
+    episode.reset(seed)
+    return _labelled(episode, seed, encoder)[0]
+
+
 def _frame(episode: Episode, seed: int, encoder: FrameEncoder, move: Move) -> Frames:
     """Look, label, and act."""
-    observation, label, truth = episode.observe(), episode.expert(), episode.truth()
-    numbers = np.array([truth[name] for name in sorted(truth)], np.float32)
-    frame = encoder.encode(observation, label, numbers, seed)
+    frame, observation, label = _labelled(episode, seed, encoder)
     episode.step(move(observation, label))
     return frame
+
+
+def _labelled(episode: Episode, seed: int, encoder: FrameEncoder) -> tuple[Frames, Observation, Action]:
+    observation, label, truth = episode.observe(), episode.expert(), episode.truth()
+    numbers = np.array([truth[name] for name in sorted(truth)], np.float32)
+    return encoder.encode(observation, label, numbers, seed), observation, label

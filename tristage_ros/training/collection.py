@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, attempt
+from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, attempt, look
 from tristage_ros.training.disturbance import Disturbance
 from tristage_ros.training.frame import FrameEncoder, Frames
 from tristage_ros.training.recipe import Demonstrations, Recipe
 from tristage_ros.training.shard import ShardFacts, write_shard
 from tristage_ros.training.workers import episode_of, run_all
+
+LOOKS_SEED = 20_000_000  # of the first look
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,19 @@ class ShardJob:
     episodes: int
     config: MlaConfig
     settings: Demonstrations
+    looks: bool = False  # first frames only
 
 
 def shard_jobs(recipe: Recipe, config: MlaConfig, folder: Path) -> list[ShardJob]:
-    """Return the files of all demonstrations, task by task in turn, so that a part of them has something of each."""
-    settings, size = recipe.demonstrations, recipe.demonstrations.shard
-    jobs = [
-        (index / count, ShardJob(folder / f"{task}-{index:07d}.safetensors", task, settings.first_seed + index,
-                                 min(size, count - index), config, settings))
-        for task, count in recipe.episodes.items()
-        for index in range(0, count, size)
-    ]  # fmt: skip
+    """Return the files of all episodes and looks, task by task in turn: a part of them has something of each."""
+    settings, jobs = recipe.demonstrations, list[tuple[float, ShardJob]]()
+    for task, count in recipe.episodes.items():
+        for kind, factor, first in (("", 1, settings.first_seed), ("-looks", settings.looks, LOOKS_SEED)):
+            for index in range(0, count * factor, size := settings.shard * max(factor, 1)):
+                path = folder / f"{task}{kind}-{index:07d}.safetensors"
+                episodes = min(size, count * factor - index)
+                job = ShardJob(path, task, first + index, episodes, config, settings, looks=bool(kind))
+                jobs.append((index / (count * factor), job))
     return [job for _, job in sorted(jobs, key=lambda pair: pair[0])]
 
 
@@ -49,9 +53,14 @@ def collect(recipe: Recipe, config: MlaConfig, folder: Path, workers: int | None
 def write(job: ShardJob) -> None:
     """Run the episodes of one file and write it."""
     episode, encoder = episode_of(job.task), FrameEncoder(job.config)
-    attempts = []
-    for seed in range(job.first_seed, job.first_seed + job.episodes):
-        attempts.append(attempt(episode, seed, encoder, Disturbance(job.settings, seed), FRAMES_AFTER_SUCCESS))
+    seeds = range(job.first_seed, job.first_seed + job.episodes)
+    successes, frames = 0, []
+    for seed in seeds:
+        if job.looks:
+            frames.append(look(episode, seed, encoder))
+            continue
+        shown = attempt(episode, seed, encoder, Disturbance(job.settings, seed), FRAMES_AFTER_SUCCESS)
+        frames += shown.frames
+        successes += shown.success
     names, instruction = tuple(sorted(episode.truth())), episode.task.instruction
-    facts = ShardFacts(job.task, instruction, names, len(attempts), sum(a.success for a in attempts))
-    write_shard(job.path, Frames.join([frame for a in attempts for frame in a.frames]), facts)
+    write_shard(job.path, Frames.join(frames), ShardFacts(job.task, instruction, names, len(seeds), successes))

@@ -18,6 +18,8 @@ from tristage_ros.training.frame import Frames
 from tristage_ros.training.shard import read_shard
 from tristage_ros.training.truths import Truths
 
+FAR = 0.1  # m
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -33,17 +35,31 @@ class Sample:
 class Dataset:
     """Hold the frames of some files."""
 
-    def __init__(self, paths: list[Path], statistics: DatasetStatistics, truths: Truths, config: MlaConfig) -> None:
-        """Map the files, and normalise what is small."""
+    def __init__(
+        self,
+        paths: list[Path],
+        statistics: DatasetStatistics,
+        truths: Truths,
+        config: MlaConfig,
+        emphasis: float = 0.0,
+    ) -> None:
+        """Map the files, and normalise what is small.
+
+        Frames whose key frame is `FAR` away or more are drawn 1 + `emphasis` times as often as those where the tool
+        stays: near its goal, the state alone tells a good deal of what comes next.
+        """
         words = PromptTokenizer.mini()
         self._frames, prompts, states, actions, places = list[Frames](), list[Tensor](), [], [], []
+        weights = [torch.zeros(0)]
         for frames, facts in map(read_shard, paths):
+            distance = frames.action[:, :3].norm(dim=1)
+            weights.append(1 + emphasis * (distance / FAR).clamp_max(1))
             self._frames.append(frames)
             prompts.append(torch.tensor(words.encode(facts.instruction)[1:]))
             states += [statistics.normalise_state(s, config.zero_constant_state)[0] for s in frames.state.numpy()]
             actions.append(torch.from_numpy(statistics.normalise_actions(frames.action.numpy())))
             places.append(truths(frames, facts))
-        self._prompts = prompts
+        self._prompts, self._weights = prompts, torch.cat(weights)
         self._state = torch.from_numpy(np.stack(states)) if states else torch.zeros(0, DIMENSIONS)
         self._action, self._truth = (torch.cat(parts) if parts else torch.zeros(0) for parts in (actions, places))
         self._ends = np.cumsum([len(frames) for frames in self._frames])
@@ -63,7 +79,8 @@ class Dataset:
 
     def draw(self, count: int, generator: torch.Generator) -> list[Sample]:
         """Return `count` frames, drawn with replacement."""
-        return [self[index] for index in torch.randint(len(self), (count,), generator=generator).tolist()]
+        drawn = torch.multinomial(self._weights, count, replacement=True, generator=generator)
+        return [self[index] for index in drawn.tolist()]
 
 
 class Collator:

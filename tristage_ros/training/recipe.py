@@ -26,6 +26,7 @@ class Demonstrations:
     yaw: float
     flip: float
     shard: int
+    looks: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Optimisation:
     gradient_norm: float
     ema: float
     auxiliary: float
+    emphasis: float
     quantiles: tuple[float, float]
     margin: float
     compile: bool

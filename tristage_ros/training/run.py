@@ -84,7 +84,7 @@ class Run:
         """Make the steps up to `end`, shared with helpers that begin where this process saved."""
         self.trainer.save(self.folder.state)
         files = [sorted(folder.glob(PATTERN)) for folder in (self.folder.demonstrations, self.folder.rollouts)]
-        shown, own = _data(files, self._plan, self._config)
+        shown, own = _data(files, self.recipe, self._plan, self._config)
         every, trainer, count = self.recipe.optimisation.save_every, self.trainer, self.trainer.share.count
         arguments = (self.recipe, self._config, self.folder.path, self._device, files, end)
         with helpers(_help, count, *arguments), progress_bar() as progress:
@@ -152,9 +152,10 @@ def _trainer(recipe: Recipe, config: MlaConfig, folder: RunFolder, plan: Plan, d
     return trainer
 
 
-def _data(files: list[list[Path]], plan: Plan, config: MlaConfig) -> list[Dataset]:
+def _data(files: list[list[Path]], recipe: Recipe, plan: Plan, config: MlaConfig) -> list[Dataset]:
     """Return the demonstrations and the labelled rollouts."""
-    return [Dataset(paths, plan.statistics, plan.truths, config) for paths in files]
+    emphasis = recipe.optimisation.emphasis
+    return [Dataset(paths, plan.statistics, plan.truths, config, emphasis) for paths in files]
 
 
 def _help(
@@ -163,6 +164,6 @@ def _help(
     """Do another process's part of every step up to `end`."""
     folder = RunFolder(path)
     plan = Plan.load(folder.plan)
-    trainer, (shown, own) = _trainer(recipe, config, folder, plan, device, share), _data(files, plan, config)
+    trainer, (shown, own) = _trainer(recipe, config, folder, plan, device, share), _data(files, recipe, plan, config)
     while trainer.step < end:
         trainer.advance(shown, own)
