@@ -19,6 +19,7 @@ from tristage_ros.evaluation.run import JOINT_NAMES
 from tristage_ros.evaluation.salience_trace import NAMES, TraceError, load_trace, record_trace, save_trace
 from tristage_ros.mla.policy import build_policy
 from tristage_ros.pruning import PruningConfig
+from tristage_ros.pruning.calibration import calibrate
 from tristage_ros.resources import resource
 from tristage_ros.simulation.scene import HOME
 
@@ -96,10 +97,11 @@ def test_the_command_prints_before_and_after_and_writes_what_it_found(tmp_path, 
 
 
 def test_the_variants_of_the_ablation_differ(tmp_path, observations, trace) -> None:
-    by_variant = masks.variants(PruningConfig(tau_2d=0.4, tau_3d=0.51), trace, observations)
+    by_variant = masks.variants(calibrate(trace, PruningConfig(), 0.5).config, trace, observations)
     assert len(by_variant) == 7
     last = [torch.cat([kept[-1].keep_2d, kept[-1].keep_3d]) for kept in by_variant.values()]
-    assert all(not torch.equal(last[i], last[j]) for i in range(7) for j in range(i))
+    names = list(by_variant)
+    assert not [(names[i], names[j]) for i in range(7) for j in range(i) if torch.equal(last[i], last[j])]
     drawn = masks.figure(by_variant, trace, observations, [1, 3])
     assert len(drawn.axes) == 14
     assert masks.table(by_variant).count("\n") == 9

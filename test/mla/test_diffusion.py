@@ -71,3 +71,13 @@ def test_time_encoding():
     encoded = time_encoding(torch.tensor([91]))[0]
     expected = [-0.99437, -0.99008, 0.61375, 0.99995, 0.10599, 0.14048, 0.7895, 0.00978]
     assert encoded[[0, 1, 64, 127, 128, 129, 192, 255]].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_velocity_leads_where_its_noise_leads(index):
+    by_noise, by_velocity = DdimSampler.with_steps(8), DdimSampler.with_steps(8, prediction="velocity")
+    clean, noise = torch.tensor([0.3, -0.7], dtype=torch.float64), torch.tensor([1.0, -2.0], dtype=torch.float64)
+    share = by_noise.alpha_bar[index]
+    noisy = math.sqrt(share) * clean + math.sqrt(1 - share) * noise
+    velocity = math.sqrt(share) * noise - math.sqrt(1 - share) * clean
+    torch.testing.assert_close(by_velocity.step(index, noisy, velocity), by_noise.step(index, noisy, noise))
