@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseStamped, Quaternion, Vector3
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -21,7 +20,7 @@ from tristage_ros.nodes import diagnostics
 from tristage_ros.nodes.arm import ArmNode
 from tristage_ros.nodes.arm_messages import guard_part, motors_part
 from tristage_ros.nodes.convert import header
-from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.nodes.runner import ConfigurationError, NodeExecutor
 from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Cell, CellConfig
 
@@ -46,7 +45,7 @@ class Setting:
         self.helper.create_subscription(PoseStamped, "/arm/end_pose", lambda m: setattr(self, "pose", m), 10)
         self.helper.create_subscription(JointState, "/joint_states", self.joints.append, 10)
         self.chunks = self.helper.create_publisher(ActionChunk, "/tristage/action", 10)
-        self.executor = MultiThreadedExecutor(2)
+        self.executor = NodeExecutor(2)
         self.executor.add_node(self.node)
         self.executor.add_node(self.helper)
 

@@ -139,7 +139,9 @@ class Terminal:
     def __init__(self, command, width=80, height=24):
         self.ours, theirs = pty.openpty()
         self.resize(width, height)
-        environment = os.environ | {"TERM": "xterm-256color"}
+        # A size in the environment, which readline leaves there, goes before that of the window.
+        inherited = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
+        environment = inherited | {"TERM": "xterm-256color"}
         self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
         os.close(theirs)
         self.seen = ""

@@ -3,8 +3,15 @@
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.executors import Executor
+from rclpy.node import Node
+
+from tristage_ros.nodes.runner import NodeExecutor
 
 SCRIPT = """
 import sys
@@ -84,3 +91,31 @@ def test_an_arm_that_never_answers_does_not_keep_the_node_from_stopping(ros_doma
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_callback_that_waits_for_a_thread_is_queued_once(ros_context, monkeypatch):
+    executor, node, offers = NodeExecutor(2), Node("busy"), []
+    offered = Executor.wait_for_ready_callbacks
+    monkeypatch.setattr(Executor, "wait_for_ready_callbacks", lambda *a, **k: offers.append(0) or offered(*a, **k))
+    release, blocked, ran = threading.Event(), [], []
+
+    def block():
+        blocked.append(0)
+        release.wait(60)
+
+    executor.add_node(node)
+    for _ in range(2):
+        node.create_timer(0.01, block, callback_group=MutuallyExclusiveCallbackGroup())
+    while len(blocked) < 2:
+        executor.spin_once(timeout_sec=0.05)
+    node.create_timer(0.01, lambda: ran.append(0), callback_group=MutuallyExclusiveCallbackGroup())
+    offers.clear()
+    threading.Timer(0.5, release.set).start()
+    while not release.is_set():
+        executor.spin_once(timeout_sec=0.05)
+        assert len(executor._futures) < 10
+    assert len(offers) < 1000  # tens of thousands without a pause
+    while not ran:
+        executor.spin_once(timeout_sec=0.05)
+    executor.shutdown()
+    node.destroy_node()

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
@@ -19,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from tristage_ros.nodes.parameters import ParameterError
 
 EXIT_CONFIGURATION = 2
+_BREATH = 0.001  # s, in which other threads run
 STOP = threading.Event()  # set by SIGINT and SIGTERM; what waits while a node is made must look at it
 
 
@@ -37,8 +39,20 @@ class Closable(Protocol):
         """End everything that the node started."""
 
 
-class DrainingExecutor(MultiThreadedExecutor):
-    """Let queued callbacks end while what they use still exists."""
+class NodeExecutor(MultiThreadedExecutor):
+    """Run callbacks in threads without a storm of copies, and let them end while what they use still exists."""
+
+    def wait_for_ready_callbacks(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+        """Return a callback that is ready and not queued yet.
+
+        rclpy offers a queued callback again and again, without a pause, until a thread begins it. That keeps the
+        interpreter lock from the very threads that should begin, for a second and longer.
+        """
+        while True:
+            ready: tuple[Any, Any, Any] = super().wait_for_ready_callbacks(*args, **kwargs)
+            if ready[0] not in self._futures:
+                return ready
+            time.sleep(_BREATH)
 
     def shutdown(self, timeout_sec: float | None = None, *, wait_for_threads: bool = True) -> bool:
         """Stop, as the executor of rclpy does, after its threads are idle."""
@@ -72,7 +86,7 @@ def run(
         signal.signal(number, on_signal)
     rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return _spin(make_node, DrainingExecutor(threads) if threads > 1 else SingleThreadedExecutor())
+        return _spin(make_node, NodeExecutor(threads) if threads > 1 else SingleThreadedExecutor())
     except StoppedError:
         return 0
     except (ParameterError, ConfigurationError) as error:
