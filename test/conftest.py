@@ -2,10 +2,12 @@
 
 import contextlib
 import fcntl
+import gc
 import os
 import random
 import socket
 import tempfile
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds.xml"))
+
+
+_DOMAINS = range(10, 100)
+_used = deque(maxlen=30)  # the last ones that this process used: what ended there may still be leaving
 
 
 @pytest.fixture
@@ -31,17 +37,20 @@ def module_ros_domain():
 
 @contextlib.contextmanager
 def _free_domain():
-    for domain in random.SystemRandom().sample(range(10, 100), 90):
+    unused = [domain for domain in _DOMAINS if domain not in _used]
+    for domain in random.SystemRandom().sample(unused, len(unused)):
         with (Path(tempfile.gettempdir()) / f"tristage-test-domain-{domain}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            _used.append(domain)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("ROS_DOMAIN_ID", str(domain))
                 yield str(domain)
+            gc.collect()  # a context in a reference cycle keeps its nodes in the domain
             return
-    pytest.fail("ROS domains 10 to 99 are all in use by other tests")
+    pytest.fail(f"ROS domains {_DOMAINS.start} to {_DOMAINS.stop - 1} are all in use by tests")
 
 
 @pytest.fixture
