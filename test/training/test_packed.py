@@ -54,7 +54,7 @@ def test_every_prediction_is_the_engines_own(model, dataset, observations, confi
     noisy = torch.randn(4, 3, 7, generator=generator)
     steps = torch.randint(0, 100, (4, 3), generator=generator)
     with torch.no_grad():
-        predicted, _ = PackedPass(model, 1)(batch, noisy, steps)
+        predicted, _, _ = PackedPass(model, 1)(batch, noisy, steps)
         for row, number in enumerate(numbers):
             instruction = ("put the banana on the blue plate", "close the box")[number >= 12]
             for n in range(3):
@@ -68,10 +68,11 @@ def test_a_prediction_does_not_depend_on_the_rest_of_the_batch(model, dataset, c
     collate = Collator(config, plan.prompt)
     noisy, steps = torch.randn(2, 3, 7), torch.randint(0, 100, (2, 3))
     with torch.no_grad():
-        both, states = PackedPass(model, 1)(collate([data[3], data[15]]), noisy, steps)
-        alone, state = PackedPass(model, 1)(collate([data[3]]), noisy[:1, :1], steps[:1, :1])
+        both, states, prefixes = PackedPass(model, 1)(collate([data[3], data[15]]), noisy, steps)
+        alone, state, prefix = PackedPass(model, 1)(collate([data[3]]), noisy[:1, :1], steps[:1, :1])
     torch.testing.assert_close(both[:1, :1], alone, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(states[:1], state, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(prefixes[:1, 0], prefix[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_models_that_would_be_trained_otherwise_are_refused(config):

@@ -24,7 +24,7 @@ def make(shards, config, recipe):
 
 
 def weights(trainer):
-    parts = (trainer.model, trainer.head, trainer.average.model)
+    parts = (trainer.model, trainer.heads, trainer.average.model)
     return {f"{i}.{name}": t.clone() for i, part in enumerate(parts) for name, t in part.state_dict().items()}
 
 

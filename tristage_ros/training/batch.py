@@ -24,6 +24,7 @@ class Batch:
     state: Tensor  # float32 [B, 7] normalised
     action: Tensor  # float32 [B, 7] normalised
     truth: Tensor  # float32 [B, T] normalised, NaN where a task has fewer numbers
+    goal: Tensor  # float32 [B, 4] where the tool is to go: x, y (m), column and row among the image tokens
 
     def __len__(self) -> int:
         """Return B."""

@@ -19,7 +19,11 @@ def draw_curve(steps: list[dict[str, Any]], notes: list[dict[str, Any]], path: P
 
     figure, losses = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     numbers = [step["step"] for step in steps]
-    for name, label in (("action", "action, mean squared error"), ("place", "true places, in deviations")):
+    for name, label in (
+        ("action", "action, mean squared error"),
+        ("place", "true places, in deviations"),
+        ("pointing", "pointing, nats"),
+    ):
         losses.plot(numbers, _smoothed([step[name] for step in steps]), label=label)
     losses.set(xlabel="step", ylabel="loss", yscale="log")
     losses.grid(alpha=0.3)

@@ -13,12 +13,15 @@ from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.image_tokens import ImageTokenizer
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
 from tristage_ros.mla.prompt import PromptTokenizer
+from tristage_ros.perception.projection import project
+from tristage_ros.simulation.sensing import front_camera
 from tristage_ros.training.batch import Batch, neighbourhoods_of, windows_of
 from tristage_ros.training.frame import Frames
 from tristage_ros.training.shard import read_shard
 from tristage_ros.training.truths import Truths
 
 FAR = 0.1  # m
+ON_TABLE = 0.02  # m, height of what the tool goes to, wherever above it the tool stays
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Sample:
     state: Tensor  # float32 [7] normalised
     action: Tensor  # float32 [7] normalised
     truth: Tensor  # float32 [T] normalised
+    goal: Tensor  # float32 [4] x, y (m), column and row among the image tokens
 
 
 class Dataset:
@@ -50,6 +54,7 @@ class Dataset:
         """
         words = PromptTokenizer.mini()
         self._frames, prompts, states, actions, places = list[Frames](), list[Tensor](), [], [], []
+        goals = [torch.zeros(0, 4)]
         weights = [torch.zeros(0)]
         for frames, facts in map(read_shard, paths):
             distance = frames.action[:, :3].norm(dim=1)
@@ -59,9 +64,11 @@ class Dataset:
             states += [statistics.normalise_state(s, config.zero_constant_state)[0] for s in frames.state.numpy()]
             actions.append(torch.from_numpy(statistics.normalise_actions(frames.action.numpy())))
             places.append(truths(frames, facts))
+            goals.append(_goals(frames, config.grid))
         self._prompts, self._weights = prompts, torch.cat(weights)
         self._state = torch.from_numpy(np.stack(states)) if states else torch.zeros(0, DIMENSIONS)
         self._action, self._truth = (torch.cat(parts) if parts else torch.zeros(0) for parts in (actions, places))
+        self._goal = torch.cat(goals)
         self._ends = np.cumsum([len(frames) for frames in self._frames])
 
     def __len__(self) -> int:
@@ -75,12 +82,23 @@ class Dataset:
         row = index - int(self._ends[shard]) + len(frames)
         bare = replace(frames, truth=frames.truth[:, :0])  # tasks differ in how many numbers they have
         frame = Frames(**{name: tensor[row : row + 1] for name, tensor in bare.tensors().items()})
-        return Sample(frame, self._prompts[shard], self._state[index], self._action[index], self._truth[index])
+        numbers = (values[index] for values in (self._state, self._action, self._truth, self._goal))
+        return Sample(frame, self._prompts[shard], *numbers)
 
     def draw(self, count: int, generator: torch.Generator) -> list[Sample]:
         """Return `count` frames, drawn with replacement."""
         drawn = torch.multinomial(self._weights, count, replacement=True, generator=generator)
         return [self[index] for index in drawn.tolist()]
+
+
+def _goals(frames: Frames, grid: int) -> Tensor:
+    """Return where the expert's key frames are, float32 [F, 4]: x, y (m), and where the front camera sees it."""
+    tool = frames.state[:, :3] + frames.action[:, :3]
+    on_table = torch.cat([tool[:, :2], torch.full((len(tool), 1), ON_TABLE)], 1)
+    camera = front_camera()
+    pixels, _ = project(on_table.numpy(), camera)
+    seen = (pixels + 0.5) / (camera.width, camera.height) * grid
+    return torch.cat([tool[:, :2], torch.from_numpy(seen.astype(np.float32))], 1)
 
 
 class Collator:
@@ -103,5 +121,5 @@ class Collator:
             neighbourhoods_of(frames),
             prompts,
             torch.tensor([len(sample.prompt) for sample in samples]),
-            *(torch.stack([getattr(s, name) for s in samples]) for name in ("state", "action", "truth")),
+            *(torch.stack([getattr(s, name) for s in samples]) for name in ("state", "action", "truth", "goal")),
         )

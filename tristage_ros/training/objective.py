@@ -5,15 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tristage_ros.mla.config import DIFFUSION_STEPS, Prediction
+from tristage_ros.mla.config import DIFFUSION_STEPS, MlaConfig
 from tristage_ros.mla.diffusion import signal_shares
 from tristage_ros.mla.normalisation import DIMENSIONS
 from tristage_ros.training.batch import Batch
 from tristage_ros.training.packed import PackedPass
+from tristage_ros.training.pointing import NEAR_PATCHES, NEAR_POINTS, PointingHead, token_places
+from tristage_ros.training.recipe import Optimisation
 
 
 class PlaceHead(nn.Module):
-    """Read the true places from the state token; trained along with the model, and not kept."""
+    """Read the true places from the state token."""
 
     def __init__(self, width: int, outputs: int) -> None:
         """Build for a model of `width` channels."""
@@ -26,13 +28,26 @@ class PlaceHead(nn.Module):
         return out
 
 
+class Heads(nn.Module):
+    """Hold what is trained along with the model and not kept."""
+
+    def __init__(self, width: int, places: int) -> None:
+        """Build for a model of `width` channels and `places` true numbers."""
+        super().__init__()
+        self.places = PlaceHead(width, places)
+        self.points, self.patches = PointingHead(width), PointingHead(width)
+
+
 class Objective:
     """Corrupt the actions of a batch and judge what the model says of them."""
 
-    def __init__(self, run: PackedPass, head: PlaceHead, prediction: Prediction, suffixes: int, weight: float) -> None:
-        """Draw `suffixes` noisy actions per observation; the places count `weight` times as much as the actions."""
-        self._run, self._head, self._prediction = run, head, prediction
-        self._suffixes, self._weight = suffixes, weight
+    def __init__(self, run: PackedPass, heads: Heads, config: MlaConfig, settings: Optimisation) -> None:
+        """Weigh places and pointing against the actions as `settings` say."""
+        self._run, self._heads, self._prediction = run, heads, config.prediction
+        self._suffixes, self._settings = settings.suffixes, settings
+        self._points = slice(1, 1 + config.point_tokens)
+        self._image = slice(1 + config.point_tokens, 1 + config.point_tokens + config.image_tokens)
+        self._grid = config.grid
         self._shares = signal_shares().float()
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -42,14 +57,24 @@ class Objective:
         return steps, torch.randn(*shape, DIMENSIONS, generator=generator)
 
     def __call__(self, batch: Batch, steps: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and what it consists of: `action` and `place`."""
+        """Return the loss, and what it consists of: `action`, `place` and `pointing`."""
         share = self._shares.to(steps.device)[steps][..., None]
         clean = batch.action[:, None]
         noisy = share.sqrt() * clean + (1 - share).sqrt() * noise
         velocity = share.sqrt() * noise - (1 - share).sqrt() * clean
-        predicted, state = self._run(batch, noisy, steps)
+        predicted, state, prefix = self._run(batch, noisy, steps)
         wanted = velocity if self._prediction == "velocity" else noise
         action = (predicted - wanted).square().mean()
         known = ~batch.truth.isnan()
-        place = (self._head(state) - batch.truth.nan_to_num()).square()[known].mean()
-        return action + self._weight * place, {"action": action.detach(), "place": place.detach()}
+        place = (self._heads.places(state) - batch.truth.nan_to_num()).square()[known].mean()
+        pointing = self._pointing(batch, state, prefix)
+        loss = action + self._settings.auxiliary * place + self._settings.pointing * pointing
+        return loss, {"action": action.detach(), "place": place.detach(), "pointing": pointing.detach()}
+
+    def _pointing(self, batch: Batch, state: Tensor, prefix: Tensor) -> Tensor:
+        groups, count = batch.groups, len(batch)
+        centres = groups.points[groups.centres[groups.own]].view(count, -1, 3)[..., :2]
+        tokens = token_places(self._grid, state.device).expand(count, -1, -1)
+        among_points = self._heads.points(state, prefix[:, self._points], centres, batch.goal[:, :2], NEAR_POINTS)
+        among_patches = self._heads.patches(state, prefix[:, self._image], tokens, batch.goal[:, 2:], NEAR_PATCHES)
+        return among_points + among_patches

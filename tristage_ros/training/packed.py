@@ -38,7 +38,7 @@ class PackedPass:
             torch.compile(part, dynamic=False) if compiled else part for part in parts
         )
 
-    def __call__(self, batch: Batch, noisy: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Batch, noisy: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Predict noise or velocity.
 
         Args:
@@ -46,7 +46,8 @@ class PackedPass:
             noisy: float32 [B, N, action_dim] actions.
             timesteps: long [B, N] their diffusion steps.
 
-        Returns: the predictions, float32 [B, N, action_dim], and the last block's output at the state, [B, width].
+        Returns: the predictions, float32 [B, N, action_dim], and the last block's outputs at the state, [B, width],
+            and at the prefix, [B, S, width].
         """
         model, (count, suffixes, _) = self.model, noisy.shape
         prefix, state = self._prefix(batch)
@@ -58,7 +59,7 @@ class PackedPass:
         for block in model.llm.layers:
             x = self._block(block, x, angles, length, seen)
         rows = torch.arange(count, device=x.device)
-        return model.predict(x[:, length + 1 :: TOKENS]), x[rows, state]
+        return model.predict(x[:, length + 1 :: TOKENS]), x[rows, state], x[:, :length]
 
     def _prefix(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return embeddings [B, S, width] and the places, long [B], of the states among them."""

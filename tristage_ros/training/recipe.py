@@ -43,6 +43,7 @@ class Optimisation:
     gradient_norm: float
     ema: float
     auxiliary: float
+    pointing: float
     emphasis: float
     quantiles: tuple[float, float]
     margin: float

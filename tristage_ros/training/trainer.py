@@ -16,7 +16,7 @@ from tristage_ros.mla.initialise import random_model
 from tristage_ros.training.average import AveragedModel
 from tristage_ros.training.batch import move
 from tristage_ros.training.dataset import Collator, Dataset
-from tristage_ros.training.objective import Objective, PlaceHead
+from tristage_ros.training.objective import Heads, Objective
 from tristage_ros.training.packed import PackedPass
 from tristage_ros.training.recipe import Recipe
 from tristage_ros.training.schedule import learning_rate
@@ -34,6 +34,7 @@ class StepFacts:
     step: int  # from 1
     action: float  # mean squared error of the prediction
     place: float  # of the true places, in their standard deviations
+    pointing: float  # nats that the choice of visual tokens lacks
     gradient: float  # its norm before it was bounded
     rate: float
     seconds: float
@@ -61,14 +62,14 @@ class Trainer:
         self.model = random_model(config, recipe.seed, device).train().requires_grad_(True)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
-            self.head = PlaceHead(config.width, places).to(device)
+            self.heads = Heads(config.width, places).to(device)
         self.average = AveragedModel(self.model, settings.ema)
-        self._parameters = [*self.model.parameters(), *self.head.parameters()]
+        self._parameters = [*self.model.parameters(), *self.heads.parameters()]
         decayed, others = ([p for p in self._parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
         groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self._optimiser = torch.optim.AdamW(groups, settings.learning_rate, BETAS, fused=True)
         run = PackedPass(self.model, BOS, settings.compile)
-        self._objective = Objective(run, self.head, config.prediction, settings.suffixes, settings.auxiliary)
+        self._objective = Objective(run, self.heads, config, settings)
         self._collate = Collator(config, prompt)
 
     def advance(self, demonstrations: Dataset, rollouts: Dataset) -> StepFacts:
@@ -85,8 +86,8 @@ class Trainer:
             loss, parts = self._objective(batch, steps, noise)
         rate, norm = learning_rate(self.step, settings), self._descend(loss, [*parts.values()])
         self.step += 1
-        action, place, gradient = torch.stack([parts["action"], parts["place"], norm]).tolist()
-        return StepFacts(self.step, action, place, gradient, rate, time.perf_counter() - begin)
+        numbers = torch.stack([*parts.values(), norm]).tolist()
+        return StepFacts(self.step, *numbers, rate, time.perf_counter() - begin)
 
     def _descend(self, loss: Tensor, parts: list[Tensor]) -> Tensor:
         """Move against the gradient and return its norm; `parts` of the loss become those of the whole batch."""
@@ -117,7 +118,7 @@ class Trainer:
         self.step = saved["step"]
 
     def _parts(self) -> dict[str, Any]:
-        parts = {"model": self.model, "head": self.head, "average": self.average.model}
+        parts = {"model": self.model, "heads": self.heads, "average": self.average.model}
         return parts | {"optimiser": self._optimiser}
 
 
