@@ -75,8 +75,8 @@ PIPER_PICK = (
     Argument(
         "control",
         "keyframe",
-        "keyframe: infer when the last action is reached; rate: at policy.rate_hz",
-        ("keyframe", "rate"),
+        "keyframe: infer when the last action is reached; rate: at policy.rate_hz; frame: on every frame",
+        ("keyframe", "rate", "frame"),
     ),
     Argument(
         "engine",
