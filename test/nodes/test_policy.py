@@ -1,6 +1,7 @@
 """The policy node: when it infers, when it does not and why, and what it keeps across steps."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, PruningStats, StageTimings
 
 from tristage_ros.nodes import diagnostics, qos
-from tristage_ros.nodes.convert import cloud_message, seconds
+from tristage_ros.nodes.convert import cloud_message, header, seconds
 from tristage_ros.nodes.pacing import RatePacing
 from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.policy import PolicyNode
@@ -96,6 +98,23 @@ def setting(ros_domain, tmp_path):
     for one in made:
         one.close()
     rclpy.try_shutdown()
+
+
+def test_a_replayed_frame_that_is_shown_again_is_taken_once_and_answered_again(setting):
+    s = setting("use_sim_time:=true", "control:=frame")
+    clock, stamp = s.helper.create_publisher(Clock, "/clock", 10), 1000.0
+
+    def show_until_answered(times):
+        while min(map(len, (s.actions, s.pruning, s.timings))) < times:
+            clock.publish(Clock(clock=header(stamp, "").stamp))
+            s.publish(stamp)
+            s.executor.spin_once(timeout_sec=0.05)
+            assert time.monotonic() < end, s.node._waiting_for
+
+    end = time.monotonic() + 40
+    show_until_answered(3)
+    assert {chunk.sequence for chunk in s.actions} == {1} and {stats.step for stats in s.pruning} == {1}
+    assert {seconds(timing.header.stamp) for timing in s.timings} == {stamp}
 
 
 def test_pruning_state_lives_across_steps_until_a_reset_or_a_new_instruction(setting):

@@ -104,7 +104,7 @@ class Player(Node):
         """Publish a frame so that whoever uses it has all of it, in an order that depends on nobody's speed.
 
         Both nodes begin with a frame only when joint states have reached it: these come last, and what one process
-        sends another gets in that order. A frame may be shown again; the nodes take it once.
+        sends another gets in that order. A frame may be shown again: the nodes take it once, and repeat their answer.
         """
         self.tick(played.frame.instant)
         for message in (*played.settings, *played.first, *played.partners):
@@ -151,9 +151,11 @@ class Player(Node):
         name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
 
         def take(data: bytes) -> None:
-            self._writer.write(topic, name, data, self.now)
             sec, nanosec = int.from_bytes(data[4:8], "little", signed=True), int.from_bytes(data[8:12], "little")
             stamp = sec * 10**9 + nanosec
+            if stamp in self._heard[topic]:  # said again, because something else of it had not arrived
+                return
+            self._writer.write(topic, name, data, self.now)
             empty = kind is PointCloud2 and typestore().deserialize_cdr(data, name).width == 0
             with self._changed:
                 self._heard[topic].add(stamp)

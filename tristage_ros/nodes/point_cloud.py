@@ -97,6 +97,8 @@ class PointCloudNode(Node):
         self.published = self.incomplete = self.empty = 0
         self.milliseconds = 0.0
         self.last_points, self.last_stamp = 0, 0.0
+        self._newest: PointCloud2 | None = None  # of that stamp
+        self._replayed = bool(self.get_parameter("use_sim_time").value)
         self.publisher = self.create_publisher(PointCloud2, "/tristage/cloud", qos.IMAGES)
         for name in self.inputs:
             aligned = f"/{name}/aligned_depth_to_color/image_raw"
@@ -166,6 +168,10 @@ class PointCloudNode(Node):
             return
         if source is self.first and self._pending():
             self._build()  # what it waited for never came
+        if source is self.first and self._replayed and seconds(message.header.stamp) == self.last_stamp:
+            if self._newest is not None:
+                self.publisher.publish(self._newest)  # who shows a frame again has missed something
+            return
         source.newest = message
         self._build_when_complete()
 
@@ -196,10 +202,12 @@ class PointCloudNode(Node):
         self.last_stamp = seconds(self.first.newest.header.stamp)
         frames = [frame for source in self.inputs.values() if (frame := self._frame(source)) is not None]
         self.incomplete += len(frames) < len(self.inputs)
+        self._newest = None
         if not frames:
             return
         cloud = build_cloud(frames, self.workspace, count=self.settings.points, stride=self.settings.stride)
-        self.publisher.publish(cloud_message(cloud.points, cloud.stamp, BASE_FRAME))
+        self._newest = cloud_message(cloud.points, cloud.stamp, BASE_FRAME)
+        self.publisher.publish(self._newest)
         self.published += 1
         self.empty += len(cloud.points) == 0
         self.last_points, self.milliseconds = len(cloud.points), (time.perf_counter() - start) * 1e3

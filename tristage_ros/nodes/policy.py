@@ -12,6 +12,7 @@ import torch
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
+from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_srvs.srv import Trigger
@@ -60,6 +61,7 @@ class PolicyNode(ManagedNode):
         self._lock = threading.Lock()  # the policy is used by its thread and reset by callbacks
         self._waiting_for = "not active"
         self._last_stamp = 0.0
+        self._answer: list[tuple[Publisher, object]] = []  # what was published on the observation of that stamp
         self._wanted_since: float | None = None  # s, ROS time; None while the pacing waits for something
         self._finished: deque[float] = deque(maxlen=11)  # s, ROS time
         self.sequence = self._frames_skipped = 0
@@ -140,7 +142,7 @@ class PolicyNode(ManagedNode):
             subscribe_image(self, color, self._on_image, qos.NEWEST, transport),
             subscribe_image(self, depth, buffer.add_depth, qos.NEWEST, transport),
             self.create_subscription(CameraInfo, "/front/color/camera_info", self._on_info, qos.NEWEST),
-            self.create_subscription(PointCloud2, "/tristage/cloud", buffer.add_cloud, qos.NEWEST),
+            self.create_subscription(PointCloud2, "/tristage/cloud", self._on_cloud, qos.NEWEST),
             self.create_subscription(JointState, "/joint_states", self._on_joints, 10),
             self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 10),
         ]
@@ -185,6 +187,12 @@ class PolicyNode(ManagedNode):
     def _on_image(self, message: Image) -> None:
         self._front_color.add(seconds(message.header.stamp))
         self.buffer.add_image(message)
+
+    def _on_cloud(self, message: PointCloud2) -> None:
+        if self._replayed and seconds(message.header.stamp) == self._last_stamp:
+            for publisher, said in self._answer:  # who shows a frame again has missed some of it
+                publisher.publish(said)
+        self.buffer.add_cloud(message)
 
     def _on_info(self, message: CameraInfo) -> None:
         try:
@@ -301,21 +309,25 @@ class PolicyNode(ManagedNode):
                 self.policy.reset(self.settings.instruction)
             action, report = self.policy.act(observation)
         self.sequence += 1
-        self._last_stamp = observation.stamp
+        self._answer, self._last_stamp = [], observation.stamp
         chunk = chunk_message(action, observation.stamp, BASE_FRAME, self.sequence, self.pacing.time_step)
         self.pacing.on_sent(chunk, self._steady())
-        self._actions.publish(chunk)
+        self._say(self._actions, chunk)
         now = self._now()
         self._finished.append(now)
         self._publish_report(
             observation, report, StepTiming(age, now - observation.stamp, self._rate(), self._frames_skipped)
         )
 
+    def _say(self, publisher: Publisher, message: object) -> None:
+        publisher.publish(message)
+        self._answer.append((publisher, message))
+
     def _publish_report(self, observation: Observation, report: StepReport, timing: StepTiming) -> None:
         self._report = report
         self._newest = timings_message(report, observation.stamp, timing)
-        self._timings.publish(self._newest)
-        self._pruning.publish(pruning_message(report, observation.stamp))
+        self._say(self._timings, self._newest)
+        self._say(self._pruning, pruning_message(report, observation.stamp))
         overlay = draw_overlay(
             observation.image,
             report.masks.keep_2d.cpu().numpy(),
