@@ -17,13 +17,14 @@ from tristage_ros.devices.values import ActionChunk
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
-from tristage_ros.simulation import approach
+from tristage_ros.simulation import approach, hand
 from tristage_ros.simulation.direct_arm import DirectArm
 from tristage_ros.simulation.plant import Plant
 from tristage_ros.simulation.renderer import Renderer
 from tristage_ros.simulation.scene import build_model
 from tristage_ros.simulation.segmentation import label_of_geoms
 from tristage_ros.simulation.sensing import FRONT, Sensing, SensingConfig, vertical_fov
+from tristage_ros.simulation.sensor_noise import SensorNoise
 from tristage_ros.simulation.setting import EVERYTHING, Setting
 from tristage_ros.simulation.tasks import KeyFrame, task_called
 from tristage_ros.simulation.variation import Variation
@@ -69,7 +70,8 @@ class Episode:
         path = cameras_file or resource("config", "cameras.yaml")
         self._mounts = load_extrinsics(path)
         self._fov = vertical_fov(path, tuple(self._mounts))
-        self._model = build_model(self._mounts.values(), self._fov, EVERYTHING)
+        more = hand.XML if self.variation.hand else ""
+        self._model = build_model(self._mounts.values(), self._fov, EVERYTHING, more)
         self._setting = Setting(self._model)
         self._control, self._config = control, SensingConfig.of_the_cell()
         self._renderer: Renderer | None = None
@@ -86,6 +88,9 @@ class Episode:
         self._plant = Plant(self._model, data)
         self._arm = DirectArm(self._plant, self._control)
         self.world = World(self._model, data)
+        self._noise = SensorNoise(seed) if self.variation.sensor_noise else None
+        places = [self.world.pose(piece.name)[:3, 3] for piece in self.task.pieces]
+        self._hand = hand.Hand(self._model, data, seed, places) if self.variation.hand else None
         self.steps = 0
         self._key_frames = 0
 
@@ -104,6 +109,13 @@ class Episode:
         """
         labels = label_of_geoms(self._model, [piece.name for piece in self.task.pieces])
         return labels[self._look_through().segment(self._data, FRONT)]
+
+    def hand(self) -> NDArray[np.bool_]:
+        """Return which pixels [H, W] of the front image show the person's hand."""
+        if self._hand is None:
+            return np.zeros((self._config.height, self._config.width), bool)
+        shown: NDArray[np.bool_] = hand.geoms(self._model)[self._look_through().segment(self._data, FRONT)]
+        return shown
 
     def key_frame(self) -> KeyFrame:
         """Return what the expert would do now."""
@@ -197,12 +209,14 @@ class Episode:
         self.close()
 
     def _sensing(self) -> Sensing:
-        return Sensing(self._look_through(), self._mounts, self._fov, self._config)
+        return Sensing(self._look_through(), self._mounts, self._fov, self._config, self._noise)
 
     def _look_through(self) -> Renderer:
         """Return the renderer, with the scene's kinematics up to date."""
         if self._renderer is None:
             self._renderer = Renderer(self._model, self._config.width, self._config.height)
+        if self._hand is not None:
+            self._hand.move(self.time)
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
         return self._renderer

@@ -71,15 +71,18 @@ _ROOM = f"""
 
 
 def build_model(
-    mounts: Iterable[CameraMount], vertical_fov: Mapping[str, float], pieces: Sequence[Piece] = PIECES
+    mounts: Iterable[CameraMount], vertical_fov: Mapping[str, float], pieces: Sequence[Piece] = PIECES, more: str = ""
 ) -> mujoco.MjModel:
-    """Compile the scene with the given cameras and pieces; `vertical_fov` is in degrees, by camera name."""
+    """Compile the scene with the given cameras and pieces, and `more` bodies as MJCF.
+
+    `vertical_fov` is in degrees, by camera name.
+    """
     base = {"base_link": "", "flange": ""}
     for mount in mounts:
         base[mount.parent] += _camera_xml(mount, vertical_fov[mount.name])
     return mujoco.MjModel.from_xml_string(
         f"""<mujoco model="piper_cell">{_HEADER}
-        <worldbody>{_ROOM}{"".join(piece.xml for piece in pieces)}
+        <worldbody>{_ROOM}{"".join(piece.xml for piece in pieces)}{more}
          <body name="base_link">{base["base_link"]}{arm_xml(base["flange"])}</body>
         </worldbody>
         <equality><joint joint1="finger_left" joint2="finger_right" polycoef="0 1 0 0 0" solref="0.004 1"/></equality>

@@ -21,6 +21,7 @@ from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
 from tristage_ros.perception.frames import RgbdFrame
 from tristage_ros.resources import resource
 from tristage_ros.simulation.renderer import Renderer
+from tristage_ros.simulation.sensor_noise import SensorNoise
 
 FRONT = "front"  # the camera whose image the policy sees
 
@@ -87,9 +88,11 @@ class Sensing:
         mounts: dict[str, CameraMount],
         vertical_fov: dict[str, float],
         config: SensingConfig,
+        noise: SensorNoise | None = None,
     ) -> None:
-        """Look through `renderer`, which renders images of the configured size."""
+        """Look through `renderer`, which renders images of the configured size; `noise` spoils them."""
         self._renderer, self._mounts, self._config = renderer, mounts, config
+        self._noise = noise
         self._models = {
             name: pinhole(name, vertical_fov[name], config.width, config.height) for name in {FRONT, *config.cameras}
         }
@@ -110,6 +113,8 @@ class Sensing:
 
     def _frame(self, data: mujoco.MjData, name: str, joints: NDArray[np.float64], stamp: float) -> RgbdFrame:
         color, millimetres = self._renderer.render(data, name)
+        if self._noise is not None:
+            color, millimetres = self._noise.color(color), self._noise.depth(millimetres)
         depth = millimetres * np.float32(1e-3)
         depth[millimetres == 0] = np.nan
         mount, model = self._mounts[name], self._models[name]

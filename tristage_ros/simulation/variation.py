@@ -16,6 +16,8 @@ class Variation:
     company: float = 0.4  # share of episodes in which the things of another task stand there as well
     camera_shift: float = 0.0  # m, standard deviation per axis of the front camera's place; its calibration is not told
     camera_turn: float = 0.0  # rad, likewise of its direction
+    sensor_noise: bool = False  # noise, steps and holes of a real depth camera
+    hand: bool = False  # a person's hand comes in over the table
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""

@@ -79,6 +79,22 @@ def test_a_blank_condition_blanks(attempts: Attempts) -> None:
     assert attempts.run(Job(Cell("banana", condition="blank"), SEED)).length > 0
 
 
+def test_what_was_kept_of_a_hand_is_noted(attempts: Attempts) -> None:
+    record = attempts.run(Job(Cell("banana", Variant("random", 0.5), condition="hand"), SEED))
+    kept = record.steps["hand_kept_2d"]
+    assert len(kept) == record.length == len(record.steps["hand_kept_3d"])
+    assert kept[0] is None, "it is not there yet"
+    assert 0.0 < np.mean([share for share in kept if share is not None]) < 1.0
+
+
+def test_dropped_frames_are_steps_less(attempts: Attempts) -> None:
+    whole, dropped = (
+        attempts.run(Job(Cell("banana", Variant("random", 0.8), "continuous", condition), SEED))
+        for condition in ("plain", "dropped")
+    )
+    assert 0.5 * whole.length < dropped.length < 0.9 * whole.length
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_wrong_instruction_is_that_of_a_thing_on_the_table(task: str) -> None:
     wrong = another_instruction(TASKS[task])

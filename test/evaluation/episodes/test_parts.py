@@ -106,7 +106,7 @@ def test_parts_without_episodes_of_other_parts_do_not_fail(study: Study, tmp_pat
 def test_seeds_come_one_after_the_other_in_every_cell(study: Study) -> None:
     jobs = PARTS["controls"](study).jobs()
     assert [job.seed for job in jobs] == sorted(job.seed for job in jobs)
-    assert len(set(jobs)) == len(jobs) == EPISODES * 2 * 7
+    assert len(set(jobs)) == len(jobs) == EPISODES * 2 * 6
 
 
 @pytest.mark.parametrize("name", NEED_THE_MODEL)

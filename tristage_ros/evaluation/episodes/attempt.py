@@ -17,6 +17,7 @@ from tristage_ros.mla.loading import load_model, load_tokenizer
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.simulation.approach import Pace, paced
 from tristage_ros.simulation.episode import Episode, StepOutcome
+from tristage_ros.simulation.segmentation import BACKGROUND, OBJECT, label_of_patches
 from tristage_ros.simulation.variation import Variation
 
 PERIOD = 0.2  # s from one control step to the next under continuous control: 5 Hz
@@ -82,13 +83,19 @@ def by_key_frames(episode: Episode, policy: MlaPolicy, condition: Condition, rec
     while not episode.finished:
         action, report = policy.act(condition.shown(episode.observe()))
         record.add(episode.key_frame().stage, report)
+        if episode.variation.hand:
+            record.see("hand", patches(episode.hand()), report)
         _note(record, episode.step(action))
 
 
 def continuously(episode: Episode, policy: MlaPolicy, condition: Condition, record: Record) -> None:
     """Take a new chunk of small steps towards the policy's key frame every PERIOD, while the arm is moving."""
     gripper, since = np.ones(1), 0.0  # what the chunk under way asks of the gripper, and the stamp it answers
+    luck = np.random.default_rng(record.seed)
     while not episode.finished and episode.time < LONGEST:
+        if luck.random() < condition.dropped:
+            episode.advance(PERIOD)
+            continue
         observation = episode.observe()
         action, report = policy.act(condition.shown(observation))
         record.add(episode.key_frame().stage, report)
@@ -107,6 +114,11 @@ def _asked(gripper: NDArray[np.float64], elapsed: float) -> float:
     """Return what a chunk's `gripper` commands have come to, `elapsed` s after the stamp that it answers."""
     due = int(elapsed / TIME_STEP + 1e-6) - 1
     return float(gripper[min(max(due, 0), len(gripper) - 1)])
+
+
+def patches(pixels: NDArray[np.bool_], grid: int = 16) -> NDArray[np.bool_]:
+    """Return which patches, row by row, show enough of what `pixels` [H, W] say."""
+    return np.asarray(label_of_patches(np.where(pixels, OBJECT, BACKGROUND), grid) == OBJECT)
 
 
 def _note(record: Record, outcome: StepOutcome) -> None:

@@ -23,6 +23,7 @@ class Condition:
     label: str
     blank_image: bool = False  # grey all over
     blank_cloud: bool = False  # every point in the middle of the points
+    dropped: float = 0.0  # share of the frames that never come, under continuous control
     instruct: Callable[[Task], str] = field(default=lambda task: task.instruction)
     variation: Variation = field(default_factory=Variation)
 
@@ -59,5 +60,8 @@ CONDITIONS = {
                   variation=Variation(company=1.0)),
         Condition("moved-camera", "front camera moved by 2 cm and 3 degrees",
                   variation=Variation(camera_shift=0.02, camera_turn=math.radians(3.0))),
+        Condition("noise", "noise, steps and holes of a real depth camera", variation=Variation(sensor_noise=True)),
+        Condition("hand", "a hand comes in over the table", variation=Variation(hand=True)),
+        Condition("dropped", "3 of 10 frames dropped", dropped=0.3),
     )
 }  # fmt: skip

@@ -9,8 +9,8 @@ TASKS = ("banana", "box", "laptop", "fridge", "umbrella")
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")
-OTHERS = ("controls", "continuous2", "continuous3")
-EVERYTHING = ("table2", "table3", "continuous2", "continuous3", "controls", "table1", "table4", *FIGURES)
+OTHERS = ("controls", "robustness", "continuous2", "continuous3")
+EVERYTHING = ("table2", "table3", "continuous2", "continuous3", "controls", "robustness", "table1", "table4", *FIGURES)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tristage_ros.mla.values import StepReport
 
 # Of every control step; those that are shares or ratios are rounded to four digits.
@@ -43,6 +46,16 @@ class Record:
         row["set_sizes"] = list(pruning.set_sizes)
         for name, value in row.items():
             self.steps.setdefault(name, []).append(value)
+
+    def see(self, what: str, patches: NDArray[np.bool_], report: StepReport) -> None:
+        """Note which share of the tokens of `patches` the newest control step has kept; None where there are none."""
+        kept_2d = report.masks.keep_2d.cpu().numpy()[patches]
+        of_point = report.patch_of_point
+        on_it = (of_point >= 0) & patches[of_point.clip(0)]
+        kept_3d = report.masks.keep_3d.cpu().numpy()[on_it]
+        for side, kept in (("2d", kept_2d), ("3d", kept_3d)):
+            share = round(float(kept.mean()), DIGITS) if len(kept) else None
+            self.steps.setdefault(f"{what}_kept_{side}", []).append(share)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""

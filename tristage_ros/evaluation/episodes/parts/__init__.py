@@ -10,6 +10,7 @@ from tristage_ros.evaluation.episodes.parts.figure7 import Figure7
 from tristage_ros.evaluation.episodes.parts.figure8 import Figure8
 from tristage_ros.evaluation.episodes.parts.matrix import Matrix
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part
+from tristage_ros.evaluation.episodes.parts.robustness import Robustness
 from tristage_ros.evaluation.episodes.parts.table1 import Table1
 from tristage_ros.evaluation.episodes.parts.table2 import Table2
 from tristage_ros.evaluation.episodes.parts.table3 import Table3
@@ -18,7 +19,8 @@ from tristage_ros.evaluation.episodes.parts.table4 import Table4
 PARTS: dict[str, type[Part]] = {
     part.name: part
     for part in (
-        Table2, Table3, Continuous2, Continuous3, Controls, Table1, Table4, Figure3, Figure5, Figure7, Figure8, Matrix,
+        Table2, Table3, Continuous2, Continuous3, Controls, Table1, Table4, Figure3, Figure5, Figure7, Figure8,
+        Robustness, Matrix,
     )
 }  # fmt: skip
 

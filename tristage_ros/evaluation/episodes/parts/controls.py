@@ -8,6 +8,7 @@ from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, perc
 from tristage_ros.evaluation.episodes.summary import summarise
 from tristage_ros.evaluation.episodes.variant import UNPRUNED
 
+UNDER = ("plain", "blank-image", "blank-cloud", "blank", "company", "wrong-instruction")
 NOTE = (
     "Unpruned. Blank: the image grey all over, every point of the cloud in its middle. Wrong instruction: another "
     "task's things stand on the table as well, and that task's instruction is given."
@@ -18,12 +19,12 @@ class Controls(Part):
     """Show that the tasks cannot be solved blind, nor by ignoring the instruction."""
 
     name = "controls"
-    title = "Controls: blind, misled, moved"
+    title = "Controls: blind and misled"
     number = 30
 
     def rows(self) -> list[Row]:
         """Return the unpruned policy under every condition."""
-        return [Row(UNPRUNED, self.mode, name) for name in CONDITIONS]
+        return [Row(UNPRUNED, self.mode, name) for name in UNDER]
 
     def chapter(self) -> Chapter:
         """Return success under every condition."""
