@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tristage_ros import __version__, graph
@@ -64,32 +65,32 @@ def _parser() -> argparse.ArgumentParser:
     record.set_defaults(command=_record)
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
-    replay.set_defaults(command=_replay)
+    replay.set_defaults(command=_run_of("nodes.replay_command"))
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
-    compare.set_defaults(command=_compare)
+    compare.set_defaults(command=_run_of("evaluation.compare_command"))
     report = commands.add_parser("report", help="write the report of a recorded run")
     report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, or the folder of a run with one in it")
     report.add_argument("--out", type=Path, help="folder of the report (default: that of the run)")
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     calibrate_options.add_arguments(calibrate)
-    calibrate.set_defaults(command=_calibrate)
+    calibrate.set_defaults(command=_run_of("evaluation.calibrate"))
     cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
     add_calibrate_cameras_options(cameras)
-    cameras.set_defaults(command=_calibrate_cameras)
+    cameras.set_defaults(command=_run_of("nodes.calibrate_cameras"))
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
-    bench.set_defaults(command=_bench)
+    bench.set_defaults(command=_run_of("evaluation.bench.command"))
     train = commands.add_parser("train", help="train the mini model on demonstrations of the simulated cell")
     add_training_options(train)
-    train.set_defaults(command=_train)
+    train.set_defaults(command=_run_of("training.command"))
     doctor = commands.add_parser("doctor", help="check this machine and the robot before the first motion")
     doctor_options.add_arguments(doctor)
-    doctor.set_defaults(command=_doctor)
+    doctor.set_defaults(command=_run_of("devices.doctor.command"))
     evaluate = commands.add_parser("evaluate", help="run simulated episodes: the paper's tables and figures")
     add_evaluate_options(evaluate)
-    evaluate.set_defaults(command=_evaluate)
+    evaluate.set_defaults(command=_run_of("evaluation.episodes.command"))
     return parser
 
 
@@ -123,6 +124,19 @@ def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
     return result
 
 
+def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
+    """Return the command that a module's `run` carries out; torch, rclpy and the SDKs are imported when it does."""
+
+    def command(options: argparse.Namespace) -> int:
+        run = importlib.import_module(f"tristage_ros.{module}").run
+        try:
+            return int(run(options))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    return command
+
+
 def _run(options: argparse.Namespace) -> int:
     return run_graph(graph.build(options.graph, parse_arguments(options.arguments)))
 
@@ -145,22 +159,6 @@ def _record(options: argparse.Namespace) -> int:
     return record(options)
 
 
-def _replay(options: argparse.Namespace) -> int:
-    from tristage_ros.nodes.replay_command import run
-
-    return run(options)
-
-
-def _compare(options: argparse.Namespace) -> int:
-    from tristage_ros.bags.reader import BagError
-    from tristage_ros.evaluation.compare_command import run
-
-    try:
-        return run(options)
-    except BagError as error:
-        raise UsageError(str(error)) from error
-
-
 def _report(options: argparse.Namespace) -> int:
     from tristage_ros.bags.reader import BagError
     from tristage_ros.evaluation.report import report
@@ -172,54 +170,6 @@ def _report(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     print(paths.html)
     return 0
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from tristage_ros.devices.doctor.command import run  # the arm's SDK only where it is needed
-
-    return run(options)
-
-
-def _bench(options: argparse.Namespace) -> int:
-    from tristage_ros.evaluation.bench.command import run  # torch only where it is needed
-
-    return run(options)
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from tristage_ros.evaluation.episodes.command import run
-
-    try:
-        return run(options)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _train(options: argparse.Namespace) -> int:
-    from tristage_ros.training.command import run  # torch only where it is needed
-
-    try:
-        return run(options)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _calibrate(options: argparse.Namespace) -> int:
-    from tristage_ros.evaluation.calibrate import run as run_calibration
-
-    try:
-        return run_calibration(options)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _calibrate_cameras(options: argparse.Namespace) -> int:
-    from tristage_ros.nodes.calibrate_cameras import run
-
-    try:
-        return run(options)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 if __name__ == "__main__":

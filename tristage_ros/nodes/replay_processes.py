@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -19,51 +16,25 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 
 from tristage_ros.bags.writer import BagWriter
+from tristage_ros.nodes.graph_process import GraphProcess
 from tristage_ros.nodes.player import NODES, Player
 from tristage_ros.supervisor import remove_unused, shared_memory
 
 START_UP = 300.0  # s; a large model takes its time to load
 DISCOVERY = 1.5  # s in which most nodes of the same ROS domain make themselves known
-SHUT_DOWN = 10.0  # s for the supervisor to end its nodes
 
 
 class ReplayError(RuntimeError):
     """Say what went wrong in the replay; the message is one line for a person."""
 
 
-class Nodes:
+class Nodes(GraphProcess):
     """Point cloud and policy, as `tristage run replay` starts them."""
-
-    def __init__(self, arguments: Mapping[str, str], log: Path) -> None:
-        """Start them; what they say goes to `log`."""
-        self._log = log
-        texts = [f"{name}:={value}" for name, value in arguments.items()]
-        command = [sys.executable, "-m", "tristage_ros.cli", "run", "replay", *texts]
-        environment = os.environ | {"TRISTAGE_SUPERVISOR": str(os.getpid())}  # without us they end by themselves
-        with log.open("w") as file:
-            # A session of its own: Ctrl-C reaches the supervisor once, from us.
-            self._process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=environment
-            )
 
     def check(self) -> None:
         """Raise ReplayError when a node has ended."""
-        code = self._process.poll()
-        if code is not None:
-            lines = self._log.read_text(errors="replace").splitlines()
-            errors = [line.split("error:", 1)[1].strip() for line in lines if "error:" in line]
-            why = errors[-1] if errors else "the nodes ended by themselves"
-            raise ReplayError(f"{why} (exit code {code}; log: {self._log})")
-
-    def end(self) -> None:
-        """Stop them."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(SHUT_DOWN)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if trouble := self.trouble():
+            raise ReplayError(trouble)
 
 
 def stop_on_signals(stack: ExitStack) -> threading.Event:
@@ -120,7 +91,7 @@ def nodes_of(
     """
     before = shared_memory()
     stack.callback(lambda: remove_unused(shared_memory() - before))
-    nodes = Nodes(arguments, log)
+    nodes = Nodes("replay", arguments, log)
     stack.callback(nodes.end)
     end = time.monotonic() + START_UP
     with console.status("starting point cloud and policy ..."):

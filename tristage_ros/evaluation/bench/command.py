@@ -16,8 +16,9 @@ from tristage_ros.evaluation.bench.table import Table, show, write_chapter
 
 def run(options: argparse.Namespace) -> int:
     """Run the benchmark; return the exit code."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    if options.threads < 1:
+        raise ValueError(f"--threads is {options.threads}; it must be at least 1")
+    torch.set_num_threads(options.threads)
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         print("error: torch sees no CUDA device here; use --device cpu", file=sys.stderr)
         return 2

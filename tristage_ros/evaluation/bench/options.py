@@ -15,7 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", choices=SIZES, default="mini", help="of the model (default: mini)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--dtype", choices=DTYPES, help="default: float32 on a CPU, bfloat16 on CUDA")
-    parser.add_argument("--threads", type=int, help="of torch on the CPU (default: torch's own choice)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: 1, as the policy node)")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="measure this only; may be repeated")
     parser.add_argument("--quick", action="store_true", help="few rounds and one rate: a first look, not a result")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
@@ -26,6 +26,6 @@ def command_line(options: argparse.Namespace) -> str:
     """Return the command that runs the same measurement."""
     words = ["tristage", "bench", "--size", options.size, "--device", options.device]
     words += ["--dtype", options.dtype] if options.dtype else []
-    words += ["--threads", str(options.threads)] if options.threads else []
+    words += ["--threads", str(options.threads)] if options.device == "cpu" else []
     words += [word for section in options.only or () for word in ("--only", section)]
     return " ".join(words + ["--quick"] * options.quick)
