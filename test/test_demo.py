@@ -50,7 +50,8 @@ def test_the_demo_runs_and_leaves_a_report_and_a_bag(start, tmp_path):
     out, _ = process.communicate(timeout=150)
     assert process.returncode == 0, out
     assert "run/report.html" in out and "run/bag" in out
-    assert "RANDOM WEIGHTS" in (tmp_path / "run" / "report.html").read_text()
+    html = (tmp_path / "run" / "report.html").read_text()
+    assert "mini.safetensors" in html and "put the banana on the blue plate" in html
     assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"pruning.png", "timings.png", "episode.png"}
     assert list((tmp_path / "run" / "bag").glob("*.mcap"))
 

@@ -23,6 +23,13 @@ def test_simulation_needs_no_argument():
     assert described.parameter_file.is_file()
 
 
+def test_the_simulation_uses_the_shipped_mini_unless_told_otherwise():
+    def used(**arguments):
+        return parameters(graph.build("piper_pick", arguments), "policy")["checkpoint"]
+
+    assert used().endswith("config/checkpoints/mini.safetensors") and used(checkpoint="random") == ""
+
+
 def test_the_task_chooses_scene_and_instruction():
     described = graph.build("piper_pick", {"task": "box", "varied": "true"})
     assert parameters(described, "simulation")["task"] == "box"
@@ -61,7 +68,8 @@ def checkpoint(tmp_path):
         ({"checkpoint": "/nowhere/m.safetensors"}, ["/nowhere/m.safetensors"]),
         ({"pruning": "papper"}, ["papper", "paper", "robot"]),
         ({"pruning": "/nowhere/p.yaml"}, ["/nowhere/p.yaml"]),
-        ({"hardware": "piper"}, ["random weights", "checkpoint:="]),
+        ({"hardware": "piper"}, ["checkpoint is empty", "random weights", "checkpoint:="]),
+        ({"hardware": "piper", "checkpoint": "random"}, ["checkpoint is random", "checkpoint:="]),
         ({"seed": "one"}, ["seed", "one"]),
         ({"record": "yes"}, ["yes", "true", "false"]),
         ({"task": "lamp"}, ["lamp", "banana", "umbrella"]),

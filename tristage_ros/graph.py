@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tristage_ros import camera_graph, views
-from tristage_ros.resources import resource
+from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 
@@ -67,7 +67,11 @@ PIPER_PICK = (
         "sim: the simulated cell; piper: the arm on the CAN bus and two RealSense cameras",
         ("sim", "piper"),
     ),
-    Argument("checkpoint", "", ".safetensors file or run directory; empty: random weights, simulation only"),
+    Argument(
+        "checkpoint",
+        "",
+        ".safetensors file or run directory; empty: the shipped mini, random: no training; both for simulation only",
+    ),
     Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
     Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
     Argument("varied", "false", "light, colours, clutter and the arm's start vary with the seed, too", BOOLEAN),
@@ -209,13 +213,15 @@ def resolve(known: tuple[Argument, ...], given: Mapping[str, str]) -> dict[str, 
 
 
 def _checkpoint(path: str, simulated: bool) -> str:
-    if not path and not simulated:
+    if path in ("", RANDOM) and not simulated:
         raise GraphError(
-            "checkpoint is empty: a real arm is not driven by random weights; give checkpoint:=FILE.safetensors"
+            f"checkpoint is {path or 'empty'}: a real arm is driven neither by random weights nor by what has seen a "
+            "simulation only; give checkpoint:=FILE.safetensors"
         )
-    if path and not Path(path).exists():
-        raise GraphError(f"no checkpoint at {path}; give a .safetensors file or the run directory of a released model")
-    return str(Path(path).resolve()) if path else ""
+    try:
+        return find_checkpoint(path) or ""
+    except FileNotFoundError as error:
+        raise GraphError(str(error)) from error
 
 
 def preset(name: str) -> Path:

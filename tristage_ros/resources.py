@@ -1,8 +1,11 @@
-"""Find the files that ship beside the code: configuration, launch files, message definitions."""
+"""Find the files that ship beside the code: configuration, launch files, message definitions, weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+MINI = ("config", "checkpoints", "mini.safetensors")
+RANDOM = "random"  # weights, for a look at everything but success
 
 
 def resource(*parts: str) -> Path:
@@ -22,3 +25,18 @@ def resource(*parts: str) -> Path:
     raise FileNotFoundError(
         f"{Path(*parts)} is not installed; looked below {parents[1]} and share/tristage_ros of every prefix above it"
     )
+
+
+def find_checkpoint(name: str) -> str | None:
+    """Return the weights that a `checkpoint` setting means: empty the shipped mini, `random` none, else a path.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+    """
+    if name == RANDOM:
+        return None
+    if name and not Path(name).exists():
+        raise FileNotFoundError(
+            f"no checkpoint at {name}; give a .safetensors file or the run directory of a released model"
+        )
+    return str(Path(name).resolve() if name else resource(*MINI))

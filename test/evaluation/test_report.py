@@ -74,6 +74,26 @@ def test_what_the_bag_knows_of_the_run_is_told(tmp_path: Path) -> None:
     assert "Versions" not in values(read_run(tmp_path / "foreign"))
 
 
+@pytest.mark.parametrize(
+    ("states", "told", "alarming"),
+    [
+        ([False], "no: put the banana on the plate", True),
+        ([False, True], "yes, after 20.0 s: put the banana on the plate", False),
+        ([False, True, False], "no: put the banana on the plate", True),
+    ],
+)
+def test_whether_the_task_is_done_is_told(tmp_path: Path, states: list[bool], told: str, alarming: bool) -> None:
+    facts = Facts(parameters={"policy": {"instruction": "put the banana on the plate"}})
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.write(TOPIC, TYPE, facts.message(), 5)
+        for index, state in enumerate(states):
+            message = new_message("std_msgs/msg/Bool", data=state)
+            data = bytes(typestore().serialize_cdr(message, "std_msgs/msg/Bool"))
+            writer.write("/tristage/task_done", "std_msgs/msg/Bool", data, 5 + index * 20 * 10**9)
+    run = read_run(tmp_path / "bag")
+    assert values(run)["Task done"] == told and ("Task done" in alarms(run)) == alarming
+
+
 def test_summary_says_what_happened(record_run) -> None:
     run = read_run(record_run(12))
     summary = values(run)

@@ -22,7 +22,7 @@ from tristage_ros.mla.policy import build_policy
 from tristage_ros.mla.values import Observation
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import Calibration, Rates, TraceStep, calibrate
-from tristage_ros.resources import resource
+from tristage_ros.resources import find_checkpoint, resource
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 BINS = 60
@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     preset = options.pruning or resource("config", "pruning", "paper.yaml")
     config = PruningConfig.from_dict(yaml.safe_load(Path(preset).read_text(encoding="utf-8")) or {})
     source = Source(options.trace, options.bag, options.steps, cameras_file=options.cameras_file)
-    trace, feature = _trace(source, config, options.checkpoint, options.instruction)
+    weights = find_checkpoint(options.checkpoint)
+    trace, feature = _trace(source, config, weights, options.instruction)
     if feature != config.s1_feature:
         wanted = f"{preset} has {config.s1_feature}"
         raise ValueError(f"{options.trace} was recorded with s1_feature {feature}, but {wanted}: record it anew")
@@ -66,18 +67,16 @@ def run(options: argparse.Namespace) -> int:
     (options.out / "thresholds.yaml").write_text(yaml.safe_dump(tau), encoding="utf-8")
     console = Console()
     console.print(distribution_table(result, feature), rates_table(result, config))
-    if options.trace is None and options.checkpoint is None:
-        console.print("RANDOM WEIGHTS: no checkpoint was given, so these thresholds fit no trained model")
+    if options.trace is None and weights is None:
+        console.print("RANDOM WEIGHTS: these thresholds fit no trained model")
     console.print(f"written: thresholds.yaml and calibration.png in {options.out}")
     return 0
 
 
-def _trace(
-    source: Source, config: PruningConfig, checkpoint: str | None, instruction: str
-) -> tuple[list[TraceStep], str]:
+def _trace(source: Source, config: PruningConfig, weights: str | None, instruction: str) -> tuple[list[TraceStep], str]:
     if source.trace is not None:
         return load_trace(source.trace)
-    policy = build_policy(checkpoint, config, seed=source.seed)
+    policy = build_policy(weights, config, seed=source.seed)
     return record_trace(policy, instruction, source.observations()), config.s1_feature
 
 

@@ -28,6 +28,7 @@ from tristage_ros.mla.values import Observation
 from tristage_ros.perception.overlay import KEPT_COLORS, draw_overlay
 from tristage_ros.pruning import FrameContext, PruningConfig, TokenMasks, TriStagePruner
 from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.resources import find_checkpoint
 
 VARIANTS = {
     "S1": {1}, "S2": {2}, "S1 + S2": {1, 2}, "S1 + S3": {1, 3}, "S2 + S3": {2, 3}, "S1 + S2 + S3": {1, 2, 3},
@@ -99,14 +100,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Record a run of the simulated cell, or take that of a bag, and write masks.png and masks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of masks.png and masks.md")
-    parser.add_argument("--checkpoint", help="model; without it the mini model with RANDOM WEIGHTS")
+    parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
     parser.add_argument("--bag", type=Path, help="MCAP bag; without it the simulated cell")
     parser.add_argument("--rate", type=float, default=0.4, help="to which stage 1 is calibrated on this run first")
     parser.add_argument("--steps", type=int, default=24)
     options = parser.parse_args(arguments)
     config = PruningConfig(s1_feature="pre_norm", background_sampling="rotating")
     observations = list(Source(bag=options.bag, steps=options.steps).observations())[: options.steps]
-    policy = build_policy(options.checkpoint, config)
+    policy = build_policy(find_checkpoint(options.checkpoint), config)
     trace = record_trace(policy, INSTRUCTION, observations)
     config = calibrate(trace, config, options.rate).config
     by_variant = variants(config, trace, observations)

@@ -16,6 +16,7 @@ from tristage_ros.bags.reader import BagReader, Message
 
 PRUNING, TIMINGS, ACTION, OVERLAY = "/tristage/pruning", "/tristage/timings", "/tristage/action", "/tristage/overlay"
 JOINTS, STATUS, DIAGNOSTICS = "/joint_states", "/arm/status", "/diagnostics"
+TASK_DONE = "/tristage/task_done"
 JOINT_NAMES = (*(f"joint{i}" for i in range(1, 7)), "gripper")
 COLOR_IMAGE = "/color/image_raw"
 LARGE = (IMAGE, "sensor_msgs/msg/PointCloud2")
@@ -42,6 +43,7 @@ class Run:
     overlays: Sequence[Message] = ()
     views: dict[str, list[Message]] = field(default_factory=dict)  # colour images by camera
     diagnostics: Sequence[tuple[float, Any]] = ()  # diagnostic_msgs/DiagnosticStatus
+    task_done: Sequence[tuple[float, bool]] = ()  # whether the simulation's task is done
 
     def seconds(self, message: Message) -> float:
         """Return the time at which a message was recorded, in s since the start of the run."""
@@ -112,6 +114,7 @@ def read_run(path: str | Path) -> Run:
         overlays=by_topic.get(OVERLAY, []),
         views=_views(by_topic),
         diagnostics=[(time, status) for time, array in timed(DIAGNOSTICS) for status in array.status],
+        task_done=[(time, bool(message.data)) for time, message in timed(TASK_DONE)],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,14 +59,23 @@ def _about(run: Run, facts: Mapping[str, object]) -> list[Row]:
         rows.append(Row("SHA-256 of the weights", str(sha256)))
     if versions := run.facts.versions:
         rows.append(Row("Versions", ", ".join(f"{name} {versions[name]}" for name in TOLD if name in versions)))
+    if run.task_done:
+        rows.append(_task(run))
     cut_off = "" if run.complete else f"; {run.break_}"
     rows.append(Row("Recorded", f"{run.duration:.1f} s{cut_off}", not run.complete))
     return rows
 
 
+def _task(run: Run) -> Row:
+    instruction = str(run.facts.parameters.get("policy", {}).get("instruction") or "the task")
+    time, done = run.task_done[-1]  # published when it changes
+    return Row("Task done", f"yes, after {time:.1f} s: {instruction}" if done else f"no: {instruction}", not done)
+
+
 def _reported_checkpoint(run: Run) -> str:
     values = (value.value for _, status in run.diagnostics for value in status.values if value.key == "checkpoint")
-    return next(values, "not known")
+    path = next(values, "not known")
+    return Path(path).name if path.endswith(".safetensors") else path
 
 
 def _pruning(run: Run) -> list[Row]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -19,12 +17,12 @@ from rich.console import Console
 from rich.live import Live
 
 from tristage_ros import graph
+from tristage_ros.nodes.graph_process import GraphProcess, shown
 from tristage_ros.nodes.operator import Operator
 from tristage_ros.nodes.table import status_table
 from tristage_ros.supervisor import remove_unused, shared_memory
 
 START_UP = 60.0  # s for the cell to come up
-SHUT_DOWN = 10.0  # s for the supervisor to end its nodes
 
 
 class DemoError(RuntimeError):
@@ -52,7 +50,7 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     os.environ.update(described.environment)
     console.print(
         f"[bold]tristage_ros demo[/bold]: the simulated Piper cell for {seconds:.0f} s; Ctrl-C ends it. "
-        f"Log: {_shown(run_dir / 'log.txt')}"
+        f"Log: {shown(run_dir / 'log.txt')}"
     )
     before = shared_memory()
     try:
@@ -62,7 +60,7 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
         return 1
     finally:
         remove_unused(shared_memory() - before)  # what a killed node left while this process still listened to it
-    return _report(run_dir, given, console, interrupted)
+    return _report(run_dir, console, interrupted)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -78,14 +76,7 @@ class _Run:
 
     def __init__(self, arguments: Mapping[str, str], run_dir: Path, console: Console, stop: threading.Event) -> None:
         self._console, self._stop, self._log = console, stop, run_dir / "log.txt"
-        texts = [f"{name}:={value}" for name, value in arguments.items()]
-        command = [sys.executable, "-m", "tristage_ros.cli", "run", "piper_pick", *texts]
-        with self._log.open("w") as log:
-            # A session of its own: Ctrl-C reaches the supervisor once, from us.
-            environment = os.environ | {"TRISTAGE_SUPERVISOR": str(os.getpid())}  # without us it ends by itself
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=environment
-            )
+        self._graph = GraphProcess("piper_pick", arguments, self._log)
 
     def drive(self, seconds: float) -> bool:
         """Enable the arm, watch for `seconds`, stop; return whether a person interrupted it."""
@@ -103,7 +94,7 @@ class _Run:
             executor.shutdown(timeout_sec=1.0)
             operator.destroy_node()
             rclpy.try_shutdown()
-            self._end()
+            self._graph.end()
 
     def _wait_until_ready(self, operator: Operator, executor: SingleThreadedExecutor) -> None:
         deadline = time.monotonic() + START_UP
@@ -145,46 +136,26 @@ class _Run:
                     live.update(status_table(operator, max(end - time.monotonic(), 0.0)))
 
     def _check_alive(self) -> None:
-        code = self._process.poll()
-        if code is not None:
-            raise DemoError(f"{_last_error(self._log)} (exit code {code}; the whole log: {_shown(self._log)})")
-
-    def _end(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(SHUT_DOWN)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if trouble := self._graph.trouble():
+            raise DemoError(trouble)
 
 
-def _last_error(log: Path) -> str:
-    errors = [line for line in log.read_text(errors="replace").splitlines() if "error:" in line.lower()]
-    return errors[-1].split("error:", 1)[-1].strip() if errors else "the run ended by itself"
-
-
-def _report(run_dir: Path, arguments: Mapping[str, str], console: Console, interrupted: bool) -> int:
+def _report(run_dir: Path, console: Console, interrupted: bool) -> int:
     from tristage_ros.evaluation.report import report  # matplotlib only where it is needed
 
     if interrupted:
-        recorded = f" What was recorded: {_shown(run_dir / 'bag')}" if (run_dir / "bag").exists() else ""
+        recorded = f" What was recorded: {shown(run_dir / 'bag')}" if (run_dir / "bag").exists() else ""
         console.print(f"interrupted; everything is stopped.{recorded}", soft_wrap=True)
         return 130
     console.print()
     try:
         with console.status("writing the report ..."):
-            paths = report(run_dir / "bag", run_dir, {"checkpoint": arguments.get("checkpoint", "")})
+            paths = report(run_dir / "bag", run_dir, {})
     except (ValueError, OSError) as error:
         console.print(
-            f"[bold red]error:[/bold red] no report: {error}; log: {_shown(run_dir / 'log.txt')}", soft_wrap=True
+            f"[bold red]error:[/bold red] no report: {error}; log: {shown(run_dir / 'log.txt')}", soft_wrap=True
         )
         return 1
-    console.print(f"report: [bold]{_shown(paths.html)}[/bold]")
-    console.print(f"bag:    [bold]{_shown(run_dir / 'bag')}[/bold]")
+    console.print(f"report: [bold]{shown(paths.html)}[/bold]")
+    console.print(f"bag:    [bold]{shown(run_dir / 'bag')}[/bold]")
     return 0
-
-
-def _shown(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

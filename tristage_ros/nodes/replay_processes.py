@@ -21,6 +21,7 @@ from tristage_ros.nodes.player import NODES, Player
 from tristage_ros.supervisor import remove_unused, shared_memory
 
 START_UP = 300.0  # s; a large model takes its time to load
+UNNAMED = "_NODE_NAME_UNKNOWN_"  # a node whose topics are known before its name is
 DISCOVERY = 1.5  # s in which most nodes of the same ROS domain make themselves known
 
 
@@ -75,6 +76,9 @@ def player_of(topics: Sequence[str], writer: BagWriter, stack: ExitStack) -> Pla
 
 
 def _be_alone(player: Player, ours: Collection[str] = ()) -> None:
+    end = time.monotonic() + DISCOVERY
+    while UNNAMED in player.strangers(ours) and time.monotonic() < end:
+        time.sleep(0.1)
     if strangers := player.strangers(ours):
         raise ReplayError(
             f"{', '.join(strangers)} would hear the replay or be taken for it: end it, or set another ROS_DOMAIN_ID"

@@ -186,7 +186,7 @@ class Episode:
 
     def success(self) -> bool:
         """Tell whether the task is done, by the true state."""
-        return self.task.success(self.world)
+        return bool(self.task.success(self.world))  # not numpy's, which JSON does not take
 
     def truth(self) -> Mapping[str, float]:
         """Return the true numbers that the task is about, in m and rad."""

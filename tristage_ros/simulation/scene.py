@@ -45,7 +45,9 @@ _HEADER = f"""
   <default class="shoulder"><joint damping="6" armature="0.3" frictionloss="0.2"/></default>
   <default class="wrist"><joint damping="2" armature="0.1" frictionloss="0.1"/></default>
   <default class="hinge"><joint type="hinge" solimpfriction="0.99 0.999 0.001"/></default>
-  <default class="finger"><joint type="slide" damping="12" armature="0.02"/></default>
+  <default class="finger">
+   <joint type="slide" damping="12" armature="0.02" solreflimit="0.005 1" solimplimit="0.99 0.999 0.0005"/>
+  </default>
  </default>
  <asset>
   <texture name="wood" type="2d" builtin="flat" rgb1="0.66 0.54 0.41" width="256" height="256"

@@ -24,7 +24,7 @@ def test_the_command_prints_and_writes_every_section(hasty, tmp_path, capsys):
     assert len(figures["ablation"]) == 7 and len(figures["steps"]) == 12
     unpruned = next(row for row in figures["steps"] if row["engine"] == "recompute" and row["method"] == "none")
     assert unpruned["over_recompute"] == 1.0 and unpruned["kept_2d"] == unpruned["kept_3d"] == 256
-    assert figures["machine"]["command"] == "tristage bench --size tiny --device cpu --quick"
+    assert figures["machine"]["command"] == "tristage bench --size tiny --device cpu --threads 1 --quick"
     titles = [line[4:] for line in files["markdown"].read_text().splitlines() if line.startswith("### ")]
     assert titles[0] == "The four corners" and titles[-1] == "Summary" and len(titles) == 8
     printed = capsys.readouterr().out

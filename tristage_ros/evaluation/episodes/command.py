@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import matplotlib
 from rich.console import Console
@@ -19,6 +20,7 @@ from tristage_ros.evaluation.episodes.store import fingerprint
 from tristage_ros.evaluation.episodes.study import Scope, Study
 from tristage_ros.evaluation.figures import STYLE
 from tristage_ros.pruning.baselines import METHODS
+from tristage_ros.resources import find_checkpoint
 from tristage_ros.simulation.tasks import task_called
 
 
@@ -44,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         study.close()
     if scope.checkpoint is None:
-        print("RANDOM WEIGHTS: no checkpoint was given, so nothing here is about success")
+        print("RANDOM WEIGHTS: nothing here is about success")
     print(f"written: {options.out}")
     return 0
 
@@ -60,7 +62,9 @@ def scope_of(options: argparse.Namespace) -> Scope:
         rates = tuple(float(rate) for rate in options.rates.split(","))
     except ValueError:
         raise ValueError(f"--rates is {options.rates!r}; give numbers between 0 and 1 like 0.5,0.7") from None
-    return Scope(options.checkpoint, tuple(tasks), options.seed, options.episodes, tuple(methods), rates)
+    return Scope(
+        find_checkpoint(options.checkpoint), tuple(tasks), options.seed, options.episodes, tuple(methods), rates
+    )
 
 
 def _publish(part: Part, options: argparse.Namespace) -> None:
@@ -76,10 +80,11 @@ def _publish(part: Part, options: argparse.Namespace) -> None:
 def _facts(options: argparse.Namespace, part: str) -> dict[str, str]:
     import torch
 
+    weights = find_checkpoint(options.checkpoint)
     machine = describe(torch.device("cpu"), "float32")
     return {
         "command": f"`{command_line(options, part)}`",
-        "model": f"{options.checkpoint or 'RANDOM WEIGHTS'} ({fingerprint(options.checkpoint)})",
+        "model": f"{Path(weights).name if weights else 'RANDOM WEIGHTS'} ({fingerprint(weights)})",
         "measured": f"{machine['date']}, {machine['cpu']}, {machine['software']}, one thread per process",
     }
 

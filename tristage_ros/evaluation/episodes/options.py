@@ -15,7 +15,7 @@ EVERYTHING = ("table2", "table3", "continuous2", "continuous3", "controls", "rob
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("--checkpoint", help="model; without it the mini model with RANDOM WEIGHTS")
+    parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated (default: all five)")
     parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: all)")
     parser.add_argument("--rates", default="0.5,0.6,0.7,0.8", help="shares of visual tokens to prune")
@@ -43,7 +43,8 @@ def command_line(options: argparse.Namespace, part: str) -> str:
     """Return the command that prints a part again."""
     kinds = {"table": "--table", "figure": "--figure"}
     kind = next((name for name in kinds if part.startswith(name)), "")
-    words = ["tristage", "evaluate", "--checkpoint", str(options.checkpoint), "--tasks", options.tasks]
+    words = ["tristage", "evaluate", *(["--checkpoint", options.checkpoint] if options.checkpoint else [])]
+    words += ["--tasks", options.tasks]
     words += [kinds[kind], part.removeprefix(kind)] if kind else []
     words += ["--part", part] if part in OTHERS else []
     words += ["--methods", options.methods, "--rates", options.rates] if part == "matrix" else []
