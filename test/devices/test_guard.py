@@ -93,7 +93,10 @@ def test_acceleration_is_bounded_and_limits_are_kept_with_their_margin(start: np
     start = np.clip(start, JOINT_LIMITS[:, 0] + margin, JOINT_LIMITS[:, 1] - margin)
     guard, path = engaged(at=start), [start, start]
     for i, proposed in enumerate(proposals):
-        path.append(guard.filter(i * STEP, STEP, proposed, 0.05, path[-1]).position)
+        setpoint = guard.filter(i * STEP, STEP, proposed, 0.05, path[-1])
+        if "deep" in guard.fault:  # before a part of the arm enters another it stands still at once
+            break
+        path.append(setpoint.position)
     acceleration = np.diff(path, 2, axis=0) / STEP**2
     assert np.abs(acceleration).max(initial=0.0) <= config.max_acceleration * (1 + 1e-6)
     assert (np.array(path) >= JOINT_LIMITS[:, 0] + margin - 1e-9).all()

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import rclpy
@@ -99,12 +100,18 @@ def test_a_viewer_that_is_closed_ends_nothing_and_does_not_come_back(spin, insta
     assert not noted.exists() and not getattr(node, "failure", "")
 
 
+def ignores(pid, number):
+    ignored = Path(f"/proc/{pid}/status").read_text().split("SigIgn:")[1].split()[0]
+    return bool(int(ignored, 16) >> (number - 1) & 1)
+
+
 def test_a_viewer_that_does_not_end_is_killed(spin, install):
     noted = install("toolbox", "tool", "trap '' TERM\nwhile true; do sleep 0.1; done")
     node = spin.make(ViewerNode, *VIEWER)
     spin.helper.create_publisher(DiagnosticArray, "/diagnostics", 1)
     spin.until(noted.exists)
     child = node.process
+    spin.until(lambda: ignores(child.pid, signal.SIGTERM))
     node.close()
     assert child.returncode == -signal.SIGKILL
     with pytest.raises(ProcessLookupError):
