@@ -46,26 +46,28 @@ class Dataset:
         truths: Truths,
         config: MlaConfig,
         emphasis: float = 0.0,
+        temperature: float = 1.0,
     ) -> None:
         """Map the files, and normalise what is small.
 
         Frames whose key frame is `FAR` away or more are drawn 1 + `emphasis` times as often as those where the tool
-        stays: near its goal, the state alone tells a good deal of what comes next.
+        stays: near its goal, the state alone tells a good deal of what comes next. A task with n such draws gets a
+        share of batches that goes with n to the power 1 / `temperature`: tasks with few demonstrations do not drown.
         """
         words = PromptTokenizer.mini()
         self._frames, prompts, states, actions, places = list[Frames](), list[Tensor](), [], [], []
         goals = [torch.zeros(0, 4)]
-        weights = [torch.zeros(0)]
+        weights = list[tuple[str, Tensor]]()
         for frames, facts in map(read_shard, paths):
             distance = frames.action[:, :3].norm(dim=1)
-            weights.append(1 + emphasis * (distance / FAR).clamp_max(1))
+            weights.append((facts.task, 1 + emphasis * (distance / FAR).clamp_max(1)))
             self._frames.append(frames)
             prompts.append(torch.tensor(words.encode(facts.instruction)[1:]))
             states += [statistics.normalise_state(s, config.zero_constant_state)[0] for s in frames.state.numpy()]
             actions.append(torch.from_numpy(statistics.normalise_actions(frames.action.numpy())))
             places.append(truths(frames, facts))
             goals.append(_goals(frames, config.grid))
-        self._prompts, self._weights = prompts, torch.cat(weights)
+        self._prompts, self._weights = prompts, _tempered(weights, temperature)
         self._state = torch.from_numpy(np.stack(states)) if states else torch.zeros(0, DIMENSIONS)
         self._action, self._truth = (torch.cat(parts) if parts else torch.zeros(0) for parts in (actions, places))
         self._goal = torch.cat(goals)
@@ -89,6 +91,14 @@ class Dataset:
         """Return `count` frames, drawn with replacement."""
         drawn = torch.multinomial(self._weights, count, replacement=True, generator=generator)
         return [self[index] for index in drawn.tolist()]
+
+
+def _tempered(weights: list[tuple[str, Tensor]], temperature: float) -> Tensor:
+    """Join the weights of files of the named tasks; each task's sum becomes its power 1 / `temperature`."""
+    sums = dict.fromkeys((task for task, _ in weights), 0.0)
+    for task, part in weights:
+        sums[task] += float(part.sum())
+    return torch.cat([torch.zeros(0), *(part * sums[task] ** (1 / temperature - 1) for task, part in weights)])
 
 
 def _goals(frames: Frames, grid: int) -> Tensor:

@@ -45,6 +45,7 @@ class Optimisation:
     auxiliary: float
     pointing: float
     emphasis: float
+    temperature: float
     quantiles: tuple[float, float]
     margin: float
     compile: bool
@@ -75,6 +76,7 @@ class Recipe:
     """Hold everything that decides about a training run."""
 
     seed: int
+    start: str  # checkpoint to begin with; empty: random weights
     episodes: dict[str, int]  # demonstrations per task
     demonstrations: Demonstrations
     optimisation: Optimisation
@@ -94,6 +96,8 @@ class Recipe:
         for name, value in counts.items():
             if value < 1:
                 raise RecipeError(f"{name} must be at least 1, got {value}")
+        if o.temperature < 1:
+            raise RecipeError(f"temperature must be at least 1 (as often as there are frames), got {o.temperature}")
         for task in self.episodes:
             if task not in TASKS:
                 raise RecipeError(f"no task is called {task!r}; there are: {', '.join(TASKS)}")
@@ -146,7 +150,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     try:
         if hint is bool and type(value) is not bool:
             raise TypeError
-        if hint in (bool, int, float):
+        if hint in (bool, int, float, str):
             return hint(value)
         if getattr(hint, "__origin__", None) is tuple:
             return tuple(map(float, value))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tristage_ros import __version__
-from tristage_ros.mla.checkpoint import save_checkpoint
+from tristage_ros.mla.checkpoint import load_checkpoint, save_checkpoint
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.training.collection import collect
 from tristage_ros.training.curve import draw_curve
@@ -99,10 +99,10 @@ class Run:
 
     def _roll_out(self, index: int) -> None:
         """Let the policy run, and keep what the expert would have done; nothing where that is done already."""
-        dagger, tasks = self.recipe.dagger, self.recipe.episodes
+        dagger = self.recipe.dagger
         first = dagger.first_seed + SEEDS_PER_ROUND * index
-        shares = {task: dagger.episodes * count // sum(tasks.values()) for task, count in tasks.items()}
-        jobs = self._jobs(first, shares, dagger.expert, self.folder.rollouts / f"{index}")
+        episodes = dict.fromkeys(self.recipe.episodes, dagger.episodes)
+        jobs = self._jobs(first, episodes, dagger.expert, self.folder.rollouts / f"{index}")
         missing = [job for job in jobs if job.path and not job.path.exists()]
         for _ in run_all(f"rollouts {index + 1}", roll_out, missing, self._workers):
             pass
@@ -145,17 +145,19 @@ class Run:
 
 
 def _trainer(recipe: Recipe, config: MlaConfig, folder: RunFolder, plan: Plan, device: str, share: Share) -> Trainer:
-    """Return a trainer at the step where the run was left."""
-    trainer = Trainer(recipe, config, plan.truths.width, plan.prompt, device, share)
-    if folder.state.exists():
+    """Return a trainer at the step where the run was left, or at the weights that the recipe starts from."""
+    goes_on = folder.state.exists()
+    start = load_checkpoint(recipe.start, device, torch.float32)[0] if recipe.start and not goes_on else None
+    trainer = Trainer(recipe, config, plan.truths.width, plan.prompt, device, share, start)
+    if goes_on:
         trainer.load(folder.state)
     return trainer
 
 
 def _data(files: list[list[Path]], recipe: Recipe, plan: Plan, config: MlaConfig) -> list[Dataset]:
     """Return the demonstrations and the labelled rollouts."""
-    emphasis = recipe.optimisation.emphasis
-    return [Dataset(paths, plan.statistics, plan.truths, config, emphasis) for paths in files]
+    o = recipe.optimisation
+    return [Dataset(p, plan.statistics, plan.truths, config, o.emphasis, o.temperature) for p in files]
 
 
 def _help(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.model import Mla
 from tristage_ros.training.average import AveragedModel
 from tristage_ros.training.batch import move
 from tristage_ros.training.dataset import Collator, Dataset
@@ -44,9 +45,16 @@ class Trainer:
     """Hold model, average and optimiser. What a step draws depends on the seed and on its number alone."""
 
     def __init__(
-        self, recipe: Recipe, config: MlaConfig, places: int, prompt: int, device: str = "cpu", share: Share = WHOLE
+        self,
+        recipe: Recipe,
+        config: MlaConfig,
+        places: int,
+        prompt: int,
+        device: str = "cpu",
+        share: Share = WHOLE,
+        start: Mla | None = None,
     ) -> None:
-        """Start at step 0 with random weights.
+        """Start at step 0.
 
         Args:
             recipe: of the run.
@@ -55,11 +63,14 @@ class Trainer:
             prompt: ids behind BOS of the longest prompt.
             device: cpu or cuda; the arithmetic is bfloat16 where that is safe.
             share: this process's part of every batch.
+            start: float32, to begin with; None: random weights. ValueError where it is of another size.
         """
         self.share = share
         settings = recipe.optimisation
         self.recipe, self.device, self.step = recipe, torch.device(device), 0
-        self.model = random_model(config, recipe.seed, device).train().requires_grad_(True)
+        if start is not None and start.config != config:
+            raise ValueError(f"the checkpoint to begin with has other sizes: {start.config} instead of {config}")
+        self.model = (start or random_model(config, recipe.seed, device)).train().requires_grad_(True)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             self.heads = Heads(config.width, places).to(device)
