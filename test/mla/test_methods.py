@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tristage_ros.mla.denoising import ParallelDenoising
 from tristage_ros.mla.initialise import random_model
 from tristage_ros.mla.policy import build_policy
 from tristage_ros.mla.spatial import tool_speed
@@ -43,6 +44,18 @@ def test_both_engines_act_alike_on_the_same_tokens(make_policy, observation, mod
         (action, report), (expected, other) = cached.act(seen), recomputed.act(seen)
         assert torch.equal(report.masks.keep_2d, other.masks.keep_2d)
         assert torch.equal(report.masks.keep_3d, other.masks.keep_3d)
+        np.testing.assert_allclose(values(action), values(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_parallel_denoising_acts_alike_with_every_method(make_policy, observation, model, method):
+    sequential, parallel = (
+        make_policy(make_pruner(method, HALF, **LAYERS.get(method, {})), model, parallel=setting)
+        for setting in (None, ParallelDenoising(tolerance=0.0))
+    )
+    for seen in walk(observation):
+        (action, report), (expected, other) = parallel.act(seen), sequential.act(seen)
+        assert torch.equal(report.masks.keep_2d, other.masks.keep_2d)
         np.testing.assert_allclose(values(action), values(expected), atol=1e-4)
 
 

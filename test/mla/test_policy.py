@@ -6,6 +6,7 @@ import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, save_checkpoint
 from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.denoising import ParallelDenoising
 from tristage_ros.mla.diffusion import DdimSampler
 from tristage_ros.mla.engine import RecomputeEngine
 from tristage_ros.mla.initialise import random_model
@@ -85,6 +86,56 @@ def test_cached_equals_recompute_in_bfloat16(
     assert (cached != exact).any()
 
 
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("engine", ["cached", "recompute"])
+@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+def test_parallel_denoising_comes_to_what_sequential_denoising_does(
+    make_policy, observation, random_masks, fixed_pruner, tiny_config, seed, engine, prediction
+):
+    model, seen = random_model(tiny_config(chunk=2, prediction=prediction), seed), []
+    for parallel in (None, ParallelDenoising(tolerance=0.0)):
+        pruner = fixed_pruner(random_masks(seed))
+        policy = make_policy(pruner, model, UNSCALED, engine=engine, seed=seed, parallel=parallel)
+        action, report = policy.act(observation(seed))
+        assert report.passes <= 8
+        seen.append((said(action), pruner.observed[0]))
+    (sequential, expected), (parallel, salience) = seen
+    np.testing.assert_allclose(parallel, sequential, rtol=0, atol=1e-4)
+    for name in ("feature_2d", "feature_3d", "attention_2d", "attention_3d"):
+        torch.testing.assert_close(
+            getattr(salience, name), getattr(expected, name), rtol=1e-4, atol=1e-4, equal_nan=True
+        )
+
+
+@pytest.mark.parametrize("engine", ["cached", "recompute"])
+def test_without_stage_3_parallel_denoising_prunes_behind_its_first_sweep(
+    make_policy, observation, random_masks, fixed_pruner, tiny, engine
+):
+    seen = []
+    for parallel in (None, ParallelDenoising(tolerance=0.0)):
+        pruner = fixed_pruner(random_masks(1), PruningConfig(stages=frozenset({1, 2})))
+        policy = make_policy(pruner, tiny, UNSCALED, engine=engine, parallel=parallel)
+        seen.append(said(policy.act(observation())[0]))
+    np.testing.assert_allclose(*seen, rtol=0, atol=1e-4)
+
+
+def test_zero_noise_lets_a_step_begin_where_the_last_one_ended(make_policy, observation, fixed_pruner, tiny):
+    setting = ParallelDenoising(tolerance=1e-3)
+    policy = make_policy(fixed_pruner(), tiny, initial_noise="zero", parallel=setting)
+    passes = [policy.act(observation())[1].passes for _ in range(3)]
+    assert passes[0] > passes[1] == passes[2] == 1
+    policy.reset("close the box")
+    assert policy.act(observation())[1].passes > 1
+    fresh = make_policy(fixed_pruner(), tiny, parallel=setting)
+    assert min(fresh.act(observation())[1].passes for _ in range(3)) > 1
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_fewer_denoising_steps(make_policy, observation, fixed_pruner, tiny, steps):
+    policy = make_policy(fixed_pruner(), tiny, denoising_steps=steps)
+    assert policy.act(observation())[1].passes == steps
+
+
 @pytest.mark.parametrize("seed", range(5))
 @torch.inference_mode()
 def test_pruning_is_recomputing_the_chosen_tokens_alone(
@@ -103,7 +154,7 @@ def test_pruning_is_recomputing_the_chosen_tokens_alone(
     engine = RecomputeEngine(tiny.llm, prefix.keep(chosen.nonzero()[:, 0]), sequence.suffix_positions)
     sampler, noisy = DdimSampler.with_steps(8), torch.zeros(1, 1, 7)
     for index, step in enumerate(sampler.timesteps):
-        suffix = suffix_embeddings(tiny, tiny.t_embedder(torch.tensor([step]))[0], noisy)
+        suffix = suffix_embeddings(tiny, tiny.t_embedder(torch.tensor([step])), noisy)
         noisy = sampler.step(index, noisy, tiny.predict(engine.run(suffix).suffix[:, 1:]))
     for engine_name in ("cached", "recompute"):
         policy = make_policy(fixed_pruner(masks), tiny, UNSCALED, engine=engine_name, initial_noise="zero")

@@ -40,7 +40,7 @@ def of_the_engine(model, observation, statistics, instruction, noisy, timestep):
     kept = KeptTokens(torch.arange(model.config.point_tokens), everything)
     prefix = told.prefix(points, image, model.proprio_embedder(inputs.state[None]), kept)
     engine = make_engine("cached", model.llm, prefix, told.suffix_positions)
-    suffix = suffix_embeddings(model, model.t_embedder(timestep[None])[0], noisy[None, None])
+    suffix = suffix_embeddings(model, model.t_embedder(timestep[None]), noisy[None, None])
     return model.predict(engine.run(suffix).suffix[:, 1:])[0, 0]
 
 

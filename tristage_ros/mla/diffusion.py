@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -54,11 +56,40 @@ class DdimSampler:
     def step(self, index: int, noisy: Tensor, predicted: Tensor) -> Tensor:
         """Return the less noisy action after visiting `timesteps[index]`, by what the model predicted there."""
         now, later = self.alpha_bar[index], self.alpha_bar[index + 1]
-        epsilon = predicted
-        if self.prediction == "velocity":
-            epsilon = math.sqrt(now) * predicted + math.sqrt(1 - now) * noisy
-        clean = noisy / math.sqrt(now) - math.sqrt(1 / now - 1) * epsilon
-        if self.clip:
-            clean = clean.clamp(-1, 1)
-            epsilon = (noisy / math.sqrt(now) - clean) / math.sqrt(1 / now - 1)
+        clean = self.clean(slice(index, index + 1), noisy[None], predicted[None])[0]
+        epsilon = (noisy - math.sqrt(now) * clean) / math.sqrt(1 - now)
         return math.sqrt(later) * clean + math.sqrt(1 - later) * epsilon
+
+    def clean(self, visited: slice, noisy: Tensor, predicted: Tensor) -> Tensor:
+        """Return the clean actions that the model's predictions speak for, [n, ...] of the n `visited` timesteps."""
+        share = noisy.new_tensor(self.alpha_bar[:-1])[visited].view(-1, *[1] * (noisy.ndim - 1))
+        if self.prediction == "velocity":
+            clean = share.sqrt() * noisy - (1 - share).sqrt() * predicted
+        else:
+            clean = (noisy - (1 - share).sqrt() * predicted) / share.sqrt()
+        return clean.clamp(-1, 1) if self.clip else clean
+
+    def path(self, noise: Tensor, clean: Tensor) -> Tensor:
+        """Return the noisy action at every timestep and the clean one at last, [N + 1, ...].
+
+        Args:
+            noise: [...] where the path begins.
+            clean: [N, ...] the clean action that the model speaks for at every timestep.
+        """
+        of_noise, of_clean = (table.to(noise) for table in self._path_tables)
+        return torch.tensordot(of_noise, noise[None], 1) + torch.tensordot(of_clean, clean, 1)
+
+    @cached_property
+    def _path_tables(self) -> tuple[Tensor, Tensor]:
+        """Return the factors of the noise, float64 [N + 1, 1], and of every clean action, [N + 1, N], on the path.
+
+        A step leads from x to sqrt(s') a + sqrt(1 - s') (x - sqrt(s) a) / sqrt(1 - s), linear in x and in a.
+        """
+        steps = len(self.timesteps)
+        rows = [[1.0] + [0.0] * steps]
+        for index, (now, later) in enumerate(pairwise(self.alpha_bar)):
+            stay = math.sqrt((1 - later) / (1 - now))
+            rows.append([stay * factor for factor in rows[-1]])
+            rows[-1][1 + index] = math.sqrt(later) - stay * math.sqrt(now)
+        table = torch.tensor(rows, dtype=torch.float64)
+        return table[:, :1], table[:, 1:]

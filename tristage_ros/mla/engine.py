@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from tristage_ros.mla.llama import KvCache, Llama
+from tristage_ros.mla.llama import KvCache, Llama, branched_mask
 
 EngineName = Literal["cached", "recompute"]
 ENGINES: tuple[EngineName, ...] = ("cached", "recompute")
@@ -41,10 +41,13 @@ class PassOutput:
 
 
 class Engine(Protocol):
-    """Run passes of a prefix that stays and a suffix that changes."""
+    """Run passes of a prefix that stays and suffixes that change."""
 
     def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
-        """Run the suffix, [1, n, width], behind the prefix."""
+        """Run suffixes of n tokens each, [1, n * k, width], side by side behind the prefix: none sees another.
+
+        What is observed is the attention of the last one.
+        """
 
     def renew(self, embed: Callable[[], Prefix]) -> None:
         """Take the prefix from `embed` once more, where the engine computes nothing once only."""
@@ -54,19 +57,30 @@ class Engine(Protocol):
 
 
 class CachedEngine:
-    """Run the prefix once and then the suffix alone, over the prefix's keys and values."""
+    """Run the prefix once, along with the first suffixes, and then suffixes alone over its keys and values."""
 
-    def __init__(self, llm: Llama, prefix: Prefix, suffix_positions: Tensor, watched: int = 0) -> None:
-        """Prefill, keeping the attention of the last `watched` tokens of the prefix as `attention`."""
-        self.llm, self.positions = llm, suffix_positions
-        self.cache = KvCache(llm.config, len(prefix), len(suffix_positions), prefix.embeddings)
-        self.hidden, self.attention = llm(prefix.embeddings, prefix.positions, self.cache, watched=watched)
+    def __init__(self, llm: Llama, prefix: Prefix, suffix_positions: Tensor, branches: int = 1) -> None:
+        """Reserve room for up to `branches` suffixes side by side."""
+        self.llm, self.prefix, self.suffix_positions = llm, prefix, suffix_positions
+        self.cache = KvCache(llm.config, len(prefix), len(suffix_positions) * branches, prefix.embeddings)
+        self.hidden: Tensor | None = None  # of the prefix, once it was run
+
+    def prefill(self, watched: int = 0) -> tuple[Tensor, Tensor | None]:
+        """Run the prefix alone, and return its last outputs and what its last `watched` tokens attended to."""
+        self.hidden, attention = self.llm(self.prefix.embeddings, self.prefix.positions, self.cache, watched=watched)
+        return self.hidden, attention
 
     def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
-        """Run the suffix behind the prefix."""
-        start = self.cache.prefix
-        watched = suffix.shape[1] if observe else 0
-        hidden, attention = self.llm(suffix, self.positions, self.cache, start, watched)
+        """Run suffixes side by side behind the prefix; the first time, the prefix goes with them."""
+        if self.hidden is None:
+            output = _together(self.llm, self.prefix, suffix, self.suffix_positions, observe, self.cache)
+            self.hidden = output.prefix
+            return output
+        start, tokens = self.cache.prefix, len(self.suffix_positions)
+        branches = suffix.shape[1] // tokens
+        seen = branched_mask(suffix.shape[1], start, tokens, branches, suffix.device)
+        positions = self.suffix_positions.repeat(branches)
+        hidden, attention = self.llm(suffix, positions, self.cache, start, tokens * observe, seen)
         return PassOutput(hidden, self.hidden, None if attention is None else attention[:, :start])
 
     def renew(self, embed: Callable[[], Prefix]) -> None:
@@ -74,6 +88,7 @@ class CachedEngine:
 
     def keep(self, rows: Tensor) -> None:
         """Drop rows from the cache; what is left has seen the dropped ones during the prefill."""
+        assert self.hidden is not None  # rows are chosen by a pass
         self.cache.keep(rows)
         self.hidden = self.hidden[:, rows]
 
@@ -86,12 +101,8 @@ class RecomputeEngine:
         self.llm, self.prefix, self.suffix_positions = llm, prefix, suffix_positions
 
     def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
-        """Run prefix and suffix."""
-        tokens, start = suffix.shape[1], len(self.prefix)
-        x = torch.cat([self.prefix.embeddings, suffix], 1)
-        positions = torch.cat([self.prefix.positions, self.suffix_positions])
-        hidden, attention = self.llm(x, positions, watched=tokens if observe else 0)
-        return PassOutput(hidden[:, start:], hidden[:, :start], None if attention is None else attention[:, :start])
+        """Run prefix and suffixes."""
+        return _together(self.llm, self.prefix, suffix, self.suffix_positions, observe)
 
     def renew(self, embed: Callable[[], Prefix]) -> None:
         """Replace the prefix."""
@@ -102,6 +113,21 @@ class RecomputeEngine:
         self.prefix = self.prefix.keep(rows)
 
 
-def make_engine(name: EngineName, llm: Llama, prefix: Prefix, suffix_positions: Tensor) -> Engine:
-    """Return the engine called `name`, prefilled where it has a cache."""
-    return (CachedEngine if name == "cached" else RecomputeEngine)(llm, prefix, suffix_positions)
+def make_engine(name: EngineName, llm: Llama, prefix: Prefix, suffix_positions: Tensor, branches: int = 1) -> Engine:
+    """Return the engine called `name`, with room for up to `branches` suffixes side by side."""
+    if name == "cached":
+        return CachedEngine(llm, prefix, suffix_positions, branches)
+    return RecomputeEngine(llm, prefix, suffix_positions)
+
+
+def _together(
+    llm: Llama, prefix: Prefix, suffix: Tensor, suffix_positions: Tensor, observe: bool, cache: KvCache | None = None
+) -> PassOutput:
+    """Run the prefix and suffixes side by side in one pass."""
+    start, tokens = len(prefix), len(suffix_positions)
+    branches = suffix.shape[1] // tokens
+    positions = torch.cat([prefix.positions, suffix_positions.repeat(branches)])
+    seen = branched_mask(len(positions), start, tokens, branches, suffix.device) if branches > 1 else None
+    x = torch.cat([prefix.embeddings, suffix], 1)
+    hidden, attention = llm(x, positions, cache, watched=tokens * observe, seen=seen)
+    return PassOutput(hidden[:, start:], hidden[:, :start], None if attention is None else attention[:, :start])

@@ -82,10 +82,27 @@ def causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
-def attention_received(query: Tensor, key: Tensor) -> Tensor:
-    """Return the softmax weights of the last tokens' queries, [1, heads, n, head_width], mean over them: [heads, S]."""
+def branched_mask(queries: int, prefix: int, branch: int, branches: int, device: torch.device) -> Tensor:
+    """Return which keys the last `queries` tokens may see, where branches follow a prefix side by side.
+
+    Every branch of `branch` tokens sees the prefix and itself, causally, as if there were no other; bool
+    [queries, prefix + branch * branches].
+    """
+    seen = causal_mask(queries, prefix + branch * branches, device)
+    if branches > 1:
+        number = torch.arange(-prefix, branch * branches, device=device).div(branch, rounding_mode="floor")
+        seen &= (number < 0) | (number == number[-queries:, None])
+    return seen
+
+
+def attention_received(query: Tensor, key: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Return the softmax weights of the last tokens' queries, [1, heads, n, head_width], mean over them: [heads, S].
+
+    `seen`, bool [n, S], says which keys they may see; None: those up to themselves.
+    """
     score = (query.float() @ key.float().transpose(-1, -2))[0] / math.sqrt(query.shape[-1])
-    seen = causal_mask(query.shape[2], key.shape[2], key.device)
+    if seen is None:
+        seen = causal_mask(query.shape[2], key.shape[2], key.device)
     return score.masked_fill(~seen, -torch.inf).softmax(-1).mean(1)
 
 
@@ -102,16 +119,16 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.width, config.width, bias=False)
 
     def forward(
-        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int
+        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int, seen: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return [1, S, width] and what the last `watched` tokens attended to; see `Llama.forward`."""
         q, k, v = self.project(x, angles)
         if remember is not None:
             k, v = remember(k, v)
-        received = attention_received(q[:, :, -watched:], k) if watched else None
-        new, seen = q.shape[2], k.shape[2]
-        mask = None if new == seen else causal_mask(new, seen, q.device)
-        attended = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+        received = None
+        if watched:
+            received = attention_received(q[:, :, -watched:], k, None if seen is None else seen[-watched:])
+        attended = F.scaled_dot_product_attention(q, k, v, seen, is_causal=seen is None)
         return self.join(attended), received
 
     def project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,10 +173,10 @@ class Block(nn.Module):
         self.mlp = GatedMlp(config)
 
     def forward(
-        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int
+        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int, seen: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return [1, S, width] and what the last `watched` tokens attended to; see `Llama.forward`."""
-        attended, received = self.self_attn(self.input_layernorm(x), angles, remember, watched)
+        attended, received = self.self_attn(self.input_layernorm(x), angles, remember, watched, seen)
         x = x + attended
         return x + self.mlp(self.post_attention_layernorm(x)), received
 
@@ -185,7 +202,13 @@ class Llama(nn.Module):
         return part
 
     def forward(
-        self, x: Tensor, positions: Tensor, cache: KvCache | None = None, start: int = 0, watched: int = 0
+        self,
+        x: Tensor,
+        positions: Tensor,
+        cache: KvCache | None = None,
+        start: int = 0,
+        watched: int = 0,
+        seen: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Run all blocks.
 
@@ -194,15 +217,18 @@ class Llama(nn.Module):
             positions: long [S] of the unpruned sequence.
             cache: takes the keys and values of `x` behind the `start` ones that are in it already.
             watched: how many of the last tokens to report the attention of.
+            seen: bool [S, start + S] which tokens each of `x` may see; None: those up to itself.
 
         Returns: the last block's output before the final norm, [1, S, width], and, where tokens are watched, the
             attention that every token received from them, float32 [heads, start + S], mean over them and all layers.
         """
         angles = rotary_angles(positions, self.config.width // self.config.heads)
+        if seen is None and start:
+            seen = causal_mask(x.shape[1], start + x.shape[1], x.device)
         received: list[Tensor] = []
         for layer, block in enumerate(self.layers):
             remember = None if cache is None else partial(cache.write, layer, start)
-            x, shares = block(x, angles, remember, watched)
+            x, shares = block(x, angles, remember, watched, seen)
             if shares is not None:
                 received.append(shares)
         return x, torch.stack(received).mean(0) if received else None

@@ -30,35 +30,34 @@ class MidPassEngine:
     both kinds of engine give the same result. Recomputing, it costs one run of the early blocks over the prefix more.
     """
 
-    def __init__(self, name: EngineName, llm: Llama, prefix: Prefix, suffix_positions: Tensor, mid: MidPass) -> None:
+    def __init__(
+        self, name: EngineName, llm: Llama, prefix: Prefix, suffix_positions: Tensor, mid: MidPass, branches: int = 1
+    ) -> None:
         """Prefill as far as the choice, and with `cached` to the end. Raises ValueError for a layer out of range."""
         layers = llm.config.layers
         if not 1 <= mid.layer < layers:
             raise ValueError(f"mid_layer = {mid.layer} must be from 1 to {layers - 1}: the model has {layers} layers")
-        self.prefix, self.suffix_positions = prefix, suffix_positions
+        self.prefix, self.suffix_positions, self._branches = prefix, suffix_positions, branches
         bounds = sorted({0, mid.layer - 1, mid.layer, layers})
         self._parts = [llm.part(slice(*ends)) for ends in pairwise(bounds)]
-        self._engines = self._prefill(mid)
+        self._engines, self._rows, hidden = self._prefill(mid)
         if name == "cached":
-            self._engines.append(self._late_engine(self._engines[-1].hidden))
+            self._engines.append(CachedEngine(self._parts[-1], self._kept(hidden), suffix_positions, branches))
         else:
             self._engines.clear()
 
-    def _prefill(self, mid: MidPass) -> list[CachedEngine]:
-        """Run the prefix as far as the choice, and let it be made."""
-        prefix, engines = self.prefix, list[CachedEngine]()
+    def _prefill(self, mid: MidPass) -> tuple[list[CachedEngine], Tensor, Tensor]:
+        """Run the prefix as far as the choice, let it be made, and return engines, rows and outputs so far."""
+        prefix, engines, attention = self.prefix, list[CachedEngine](), None
         queries = len(prefix) if mid.queries is None else min(mid.queries, len(prefix))
         for part in self._parts[:-1]:
-            watched = queries if part is self._parts[-2] else 0
-            engines.append(CachedEngine(part, prefix, self.suffix_positions, watched))
-            prefix = replace(prefix, embeddings=engines[-1].hidden)
-        assert engines[-1].attention is not None  # it was watched
-        rows = mid.choose(engines[-1].attention)
-        self._rows = torch.arange(len(prefix), device=prefix.positions.device) if rows is None else rows
-        return engines
-
-    def _late_engine(self, hidden: Tensor) -> CachedEngine:
-        return CachedEngine(self._parts[-1], self._kept(hidden), self.suffix_positions)
+            engines.append(CachedEngine(part, prefix, self.suffix_positions, self._branches))
+            hidden, attention = engines[-1].prefill(queries if part is self._parts[-2] else 0)
+            prefix = replace(prefix, embeddings=hidden)
+        assert attention is not None  # it was watched
+        rows = mid.choose(attention)
+        everything = torch.arange(len(prefix), device=prefix.positions.device)
+        return engines, everything if rows is None else rows, prefix.embeddings
 
     def _kept(self, hidden: Tensor) -> Prefix:
         return Prefix(hidden, self.prefix.positions).keep(self._rows)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tristage_ros.mla.denoising import Denoised, ParallelDenoising, Passes, sequential
 from tristage_ros.mla.diffusion import DdimSampler
 from tristage_ros.mla.engine import ENGINES, Engine, EngineName, PassOutput, Prefix, make_engine
 from tristage_ros.mla.loading import load_model, load_tokenizer
@@ -104,6 +105,8 @@ class MlaPolicy:
         *,
         engine: EngineName = "cached",
         initial_noise: InitialNoise = "fresh",
+        parallel: ParallelDenoising | None = None,
+        denoising_steps: int | None = None,
         state_source: StateSource = "measured",
         seed: int = 0,
         random_weights: bool = False,
@@ -114,6 +117,9 @@ class MlaPolicy:
             engine: `cached` computes the prefix once per step; `recompute` in every denoising pass, from the tokenizers
                 on. The actions are the same.
             initial_noise: what is denoised: `fresh` noise in every step, or `zero`, which makes steps deterministic.
+            parallel: evaluate the denoising steps of a control step all at once, and again until they agree; None: one
+                after the other. From `zero` noise a control step begins with what the one before came to.
+            denoising_steps: other than the model's own number; fewer are faster and less exact.
             state_source: what the model is told of its own state: the `measured` one, or, as the released evaluation
                 does from the second step on, the pose and gripper that the step before `commanded`.
             seed: of the noise; every `reset()` starts its sequence anew.
@@ -134,13 +140,15 @@ class MlaPolicy:
         self.engine, self.initial_noise, self.seed, self.random_weights = engine, initial_noise, seed, random_weights
         self.state_source = state_source
         self._tokenizer = tokenizer
+        self.parallel = parallel
         self._sampler = DdimSampler.with_steps(
-            model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
+            denoising_steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
         )
         self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
         self._commanded: NDArray[np.float32] | None = None
         self._before: Observation | None = None
+        self._expected: Tensor | None = None  # what denoising came to in the step before
         self._steps = 0
 
     @torch.inference_mode()
@@ -154,7 +162,7 @@ class MlaPolicy:
         self.pruner.reset()
         for generator in (self._noise, self._starts):
             generator.manual_seed(self.seed)
-        self._commanded = self._before = None
+        self._commanded = self._before = self._expected = None
         self._steps = 0
 
     @torch.inference_mode()
@@ -195,15 +203,16 @@ class MlaPolicy:
             clock.lap("denoise")
             return self._embed(step, centres, instruction)
 
-        normalised = self._denoise(step, engine, embed_again)
-        action = self.statistics.denormalise_action(normalised[0].cpu().numpy())
+        denoised, passes = self._denoise(step, engine, embed_again)
+        action = self.statistics.denormalise_action(denoised.action[0].cpu().numpy())
+        self._expected = denoised.clean if self.initial_noise == "zero" else None
         clock.lap("denoise")
         if self.state_source == "commanded":
             position = observation.state[:3] + action.translation[0]
             self._commanded = np.array([*position, *action.rotation[0], action.gripper[0]], np.float32)
         self._steps += 1
         self._before = observation
-        return action, self._report(step, centres)
+        return action, self._report(step, centres, passes)
 
     def _fps_starts(self) -> tuple[int, int]:
         config = self.model.config
@@ -221,11 +230,13 @@ class MlaPolicy:
         """Embed the kept tokens and start the engine on them."""
         prefix = self._embed(step, centres, instruction)
         llm, positions = self.model.llm, instruction.suffix_positions
+        branches = len(self._sampler.timesteps) if self.parallel else 1
         engine: Engine
         if isinstance(self.pruner, MidPassPruner):
-            engine = MidPassEngine(self.engine, llm, prefix, positions, self._mid_pass(self.pruner, step, prefix))
+            mid = self._mid_pass(self.pruner, step, prefix)
+            engine = MidPassEngine(self.engine, llm, prefix, positions, mid, branches)
         else:
-            engine = make_engine(self.engine, llm, prefix, positions)
+            engine = make_engine(self.engine, llm, prefix, positions, branches)
         step.clock.lap("prefill")
         return engine
 
@@ -251,26 +262,40 @@ class MlaPolicy:
         state = model.proprio_embedder(inputs.state.to(model.device)[None])
         return instruction.prefix(points, image, state, kept)
 
-    def _denoise(self, step: _Step, engine: Engine, embed: Callable[[], Prefix]) -> Tensor:
-        """Return the clean normalised action, float32 [1, chunk, action_dim], observing one pass on the way."""
+    def _denoise(self, step: _Step, engine: Engine, embed: Callable[[], Prefix]) -> tuple[Denoised, int]:
+        """Return what denoising came to and the passes it took, observing the first or the last of them."""
         times = self.model.t_embedder(torch.tensor(self._sampler.timesteps, device=self.model.device))
-        predicts = 3 in self.pruner.config.stages
-        observed = len(times) - 1 if predicts else 0
-        noisy = self._initial_noise()
-        for index, time in enumerate(times):
-            if index:
-                engine.renew(embed)
-            observe = index == observed and self.pruner.wants_salience
-            output = engine.run(suffix_embeddings(self.model, time, noisy), observe)
-            noisy = self._sampler.step(index, noisy, self.model.predict(output.suffix[:, 1:]))
-            if index == observed:
-                step.clock.lap("denoise")
+        predicts, clock = 3 in self.pruner.config.stages, step.clock
+        passes, count = self._passes(), 1
+        first, noisy = next(passes)
+        while True:
+            observed = first + len(noisy) == len(times) if predicts else count == 1
+            suffix = suffix_embeddings(self.model, times[first : first + len(noisy)], noisy)
+            output = engine.run(suffix, observed and self.pruner.wants_salience)
+            predicted = self.model.predict(output.suffix.view(len(noisy), -1, output.suffix.shape[-1])[:, 1:])
+            clock.lap("prefill" if count == 1 else "denoise")
+            if count == 1 and not predicts:
                 self._observe(step, output)
-                step.clock.lap("observe")
-                if not predicts:
-                    self._replan(step, engine, len(output.prefix[0]))
-                    step.clock.lap("plan")
-        return noisy
+                clock.lap("observe")
+                self._replan(step, engine, len(output.prefix[0]))
+                clock.lap("plan")
+            try:
+                first, noisy = passes.send(predicted)
+            except StopIteration as end:
+                denoised: Denoised = end.value
+                break
+            engine.renew(embed)
+            count += 1
+        if predicts:
+            clock.lap("denoise")
+            self._observe(step, output)
+            clock.lap("observe")
+        return denoised, count
+
+    def _passes(self) -> Passes:
+        if self.parallel is None:
+            return sequential(self._sampler, self._initial_noise())
+        return self.parallel.passes(self._sampler, self._initial_noise(), self._expected)
 
     def _initial_noise(self) -> Tensor:
         shape = (1, self.model.config.chunk, self.model.config.action_dim)
@@ -292,7 +317,7 @@ class MlaPolicy:
         step.kept = KeptTokens.of(step.masks, self.model.device)
         engine.keep(step.kept.rows_within(before, length))
 
-    def _report(self, step: _Step, centres: Centres) -> StepReport:
+    def _report(self, step: _Step, centres: Centres, passes: int) -> StepReport:
         pruning = self.pruner.report()
         step.clock.lap("observe")
         return StepReport(
@@ -304,6 +329,7 @@ class MlaPolicy:
             milliseconds=step.clock.result() | pruning.milliseconds,
             state_clipped=step.inputs.state_clipped,
             points_dropped=step.inputs.points_dropped,
+            passes=passes,
         )
 
 
@@ -315,6 +341,8 @@ def build_policy(
     method_options: Mapping[str, Any] | None = None,
     engine: EngineName = "cached",
     initial_noise: InitialNoise = "fresh",
+    parallel: ParallelDenoising | None = None,
+    denoising_steps: int | None = None,
     state_source: StateSource = "measured",
     seed: int = 0,
     tokenizer: str | None = None,
@@ -332,6 +360,8 @@ def build_policy(
         method_options: what that method alone can be told.
         engine: see `MlaPolicy`.
         initial_noise: see `MlaPolicy`.
+        parallel: see `MlaPolicy`.
+        denoising_steps: see `MlaPolicy`.
         state_source: see `MlaPolicy`.
         seed: of the noise, and of random weights.
         tokenizer: tokenizer file of a model that does not use the mini's own; see `PromptTokenizer.llama_2`.
@@ -349,6 +379,8 @@ def build_policy(
         make_pruner(method, pruning, **(method_options or {})),
         engine=engine,
         initial_noise=initial_noise,
+        parallel=parallel,
+        denoising_steps=denoising_steps,
         state_source=state_source,
         seed=seed,
         random_weights=checkpoint is None,

@@ -55,9 +55,9 @@ class Instruction:
         return Prefix(embeddings, torch.cat(positions))
 
 
-def suffix_embeddings(model: Mla, time: Tensor, noisy: Tensor) -> Tensor:
-    """Return [1, 1 + chunk, width] from an embedded diffusion step [width] and noisy actions [1, chunk, action_dim]."""
-    return torch.cat([time[None, None], model.x_embedder(noisy)], 1)
+def suffix_embeddings(model: Mla, times: Tensor, noisy: Tensor) -> Tensor:
+    """Return [1, n * (1 + chunk), width] from diffusion steps [n, width] and noisy actions [n, chunk, action_dim]."""
+    return torch.cat([times[:, None], model.x_embedder(noisy)], 1).flatten(0, 1)[None]
 
 
 def salience_of(model: Mla, output: PassOutput, kept: KeptTokens, masks: TokenMasks, feature: str) -> Salience:

@@ -45,3 +45,4 @@ class StepReport:
     milliseconds: dict[str, float]  # by part: image_tokens, point_tokens, plan, prefill, denoise, observe, total, ...
     state_clipped: bool  # the state left the range of its statistics and was clipped
     points_dropped: int  # non-finite points that were removed
+    passes: int  # of the decoder: as many as denoising steps, or fewer where these are evaluated side by side

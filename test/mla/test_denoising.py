@@ -1,0 +1,104 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tristage_ros.mla.denoising import ParallelDenoising, Passes, sequential
+from tristage_ros.mla.diffusion import DdimSampler
+
+SAMPLERS = {
+    f"{prediction}, {steps}, {clip}": DdimSampler.with_steps(steps, clip, prediction)
+    for prediction in ("noise", "velocity")
+    for steps in (8, 4, 2, 1)
+    for clip in (False, True)
+}
+
+
+EIGHT = SAMPLERS["velocity, 8, False"]
+
+
+class RandomSystem:
+    """Stand in for a model: a smooth, nonlinear function of noisy action and timestep; counts what it evaluates."""
+
+    def __init__(self, seed: int, steepness: float = 1.0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.matrix = torch.randn(7, 7, generator=generator, dtype=torch.float64) * steepness / 7**0.5
+        self.shift = torch.randn(8, 7, generator=generator, dtype=torch.float64)
+        self.noise = torch.randn(1, 1, 7, generator=generator, dtype=torch.float64)
+        self.evaluated: list[int] = []
+
+    def predict(self, first: int, noisy: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(noisy @ self.matrix + self.shift[first : first + len(noisy), None])
+
+    def run(self, passes: Passes):
+        first, noisy = next(passes)
+        while True:
+            self.evaluated.append(len(noisy))
+            try:
+                first, noisy = passes.send(self.predict(first, noisy))
+            except StopIteration as end:
+                return end.value
+
+
+class RandomDenoiser(RandomSystem):
+    """Predict the velocity towards a clean action that depends on the noisy one only a little, as a trained model."""
+
+    def predict(self, first: int, noisy: torch.Tensor) -> torch.Tensor:
+        share = torch.tensor(EIGHT.alpha_bar[first : first + len(noisy)], dtype=torch.float64)[:, None, None]
+        clean = torch.tanh(noisy @ self.matrix + self.shift[0])
+        return (share.sqrt() * noisy - clean) / (1 - share).sqrt()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**31), steepness=st.sampled_from([0.1, 1.0, 3.0, 10.0]))
+def test_as_many_sweeps_as_steps_are_sequential_denoising(sampler, seed, steepness):
+    system = RandomSystem(seed, steepness)
+    wanted = system.run(sequential(sampler, system.noise))
+    found = system.run(ParallelDenoising(tolerance=0.0).passes(sampler, system.noise))
+    torch.testing.assert_close(found.action, wanted.action, atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(found.clean, wanted.clean, atol=1e-8, rtol=1e-8)
+
+
+@settings(deadline=None, max_examples=100)
+@given(seed=st.integers(0, 2**31), sweeps=st.integers(1, 8))
+def test_every_sweep_settles_a_step_for_good(seed, sweeps):
+    sampler, system = EIGHT, RandomSystem(seed, 3.0)
+    wanted = system.run(sequential(sampler, system.noise))
+    system.evaluated.clear()
+    found = system.run(ParallelDenoising(0.0, sweeps).passes(sampler, system.noise))
+    torch.testing.assert_close(found.clean[:sweeps], wanted.clean[:sweeps], atol=1e-8, rtol=1e-8)
+    assert system.evaluated == list(range(8, 0, -1))[: len(system.evaluated)]  # what is settled is left out
+    assert len(system.evaluated) <= sweeps
+
+
+def test_it_stays_within_its_tolerance_and_needs_fewer_sweeps_for_a_wider_one():
+    sampler, used = EIGHT, {}
+    for tolerance in (1e-1, 1e-2, 1e-4):
+        sweeps = []
+        for seed in range(1000):
+            system = RandomDenoiser(seed, 0.3)
+            wanted = system.run(sequential(sampler, system.noise))
+            system.evaluated.clear()
+            found = system.run(ParallelDenoising(tolerance).passes(sampler, system.noise))
+            assert float((found.action - wanted.action).abs().max()) <= tolerance
+            sweeps.append(len(system.evaluated))
+        used[tolerance] = sum(sweeps) / len(sweeps)
+    assert used[1e-1] < used[1e-2] < used[1e-4] < 8, used
+
+
+def test_what_is_expected_shortens_the_way_and_does_not_change_its_end():
+    sampler, system = EIGHT, RandomDenoiser(3, 0.3)
+    setting = ParallelDenoising(1e-3)
+    cold = system.run(setting.passes(sampler, system.noise))
+    sweeps, system.evaluated = len(system.evaluated), []
+    warm = system.run(setting.passes(sampler, system.noise, cold.clean))
+    assert len(system.evaluated) == 1 < sweeps
+    torch.testing.assert_close(warm.action, cold.action, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("settings", "text"), [({"tolerance": -1.0}, "-1.0"), ({"tolerance": float("nan")}, "nan"),
+                                                ({"sweeps": 0}, "sweeps = 0")])  # fmt: skip
+def test_a_bad_setting_is_refused(settings, text):
+    with pytest.raises(ValueError, match=text):
+        ParallelDenoising(**settings)
