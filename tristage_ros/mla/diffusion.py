@@ -77,7 +77,8 @@ class DdimSampler:
             clean: [N, ...] the clean action that the model speaks for at every timestep.
         """
         of_noise, of_clean = (table.to(noise) for table in self._path_tables)
-        return torch.tensordot(of_noise, noise[None], 1) + torch.tensordot(of_clean, clean, 1)
+        path: Tensor = torch.tensordot(of_noise, noise[None], 1) + torch.tensordot(of_clean, clean, 1)
+        return path
 
     @cached_property
     def _path_tables(self) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from tristage_ros.training.shard import read_shard
 from tristage_ros.training.truths import Truths
 
 FAR = 0.1  # m
-ON_TABLE = 0.02  # m, height of what the tool goes to, wherever above it the tool stays
+ON_TABLE = 0.02  # m, height of what the tool goes to, wherever above it the tool stays, unless the task says `z`
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Dataset:
             states += [statistics.normalise_state(s, config.zero_constant_state)[0] for s in frames.state.numpy()]
             actions.append(torch.from_numpy(statistics.normalise_actions(frames.action.numpy())))
             places.append(truths(frames, facts))
-            goals.append(_goals(frames, config.grid))
+            height = frames.truth[:, facts.truth_names.index("z")] if "z" in facts.truth_names else None
+            goals.append(_goals(frames, height, config.grid))
         self._prompts, self._weights = prompts, _tempered(weights, temperature)
         self._state = torch.from_numpy(np.stack(states)) if states else torch.zeros(0, DIMENSIONS)
         self._action, self._truth = (torch.cat(parts) if parts else torch.zeros(0) for parts in (actions, places))
@@ -101,12 +102,15 @@ def _tempered(weights: list[tuple[str, Tensor]], temperature: float) -> Tensor:
     return torch.cat([torch.zeros(0), *(part * sums[task] ** (1 / temperature - 1) for task, part in weights)])
 
 
-def _goals(frames: Frames, grid: int) -> Tensor:
-    """Return where the expert's key frames are, float32 [F, 4]: x, y (m), and where the front camera sees it."""
+def _goals(frames: Frames, height: Tensor | None, grid: int) -> Tensor:
+    """Return where the expert's key frames are, float32 [F, 4]: x, y (m), and where the front camera sees it.
+
+    `height`, [F] m, is that of what the tool goes to; None: it stands on the table.
+    """
     tool = frames.state[:, :3] + frames.action[:, :3]
-    on_table = torch.cat([tool[:, :2], torch.full((len(tool), 1), ON_TABLE)], 1)
+    z = torch.full((len(tool),), ON_TABLE) if height is None else height
     camera = front_camera()
-    pixels, _ = project(on_table.numpy(), camera)
+    pixels, _ = project(torch.cat([tool[:, :2], z[:, None]], 1).numpy(), camera)
     seen = (pixels + 0.5) / (camera.width, camera.height) * grid
     return torch.cat([tool[:, :2], torch.from_numpy(seen.astype(np.float32))], 1)
 
