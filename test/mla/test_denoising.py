@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.mla.denoising import ParallelDenoising, Passes, sequential
+from tristage_ros.mla.denoising import Denoising, ParallelDenoising, Passes, sequential
 from tristage_ros.mla.diffusion import DdimSampler
 
 SAMPLERS = {
@@ -102,3 +102,8 @@ def test_what_is_expected_shortens_the_way_and_does_not_change_its_end():
 def test_a_bad_setting_is_refused(settings, text):
     with pytest.raises(ValueError, match=text):
         ParallelDenoising(**settings)
+
+
+def test_noise_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="'some' must be fresh or zero"):
+        Denoising(initial_noise="some")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tristage_ros.mla.denoising import ParallelDenoising
+from tristage_ros.mla.denoising import Denoising, ParallelDenoising
 from tristage_ros.mla.initialise import random_model
 from tristage_ros.mla.policy import build_policy
 from tristage_ros.mla.spatial import tool_speed
@@ -50,7 +50,7 @@ def test_both_engines_act_alike_on_the_same_tokens(make_policy, observation, mod
 @pytest.mark.parametrize("method", METHODS)
 def test_parallel_denoising_acts_alike_with_every_method(make_policy, observation, model, method):
     sequential, parallel = (
-        make_policy(make_pruner(method, HALF, **LAYERS.get(method, {})), model, parallel=setting)
+        make_policy(make_pruner(method, HALF, **LAYERS.get(method, {})), model, denoising=Denoising(parallel=setting))
         for setting in (None, ParallelDenoising(tolerance=0.0))
     )
     for seen in walk(observation):

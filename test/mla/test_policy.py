@@ -6,7 +6,7 @@ import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, save_checkpoint
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.denoising import ParallelDenoising
+from tristage_ros.mla.denoising import Denoising, ParallelDenoising
 from tristage_ros.mla.diffusion import DdimSampler
 from tristage_ros.mla.engine import RecomputeEngine
 from tristage_ros.mla.initialise import random_model
@@ -40,6 +40,7 @@ class Unscaled(DatasetStatistics):
         return Action(normalised[:, :3], normalised[:, 3:6], normalised[:, 6])
 
 
+ZERO = Denoising("zero")
 UNSCALED = Unscaled(STATISTICS.action, STATISTICS.proprio)
 
 
@@ -95,7 +96,7 @@ def test_parallel_denoising_comes_to_what_sequential_denoising_does(
     model, seen = random_model(tiny_config(chunk=2, prediction=prediction), seed), []
     for parallel in (None, ParallelDenoising(tolerance=0.0)):
         pruner = fixed_pruner(random_masks(seed))
-        policy = make_policy(pruner, model, UNSCALED, engine=engine, seed=seed, parallel=parallel)
+        policy = make_policy(pruner, model, UNSCALED, engine=engine, seed=seed, denoising=Denoising(parallel=parallel))
         action, report = policy.act(observation(seed))
         assert report.passes <= 8
         seen.append((said(action), pruner.observed[0]))
@@ -114,25 +115,25 @@ def test_without_stage_3_parallel_denoising_prunes_behind_its_first_sweep(
     seen = []
     for parallel in (None, ParallelDenoising(tolerance=0.0)):
         pruner = fixed_pruner(random_masks(1), PruningConfig(stages=frozenset({1, 2})))
-        policy = make_policy(pruner, tiny, UNSCALED, engine=engine, parallel=parallel)
+        policy = make_policy(pruner, tiny, UNSCALED, engine=engine, denoising=Denoising(parallel=parallel))
         seen.append(said(policy.act(observation())[0]))
     np.testing.assert_allclose(*seen, rtol=0, atol=1e-4)
 
 
 def test_zero_noise_lets_a_step_begin_where_the_last_one_ended(make_policy, observation, fixed_pruner, tiny):
     setting = ParallelDenoising(tolerance=1e-3)
-    policy = make_policy(fixed_pruner(), tiny, initial_noise="zero", parallel=setting)
+    policy = make_policy(fixed_pruner(), tiny, denoising=Denoising("zero", parallel=setting))
     passes = [policy.act(observation())[1].passes for _ in range(3)]
     assert passes[0] > passes[1] == passes[2] == 1
     policy.reset("close the box")
     assert policy.act(observation())[1].passes > 1
-    fresh = make_policy(fixed_pruner(), tiny, parallel=setting)
+    fresh = make_policy(fixed_pruner(), tiny, denoising=Denoising(parallel=setting))
     assert min(fresh.act(observation())[1].passes for _ in range(3)) > 1
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_fewer_denoising_steps(make_policy, observation, fixed_pruner, tiny, steps):
-    policy = make_policy(fixed_pruner(), tiny, denoising_steps=steps)
+    policy = make_policy(fixed_pruner(), tiny, denoising=Denoising(steps=steps))
     assert policy.act(observation())[1].passes == steps
 
 
@@ -157,7 +158,7 @@ def test_pruning_is_recomputing_the_chosen_tokens_alone(
         suffix = suffix_embeddings(tiny, tiny.t_embedder(torch.tensor([step])), noisy)
         noisy = sampler.step(index, noisy, tiny.predict(engine.run(suffix).suffix[:, 1:]))
     for engine_name in ("cached", "recompute"):
-        policy = make_policy(fixed_pruner(masks), tiny, UNSCALED, engine=engine_name, initial_noise="zero")
+        policy = make_policy(fixed_pruner(masks), tiny, UNSCALED, engine=engine_name, denoising=ZERO)
         np.testing.assert_allclose(said(policy.act(seen)[0]), noisy[0].numpy(), rtol=0, atol=1e-4)
 
 
@@ -278,7 +279,7 @@ def test_a_seed_gives_the_same_actions_again(make_policy, observation, instructi
 
 
 def test_zero_noise_makes_steps_alike(make_policy, observation):
-    policy = make_policy(initial_noise="zero")
+    policy = make_policy(denoising=ZERO)
     first, second = (values(policy.act(observation())[0]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not np.allclose(first, values(policy.act(observation(1))[0]))
@@ -291,7 +292,7 @@ def test_global_generators_are_left_alone(make_policy, observation, tiny_config)
 
 
 def test_the_instruction_matters(make_policy, observation):
-    policy = make_policy(initial_noise="zero")
+    policy = make_policy(denoising=ZERO)
     first = values(policy.act(observation())[0])
     policy.reset("close the red drawer")
     assert not np.allclose(first, values(policy.act(observation())[0]))
@@ -309,7 +310,7 @@ def test_a_bad_observation_changes_nothing(make_policy, observation):
 
 
 def test_a_refused_instruction_changes_nothing(make_policy, observation):
-    policy = make_policy(initial_noise="zero")
+    policy = make_policy(denoising=ZERO)
     first = values(policy.act(observation())[0])
     for bad in ("", "put " * 3000):
         with pytest.raises(ValueError):
@@ -340,7 +341,7 @@ def test_the_model_may_be_told_what_was_commanded(make_policy, observation, monk
 
 def test_farthest_point_sampling_may_start_anywhere(make_policy, observation, tiny_config, instruction):
     model = random_model(tiny_config(fps_start="random"), 3)
-    policy = make_policy(model=model, initial_noise="zero")
+    policy = make_policy(model=model, denoising=ZERO)
     first, second = (values(policy.act(observation())[0]) for _ in range(2))
     policy.reset(instruction)
     assert not np.array_equal(first, second)  # another start in every step
@@ -357,7 +358,7 @@ def test_a_step_that_does_not_fit_says_what_would(make_policy, observation, monk
         policy.act(observation())
 
 
-@pytest.mark.parametrize("options", [{"engine": "fast"}, {"initial_noise": "some"}, {"state_source": "guessed"}])
+@pytest.mark.parametrize("options", [{"engine": "fast"}, {"state_source": "guessed"}])
 def test_unknown_options_are_refused(make_policy, options):
     with pytest.raises(ValueError, match=next(iter(options.values()))):
         make_policy(**options)

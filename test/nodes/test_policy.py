@@ -199,6 +199,8 @@ def test_without_a_checkpoint_it_refuses_a_real_arm(ros_domain, tmp_path):
         ("device:=toaster", ConfigurationError, "toaster"),
         ("dtype:=int4", ParameterError, "stored, float32, bfloat16"),
         ("engine:=fast", ParameterError, "cached, recompute"),
+        ("denoising_steps:=16", ConfigurationError, "16"),
+        ("initial_noise:=some", ParameterError, "fresh, zero"),
         ("tau:=0.1", ParameterError, "tau"),
     ],
 )

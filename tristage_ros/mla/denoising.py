@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
 from tristage_ros.mla.diffusion import DdimSampler
+
+InitialNoise = Literal["fresh", "zero"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,29 @@ class ParallelDenoising:
             if settled + 1 < last and float((path - before).abs().max()) <= self.tolerance:
                 break
         return Denoised(path[-1:], clean)
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Say how a policy denoises."""
+
+    initial_noise: InitialNoise = "fresh"  # in every step; zero makes steps deterministic
+    steps: int | None = None  # None: the model's own number; fewer are faster and less exact
+    parallel: ParallelDenoising | None = None  # None: one timestep after the other
+
+    def __post_init__(self) -> None:
+        """Refuse noise that there is not."""
+        if self.initial_noise not in get_args(InitialNoise):
+            raise ValueError(f"initial_noise = {self.initial_noise!r} must be fresh or zero")
+
+    def passes(self, sampler: DdimSampler, noise: Tensor, clean: Tensor | None) -> Passes:
+        """Denoise `noise`; `clean` is what the control step before came to.
+
+        Only parallel denoising from zero noise begins there: with other noise the way is another one.
+        """
+        if self.parallel is None:
+            return sequential(sampler, noise)
+        return self.parallel.passes(sampler, noise, clean if self.initial_noise == "zero" else None)
+
+
+SEQUENTIAL = Denoising()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tristage_ros.mla.denoising import Denoised, ParallelDenoising, Passes, sequential
+from tristage_ros.mla.denoising import SEQUENTIAL, Denoised, Denoising
 from tristage_ros.mla.diffusion import DdimSampler
 from tristage_ros.mla.engine import ENGINES, Engine, EngineName, PassOutput, Prefix, make_engine
 from tristage_ros.mla.loading import load_model, load_tokenizer
@@ -32,7 +32,6 @@ from tristage_ros.pruning import PruningConfig, make_pruner
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenGeometry, TokenMasks
 
-InitialNoise = Literal["fresh", "zero"]
 StateSource = Literal["measured", "commanded"]
 
 
@@ -104,9 +103,7 @@ class MlaPolicy:
         pruner: Pruner,
         *,
         engine: EngineName = "cached",
-        initial_noise: InitialNoise = "fresh",
-        parallel: ParallelDenoising | None = None,
-        denoising_steps: int | None = None,
+        denoising: Denoising = SEQUENTIAL,
         state_source: StateSource = "measured",
         seed: int = 0,
         random_weights: bool = False,
@@ -116,10 +113,7 @@ class MlaPolicy:
         Args:
             engine: `cached` computes the prefix once per step; `recompute` in every denoising pass, from the tokenizers
                 on. The actions are the same.
-            initial_noise: what is denoised: `fresh` noise in every step, or `zero`, which makes steps deterministic.
-            parallel: evaluate the denoising steps of a control step all at once, and again until they agree; None: one
-                after the other. From `zero` noise a control step begins with what the one before came to.
-            denoising_steps: other than the model's own number; fewer are faster and less exact.
+            denoising: in how many steps, from which noise, and in which order.
             state_source: what the model is told of its own state: the `measured` one, or, as the released evaluation
                 does from the second step on, the pose and gripper that the step before `commanded`.
             seed: of the noise; every `reset()` starts its sequence anew.
@@ -127,8 +121,6 @@ class MlaPolicy:
         """
         if engine not in ENGINES:
             raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINES)}")
-        if initial_noise not in ("fresh", "zero"):
-            raise ValueError(f"initial_noise = {initial_noise!r} must be fresh or zero")
         if state_source not in ("measured", "commanded"):
             raise ValueError(f"state_source = {state_source!r} must be measured or commanded")
         if tokenizer.vocabulary > model.config.vocabulary:
@@ -137,12 +129,11 @@ class MlaPolicy:
                 "give the tokenizer that the model was trained with"
             )
         self.model, self.statistics, self.pruner = model, statistics, pruner
-        self.engine, self.initial_noise, self.seed, self.random_weights = engine, initial_noise, seed, random_weights
+        self.engine, self.denoising, self.seed, self.random_weights = engine, denoising, seed, random_weights
         self.state_source = state_source
         self._tokenizer = tokenizer
-        self.parallel = parallel
         self._sampler = DdimSampler.with_steps(
-            denoising_steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
+            denoising.steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
         )
         self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
@@ -205,7 +196,7 @@ class MlaPolicy:
 
         denoised, passes = self._denoise(step, engine, embed_again)
         action = self.statistics.denormalise_action(denoised.action[0].cpu().numpy())
-        self._expected = denoised.clean if self.initial_noise == "zero" else None
+        self._expected = denoised.clean
         clock.lap("denoise")
         if self.state_source == "commanded":
             position = observation.state[:3] + action.translation[0]
@@ -230,7 +221,7 @@ class MlaPolicy:
         """Embed the kept tokens and start the engine on them."""
         prefix = self._embed(step, centres, instruction)
         llm, positions = self.model.llm, instruction.suffix_positions
-        branches = len(self._sampler.timesteps) if self.parallel else 1
+        branches = len(self._sampler.timesteps) if self.denoising.parallel else 1
         engine: Engine
         if isinstance(self.pruner, MidPassPruner):
             mid = self._mid_pass(self.pruner, step, prefix)
@@ -266,7 +257,7 @@ class MlaPolicy:
         """Return what denoising came to and the passes it took, observing the first or the last of them."""
         times = self.model.t_embedder(torch.tensor(self._sampler.timesteps, device=self.model.device))
         predicts, clock = 3 in self.pruner.config.stages, step.clock
-        passes, count = self._passes(), 1
+        passes, count = self.denoising.passes(self._sampler, self._initial_noise(), self._expected), 1
         first, noisy = next(passes)
         while True:
             observed = first + len(noisy) == len(times) if predicts else count == 1
@@ -292,14 +283,9 @@ class MlaPolicy:
             clock.lap("observe")
         return denoised, count
 
-    def _passes(self) -> Passes:
-        if self.parallel is None:
-            return sequential(self._sampler, self._initial_noise())
-        return self.parallel.passes(self._sampler, self._initial_noise(), self._expected)
-
     def _initial_noise(self) -> Tensor:
         shape = (1, self.model.config.chunk, self.model.config.action_dim)
-        if self.initial_noise == "zero":
+        if self.denoising.initial_noise == "zero":
             return torch.zeros(shape, device=self.model.device)
         return torch.randn(shape, generator=self._noise).to(self.model.device)
 
@@ -340,9 +326,7 @@ def build_policy(
     method: str = "tristage",
     method_options: Mapping[str, Any] | None = None,
     engine: EngineName = "cached",
-    initial_noise: InitialNoise = "fresh",
-    parallel: ParallelDenoising | None = None,
-    denoising_steps: int | None = None,
+    denoising: Denoising = SEQUENTIAL,
     state_source: StateSource = "measured",
     seed: int = 0,
     tokenizer: str | None = None,
@@ -359,9 +343,7 @@ def build_policy(
         method: name of the pruning method, one of `tristage_ros.pruning.baselines.METHODS`.
         method_options: what that method alone can be told.
         engine: see `MlaPolicy`.
-        initial_noise: see `MlaPolicy`.
-        parallel: see `MlaPolicy`.
-        denoising_steps: see `MlaPolicy`.
+        denoising: see `MlaPolicy`.
         state_source: see `MlaPolicy`.
         seed: of the noise, and of random weights.
         tokenizer: tokenizer file of a model that does not use the mini's own; see `PromptTokenizer.llama_2`.
@@ -378,9 +360,7 @@ def build_policy(
         statistics,
         make_pruner(method, pruning, **(method_options or {})),
         engine=engine,
-        initial_noise=initial_noise,
-        parallel=parallel,
-        denoising_steps=denoising_steps,
+        denoising=denoising,
         state_source=state_source,
         seed=seed,
         random_weights=checkpoint is None,

@@ -31,7 +31,7 @@ from tristage_ros.nodes.lifecycle import ManagedNode
 from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.nodes.pacing import FramePacing, KeyFramePacing, Pacing, RatePacing
 from tristage_ros.nodes.parameters import declare
-from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, pruning_config
+from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, denoising_of, pruning_config
 from tristage_ros.nodes.runner import run
 from tristage_ros.nodes.step_health import pruning_part, step_part
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
@@ -116,6 +116,7 @@ class PolicyNode(ManagedNode):
             s.checkpoint or None,
             config,
             engine=s.engine,
+            denoising=denoising_of(s),
             seed=s.seed,
             tokenizer=s.tokenizer or None,
             dataset=s.dataset or None,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import yaml
 
+from tristage_ros.mla.denoising import Denoising, ParallelDenoising
 from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT
 from tristage_ros.nodes.lifecycle import AUTOSTART
 from tristage_ros.nodes.parameters import Parameter
@@ -28,6 +31,16 @@ PARAMETERS = (
     ),
     Parameter("pruning", "", "YAML file of the pruning preset; empty: config/pruning/robot.yaml"),
     Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
+    Parameter(
+        "denoising",
+        "sequential",
+        "denoising steps one after the other, or all at once until they agree",
+        choices=("sequential", "parallel"),
+    ),
+    Parameter("denoising_steps", 0, "fewer are faster and less exact; 0: as many as the model has", low=0, high=100),
+    Parameter("initial_noise", "fresh", "what is denoised; zero: actions repeat", choices=("fresh", "zero")),
+    Parameter("tolerance", 0.01, "when parallel steps agree, in shares of half an action's range", "", 0.0, 1.0),
+    Parameter("sweeps", 0, "parallel evaluations at most, an approximation; 0: until they agree", low=0, high=100),
     Parameter(
         "control",
         "keyframe",
@@ -59,6 +72,13 @@ def pruning_config(path: str) -> PruningConfig:
             return PruningConfig.from_dict(yaml.safe_load(file) or {})
     except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def denoising_of(settings: Any) -> Denoising:
+    """Return how the node's `settings` want it to denoise."""
+    s = settings
+    parallel = ParallelDenoising(s.tolerance, s.sweeps or None) if s.denoising == "parallel" else None
+    return Denoising(s.initial_noise, s.denoising_steps or None, parallel)
 
 
 def check_device(name: str) -> None:

@@ -20,7 +20,7 @@ from tristage_ros.evaluation.figures import STYLE
 
 EPISODES = 6
 THRESHOLDS = Thresholds(0.4, 0.6, 0.65, 0.3, 0.5, ("banana", "box"), (7000, 7009))
-NEED_THE_MODEL = ("table4", "figure3", "figure8")
+NEED_THE_MODEL = ("table4", "denoising", "figure3", "figure8")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def pretend(part: Part) -> None:
     for job in part.study.store.missing(part.jobs()):
         rng = np.random.default_rng(job.seed)
         steps = {name: rng.random(4).tolist() for name in PRUNING}
-        steps |= {"ms": [9.0] * 4, "pruned": [False] + [True] * 3, "stage": ["above", "grasp", "close", "lift"]}
+        steps |= {"ms": [9.0] * 4, "pruned": [False] + [True] * 3, "passes": [8] * 4, "stage": ["above", "grasp", "close", "lift"]}
         success = job.cell.variant.method == "none" or job.seed % 2 == 0
         part.study.store.add(Record(job.cell.name, job.seed, success, steps=steps))
 

@@ -12,6 +12,7 @@ from tristage_ros.devices.kinematics import rpy_to_matrix
 from tristage_ros.evaluation.episodes.cell import Cell, Job
 from tristage_ros.evaluation.episodes.condition import CONDITIONS, Condition
 from tristage_ros.evaluation.episodes.record import Record
+from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.mla.engine import EngineName
 from tristage_ros.mla.loading import load_model, load_tokenizer
 from tristage_ros.mla.policy import MlaPolicy
@@ -40,11 +41,13 @@ class Attempts:
         self._random = checkpoint is None
         self._episodes: dict[Variation, Episode] = {}
 
-    def policy(self, pruner: Any, seed: int, engine: EngineName = "cached") -> MlaPolicy:
+    def policy(
+        self, pruner: Any, seed: int, engine: EngineName = "cached", denoising: Denoising = SEQUENTIAL
+    ) -> MlaPolicy:
         """Return a policy with a pruner of its own, whose noise begins with `seed`."""
         return MlaPolicy(
             self.model, self._tokenizer, self.statistics, pruner,
-            engine=engine, seed=seed, random_weights=self._random,
+            engine=engine, denoising=denoising, seed=seed, random_weights=self._random,
         )  # fmt: skip
 
     def run(self, job: Job) -> Record:
@@ -55,7 +58,7 @@ class Attempts:
         """
         cell, condition = job.cell, CONDITIONS[job.cell.condition]
         episode = self.episode(cell, job.seed)
-        policy = self.policy(cell.variant.pruner(job.seed), job.seed)
+        policy = self.policy(cell.variant.pruner(job.seed), job.seed, denoising=cell.variant.denoising)
         policy.reset(condition.instruct(episode.task))
         record = Record(cell.name, job.seed)
         run = continuously if cell.mode == "continuous" else by_key_frames

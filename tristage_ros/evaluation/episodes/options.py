@@ -9,8 +9,11 @@ TASKS = ("banana", "box", "laptop", "fridge", "umbrella")
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")
-OTHERS = ("controls", "robustness", "continuous2", "continuous3")
-EVERYTHING = ("table2", "table3", "continuous2", "continuous3", "controls", "robustness", "table1", "table4", *FIGURES)
+OTHERS = ("controls", "robustness", "denoising", "continuous2", "continuous3")
+EVERYTHING = (
+    "table2", "table3", "continuous2", "continuous3", "controls", "robustness", "denoising", "table1",
+    "table4", *FIGURES,
+)  # fmt: skip
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

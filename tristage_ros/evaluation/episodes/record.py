@@ -40,7 +40,8 @@ class Record:
         """Add a control step; `stage` is what the expert would have done."""
         pruning = report.pruning
         row: dict[str, Any] = {name: round(getattr(pruning, name), DIGITS) for name in PRUNING}
-        row |= {"stage": stage, "ms": round(report.milliseconds["total"], 2), "pruned": pruning.pruned}
+        row |= {"stage": stage, "ms": round(report.milliseconds["total"], 2)}
+        row |= {"pruned": pruning.pruned, "passes": report.passes}
         for side in ("2d", "3d"):
             row[f"salience_{side}_by_set"] = [round(x, DIGITS) for x in getattr(pruning, f"salience_{side}_by_set")]
         row["set_sizes"] = list(pruning.set_sizes)

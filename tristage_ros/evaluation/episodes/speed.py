@@ -58,7 +58,8 @@ class Stopwatch:
         calls: dict[str, Callable[[int], object]] = {}
         for variant in variants:
             for engine in ENGINES:
-                policy = self._attempts.policy(variant.pruner(SEEDS[0]), SEEDS[0], engine)
+                pruner = variant.pruner(SEEDS[0])
+                policy = self._attempts.policy(pruner, SEEDS[0], engine, variant.denoising)
                 policy.reset(instruction)
                 calls[f"{variant.name}/{engine}"] = partial(_step, policy, observations)
         times = medians(alternate(calls, self._rounds, torch.device("cpu")))

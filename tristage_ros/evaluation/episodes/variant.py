@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from tristage_ros.evaluation.bench.variants import LABELS
 from tristage_ros.evaluation.episodes.one_modality import Modality, OneModalityRandom
+from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.pruning import PruningConfig, make_pruner
 
 Preset = Literal["paper", "robot", "calibrated"]
@@ -27,6 +28,7 @@ class Variant:
     preset: Preset = "paper"  # of tri-stage
     settings: tuple[tuple[str, Any], ...] = ()  # of PruningConfig, changed after all that
     modality: Modality | None = None  # random only: the one that is pruned, to `rate` of it
+    denoising: Denoising = SEQUENTIAL
 
     @property
     def name(self) -> str:
@@ -34,7 +36,9 @@ class Variant:
         preset = self.preset if self.method == "tristage" else ""
         rate = "" if self.rate is None else f"r={self.rate:.2f}"
         settings = [f"{key}={sorted(v) if isinstance(v, frozenset) else v}" for key, v in sorted(self.settings)]
-        return " ".join(filter(None, [self.method, self.modality, preset, rate, "guard" * self.guard, *settings]))
+        denoising = "" if self.denoising == SEQUENTIAL else denoising_label(self.denoising)
+        words = [self.method, self.modality, preset, rate, "guard" * self.guard, *settings, denoising]
+        return " ".join(filter(None, words))
 
     @property
     def label(self) -> str:
@@ -65,6 +69,15 @@ class Variant:
         if self.modality is not None:
             return OneModalityRandom(config, self.modality)
         return make_pruner(self.method, config)
+
+
+def denoising_label(denoising: Denoising) -> str:
+    """Return a way to denoise for print; no other has the same."""
+    words = [f"{denoising.steps or 'all'} steps", f"{denoising.initial_noise} noise"]
+    if parallel := denoising.parallel:
+        most = "" if parallel.sweeps is None else f", at most {parallel.sweeps} sweeps"
+        words.append(f"side by side to {parallel.tolerance:g}{most}")
+    return ", ".join(words)
 
 
 UNPRUNED = Variant()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tristage_ros.evaluation.episodes.parts.continuous import Continuous2, Continuous3
 from tristage_ros.evaluation.episodes.parts.controls import Controls
+from tristage_ros.evaluation.episodes.parts.denoising import DenoisingPart
 from tristage_ros.evaluation.episodes.parts.figure3 import Figure3
 from tristage_ros.evaluation.episodes.parts.figure5 import Figure5
 from tristage_ros.evaluation.episodes.parts.figure7 import Figure7
@@ -20,7 +21,7 @@ PARTS: dict[str, type[Part]] = {
     part.name: part
     for part in (
         Table2, Table3, Continuous2, Continuous3, Controls, Table1, Table4, Figure3, Figure5, Figure7, Figure8,
-        Robustness, Matrix,
+        Robustness, DenoisingPart, Matrix,
     )
 }  # fmt: skip
 

@@ -1,0 +1,94 @@
+"""Denoising: fewer steps, or all of them side by side, against what it costs in success and accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, against, success
+from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE
+from tristage_ros.evaluation.episodes.summary import over_steps
+from tristage_ros.evaluation.episodes.thresholds import SEEDS, expert_observations
+from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant, denoising_label
+from tristage_ros.mla.denoising import Denoising, ParallelDenoising
+from tristage_ros.mla.normalisation import DatasetStatistics
+from tristage_ros.mla.values import Action
+
+SETTINGS = (
+    *(Denoising(noise, steps) for noise in ("fresh", "zero") for steps in (None, 4, 2, 1)),
+    Denoising("fresh", parallel=ParallelDenoising()),
+    Denoising("zero", parallel=ParallelDenoising()),
+    Denoising("zero", parallel=ParallelDenoising(sweeps=3)),
+)
+PRUNED = Variant("tristage", MAIN_RATE, True, "robot")
+NOTE = (
+    "Passes: of the decoder over the suffixes of a control step, mean. Error: largest difference of an action from "
+    "that of all steps one after the other from the same noise, in normalised units (half an action's range is 1), "
+    "median and largest over the expert's episodes. Side by side, all steps are evaluated at once and again until "
+    "nothing moves by more than the tolerance; from zero noise a control step begins where the one before ended. At "
+    "most so many sweeps is an approximation. Speedup: over unpruned control steps of the cached engine, all steps."
+)
+
+
+class DenoisingPart(Part):
+    """Vary how actions are denoised, unpruned and pruned."""
+
+    name = "denoising"
+    title = "Denoising: fewer steps, or side by side"
+    number = 30
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Return the first task."""
+        return self.study.scope.tasks[:1]
+
+    def rows(self) -> list[Row]:
+        """Return every way to denoise, unpruned and pruned; continuously, those that go on from the step before."""
+        rows = [Row(replace(variant, denoising=s)) for variant in (UNPRUNED, PRUNED) for s in SETTINGS]
+        side_by_side = [row.variant for row in rows if row.variant.denoising.parallel]
+        return rows + [Row(variant, "continuous") for variant in (UNPRUNED, PRUNED, *side_by_side)]
+
+    def chapter(self) -> Chapter:
+        """Return success, passes, error and speed of every row."""
+        columns = ("denoising", "mode", "method", "n", "success % [95 %]", "to unpruned", "passes", "error", "speedup")
+        table = Table(self.title, columns, note=NOTE)
+        chapter = Chapter(self.title, tables=[table])
+        found = self.found()
+        speeds = self.study.speeds([UNPRUNED, *(row.variant for row, _ in found)])
+        errors = {setting: self.errors(setting) for setting in SETTINGS}
+        for row, summary in found:
+            variant = row.variant
+            passes, error = over_steps(self.episodes(row).values(), "passes"), errors[variant.denoising]
+            speedup = speeds[UNPRUNED.name].ms["cached"] / speeds[variant.name].ms["cached"]
+            table.rows.append((
+                denoising_label(variant.denoising), row.mode, variant.label, str(summary.success.n), success(summary),
+                "" if variant == UNPRUNED else against(summary), f"{passes:.2f}",
+                f"{np.median(error):.1g}, {np.max(error):.1g}", ratio(speedup),
+            ))  # fmt: skip
+            chapter.figures[f"{row.mode}, {variant.name}"] = summary.to_dict() | {"passes": passes, "error": error}
+        return chapter
+
+    def errors(self, setting: Denoising) -> list[float]:
+        """Return by how much unpruned actions of the expert's episodes differ from those of all steps in sequence."""
+        attempts, errors = self.study.attempts, list[float]()
+        for seed in SEEDS[:3]:
+            episode = attempts.episode(Cell(self.tasks[0]), seed)
+            usual, other = (
+                attempts.policy(UNPRUNED.pruner(seed), seed, denoising=s)
+                for s in (Denoising(setting.initial_noise), setting)
+            )
+            for policy in (usual, other):
+                policy.reset(episode.task.instruction)
+            for observation in expert_observations(episode):
+                first, second = (_normalised(attempts.statistics, p.act(observation)[0]) for p in (usual, other))
+                errors.append(float(np.abs(first - second).max()))
+        return errors
+
+
+def _normalised(statistics: DatasetStatistics, action: Action) -> NDArray[np.float32]:
+    values = np.concatenate([action.translation, action.rotation, action.gripper[:, None]], 1)
+    return statistics.normalise_actions(values)
