@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 
 import torch
 from torch import Tensor
+
+PROTECTED = 2 << 32  # rank of every protected token
 
 
 def budget_size(tokens: int, target_rate: float, bucket: int) -> int:
@@ -21,10 +23,20 @@ def keep_best(protected: Tensor, candidate: Tensor, attention: Tensor, size: int
     of attention this puts object before robot before background, and with the 2D tokens ahead of the 3D tokens 2D
     before 3D of the same patch.
     """
-    tier = protected.long().mul_(2).add_(candidate)
-    # The bits of a float that is not negative rise with its value, so that one sort does for both.
-    rank = tier.bitwise_left_shift_(32).add_(attention.float().view(torch.int32))
-    return protected.index_fill(0, rank.sort(descending=True, stable=True).indices[:size], True)
+    return keep_highest(ranks(protected, candidate, attention), size)
+
+
+def ranks(protected: Tensor, candidate: Tensor, attention: Tensor) -> Tensor:
+    """Return one number for what `keep_best` goes by, save the position, long; the highest is the best."""
+    # The bits of a float that is not negative rise with its value.
+    rank = torch.add(attention.float().view(torch.int32), candidate.long(), alpha=1 << 32)
+    return rank.masked_fill_(protected, PROTECTED)
+
+
+def keep_highest(rank: Tensor, size: int) -> Tensor:
+    """Keep every protected token and the `size` of the highest `rank` [T], the earlier of equal ones, as bool [T]."""
+    best = rank.sort(descending=True, stable=True).indices[:size]
+    return (rank == PROTECTED).index_fill_(0, best, True)
 
 
 def excess(protected: Tensor, size: int) -> Tensor:
@@ -37,7 +49,6 @@ def with_anchor(protected_2d: Tensor, candidate_2d: Tensor, attention: Tensor) -
 
     A model without any image token has lost its view of the scene.
     """
-    eligible = candidate_2d | ~candidate_2d.any()
-    anchor = torch.where(eligible, attention, -1.0).argmax(0, keepdim=True)
-    lone = protected_2d.index_select(0, anchor) | ~protected_2d.any()
-    return protected_2d.index_copy(0, anchor, lone)
+    worse = candidate_2d < candidate_2d.any()  # not a candidate, but there is one
+    anchor = attention.masked_fill(worse, -1.0).masked_fill_(protected_2d, inf).argmax(0, keepdim=True)
+    return protected_2d.index_fill(0, anchor, True)

@@ -17,9 +17,9 @@ def check_geometry(geometry: TokenGeometry) -> None:
         raise ValueError(f"geometry.patches = {patches} must be at least 3")
     if index.ndim != 1 or index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise ValueError(f"patch_of_point is {index.dtype} {list(index.shape)}; need integers of shape [N3]")
-    if len(index) == 0:
+    if index.shape[0] == 0:
         return
-    low, high = torch.stack(torch.aminmax(index)).tolist()
+    low, high = _span(index)
     if low < -1 or high >= patches:
         raise ValueError(f"patch_of_point holds {low if low < -1 else high}; need -1 (outside) to {patches - 1}")
 
@@ -27,28 +27,29 @@ def check_geometry(geometry: TokenGeometry) -> None:
 def check_masks(geometry: TokenGeometry, masks: TokenMasks) -> None:
     """Demand masks of `geometry`."""
     _check_mask("keep_2d", masks.keep_2d, geometry.patches)
-    _check_mask("keep_3d", masks.keep_3d, len(geometry.patch_of_point))
+    _check_mask("keep_3d", masks.keep_3d, geometry.patch_of_point.shape[0])
 
 
 def checked_magnitudes(masks: TokenMasks, salience: Salience) -> Tensor:
-    """Return L1 norm, then attention of every token, 2D ahead of 3D, float [P + N3, 1 + H]; zeros where pruned.
+    """Return of every token, 2D ahead of 3D, float [P + N3, 2 + H]: 1, its L1 norm and its attention; 0 where pruned.
 
     Demands finite, non-negative magnitudes for every kept token.
     """
-    counts = {"2d": len(masks.keep_2d), "3d": len(masks.keep_3d)}
-    heads = salience.attention_2d.shape[-1] if salience.attention_2d.ndim == 2 else 0
-    for modality, count in counts.items():
-        _check_float(f"feature_{modality}", getattr(salience, f"feature_{modality}"), [count])
-        _check_float(f"attention_{modality}", getattr(salience, f"attention_{modality}"), [count, max(heads, 1)])
-    feature = torch.cat([salience.feature_2d, salience.feature_3d]).detach()
-    attention = torch.cat([salience.attention_2d, salience.attention_3d]).detach()
-    pruned = torch.cat([masks.keep_2d, masks.keep_3d]).logical_not_()
-    magnitudes = torch.cat([feature[:, None], attention], 1).masked_fill_(pruned[:, None], 0.0)
-    low, high = torch.stack(torch.aminmax(magnitudes)).tolist()
+    count_2d, count_3d = masks.keep_2d.shape[0], masks.keep_3d.shape[0]
+    heads = max(salience.attention_2d.shape[1], 1) if salience.attention_2d.ndim == 2 else 1
+    _check_float("feature_2d", salience.feature_2d, (count_2d,))
+    _check_float("attention_2d", salience.attention_2d, (count_2d, heads))
+    _check_float("feature_3d", salience.feature_3d, (count_3d,))
+    _check_float("attention_3d", salience.attention_3d, (count_3d, heads))
+    feature = torch.cat([salience.feature_2d, salience.feature_3d])
+    attention = torch.cat([salience.attention_2d, salience.attention_3d])
+    kept = torch.cat([masks.keep_2d, masks.keep_3d])[:, None]
+    magnitudes = torch.cat([kept.float(), feature[:, None], attention], 1).detach().masked_fill_(~kept, 0.0)
+    low, high = _span(magnitudes)
     if not (low >= 0 and high < inf):
         token = int((~((magnitudes >= 0) & (magnitudes < inf)).all(1)).nonzero()[0])
         span = f"{float(attention[token].min())} to {float(attention[token].max())}"
-        modality, index = ("2d", token) if token < counts["2d"] else ("3d", token - counts["2d"])
+        modality, index = ("2d", token) if token < count_2d else ("3d", token - count_2d)
         raise ValueError(
             f"kept {modality} token {index} has feature_{modality} = {float(feature[token])} and attention_{modality} "
             f"from {span}; magnitudes must be finite and not negative"
@@ -61,8 +62,8 @@ def check_layer_attention(geometry: TokenGeometry, shown: LayerAttention) -> Non
     heads, width = (rows.shape[-1] if rows.ndim == 2 else 0 for rows in (shown.attention_2d, shown.embedding_2d))
     for modality, count in (("2d", geometry.patches), ("3d", len(geometry.patch_of_point))):
         attention = getattr(shown, f"attention_{modality}")
-        _check_float(f"attention_{modality}", attention, [count, max(heads, 1)])
-        _check_float(f"embedding_{modality}", getattr(shown, f"embedding_{modality}"), [count, max(width, 1)])
+        _check_float(f"attention_{modality}", attention, (count, max(heads, 1)))
+        _check_float(f"embedding_{modality}", getattr(shown, f"embedding_{modality}"), (count, max(width, 1)))
         if not bool(((attention >= 0) & (attention < torch.inf)).all()):
             span = f"{float(attention.min())} to {float(attention.max())}"
             raise ValueError(f"attention_{modality} spans {span}; need finite numbers that are not negative")
@@ -72,18 +73,25 @@ def check_frame(frame: FrameContext, patches: int) -> None:
     """Demand of what the change guard looks at: finite colours in 0..1 and depths, for every patch."""
     color = frame.color_mean
     if color is not None:
-        _check_float("color_mean", color, [patches, 3])
-        if not bool(((color >= 0) & (color <= 1)).all()):
-            raise ValueError(f"color_mean spans {float(color.min())} to {float(color.max())}; need finite 0..1")
+        _check_float("color_mean", color, (patches, 3))
+        low, high = _span(color)
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"color_mean spans {low} to {high}; need finite 0..1")
     if frame.depth_mean is not None:
-        _check_float("depth_mean", frame.depth_mean, [patches])
+        _check_float("depth_mean", frame.depth_mean, (patches,))
+
+
+def _span(values: Tensor) -> tuple[float, float]:
+    """Return the least and the highest value, NaN where there is one; waits for the device once."""
+    low, high = torch.stack(torch.aminmax(values)).tolist()
+    return low, high
 
 
 def _check_mask(name: str, mask: Tensor, length: int) -> None:
-    if mask.dtype != torch.bool or list(mask.shape) != [length]:
+    if mask.dtype != torch.bool or mask.shape != (length,):
         raise ValueError(f"{name} is {mask.dtype} {list(mask.shape)}; need bool [{length}]")
 
 
-def _check_float(name: str, value: Tensor, shape: list[int]) -> None:
-    if not value.is_floating_point() or list(value.shape) != shape:
-        raise ValueError(f"{name} is {value.dtype} {list(value.shape)}; need floating point {shape}")
+def _check_float(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    if not value.is_floating_point() or value.shape != shape:
+        raise ValueError(f"{name} is {value.dtype} {list(value.shape)}; need floating point {list(shape)}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 
 
@@ -16,10 +14,17 @@ class StageClock:
     def __init__(self) -> None:
         """Start at zero."""
         self.milliseconds = {"stage1": 0.0, "stage2": 0.0, "stage3": 0.0, "fusion": 0.0}
+        self._stage, self._start = "", 0.0
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the time of the enclosed block to `stage`."""
-        start = perf_counter()
-        yield
-        self.milliseconds[stage] += (perf_counter() - start) * 1e3
+    def timed(self, stage: str) -> StageClock:
+        """Add the time of the block that is entered with the result to `stage`; blocks do not nest."""
+        self._stage = stage
+        return self
+
+    def __enter__(self) -> None:
+        """Start the block's time."""
+        self._start = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.milliseconds[self._stage] += (perf_counter() - self._start) * 1e3

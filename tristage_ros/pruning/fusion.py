@@ -28,19 +28,22 @@ def fuse(modality: Candidates, semantic: Candidates) -> Candidates:
     """Return what both stages keep, and what stage 2 keeps where that is nothing (Alg. 1, step 4)."""
     both_2d = semantic.keep_2d & modality.keep_2d
     both_3d = semantic.keep_3d & modality.keep_3d
-    conflict = ~(both_2d | both_3d)
-    return Candidates(both_2d | (conflict & semantic.keep_2d), both_3d | (conflict & semantic.keep_3d))
+    agreed = both_2d | both_3d
+    return Candidates(
+        torch.where(agreed, both_2d, semantic.keep_2d),
+        torch.where(agreed, both_3d, semantic.keep_3d),
+    )
 
 
 def propose(
     config: PruningConfig, indicators: Indicators, has_points: Tensor, keep_background: Tensor, clock: StageClock
 ) -> Proposal:
     """Run the stages that are switched on over `indicators` and fuse their candidates (Alg. 1, steps 2-4)."""
-    modality = semantic = Candidates.all_kept(has_points)
-    sets = torch.full_like(has_points, BACKGROUND, dtype=torch.long)
     if 1 in config.stages:
         with clock.timed("stage1"):
             modality = modality_candidates(indicators.m_3d_s1, has_points, config.tau_2d, config.tau_3d)
+    else:
+        modality = Candidates.all_kept(has_points)
     if 2 in config.stages:
         with clock.timed("stage2"):
             sets = semantic_sets(indicators.attention, config.clusters)
@@ -48,5 +51,8 @@ def propose(
             semantic = semantic_candidates(
                 sets, indicators.m_2d_s2, indicators.m_3d_s2, keep_background, floor, epsilon
             )
+    else:
+        sets = torch.full_like(has_points, BACKGROUND, dtype=torch.long)
+        semantic = Candidates.all_kept(has_points)
     with clock.timed("fusion"):
         return Proposal(modality, semantic, fuse(modality, semantic), sets)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from tristage_ros.pruning.checks import check_frame
 from tristage_ros.pruning.config import PruningConfig
-from tristage_ros.pruning.patches import patches_with_any
-from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import FrameContext, TokenGeometry
 
 
 @dataclass(frozen=True)
@@ -25,18 +24,18 @@ class View:
     @staticmethod
     def unknown(patches: int, device: torch.device) -> View:
         """Return a view that knows nothing."""
-        color = torch.full((patches, 3), torch.nan, device=device)
-        return View(color, color[:, 0])
+        return View.of_frame(FrameContext(), patches, device)
 
     @staticmethod
     def of_frame(frame: FrameContext, patches: int, device: torch.device) -> View:
         """Return what `frame` shows; what it lacks is unknown."""
-        color, depth = frame.color_mean, frame.depth_mean
-        blank = View.unknown(patches, device)
-        return View(
-            blank.color if color is None else color.to(device, torch.float32),
-            blank.depth if depth is None else depth.to(device, torch.float32),
-        )
+
+        def known(values: Tensor | None, *shape: int) -> Tensor:
+            if values is None:
+                return torch.full(shape, torch.nan, device=device)
+            return values.detach().to(device, torch.float32)
+
+        return View(known(frame.color_mean, patches, 3), known(frame.depth_mean, patches))
 
     def to_dict(self) -> dict[str, Tensor]:
         """Return copies of both tensors by name."""
@@ -57,12 +56,11 @@ def changed_patches(now: View, seen: View, color: float | None, depth: float | N
     Colour moves by the mean over channels of the absolute difference. What is unknown has not moved. A threshold of
     None switches its half off.
     """
-    changed = torch.zeros_like(now.depth, dtype=torch.bool)
-    if color is not None:
-        changed = changed | ((now.color - seen.color).abs().mean(1) > color)
-    if depth is not None:
-        changed = changed | ((now.depth - seen.depth).abs() > depth)
-    return changed
+    moved = None if color is None else (now.color - seen.color).abs_().mean(1) > color
+    away = None if depth is None else (now.depth - seen.depth).abs_() > depth
+    if moved is None:
+        return torch.zeros_like(now.depth, dtype=torch.bool) if away is None else away
+    return moved if away is None else moved | away
 
 
 def view_of(config: PruningConfig, geometry: TokenGeometry, frame: FrameContext | None) -> View | None:
@@ -79,11 +77,10 @@ def check_guard(config: PruningConfig, frame: FrameContext | None, view: View | 
         raise ValueError("color_mean = None, but change_guard is on: give plan() the frame's mean colours")
 
 
-def after_pass(now: View, seen: View | None, geometry: TokenGeometry, masks: TokenMasks) -> View:
-    """Return what the model has seen by now, after a pass over this view with `masks`."""
-    kept_3d = patches_with_any(geometry, masks.keep_3d)
-    saw_3d = kept_3d | (masks.keep_2d & ~patches_with_any(geometry))
-    return remember(now, seen or View.unknown(geometry.patches, kept_3d.device), masks.keep_2d, saw_3d)
+def after_pass(now: View, seen: View | None, geometry: TokenGeometry, keep_2d: Tensor, kept_3d: Tensor) -> View:
+    """Return what the model has seen by now, after a pass over this view that kept 2D and 3D tokens of these [P]."""
+    saw_3d = torch.where(geometry.has_points, kept_3d, keep_2d)
+    return remember(now, seen or View.unknown(geometry.patches, kept_3d.device), keep_2d, saw_3d)
 
 
 def remember(now: View, seen: View, saw_2d: Tensor, saw_3d: Tensor) -> View:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from math import inf
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# Ends of runs handled at once on a CPU: small enough for the cache, and for torch to stay in the calling thread,
-# since waiting for a second one costs more than the work where cores are shared.
-_BLOCK = 128
+_BLOCK = 128  # ends of runs handled at once on a CPU: few enough for its cache, and for torch to stay in one thread
+_Block = tuple[int, int, Tensor]  # first and last + 1 of its ends; 1 / length of the runs up to these, [starts, 1]
+
+
+class _Fixed(NamedTuple):
+    """Hold what depends on the number of values alone; for the order of cuts see `exact_kmeans_1d`."""
+
+    cut: Tensor  # float64 [2P]
+    absent: Tensor  # bool [P] true
+    start: Tensor  # long [1] zero
+    infinite: Tensor  # float64 [1]
+    blocks: list[_Block]
 
 
 def exact_kmeans_1d(values: Tensor, clusters: int) -> Tensor:
@@ -22,55 +33,43 @@ def exact_kmeans_1d(values: Tensor, clusters: int) -> Tensor:
     """
     if values.ndim != 1 or len(values) == 0 or clusters < 1:
         raise ValueError(f"got values of shape {list(values.shape)} and clusters = {clusters}; need [P] and >= 1")
-    ordered, order = values.detach().double().sort(stable=True)
-    size = len(ordered)
-    cut = torch.arange(size + 1, device=values.device)  # before the value of this rank
-    no_cut = torch.ones_like(cut, dtype=torch.bool)
-    no_cut[1:-1] = ordered[1:] == ordered[:-1]
-    sums = torch.cat([ordered.new_zeros(1), (ordered - ordered.mean()).cumsum(0)])
-    best = [(sums.square() / cut).masked_fill_(no_cut, -inf)]  # by clusters - 1: gain of the values before the cut
+    values = values.detach().double()
+    ordered, fixed = values.sort().values, _fixed(len(values), values.device)
+    # The cuts are after 1 to P values, twice over, so that every cut has P others before it. The first P do not exist.
+    sums = (ordered - ordered.mean()).cumsum(0)  # of the values before the cut
+    sums = torch.cat([sums, sums])
+    no_cut = torch.cat([fixed.absent, ordered[1:] == ordered[:-1], fixed.absent[:1]])
+    best = [(sums.square() / fixed.cut).masked_fill_(no_cut, -inf)]  # by clusters - 1: gain of the values before
     for _ in range(clusters - 2):
-        best.append(_one_run_more(best[-1], sums).masked_fill_(no_cut, -inf))
-    used = (size - no_cut[1:].sum() + 1).clamp(max=clusters)
-    labels = torch.zeros_like(order)
-    end = cut[-1:]
-    for cluster in range(clusters - 1, 0, -1):
-        last_run = (sums.index_select(0, end) - sums).square_() / (end - cut)
-        start = (best[cluster - 1] + last_run.masked_fill_(cut >= end, -inf)).argmax(0, keepdim=True)
-        end = torch.where(used > cluster, start, size)
-        labels += cut[:-1] >= end
-    return torch.empty_like(order).scatter_(0, order, labels)
+        best.append(_one_run_more(best[-1], sums, fixed.blocks).masked_fill_(no_cut, -inf))
+    # From here on cut 0 is the one after all P values, which is what argmax returns where no other cut exists.
+    real = slice(len(values) - 1, None)
+    sums, cut, cuts = sums[real], fixed.cut[real], [fixed.start]
+    for gain in reversed(best[: clusters - 1]):
+        length = cut.index_select(0, cuts[0]) - cut
+        last_run = (sums.index_select(0, cuts[0]) - sums).square_().div_(length).masked_fill_(length <= 0, -inf)
+        cuts.insert(0, last_run.add_(gain[real]).argmax(0, keepdim=True))
+    highest = torch.cat([fixed.infinite, ordered]).index_select(0, torch.cat(cuts))  # of every cluster but the last
+    return torch.bucketize(values, highest)
 
 
-def _one_run_more(best: Tensor, sums: Tensor) -> Tensor:
-    """Return the best gain up to every cut with one more run than `best`, both [P + 1]; -inf at no values."""
-    size = len(sums) - 1
-    block = _BLOCK if sums.device.type == "cpu" else size
-    best, start = best.flip(0)[:, None], sums.flip(0)[:, None]  # latest first
-    gains = [best.new_full((1,), -inf)]
-    for end, (inverse_length, not_a_run) in zip(
-        torch.split(sums[1:], block), _run_lengths(size, block, sums.device), strict=True
-    ):
-        starts = len(inverse_length)
-        gain = (end - start[-starts:]).square_().mul_(inverse_length).add_(best[-starts:])  # (starts, ends)
-        gain[: len(not_a_run)] += not_a_run
-        gains.append(gain.amax(0))
+def _one_run_more(best: Tensor, sums: Tensor, blocks: list[_Block]) -> Tensor:
+    """Return the best gain up to every cut with one more run than `best`; anything where the cut does not exist."""
+    size = len(sums) // 2
+    gains = [sums[:size]]
+    for first, last, inverse_length in blocks:
+        # Row by row of lengths, longest first, every end has its start one place further on.
+        layout = (last, last - first), (1, 1), size + first - last
+        run = (sums[first:last] - sums.as_strided(*layout)).square_().mul_(inverse_length)
+        gains.append(run.add_(best.as_strided(*layout)).amax(0))
     return torch.cat(gains)
 
 
 @lru_cache(maxsize=8)
-def _run_lengths(size: int, block: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Return, by block of ends, 1 / length of every run [starts, ends], and -inf where a start is not before its end.
-
-    Starts are the latest first. The second is for the first rows only, [ends, ends]: those after are before every end
-    of the block. Lengths grow by one along both axes, so each is a view of one row of numbers, small enough to stay
-    in the cache.
-    """
-    blocks = []
-    for end in torch.split(torch.arange(1, size + 1, device=device), block):
-        starts, ends = int(end[-1]), len(end)
-        length = torch.arange(2 - ends, starts + 1, dtype=torch.float64, device=device)
-        never = torch.zeros_like(length).masked_fill_(length < 1, -inf)
-        inverse = 1.0 / length.clamp(min=1.0)
-        blocks.append((inverse.as_strided((starts, ends), (1, 1)), never.as_strided((ends, ends), (1, 1))))
-    return blocks
+def _fixed(size: int, device: torch.device) -> _Fixed:
+    cut = torch.arange(1, size + 1, dtype=torch.float64, device=device)
+    absent, start = torch.ones(size, dtype=torch.bool, device=device), torch.zeros(1, dtype=torch.long, device=device)
+    longest_first, block = (1.0 / cut.flip(0))[:, None], _BLOCK if device.type == "cpu" else size
+    edges = [*range(0, size, block), size]
+    blocks = [(first, last, longest_first[-last:]) for first, last in pairwise(edges)]
+    return _Fixed(cut.repeat(2), absent, start, cut.new_full((1,), inf), blocks)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from tristage_ros.pruning.clock import StageClock
@@ -19,29 +17,22 @@ def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock:
     A modality that was not observed keeps its newest magnitudes. Indicators are computed anew where one modality was
     observed and both are known, from the newest magnitudes of both; elsewhere they stay untouched. `shown` is used up.
     """
-    observed = shown.observed
     with clock.timed("stage2"):
-        scale = state.attention_scale.new_ones(())
         if config.attention_share:
-            scale = attention_share(state.predicted.attention, observed[0] | shown.kept_3d)
+            scale = attention_share(state.predicted.attention, shown.seen)
             shown.magnitudes[:, :, 1:].mul_(scale)
-        magnitudes = torch.where(observed[:, :, None], shown.magnitudes, state.magnitudes)
+        else:
+            scale = torch.ones_like(state.attention_scale)
+        magnitudes = torch.where(shown.observed[:, :, None], shown.magnitudes, state.magnitudes)
         stage2 = attention_indicators(magnitudes[:, :, 1:])
     with clock.timed("stage1"):
         stage1 = feature_indicators(magnitudes[:, :, 0])
     with clock.timed("stage3"):
-        updated = observed.any(0) & ~magnitudes[:, :, 0].sum(0).isnan()
+        updated = shown.seen & (stage2[2] >= 0)  # the total is NaN where a modality is unknown
         raw = torch.where(updated, torch.cat([stage1, stage2]).float(), state.raw)
         observations = state.observations + updated
         smoothed = raw
         if 3 in config.stages:
             weight = newest_weight(observations, config.window, config.beta)
             smoothed = torch.where(updated, smooth(state.smoothed, raw, weight), state.smoothed)
-    return replace(
-        state,
-        magnitudes=magnitudes,
-        raw=raw,
-        smoothed=smoothed,
-        observations=observations,
-        attention_scale=scale,
-    )
+    return PatchState(magnitudes, raw, smoothed, observations, state.last_seen, scale)

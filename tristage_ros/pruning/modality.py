@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from tristage_ros.pruning.values import Candidates
@@ -12,4 +13,4 @@ def modality_candidates(m_3d: Tensor, has_points: Tensor, tau_2d: float, tau_3d:
 
     A patch without 3D tokens in this step (`has_points`, bool [P], false) is 2D: nothing else is there to keep.
     """
-    return Candidates(keep_2d=(m_3d <= tau_3d) | ~has_points, keep_3d=(m_3d >= tau_2d) & has_points)
+    return Candidates(torch.where(has_points, m_3d <= tau_3d, True), (m_3d >= tau_2d) & has_points)

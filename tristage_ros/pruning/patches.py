@@ -14,24 +14,24 @@ def sum_over_patches(geometry: TokenGeometry, rows: Tensor, chosen: Tensor | Non
     Rows that are not chosen may hold NaN.
     """
     sums = rows.new_zeros(geometry.patches + 1, rows.shape[1])
-    return sums.index_add_(0, _bins(geometry, chosen), rows)[: geometry.patches]
+    return sums.index_add_(0, _bins(geometry, chosen), rows)[1:]
 
 
 def patches_with_any(geometry: TokenGeometry, chosen: Tensor | None = None) -> Tensor:
     """Tell which patches hold at least one of the `chosen` (bool [N3], default all) 3D tokens, as bool [P]."""
     if chosen is None:
-        return geometry.points_per_patch > 0
+        return geometry.has_points
     bins = _bins(geometry, chosen)
     held = torch.zeros(geometry.patches + 1, dtype=torch.bool, device=bins.device)
-    return held.index_fill_(0, bins, True)[: geometry.patches]
+    return held.index_fill_(0, bins, True)[1:]
 
 
 def value_at_points(geometry: TokenGeometry, per_patch: Tensor, outside: float | bool) -> Tensor:
     """Give every 3D token the value of its patch, [P] to [N3], and `outside` where it has none."""
-    padded = torch.cat([per_patch, per_patch.new_full((1,), outside)])
-    return padded[geometry.bins]
+    padded = torch.cat([per_patch.new_full((1,), outside), per_patch])
+    return padded.index_select(0, geometry.bins)
 
 
 def _bins(geometry: TokenGeometry, chosen: Tensor | None = None) -> Tensor:
     # What is not chosen goes where what lies outside the image goes.
-    return geometry.bins if chosen is None else geometry.bins.masked_fill(~chosen, geometry.patches)
+    return geometry.bins if chosen is None else geometry.bins.masked_fill(~chosen, 0)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tristage_ros.pruning.background import background_to_keep
@@ -31,7 +30,9 @@ class _Step:
 
     number: int = 0
     observed: bool = False
-    frame: View | None = None  # as planned with
+    geometry: TokenGeometry | None = None  # as planned with, as are these two
+    context: FrameContext | None = None
+    frame: View | None = None
     decision: Decision | None = None
     masks: TokenMasks | None = None
     clock: StageClock = field(default_factory=StageClock)
@@ -75,7 +76,6 @@ class TriStagePruner:
         number = self._step.number + (self._step.observed or self._step.number == 0)
         return self._state is None or (number - 1) % self.config.observe_every == 0
 
-    @torch.no_grad()
     def plan(self, geometry: TokenGeometry, frame: FrameContext | None = None) -> TokenMasks:
         """Return the masks of this step.
 
@@ -90,7 +90,7 @@ class TriStagePruner:
         if begins:
             self.begin_step()
         step = self._step
-        step.frame = view
+        step.geometry, step.context, step.frame = geometry, frame, view
         if self._state is None or not (self._predicts or step.observed):
             step.decision, step.masks = None, TokenMasks.all_kept(geometry)
         else:
@@ -98,7 +98,6 @@ class TriStagePruner:
             step.masks = TokenMasks.all_kept(geometry) if self._refreshes else step.decision.masks
         return step.masks
 
-    @torch.no_grad()
     def observe(
         self,
         geometry: TokenGeometry,
@@ -114,13 +113,20 @@ class TriStagePruner:
         self._check_geometry(geometry)
         check_masks(geometry, masks)
         magnitudes = self._magnitudes(masks, salience) if self.wants_salience else None
-        view = view_of(self.config, geometry, frame)
+        planned = not self._step.observed and self._step.geometry is geometry and self._step.context is frame
+        view = None if planned else view_of(self.config, geometry, frame)
         if self._step.number == 0 or self._step.observed:
             self.begin_step()
         step = self._step
-        state = self._state if magnitudes is None else self._learn(geometry, masks, magnitudes)
-        assert state is not None  # without a state salience is wanted
-        self._mark_seen(state, geometry, masks, view or step.frame)
+        if magnitudes is None:
+            kept_3d = patches_with_any(geometry, masks.keep_3d)
+        else:
+            kept_3d = self._learn(geometry, masks, magnitudes)
+        assert self._state is not None  # without a state salience is wanted
+        self._state = self._state.seen(masks.keep_2d | kept_3d, step.number)
+        now = view or step.frame
+        if now is not None:
+            self._seen = after_pass(now, self._seen, geometry, masks.keep_2d, kept_3d)
         step.observed = True
         step.masks = step.masks or masks
 
@@ -148,7 +154,7 @@ class TriStagePruner:
         patches = None if state["patches"] is None else PatchState.from_dict(state["patches"])
         seen, frame = (None if state[name] is None else View.from_dict(state[name]) for name in ("seen", "frame"))
         self._state, self._seen = patches, seen
-        self._step = _Step(int(state["step"]), bool(state["observed"]), frame)
+        self._step = _Step(int(state["step"]), bool(state["observed"]), frame=frame)
 
     @property
     def _predicts(self) -> bool:
@@ -170,7 +176,7 @@ class TriStagePruner:
         if salience is None:
             raise ValueError("salience = None, but this step's salience is wanted: see wants_salience")
         magnitudes = checked_magnitudes(masks, salience)
-        heads = magnitudes.shape[1] - 1
+        heads = salience.attention_2d.shape[1]
         if self._state is not None and self._state.heads != heads:
             raise ValueError(f"attention_2d has {heads} heads, but the state has {self._state.heads}: reset()")
         return magnitudes
@@ -187,7 +193,7 @@ class TriStagePruner:
         due = state.observations == 0
         if config.max_age is not None:
             due = due | (step.number - state.last_seen > config.max_age)
-        changed = torch.zeros_like(due)
+        changed = None
         if step.frame is not None and self._seen is not None:
             changed = changed_patches(step.frame, self._seen, config.change_guard, config.change_guard_depth)
         rotating = config.background_sampling == "rotating"
@@ -204,15 +210,11 @@ class TriStagePruner:
             due=due,
         )
 
-    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> PatchState:
-        device = geometry.patch_of_point.device
-        state = self._state or PatchState.unobserved(geometry.patches, magnitudes.shape[1] - 1, device)
+    def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> Tensor:
+        """Learn from the magnitudes, and return the patches of which a 3D token was kept, bool [P]."""
         with self._step.clock.timed("stage2"):
             shown = salience_of_patches(geometry, masks, magnitudes)
-        return learn(self.config, state, shown, self._step.clock)
-
-    def _mark_seen(self, state: PatchState, geometry: TokenGeometry, masks: TokenMasks, view: View | None) -> None:
-        kept_3d = patches_with_any(geometry, masks.keep_3d)
-        self._state = state.seen(masks.keep_2d | kept_3d, self._step.number)
-        if view is not None:
-            self._seen = after_pass(view, self._seen, geometry, masks)
+        heads, device = shown.attention_2d.shape[1], geometry.patch_of_point.device
+        state = self._state or PatchState.unobserved(geometry.patches, heads, device)
+        self._state = learn(self.config, state, shown, self._step.clock)
+        return shown.kept_3d

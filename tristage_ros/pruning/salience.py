@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,6 +19,11 @@ class PatchSalience:
     magnitudes: Tensor  # float64 [2, P, 1 + H] of 2D and 3D: the feature's L1 norm, then the attention of every head
     observed: Tensor  # bool [2, P]; in 3D: a token was kept, or there is none and the 2D token was kept
     kept_3d: Tensor  # bool [P] a 3D token was kept
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """Tell which patches the model saw a token of, bool [P]."""
+        return self.observed[0] | self.kept_3d
 
     @property
     def feature_3d(self) -> Tensor:
@@ -36,21 +42,21 @@ class PatchSalience:
 
 
 def salience_of_patches(geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> PatchSalience:
-    """Gather per patch what `checked_magnitudes` gave of every token, [P + N3, 1 + H].
+    """Gather per patch what `checked_magnitudes` gave of every token, [P + N3, 2 + H].
 
     Attention is mass: where only some of a patch's 3D tokens were kept, their sum is scaled up to all of them.
     A patch without 3D tokens whose 2D token was kept counts as observed empty: its 3D magnitudes are zero.
     """
-    wide, tokens = magnitudes.double(), geometry.points_per_patch
-    sums = sum_over_patches(geometry, torch.cat([masks.keep_3d[:, None], wide[geometry.patches :]], 1))
-    count, table_3d = sums[:, 0], sums[:, 1:]
+    wide = magnitudes.double()
+    of_3d = sum_over_patches(geometry, wide[geometry.patches :])
+    count = of_3d[:, 0]
     divisor = count.clamp(min=1.0)
-    table_3d[:, 0].div_(divisor)
-    table_3d[:, 1:].mul_((tokens / divisor)[:, None])
+    of_3d[:, 1].div_(divisor)
+    of_3d[:, 2:].mul_((geometry.points_per_patch / divisor)[:, None])
     kept_3d = count > 0
     return PatchSalience(
-        magnitudes=torch.stack([wide[: geometry.patches], table_3d]),
-        observed=torch.stack([masks.keep_2d, kept_3d | ((tokens == 0) & masks.keep_2d)]),
+        magnitudes=torch.stack([wide[: geometry.patches], of_3d])[:, :, 1:],
+        observed=torch.stack([masks.keep_2d, torch.where(geometry.has_points, kept_3d, masks.keep_2d)]),
         kept_3d=kept_3d,
     )
 
@@ -66,11 +72,14 @@ def attention_indicators(attention: Tensor) -> Tensor:
     What of 3D's own part is no more than rounding error counts as zero, or it would decide between patches whose
     attention vectors are parallel.
     """
-    norm = attention.sum(2)
-    total = norm.sum(0)
-    own = orthogonal_part(attention[1], attention[0]).abs_().sum(1)
-    own.masked_fill_(own <= norm[1] * (16 * torch.finfo(own.dtype).eps), 0.0)
-    return torch.stack([_ratio(norm[0], total), _ratio(own, total), total])
+    of_2d, of_3d = attention.unbind()
+    norm_2d, norm_3d = attention.sum(2).unbind()
+    total = norm_2d + norm_3d
+    own = orthogonal_part(of_3d, of_2d).abs_().sum(1)
+    own.masked_fill_(own <= norm_3d * (16 * torch.finfo(own.dtype).eps), 0.0)
+    indicators = torch.stack([norm_2d, own, total])
+    indicators[:2].div_(total).nan_to_num_(0.0, 0.0, 0.0)
+    return indicators
 
 
 def orthogonal_part(vector: Tensor, reference: Tensor) -> Tensor:
@@ -78,8 +87,8 @@ def orthogonal_part(vector: Tensor, reference: Tensor) -> Tensor:
 
     A zero reference leaves the vector as it is.
     """
-    scale = _ratio(torch.linalg.vecdot(vector, reference), torch.linalg.vecdot(reference, reference))
-    return torch.addcmul(vector, scale[:, None], reference, value=-1)
+    product, square = (torch.stack([vector, reference]) * reference).sum(2).unbind()
+    return torch.addcmul(vector, _ratio(product, square)[:, None], reference, value=-1)
 
 
 def attention_share(attention: Tensor, seen: Tensor) -> Tensor:
@@ -88,9 +97,8 @@ def attention_share(attention: Tensor, seen: Tensor) -> Tensor:
     Attention over fewer tokens sums up to the same mass, so each one's share grows; multiplying by this undoes it.
     One when every patch was seen, and when nothing is predicted.
     """
-    attention = attention.double()
-    total = attention.sum()
-    return torch.where(total > 0, _ratio((attention * seen).sum(), total), torch.ones_like(total))
+    total = attention.sum(dtype=torch.float64)
+    return ((attention * seen).sum(dtype=torch.float64) / total).nan_to_num_(1.0)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ def semantic_sets(attention: Tensor, clusters: int) -> Tensor:
     One distinct value is all object.
     """
     label = exact_kmeans_1d(attention, clusters)
-    return label.clamp(max=ROBOT).masked_fill_(label == label.max(), OBJECT)
+    sets = label if clusters <= 3 else label.clamp(max=ROBOT)  # up to three, only the highest can exceed ROBOT
+    return sets.masked_fill(label == label.max(), OBJECT)
 
 
 def semantic_candidates(
@@ -32,7 +33,7 @@ def semantic_candidates(
     # The mean in float64 equals float32 values that are all alike, so that none of them exceeds it by rounding.
     robot_3d = m_3d > m_3d.mean(dtype=torch.float64)
     robot_2d = robot_3d | (m_2d > m_2d.mean(dtype=torch.float64))
-    object_3d = ~((m_2d > obj_2d_floor) & (m_3d < obj_3d_epsilon))
+    object_3d = (m_2d <= obj_2d_floor) | (m_3d >= obj_3d_epsilon)
     robot, target = sets == ROBOT, sets == OBJECT
     return Candidates(
         keep_2d=torch.where(robot, robot_2d, keep_background | target),

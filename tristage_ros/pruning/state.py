@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ class PatchState:
     @property
     def patches(self) -> int:
         """Return P."""
-        return len(self.observations)
+        return self.observations.shape[0]
 
     @property
     def heads(self) -> int:
@@ -54,7 +54,8 @@ class PatchState:
 
     def seen(self, patches: Tensor, step: int) -> PatchState:
         """Return the state after the model saw `patches` (bool [P]) in `step`."""
-        return replace(self, last_seen=self.last_seen.masked_fill(patches, step))
+        last_seen = self.last_seen.masked_fill(patches, step)
+        return PatchState(self.magnitudes, self.raw, self.smoothed, self.observations, last_seen, self.attention_scale)
 
     def to_dict(self) -> dict[str, Tensor]:
         """Return copies of all tensors by name."""

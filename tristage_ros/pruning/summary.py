@@ -59,8 +59,8 @@ def _decided(config: PruningConfig, decision: Decision, refreshed: bool) -> dict
         **_rates("stage2", geometry, proposal.semantic),
         **_rates("fused", geometry, proposal.fused),
         "ema_changed": float(differs.float().mean()),
-        "changed_patches": int(given.changed.sum()),
-        "budget_excess": 0 if refreshed else int(decision.budget_excess),
+        "changed_patches": 0 if given.changed is None else int(given.changed.sum()),
+        "budget_excess": 0 if refreshed else decision.budget_excess,
     }
 
 

@@ -14,7 +14,7 @@ def newest_weight(observations: Tensor, window: int, beta: float) -> Tensor:
     One at the first, 1/n while 1 < n < window (Eq. 8), 1 - beta from then on (Eq. 9).
     """
     by_count = _weights(window, beta, observations.device)
-    return by_count[observations.clamp(max=len(by_count) - 1)]
+    return by_count.index_select(0, observations.clamp(max=len(by_count) - 1))
 
 
 @lru_cache(maxsize=8)
@@ -25,4 +25,4 @@ def _weights(window: int, beta: float, device: torch.device) -> Tensor:
 
 def smooth(predicted: Tensor, observed: Tensor, weight: Tensor) -> Tensor:
     """Return the new prediction, [..., P], from the old one and the newest observation; [P] weights."""
-    return torch.lerp(predicted, observed, weight.expand_as(observed))
+    return torch.lerp(predicted, observed, weight)

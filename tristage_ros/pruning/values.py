@@ -18,14 +18,19 @@ class TokenGeometry:
 
     @cached_property
     def bins(self) -> Tensor:
-        """Return the patch of every 3D token, long [N3], and P for those outside the image."""
-        return self.patch_of_point.long() % (self.patches + 1)  # -1 modulo P + 1 is P
+        """Return 1 + the patch of every 3D token, long [N3], and 0 for those outside the image."""
+        return self.patch_of_point.long() + 1
 
     @cached_property
     def points_per_patch(self) -> Tensor:
         """Return the number of 3D tokens in every patch, float64 [P]."""
         counts = torch.zeros(self.patches + 1, dtype=torch.float64, device=self.bins.device)
-        return counts.index_add_(0, self.bins, counts.new_ones(len(self.bins)))[: self.patches]
+        return counts.index_add_(0, self.bins, counts.new_ones(self.bins.shape[0]))[1:]
+
+    @cached_property
+    def has_points(self) -> Tensor:
+        """Tell which patches hold 3D tokens, bool [P]."""
+        return self.points_per_patch > 0
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ def pretend(part: Part) -> None:
     for job in part.study.store.missing(part.jobs()):
         rng = np.random.default_rng(job.seed)
         steps = {name: rng.random(4).tolist() for name in PRUNING}
-        steps |= {"ms": [9.0] * 4, "pruned": [False] + [True] * 3, "passes": [8] * 4, "stage": ["above", "grasp", "close", "lift"]}
+        steps |= {"ms": [9.0] * 4, "pruned": [False] + [True] * 3, "passes": [8] * 4}
+        steps |= {"stage": ["above", "grasp", "close", "lift"]}
         success = job.cell.variant.method == "none" or job.seed % 2 == 0
         part.study.store.add(Record(job.cell.name, job.seed, success, steps=steps))
 

@@ -111,12 +111,13 @@ class Baseline:
         step = self._step
         if magnitudes is not None:
             self._history = self._learn(geometry, masks, magnitudes)
-        seen = masks.keep_2d | patches_with_any(geometry, masks.keep_3d)
+        kept_3d = patches_with_any(geometry, masks.keep_3d)
+        seen = masks.keep_2d | kept_3d
         before = torch.zeros_like(seen, dtype=torch.long) if self._last_seen is None else self._last_seen
         self._last_seen = before.masked_fill(seen, step.number)
         now = view or step.frame
         if now is not None:
-            self._seen = after_pass(now, self._seen, geometry, masks)
+            self._seen = after_pass(now, self._seen, geometry, masks.keep_2d, kept_3d)
         step.observed = True
         step.masks = masks
 
