@@ -20,7 +20,7 @@ from tristage_ros.evaluation.figures import STYLE
 
 EPISODES = 6
 THRESHOLDS = Thresholds(0.4, 0.6, 0.65, 0.3, 0.5, ("banana", "box"), (7000, 7009))
-NEED_THE_MODEL = ("table4", "denoising", "figure3", "figure8")
+NEED_THE_MODEL = ("table4", "figure3", "figure8")
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,9 @@ from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE
 from tristage_ros.evaluation.episodes.summary import over_steps
 from tristage_ros.evaluation.episodes.thresholds import SEEDS, expert_observations
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant, denoising_label
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising
+from tristage_ros.mla.denoising import Denoising, InitialNoise, ParallelDenoising
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.values import Action
+from tristage_ros.mla.values import Action, Observation
 
 SETTINGS = (
     *(Denoising(noise, steps) for noise in ("fresh", "zero") for steps in (None, 4, 2, 1)),
@@ -25,6 +27,7 @@ SETTINGS = (
     Denoising("zero", parallel=ParallelDenoising(sweeps=3)),
 )
 PRUNED = Variant("tristage", MAIN_RATE, True, "robot")
+EPISODES = 3  # of the expert, over which errors are measured
 NOTE = (
     "Passes: of the decoder over the suffixes of a control step, mean. Error: largest difference of an action from "
     "that of all steps one after the other from the same noise, in normalised units (half an action's range is 1), "
@@ -59,7 +62,7 @@ class DenoisingPart(Part):
         chapter = Chapter(self.title, tables=[table])
         found = self.found()
         speeds = self.study.speeds([UNPRUNED, *(row.variant for row, _ in found)])
-        errors = {setting: self.errors(setting) for setting in SETTINGS}
+        errors = {setting: self.errors(setting) for setting in {row.variant.denoising for row, _ in found}}
         for row, summary in found:
             variant = row.variant
             passes, error = over_steps(self.episodes(row).values(), "passes"), errors[variant.denoising]
@@ -74,19 +77,30 @@ class DenoisingPart(Part):
 
     def errors(self, setting: Denoising) -> list[float]:
         """Return by how much unpruned actions of the expert's episodes differ from those of all steps in sequence."""
-        attempts, errors = self.study.attempts, list[float]()
-        for seed in SEEDS[:3]:
-            episode = attempts.episode(Cell(self.tasks[0]), seed)
-            usual, other = (
-                attempts.policy(UNPRUNED.pruner(seed), seed, denoising=s)
-                for s in (Denoising(setting.initial_noise), setting)
-            )
-            for policy in (usual, other):
-                policy.reset(episode.task.instruction)
-            for observation in expert_observations(episode):
-                first, second = (_normalised(attempts.statistics, p.act(observation)[0]) for p in (usual, other))
-                errors.append(float(np.abs(first - second).max()))
-        return errors
+        exact = self._exact[setting.initial_noise]
+        return [
+            float(np.abs(first - second).max()) for first, second in zip(exact, self._actions(setting), strict=True)
+        ]
+
+    @cached_property
+    def _exact(self) -> dict[InitialNoise, list[NDArray[np.float32]]]:
+        """Return the actions of all steps in sequence, by initial noise."""
+        return {noise: self._actions(Denoising(noise)) for noise in get_args(InitialNoise)}
+
+    @cached_property
+    def _watched(self) -> list[tuple[str, list[Observation]]]:
+        """Return instruction and observations of a few of the expert's episodes."""
+        episodes = (self.study.attempts.episode(Cell(self.tasks[0]), seed) for seed in SEEDS[:EPISODES])
+        return [(episode.task.instruction, list(expert_observations(episode))) for episode in episodes]
+
+    def _actions(self, setting: Denoising) -> list[NDArray[np.float32]]:
+        """Return normalised unpruned actions of every observation watched."""
+        attempts = self.study.attempts
+        policy, actions = attempts.policy(UNPRUNED.pruner(0), 0, denoising=setting), list[NDArray[np.float32]]()
+        for instruction, observations in self._watched:
+            policy.reset(instruction)
+            actions += [_normalised(attempts.statistics, policy.act(shown)[0]) for shown in observations]
+        return actions
 
 
 def _normalised(statistics: DatasetStatistics, action: Action) -> NDArray[np.float32]:
