@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.pruning.budget import budget_size, excess, keep_best, with_anchor
+from tristage_ros.pruning.budget import budget_size, excess, keep_best, most_urgent, with_anchor
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,10 @@ def test_keeps_the_best_in_order(rows: list[tuple[bool, bool, float]], size: int
 def test_anchor(protected: list[int], candidate: list[int], attention: list[float], expected: list[int]) -> None:
     result = with_anchor(torch.tensor(protected).bool(), torch.tensor(candidate).bool(), torch.tensor(attention))
     assert result.int().tolist() == expected
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=30), st.integers(0, 35))
+def test_the_most_urgent_of_those_watched(rows: list[tuple[bool, int]], count: int) -> None:
+    watched, urgency = map(torch.tensor, zip(*rows, strict=True))
+    wanted = sorted((i for i, row in enumerate(rows) if row[0]), key=lambda i: (-rows[i][1], i))
+    assert most_urgent(watched, urgency, count).nonzero()[:, 0].tolist() == sorted(wanted[:count])

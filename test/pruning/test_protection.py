@@ -200,3 +200,61 @@ def test_invariants_of_every_step(seed: int, rate: float | None, scene: Scene, h
         held[geometry.patch_of_point[masks.keep_3d]] = True  # -1 goes to the spare last place
         assert (masks.keep_2d | held[:-1])[objects].all()
         pruner.observe(geometry, masks, hide_pruned(salience, masks))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_what_is_watched_takes_no_more_than_its_share(
+    share: float, scene: Scene, still: FrameContext, run: Run
+) -> None:
+    geometry, steps = scene(15)
+    config = replace(PruningConfig.robot(), target_rate=0.5, token_bucket=1, refresh_every=None)
+    attentive = TriStagePruner(replace(config, watch_share=0.0))
+    run(attentive, geometry, steps[:6], still)
+    pruner = TriStagePruner(replace(config, watch_share=share))
+    pruner.load_state_dict(attentive.state_dict())
+    assert still.color_mean is not None
+    moved = replace(still, color_mean=still.color_mean + 0.2)  # everywhere
+    wanted, masks = attentive.plan(geometry, moved), pruner.plan(geometry, moved)
+    size = tokens(wanted)
+    assert tokens(masks) == size
+    assert pruner.report().budget_excess == 0
+    both = int((wanted.keep_2d & masks.keep_2d).sum() + (wanted.keep_3d & masks.keep_3d).sum())
+    assert size - both <= round(share * size)
+    assert (size - both > 0) == (share > 0)
+
+
+def test_changed_patches_beyond_the_share_wait_for_their_turn(
+    scene: Scene, still: FrameContext, run: Run, hide_pruned: HidePruned
+) -> None:
+    geometry, steps = scene(16)
+    config = replace(PruningConfig.robot(), token_bucket=1, refresh_every=None, max_age=None, watch_share=0.25)
+    pruner = TriStagePruner(config)
+    run(pruner, geometry, steps[:6], still)
+    assert still.color_mean is not None
+    moved = replace(still, color_mean=still.color_mean + 0.2)
+    waiting = []
+    for salience in steps[6:12] * 3:
+        masks = pruner.plan(geometry, moved)
+        waiting.append(pruner.report().changed_patches)
+        pruner.observe(geometry, masks, hide_pruned(salience, masks))
+    assert waiting[0] == 64
+    assert waiting == sorted(waiting, reverse=True)
+    assert waiting[-1] == 0
+
+
+def test_neither_changed_nor_due_patches_wait_for_ever(
+    scene: Scene, still: FrameContext, run: Run, hide_pruned: HidePruned
+) -> None:
+    geometry, steps = scene(17)
+    pruner = TriStagePruner(replace(PruningConfig.robot(), token_bucket=1, refresh_every=None, watch_share=0.25))
+    run(pruner, geometry, steps[:6], still)
+    assert still.color_mean is not None
+    color, ages = still.color_mean.clone(), []
+    for step in range(60):  # half of the view changes in every step
+        color[:32] = 0.2 + 0.5 * (step % 2)
+        frame = replace(still, color_mean=color.clone())
+        masks = pruner.plan(geometry, frame)
+        salience = steps[step % len(steps)]
+        pruner.observe(geometry, masks, hide_pruned(salience, masks), frame)
+        ages.append(pruner.report().oldest_patch)
+    assert max(ages) <= 30

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 PROTECTED = 2 << 32  # rank of every protected token
+WATCHED = PROTECTED - 1  # of every one that is kept to be seen again, within its share of the budget
 
 
 def budget_size(tokens: int, target_rate: float, bucket: int) -> int:
@@ -37,6 +38,12 @@ def keep_highest(rank: Tensor, size: int) -> Tensor:
     """Keep every protected token and the `size` of the highest `rank` [T], the earlier of equal ones, as bool [T]."""
     best = rank.sort(descending=True, stable=True).indices[:size]
     return (rank == PROTECTED).index_fill_(0, best, True)
+
+
+def most_urgent(watched: Tensor, urgency: Tensor, count: int) -> Tensor:
+    """Tell the `count` most urgent (long [T] >= 0) of the `watched` tokens (bool [T]), the earlier of equal ones."""
+    best = urgency.masked_fill(~watched, -1).sort(descending=True, stable=True).indices[:count]
+    return torch.zeros_like(watched).index_fill_(0, best, True).logical_and_(watched)
 
 
 def excess(protected: Tensor, size: int) -> Tensor:

@@ -27,7 +27,8 @@ class PruningConfig:
     change_guard: float | None = None  # mean change of a patch's colour that keeps it, 0..1; None: no guard
     change_guard_depth: float | None = None  # the same for a patch's depth, m
     refresh_every: int | None = None  # steps from one unpruned step to the next
-    max_age: int | None = None  # steps a patch may stay unseen
+    max_age: int | None = None  # steps after which a patch is to be seen again
+    watch_share: float | None = None  # of a budget, at most, for what is kept to be seen again, 0..1; None: no limit
     observe_every: int = 1  # steps from one measurement of salience to the next
     stages: frozenset[int] = frozenset({1, 2, 3})  # those switched on
     attention_share: bool = True  # scale observed attention to the share that the kept patches held before
@@ -48,6 +49,8 @@ class PruningConfig:
             _check_number("change_guard", self.change_guard, 0.0, 1.0)
         if self.change_guard_depth is not None:
             _check_number("change_guard_depth", self.change_guard_depth, 0.0, inf, open_end=True)
+        if self.watch_share is not None:
+            _check_number("watch_share", self.watch_share, 0.0, 1.0)
         for name in ("refresh_every", "max_age"):
             if getattr(self, name) is not None:
                 _check_integer(name, getattr(self, name), 1)
@@ -77,6 +80,7 @@ class PruningConfig:
             change_guard_depth=0.02,
             refresh_every=50,
             max_age=10,
+            watch_share=0.25,
         )
 
     @staticmethod

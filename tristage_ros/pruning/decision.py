@@ -7,9 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.budget import PROTECTED, budget_size, excess, keep_highest, ranks, with_anchor
+from tristage_ros.pruning.budget import (
+    PROTECTED,
+    WATCHED,
+    budget_size,
+    excess,
+    keep_highest,
+    most_urgent,
+    ranks,
+    with_anchor,
+)
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.fusion import Proposal
+from tristage_ros.pruning.guard import urgency
 from tristage_ros.pruning.patches import value_at_points
 from tristage_ros.pruning.semantic import BACKGROUND, OBJECT
 from tristage_ros.pruning.values import Indicators, TokenGeometry, TokenMasks
@@ -23,6 +33,7 @@ class Circumstances:
     keep_background: Tensor  # patches to keep should they be background
     changed: Tensor | None  # patches that moved since they were seen, where that was watched
     due: Tensor  # patches to be seen again: never observed, or too long ago
+    age: Tensor  # long [P] steps since a patch was seen
 
 
 @dataclass(frozen=True)
@@ -53,25 +64,43 @@ def decide(
 ) -> Decision:
     """Turn `proposal` into token masks.
 
-    Changed and due patches keep both modalities. Protected from the budget are the candidates of object patches,
-    of changed and due ones and of background whose turn it is, and the 3D tokens outside the image.
+    Changed and due patches keep both modalities. Protected from the budget are the candidates of object patches and
+    what is watched, within its share of the budget: the candidates of changed and due patches and of background whose
+    turn it is. So are the 3D tokens outside the image.
     """
-    changed, forced = circumstances.changed, circumstances.due
-    forced = forced if changed is None else forced | changed
-    fused, sets, attention = proposal.fused, proposal.sets, predicted.attention
-    candidate = torch.stack([fused.keep_2d, fused.keep_3d]) | forced
+    forced = circumstances.due if circumstances.changed is None else circumstances.due | circumstances.changed
+    candidate = torch.stack([proposal.fused.keep_2d, proposal.fused.keep_3d])
     if config.target_rate is None:
-        keep_2d, keep_3d = candidate.unbind()
-        masks = TokenMasks(with_anchor(keep_2d, keep_2d, attention), value_at_points(geometry, keep_3d, True))
+        keep_2d, keep_3d = (candidate | forced).unbind()
+        anchored = with_anchor(keep_2d, keep_2d, predicted.attention)
+        masks = TokenMasks(anchored, value_at_points(geometry, keep_3d, True))
         return Decision(masks, proposal, circumstances, newest, geometry)
-    protected = forced | (sets == OBJECT)
-    if config.background_sampling == "rotating" and 2 in config.stages:
-        protected |= (sets == BACKGROUND) & circumstances.keep_background
-    rank_2d, rank_3d = ranks(candidate & protected, candidate, attention).unbind()
-    # The best 2D token is a protected one or becomes it: a model without any has lost its view of the scene.
-    rank_2d.index_fill_(0, rank_2d.argmax(0, keepdim=True), PROTECTED)
-    rank = torch.cat([rank_2d, value_at_points(geometry, rank_3d, PROTECTED)])
-    size = budget_size(rank.shape[0], config.target_rate, config.token_bucket)
+    watched = (candidate & _turn(config, proposal, circumstances)) | forced
+    protected = candidate & (proposal.sets == OBJECT)
+    size = budget_size(geometry.patches + geometry.patch_of_point.shape[0], config.target_rate, config.token_bucket)
+    if config.watch_share is None:
+        rank = _ranked(geometry, candidate | watched, protected | watched, predicted.attention)
+    else:
+        rank = _ranked(geometry, candidate & ~watched, protected, predicted.attention)
+        wanted = torch.cat([watched[0], value_at_points(geometry, watched[1], False)]) & (rank < PROTECTED)
+        wait = urgency(circumstances.age, circumstances.changed)
+        wait = torch.cat([wait, value_at_points(geometry, wait, 0)])
+        rank.masked_fill_(most_urgent(wanted, wait, round(config.watch_share * size)), WATCHED)
     keep = keep_highest(rank, size)
     masks = TokenMasks(keep[: geometry.patches], keep[geometry.patches :])
     return Decision(masks, proposal, circumstances, newest, geometry, rank, size)
+
+
+def _turn(config: PruningConfig, proposal: Proposal, circumstances: Circumstances) -> Tensor:
+    """Return the background patches that a rotation shows in this step, bool [P]."""
+    if config.background_sampling == "rotating" and 2 in config.stages:
+        return (proposal.sets == BACKGROUND) & circumstances.keep_background
+    return torch.zeros_like(circumstances.due)
+
+
+def _ranked(geometry: TokenGeometry, candidate: Tensor, protected: Tensor, attention: Tensor) -> Tensor:
+    """Return what a budget goes by, long [P + N3], from what both modalities of a patch are, bool [2, P]."""
+    rank_2d, rank_3d = ranks(protected, candidate, attention).unbind()
+    # The best 2D token is a protected one or becomes it: a model without any has lost its view of the scene.
+    rank_2d.index_fill_(0, rank_2d.argmax(0, keepdim=True), PROTECTED)
+    return torch.cat([rank_2d, value_at_points(geometry, rank_3d, PROTECTED)])

@@ -63,6 +63,14 @@ def changed_patches(now: View, seen: View, color: float | None, depth: float | N
     return moved if away is None else moved | away
 
 
+def urgency(age: Tensor, changed: Tensor | None) -> Tensor:
+    """Return how urgent it is to see a patch again, long [P], from the steps since it was seen, long [P].
+
+    One that changed waits as much in one step as another in four, so that neither is left out for ever.
+    """
+    return age if changed is None else age + 3 * age * changed
+
+
 def view_of(config: PruningConfig, geometry: TokenGeometry, frame: FrameContext | None) -> View | None:
     """Return what `frame` shows where the guard of `config` needs it. Raises ValueError for a bad frame."""
     if not config.guarded or frame is None:

@@ -190,9 +190,9 @@ class TriStagePruner:
 
     def _circumstances(self, geometry: TokenGeometry, state: PatchState) -> Circumstances:
         step, config = self._step, self.config
-        due = state.observations == 0
+        age, due = step.number - state.last_seen, state.observations == 0
         if config.max_age is not None:
-            due = due | (step.number - state.last_seen > config.max_age)
+            due = due | (age > config.max_age)
         changed = None
         if step.frame is not None and self._seen is not None:
             changed = changed_patches(step.frame, self._seen, config.change_guard, config.change_guard_depth)
@@ -208,6 +208,7 @@ class TriStagePruner:
             ),
             changed=changed,
             due=due,
+            age=age,
         )
 
     def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> Tensor:

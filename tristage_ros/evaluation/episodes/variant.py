@@ -11,7 +11,8 @@ from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.pruning import PruningConfig, make_pruner
 
 Preset = Literal["paper", "robot", "calibrated"]
-GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age")  # what keeps a method from going blind
+# What keeps a method from going blind:
+GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age", "watch_share")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.budget import budget_size, excess, keep_best, with_anchor
+from tristage_ros.pruning.budget import budget_size, excess, keep_best, most_urgent, with_anchor
 from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
 from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
-from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, view_of
+from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, urgency, view_of
 from tristage_ros.pruning.patches import patches_with_any, value_at_points
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.pruning.summary import summarise_masks
@@ -30,6 +30,7 @@ class _Step:
     frame: View | None = None
     forced: Tensor | None = None  # bool [P] patches that are kept whatever the method says
     changed: Tensor | None = None  # bool [P] those of them that moved
+    urgency: Tensor | None = None  # long [P] of seeing a patch again
     masks: TokenMasks | None = None
     excess: Tensor | None = None  # long scalar, protected tokens beyond the budget
     clock: StageClock = field(default_factory=StageClock)
@@ -38,10 +39,10 @@ class _Step:
 class Baseline:
     """Keep every token; the methods to compare with choose fewer.
 
-    Of the configuration, `target_rate`, `token_bucket`, the change guard, `refresh_every`, `max_age`, `observe_every`
-    and `seed` mean what they mean for the tri-stage pruner; the rest has no effect. Protected from the budget are
-    patches that changed or are due by age, those never seen where the guard is on, and the 3D tokens outside the
-    image. At least one 2D token survives.
+    Of the configuration, `target_rate`, `token_bucket`, the change guard, `refresh_every`, `max_age`, `watch_share`,
+    `observe_every` and `seed` mean what they mean for the tri-stage pruner; the rest has no effect. Protected from
+    the budget are patches that changed or are due by age, those never seen where the guard is on, within the share of
+    what is watched, and the 3D tokens outside the image. At least one 2D token survives.
     """
 
     needs_rate: ClassVar[bool] = True
@@ -86,7 +87,7 @@ class Baseline:
         step = self._step
         step.geometry, step.frame = geometry, view
         with step.clock.timed("fusion"):
-            step.forced, step.changed = self._forced(geometry)
+            step.forced, step.changed, step.urgency = self._forced(geometry)
             step.masks = TokenMasks.all_kept(geometry) if self._keeps_all() else self._choose(geometry, frame)
         return step.masks
 
@@ -172,8 +173,16 @@ class Baseline:
 
     def _protection(self, geometry: TokenGeometry) -> tuple[Tensor, Tensor]:
         """Return the 2D tokens, bool [P], and 3D tokens, bool [N3], that this step keeps whatever the method says."""
-        assert self._step.forced is not None  # plan() came first
-        return self._step.forced, value_at_points(geometry, self._step.forced, True)
+        forced, wait = self._step.forced, self._step.urgency
+        assert forced is not None  # plan() came first
+        assert wait is not None
+        share, outside = self.config.watch_share, geometry.patch_of_point < 0
+        forced_3d = value_at_points(geometry, forced, False)
+        if share is not None and self.config.target_rate is not None:
+            wanted, wait = torch.cat([forced, forced_3d]), torch.cat([wait, value_at_points(geometry, wait, 0)])
+            urgent = most_urgent(wanted, wait, round(share * self._size(geometry)))
+            forced, forced_3d = urgent[: geometry.patches], urgent[geometry.patches :]
+        return forced, forced_3d | outside
 
     def _size(self, geometry: TokenGeometry, rate: float | None = None) -> int:
         """Return how many tokens a step at `rate` (default: the target rate) keeps."""
@@ -203,7 +212,7 @@ class Baseline:
             keep_best(protected_3d, first[patches:], score[patches:], size - size_2d),
         )
 
-    def _forced(self, geometry: TokenGeometry) -> tuple[Tensor, Tensor]:
+    def _forced(self, geometry: TokenGeometry) -> tuple[Tensor, Tensor, Tensor]:
         step, config = self._step, self.config
         nothing = torch.zeros(geometry.patches, dtype=torch.bool, device=geometry.patch_of_point.device)
         changed, due = nothing, nothing
@@ -212,9 +221,10 @@ class Baseline:
             changed = changed_patches(step.frame, self._seen, config.change_guard, config.change_guard_depth)
         if config.guarded:
             due = last_seen == 0  # whether it moved cannot be told
+        age = step.number - last_seen
         if config.max_age is not None:
-            due = due | (step.number - last_seen > config.max_age)
-        return changed | due, changed
+            due = due | (age > config.max_age)
+        return changed | due, changed, urgency(age, changed)
 
     def _check_geometry(self, geometry: TokenGeometry) -> None:
         check_geometry(geometry)
