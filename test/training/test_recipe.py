@@ -1,6 +1,10 @@
+import argparse
+
 import pytest
 
 from tristage_ros.resources import resource
+from tristage_ros.simulation.tasks import TASKS
+from tristage_ros.training.command import run
 from tristage_ros.training.recipe import Recipe, RecipeError
 
 FILE = resource("config", "training.yaml")
@@ -11,6 +15,17 @@ def test_the_shipped_recipe_is_read():
     assert recipe.rounds() == (50, 100)
     assert recipe.episodes["banana"] == 7
     assert Recipe.load(FILE).to_dict()["optimisation"]["steps"] == Recipe.load(FILE).optimisation.steps
+
+
+def test_the_shipped_recipes_follow_each_other(monkeypatch, tmp_path):
+    first, then = Recipe.load(FILE), Recipe.load(resource("config", "training_five.yaml"))
+    assert not first.start
+    assert then.start
+    assert list(then.episodes) == list(TASKS)
+    monkeypatch.chdir(tmp_path)
+    options = argparse.Namespace(recipe=resource("config", "training_five.yaml"), settings=[], device="cpu", only=None)
+    with pytest.raises(RecipeError, match="first.*is not there"):
+        run(options)
 
 
 @pytest.mark.parametrize(

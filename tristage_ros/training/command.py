@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 
@@ -19,6 +20,10 @@ def run(options: argparse.Namespace) -> int:
     recipe = Recipe.load(options.recipe or resource("config", "training.yaml"), tuple(options.settings))
     if torch.device(options.device).type == "cuda" and not torch.cuda.is_available():
         raise RecipeError(f"device {options.device} is not there: PyTorch finds no CUDA; use --device cpu")
+    if recipe.start and not Path(recipe.start).is_file():
+        raise RecipeError(
+            f"start = {recipe.start} is not there: train it first, or set start= to begin with random weights"
+        )
     if options.only == "collect":
         collect(recipe, MlaConfig.mini(), RunFolder(options.out).demonstrations, options.workers)
         return 0

@@ -20,7 +20,7 @@ class Controls(Part):
 
     name = "controls"
     title = "Controls: blind and misled"
-    number = 30
+    number = 20
 
     def rows(self) -> list[Row]:
         """Return the unpruned policy under every condition."""

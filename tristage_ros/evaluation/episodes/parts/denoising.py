@@ -42,7 +42,7 @@ class DenoisingPart(Part):
 
     name = "denoising"
     title = "Denoising: fewer steps, or side by side"
-    number = 30
+    number = 20
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class Robustness(Part):
 
     name = "robustness"
     title = "Robustness"
-    number = 50
+    number = 12
 
     def rows(self) -> list[Row]:
         """Return every condition for every way to prune."""

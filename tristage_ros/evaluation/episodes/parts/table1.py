@@ -24,7 +24,7 @@ class Table1(Part):
 
     name = "table1"
     title = "Table 1: one modality pruned by lot"
-    number = 30
+    number = 20
     rates = (0.5, 0.6, 0.7)
 
     def rows(self) -> list[Row]:

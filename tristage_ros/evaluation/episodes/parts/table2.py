@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from tristage_ros.evaluation.bench.table import Table, ratio
 from tristage_ros.evaluation.bench.variants import LABELS
 from tristage_ros.evaluation.episodes import paper
 from tristage_ros.evaluation.episodes.parts.matrix import Matrix
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Row, percent
-from tristage_ros.evaluation.episodes.variant import Variant
+from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 
 RATES, MAIN_RATE = (0.5, 0.6, 0.7, 0.8), 0.7
-FEWER = 20  # episodes of a cell at the other rates
+FEWER = 50  # episodes of a row of those that matter less, shared among the tasks
 
 
 class Table2(Matrix):
-    """Compare all methods: 100 episodes of every task at the rate that matters, fewer at the others."""
+    """Compare all methods: 100 episodes of every task where it matters, which is at one rate, guard against guard."""
 
     name = "table2"
     title = "Table 2: methods and rates"
@@ -31,8 +32,12 @@ class Table2(Matrix):
         return [*super().variants(methods, rates), *free(self.study.thresholds.settings)]
 
     def count(self, row: Row) -> int:
-        """Return the number of episodes by rate."""
-        return self.number if row.variant.rate in (None, MAIN_RATE) else FEWER
+        """Return the number of episodes."""
+        variant, preset = row.variant, "robot" if row.variant.guard else "paper"
+        matters = variant.rate == MAIN_RATE and (
+            variant.preset == preset if variant.method == "tristage" else variant.guard
+        )
+        return self.number if variant == UNPRUNED or matters else ceil(FEWER / len(self.tasks))
 
     def chapter(self) -> Chapter:
         """Return our tables and the paper's."""

@@ -35,7 +35,7 @@ class Table3(Part):
 
     name = "table3"
     title = "Table 3: ablation of the stages"
-    number = 100
+    number = 50
 
     @property
     def tasks(self) -> tuple[str, ...]:
