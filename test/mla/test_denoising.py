@@ -87,6 +87,50 @@ def test_it_stays_within_its_tolerance_and_needs_fewer_sweeps_for_a_wider_one():
     assert used[1e-1] < used[1e-2] < used[1e-4] < 8, used
 
 
+@pytest.mark.parametrize(("system", "steepness", "share"),
+                         [(RandomDenoiser, 1.0, 1.0), (RandomDenoiser, 10.0, 0.99), (RandomSystem, 1.0, 1.0),
+                          (RandomSystem, 10.0, 1.0)])  # fmt: skip
+def test_the_tolerance_holds_for_what_contracts_and_nearly_always_for_what_does_not(system, steepness, share):
+    errors = []
+    for seed in range(1000):
+        model = system(seed, steepness)
+        wanted = model.run(sequential(EIGHT, model.noise))
+        found = model.run(ParallelDenoising(1e-2).passes(EIGHT, model.noise))
+        errors.append(float((found.action - wanted.action).abs().max()))
+    assert sum(error <= 1e-2 for error in errors) >= share * len(errors)
+    assert max(errors) <= 5e-2
+
+
+@settings(deadline=None, max_examples=200)
+@given(seed=st.integers(0, 2**31), chunk=st.integers(1, 6), spread=st.sampled_from([0.0, 1.0, 100.0]))
+def test_whatever_is_expected_as_many_sweeps_as_steps_are_sequential_denoising(seed, chunk, spread):
+    system, generator = RandomSystem(seed, 3.0), torch.Generator().manual_seed(seed)
+    noise = torch.randn(1, chunk, 7, generator=generator, dtype=torch.float64)
+    expected = spread * torch.randn(8, chunk, 7, generator=generator, dtype=torch.float64)
+    wanted = system.run(sequential(EIGHT, noise))
+    found = system.run(ParallelDenoising(0.0, sweeps=100).passes(EIGHT, noise, expected))
+    torch.testing.assert_close(found.action, wanted.action, atol=1e-8, rtol=1e-8)
+
+
+def test_a_model_that_fails_ends_after_as_many_sweeps_as_steps():
+    system = RandomSystem(0)
+    system.matrix.fill_(torch.nan)
+    found = system.run(ParallelDenoising().passes(EIGHT, system.noise))
+    assert system.evaluated == list(range(8, 0, -1)) and found.action.isnan().all()
+
+
+@pytest.mark.parametrize(("denoising", "sweeps"), [(Denoising("zero", parallel=ParallelDenoising(1e-3)), 1),
+                                                   (Denoising("fresh", parallel=ParallelDenoising(1e-3)), 5),
+                                                   (Denoising("zero"), 8)])  # fmt: skip
+def test_only_parallel_denoising_of_zeros_begins_where_the_step_before_ended(denoising, sweeps):
+    system = RandomDenoiser(3, 0.3)
+    noise = torch.zeros_like(system.noise)
+    before = system.run(denoising.passes(EIGHT, noise, None)).clean
+    system.evaluated.clear()
+    system.run(denoising.passes(EIGHT, noise, before))
+    assert len(system.evaluated) == sweeps
+
+
 def test_what_is_expected_shortens_the_way_and_does_not_change_its_end():
     sampler, system = EIGHT, RandomDenoiser(3, 0.3)
     setting = ParallelDenoising(1e-3)

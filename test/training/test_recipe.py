@@ -24,7 +24,7 @@ def test_the_shipped_recipes_follow_each_other(monkeypatch, tmp_path):
     assert list(then.episodes) == list(TASKS)
     monkeypatch.chdir(tmp_path)
     options = argparse.Namespace(recipe=resource("config", "training_five.yaml"), settings=[], device="cpu", only=None)
-    with pytest.raises(RecipeError, match="first.*is not there"):
+    with pytest.raises(RecipeError, match=r"first.*is not there"):
         run(options)
 
 

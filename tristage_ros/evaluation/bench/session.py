@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-from tristage_ros.evaluation.bench import ablation, growth, overhead, pruning_only, steps
+from tristage_ros.evaluation.bench import ablation, denoising, growth, overhead, pruning_only, steps
 from tristage_ros.evaluation.bench.ceilings import Ceilings
 from tristage_ros.evaluation.bench.summary import summary_table
 from tristage_ros.evaluation.bench.table import Table
@@ -35,6 +36,13 @@ class Session:
         """Return the model and what it is shown."""
         return Workload.build(self.size, str(self.device), self.dtype)
 
+    @property
+    def most_trained(self) -> Workload:
+        """Return a workload with trained weights where some of this size ship and can be read, else the random ones."""
+        if self.size == "mini" and find_spec("safetensors") is not None:
+            return Workload.shipped(str(self.device), self.dtype)
+        return self.workload
+
     def tables(self) -> list[Table]:
         """Return what was found: the corners first, the summary last."""
         last = [summary_table(self.size, self._steps, self._overhead)] if self._steps and self._overhead else []
@@ -58,6 +66,13 @@ class Session:
         rows = ablation.measure_ablation(self.workload, self.rounds)
         self.figures["ablation"] = rows
         self._tables.append(ablation.ablation_table(rows))
+
+    def denoising(self) -> None:
+        """Measure the ways to denoise."""
+        workload = self.most_trained
+        rows = denoising.measure_denoising(workload, self.rounds)
+        self.figures["denoising"] = {"trained": workload.trained, "rows": rows}
+        self._tables.append(denoising.denoising_table(rows, workload.trained))
 
     def pruning(self) -> None:
         """Measure the pruner alone."""

@@ -1,4 +1,4 @@
-"""What is compared: engines, methods and rates."""
+"""What is compared: engines, methods, rates and ways to denoise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.mla.engine import ENGINES
 from tristage_ros.mla.values import StepReport
 from tristage_ros.pruning import PruningConfig
@@ -59,11 +60,12 @@ class Variant:
     method: str  # a key of LABELS
     rate: float = 0.0  # share of visual tokens to prune
     stages: frozenset[int] = frozenset({1, 2, 3})  # of tri-stage
+    denoising: Denoising = SEQUENTIAL
 
     @property
     def name(self) -> str:
         """Return a name that no other variant has."""
-        return f"{self.engine} {self.method} {self.rate:.2f} {sorted(self.stages)}"
+        return f"{self.engine} {self.method} {self.rate:.2f} {sorted(self.stages)} {self.denoising}"
 
     @property
     def label(self) -> str:
@@ -95,7 +97,7 @@ class Running:
     def __init__(self, workload: Workload, variant: Variant, pruner: Any = None) -> None:
         """Start an episode, with the variant's own pruner by default."""
         self.workload, self.variant = workload, variant
-        self.policy = workload.policy(pruner or prune(variant), variant.engine)
+        self.policy = workload.policy(pruner or prune(variant), variant.engine, variant.denoising)
         self.reports: list[StepReport] = []
 
     def step(self, index: int) -> None:

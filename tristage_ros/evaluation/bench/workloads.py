@@ -1,15 +1,17 @@
-"""What is measured: a model with random weights, and a camera over a table on which something moves."""
+"""What is measured: a model, its weights random by custom, and a camera over a table on which something moves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tristage_ros.mla.checkpoint import load_checkpoint
 from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.mla.initialise import random_model
 from tristage_ros.mla.layout import SequenceLayout
 from tristage_ros.mla.model import Mla
@@ -17,6 +19,7 @@ from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.resources import MINI, resource
 
 WIDTH, HEIGHT = 640, 480  # pixels of the camera
 ABOVE = np.array([[0, -1, 0, 0.3], [-1, 0, 0, 0.0], [0, 0, -1, 0.7], [0, 0, 0, 1]], float)  # the camera's pose
@@ -52,13 +55,21 @@ class Workload:
     size: str
     model: Mla
     observations: tuple[Observation, ...]
+    statistics: DatasetStatistics = field(default_factory=DatasetStatistics.tabletop)
+    trained: bool = False  # whether the weights are
 
     @classmethod
     def build(cls, size: str, device: str = "cpu", dtype: str = "float32") -> Workload:
         """Return the workload of a size (tiny, mini or 7b) with seeded random weights."""
         model = random_model(CONFIGS[size](), 0, device, getattr(torch, dtype))
         _favour_images(model)
-        return cls(size, model, tuple(observe(frame, model.config.points) for frame in range(FRAMES)))
+        return cls(size, model, _shown(model))
+
+    @classmethod
+    def shipped(cls, device: str = "cpu", dtype: str = "float32") -> Workload:
+        """Return the workload of the mini that ships, with its trained weights. Needs safetensors."""
+        model, statistics, _ = load_checkpoint(resource(*MINI), device, getattr(torch, dtype))
+        return cls("mini", model, _shown(model), statistics, trained=True)
 
     @property
     def tokens_besides(self) -> int:
@@ -72,10 +83,10 @@ class Workload:
         """Return where the model is."""
         return self.model.device
 
-    def policy(self, pruner: Any, engine: Any) -> MlaPolicy:
+    def policy(self, pruner: Any, engine: Any, denoising: Denoising = SEQUENTIAL) -> MlaPolicy:
         """Return a policy of this model, ready for its first step."""
         prompt: Any = FixedPrompt()
-        policy = MlaPolicy(self.model, prompt, DatasetStatistics.tabletop(), pruner, engine=engine)
+        policy = MlaPolicy(self.model, prompt, self.statistics, pruner, engine=engine, denoising=denoising)
         policy.reset("pick up the box")
         return policy
 
@@ -92,6 +103,10 @@ def _favour_images(model: Mla) -> None:
     last = model.projector_2d.mlp[2].weight
     with torch.no_grad():
         last.mul_(IMAGE_GAIN)  # type: ignore[operator]
+
+
+def _shown(model: Mla) -> tuple[Observation, ...]:
+    return tuple(observe(frame, model.config.points) for frame in range(FRAMES))
 
 
 def observe(frame: int, points: int) -> Observation:
