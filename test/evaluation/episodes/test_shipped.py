@@ -1,4 +1,4 @@
-"""The mini that ships does its task, unpruned and pruned, and is small enough for the repository."""
+"""The mini that ships does its tasks, unpruned and pruned, and is small enough for the repository."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,8 @@ from tristage_ros.evaluation.episodes.cell import Cell, Job
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.resources import MINI, resource
 
-SEEDS = range(9_500, 9_508)
+SEEDS = range(9_500, 9_506)
+LEAST = {"banana": 4, "box": 5, "laptop": 5, "fridge": 4, "umbrella": 2}  # of as many seeds
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,8 @@ def test_it_is_small() -> None:
 
 
 @pytest.mark.parametrize("variant", [UNPRUNED, Variant("tristage", 0.7, True, "robot")], ids=["unpruned", "robot"])
-def test_it_puts_the_banana_on_the_plate(attempts: Attempts, variant: Variant) -> None:
-    records = [attempts.run(Job(Cell("banana", variant), seed)) for seed in SEEDS]
+@pytest.mark.parametrize("task", LEAST)
+def test_it_does_its_tasks(attempts: Attempts, task: str, variant: Variant) -> None:
+    records = [attempts.run(Job(Cell(task, variant), seed)) for seed in SEEDS]
     done = sum(record.success for record in records)
-    assert done >= len(SEEDS) - 2, [record.fault for record in records if not record.success]
+    assert done >= LEAST[task], [record.fault for record in records if not record.success]

@@ -1,0 +1,187 @@
+"""Measure how old an observation is when it moves the arm: `python bench/latency.py [--seconds 60] [NAME:=VALUE ...]`.
+
+Runs the simulated cell as `tristage run piper_pick` does, one process per node, and listens beside them: to the
+policy's timings and chunks over ROS, and to the set-points on the CAN bus that the arm node writes. Times count from
+the stamp of the front camera's frame. The last one is that of the first set-point on the bus after the chunk was there.
+The machine must have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import can
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.node import Node
+from tristage_msgs.msg import ActionChunk, StageTimings
+
+from tristage_ros.graph import environment
+from tristage_ros.nodes.convert import seconds
+from tristage_ros.nodes.graph_process import GraphProcess
+
+START_UP, SETTLE = 90.0, 5.0  # s
+SETPOINT = 0x155  # targets of the first two joints
+PARTS = ("preprocess", "tokens", "pruning", "prefill", "denoise")
+SHARES = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+SLOW = 0.01  # share of the steps whose cause is named
+
+
+@dataclass
+class Step:
+    """Hold what is known of one control step."""
+
+    timings: StageTimings | None = None
+    arrived: float | None = None  # s, wall clock, of its chunk
+
+    def spans(self, stamp: float, sent: float) -> dict[str, float]:
+        """Return its spans in ms, one after the other, given when the set-point was `sent`."""
+        t = self.timings
+        assert t is not None
+        assert self.arrived is not None
+        parts = dict(zip(PARTS, map(float, t.parts_ms), strict=True))
+        return {
+            "camera to policy": t.observation_age_ms,
+            **parts,
+            "rest of the step": t.total_ms - sum(parts.values()),
+            "to publishing": t.action_age_ms - t.observation_age_ms - t.total_ms,
+            "chunk on its way": 1e3 * (self.arrived - stamp) - t.action_age_ms,
+            "arm to CAN": 1e3 * (sent - self.arrived),
+        }
+
+
+@dataclass
+class Notes:
+    """Hold what was heard."""
+
+    steps: dict[float, Step] = field(default_factory=dict)  # by stamp, s
+    setpoints: list[float] = field(default_factory=list)  # s, wall clock
+
+    def of(self, stamp: float) -> Step:
+        """Return the step of an observation."""
+        return self.steps.setdefault(stamp, Step())
+
+
+class Listener(Node):
+    """Note the policy's timings and when its chunks arrive."""
+
+    def __init__(self, notes: Notes) -> None:
+        """Subscribe."""
+        super().__init__("latency")
+        self._notes = notes
+        self.create_subscription(StageTimings, "/tristage/timings", self._on_timings, 100)
+        self.create_subscription(ActionChunk, "/tristage/action", self._on_chunk, 100)
+
+    def _on_timings(self, message: StageTimings) -> None:
+        self._notes.of(seconds(message.header.stamp)).timings = message
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        self._notes.of(seconds(message.header.stamp)).arrived = time.time()
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long is measured (default: 60)")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
+    options = parser.parse_args()
+    given = {"control": "frame", "can_channel": "127.0.0.1:54701"}
+    given |= dict(argument.split(":=", 1) for argument in options.arguments)
+    os.environ.update(environment(simulated=True))
+    rclpy.init(args=[])
+    notes = Notes()
+    listener = Listener(notes)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = GraphProcess("piper_pick", given | {"run_dir": folder}, Path(folder, "log.txt"))
+        try:
+            _wait(listener, graph, notes)
+            with can.Bus(interface="remote", channel=given["can_channel"]) as bus:
+                hear = can.Notifier(bus, [lambda m: _on_frame(notes, m)])
+                _spin(listener, SETTLE)
+                begin = time.time()
+                _spin(listener, options.seconds)
+                hear.stop()
+            end = time.time()
+        finally:
+            graph.end()
+            listener.destroy_node()
+            rclpy.try_shutdown()
+    return report(notes, begin, end, options.json)
+
+
+def report(notes: Notes, begin: float, end: float, file: Path | None) -> int:
+    """Print the percentiles of every span and what made the slowest steps slow; return 1 where nothing was heard."""
+    sent, rows = np.array(notes.setpoints), []
+    for stamp, step in sorted(notes.steps.items()):
+        if begin <= stamp < end - 1.0 and step.timings is not None and step.arrived is not None:
+            later = sent[sent > step.arrived]
+            if len(later):
+                rows.append(step.spans(stamp, float(later[0])))
+    if not rows:
+        print("error: no control step ended in a set-point; is the arm enabled and the policy active?")
+        return 1
+    names = list(rows[0])
+    spans = np.array([[row[name] for name in names] for row in rows])
+    total, upto = spans.sum(1), spans[:, : names.index("to publishing") + 1].sum(1)
+    rate = len(rows) / (end - 1.0 - begin)
+    print(f"{len(rows)} control steps, {rate:.1f} Hz; ms      p50     p95     p99     max")
+    table = {name: spans[:, i] for i, name in enumerate(names)}
+    table |= {"camera to action": upto, "camera to CAN": total}
+    for name, values in table.items():
+        print(f"{name:28}" + "".join(f"{value:8.1f}" for value in _percentiles(values)))
+    causes = slowest(spans, names)
+    print(f"slowest {len(total) - int(len(total) * (1 - SLOW))} steps, by what was furthest above its median:")
+    for name, count in causes.most_common():
+        print(f"  {name}: {count}")
+    skipped = [step.timings.frames_skipped for _, step in sorted(notes.steps.items()) if step.timings is not None]
+    print(f"frames skipped because a newer one was there: {skipped[-1] - skipped[0]}")
+    print(f"load of the machine: {', '.join(f'{load:.2f}' for load in os.getloadavg())} on {os.cpu_count()} cores")
+    if file is not None:
+        figures = {
+            name: dict(zip(("p50", "p95", "p99", "max"), _percentiles(v), strict=True)) for name, v in table.items()
+        }
+        file.write_text(json.dumps({"steps": len(rows), "hz": rate, "ms": figures, "slowest": causes}, indent=1))
+    return 0
+
+
+def slowest(spans: NDArray[np.float64], names: list[str]) -> Counter[str]:
+    """Count, over the slowest steps (rows of `spans`), which span was furthest above its median."""
+    slow = np.argsort(spans.sum(1))[int(len(spans) * (1 - SLOW)) :]
+    return Counter(names[i] for i in (spans[slow] - np.median(spans, 0)).argmax(1))
+
+
+def _percentiles(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 2) for value in np.percentile(values, list(SHARES.values()))]
+
+
+def _on_frame(notes: Notes, message: can.Message) -> None:
+    if message.arbitration_id == SETPOINT:
+        notes.setpoints.append(time.time())
+
+
+def _wait(listener: Listener, graph: GraphProcess, notes: Notes) -> None:
+    end = time.monotonic() + START_UP
+    while not any(step.timings is not None for step in notes.steps.values()):
+        rclpy.spin_once(listener, timeout_sec=0.1)
+        if time.monotonic() > end or graph.trouble():
+            sys.exit(f"error: the cell did not come up: {graph.trouble() or 'no control step'}")
+
+
+def _spin(listener: Listener, span: float) -> None:
+    end = time.monotonic() + span
+    while time.monotonic() < end:
+        rclpy.spin_once(listener, timeout_sec=0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
