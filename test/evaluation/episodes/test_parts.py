@@ -13,6 +13,7 @@ from tristage_ros.evaluation.bench.timing import Rounds
 from tristage_ros.evaluation.episodes import document
 from tristage_ros.evaluation.episodes.options import EVERYTHING
 from tristage_ros.evaluation.episodes.parts import PARTS, Chapter, Part, figure3
+from tristage_ros.evaluation.episodes.pool import Spread
 from tristage_ros.evaluation.episodes.record import PRUNING, Record
 from tristage_ros.evaluation.episodes.study import Scope, Study
 from tristage_ros.evaluation.episodes.thresholds import Thresholds
@@ -27,7 +28,7 @@ NEED_THE_MODEL = ("table4", "figure3", "figure8")
 def study(tiny_checkpoint: str, tmp_path: Path) -> Study:
     tmp_path.joinpath("calibration.json").write_text(json.dumps(asdict(THRESHOLDS)))
     scope = Scope(tiny_checkpoint, ("banana", "box"), episodes=EPISODES, methods=("none", "tristage"), rates=(0.5,))
-    return Study(scope, tmp_path, 1, Rounds(measured=1, warm_up=1))
+    return Study(scope, tmp_path, Spread(), Rounds(measured=1, warm_up=1))
 
 
 def pretend(part: Part) -> None:
@@ -112,7 +113,7 @@ def test_seeds_come_one_after_the_other_in_every_cell(study: Study) -> None:
 
 @pytest.mark.parametrize("name", NEED_THE_MODEL)
 def test_what_needs_the_model_measures_it(name: str, study: Study, tmp_path: Path) -> None:
-    study = Study(replace(study.scope, tasks=("banana",), episodes=1), tmp_path, 1, study.rounds)
+    study = Study(replace(study.scope, tasks=("banana",), episodes=1), tmp_path, Spread(), study.rounds)
     chapter = publish(PARTS[name](study), tmp_path)
     study.close()
     assert chapter.pictures or all(value >= 0 for value in chapter.figures.values())

@@ -15,6 +15,7 @@ from tristage_ros.evaluation.bench.table import show
 from tristage_ros.evaluation.episodes import document
 from tristage_ros.evaluation.episodes.options import command_line, parts_of
 from tristage_ros.evaluation.episodes.parts import PARTS, Chapter, Part
+from tristage_ros.evaluation.episodes.pool import Spread
 from tristage_ros.evaluation.episodes.record import Record
 from tristage_ros.evaluation.episodes.store import fingerprint
 from tristage_ros.evaluation.episodes.study import Scope, Study
@@ -30,10 +31,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError: an option names something that there is not; the message says what there is.
     """
-    if options.processes < 1:
-        raise ValueError(f"--processes is {options.processes}; it must be at least 1")
-    scope = scope_of(options)
-    study = Study(scope, options.out, options.processes)
+    spread, scope = Spread.of(options.processes, options.cluster), scope_of(options)
+    study = Study(scope, options.out, spread)
     try:
         for name in parts_of(options):
             part = PARTS[name](study)

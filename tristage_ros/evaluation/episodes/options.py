@@ -25,6 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, help="of every cell (default: what the table asks for)")
     parser.add_argument("--seed", type=int, default=9000, help="of the first episode (default: 9000)")
     parser.add_argument("--processes", type=int, default=2, help="that run episodes, a thread each (default: 2)")
+    parser.add_argument(
+        "--cluster", default="", metavar="KIND:ADDRESS", help="run them there: dask:tcp://HOST:8786 or ray:auto"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder of episodes and results")
     parser.add_argument("--document", type=Path, metavar="FILE", help="Markdown file to put the chapters into as well")
     parser.add_argument("--table", type=int, choices=(1, 2, 3, 4), action="append", default=[], help="of the paper")

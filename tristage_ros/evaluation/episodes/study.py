@@ -10,7 +10,7 @@ from pathlib import Path
 from tristage_ros.evaluation.bench.timing import Rounds
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Job, Mode
-from tristage_ros.evaluation.episodes.pool import run_jobs
+from tristage_ros.evaluation.episodes.pool import Spread, run_jobs
 from tristage_ros.evaluation.episodes.record import Record
 from tristage_ros.evaluation.episodes.speed import ROUNDS, Speed, Stopwatch
 from tristage_ros.evaluation.episodes.store import Store
@@ -46,20 +46,20 @@ class Scope:
 class Study:
     """Run the episodes of parts and look up what came of them."""
 
-    def __init__(self, scope: Scope, folder: Path, processes: int, rounds: Rounds = ROUNDS) -> None:
+    def __init__(self, scope: Scope, folder: Path, spread: Spread, rounds: Rounds = ROUNDS) -> None:
         """Open the folder of results.
 
         Raises:
             StoreError: it holds another model's.
         """
-        self.scope, self.folder, self.processes, self.rounds = scope, folder, processes, rounds
+        self.scope, self.folder, self.spread, self.rounds = scope, folder, spread, rounds
         self.store = Store(folder, scope.checkpoint)
 
     def run(self, jobs: Iterable[Job], progress: Progress) -> None:
         """Run those episodes that are not finished yet."""
         missing = self.store.missing(jobs)
         if missing:
-            for record in progress(run_jobs(missing, self.scope.checkpoint, self.processes), len(missing)):
+            for record in progress(run_jobs(missing, self.scope.checkpoint, self.spread), len(missing)):
                 self.store.add(record)
 
     def seeds(self, episodes: int) -> range:

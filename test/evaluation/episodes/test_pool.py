@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from distributed import LocalCluster
+
+from tristage_ros.cli import main
+from tristage_ros.evaluation.episodes.cell import Cell, Job
+from tristage_ros.evaluation.episodes.pool import Spread, run_jobs
+from tristage_ros.evaluation.episodes.record import Record
+from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
+
+JOBS = [Job(Cell("box", v), seed) for v in (UNPRUNED, Variant("random", 0.5)) for seed in (9600, 9601)]
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    with LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def outcomes(checkpoint: str, spread: Spread) -> list[Record]:
+    """Run the jobs and return what came of them, but for how long it took."""
+    records = sorted(run_jobs(JOBS, checkpoint, spread), key=lambda r: (r.cell, r.seed))
+    return [replace(r, steps={name: values for name, values in r.steps.items() if name != "ms"}) for r in records]
+
+
+def test_the_same_comes_of_it_wherever_it_runs(tiny_checkpoint: str, scheduler: str) -> None:
+    here = outcomes(tiny_checkpoint, Spread())
+    assert [(r.cell, r.seed) for r in here] == sorted((job.cell.name, job.seed) for job in JOBS)
+    assert outcomes(tiny_checkpoint, Spread(2)) == here
+    assert outcomes(tiny_checkpoint, Spread.of(4, f"dask:{scheduler}")) == here
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        ("slurm:login1", "--cluster is 'slurm:login1'; give dask:ADDRESS or ray:ADDRESS"),
+        ("dask", "--cluster is 'dask'; give"),
+        ("dask:tcp://127.0.0.1:9", "tcp://127.0.0.1:9"),
+        ("ray:auto", "--cluster ray: No module named 'ray'; install it"),
+    ],
+)
+def test_a_cluster_that_is_not_there(
+    cluster: str, message: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    words = ["--tasks", "banana", "--methods", "none", "--episodes", "2", "--out", str(tmp_path_factory.mktemp("out"))]
+    assert main(["evaluate", "--checkpoint", tiny_checkpoint, *words, "--cluster", cluster]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
