@@ -258,3 +258,20 @@ def test_neither_changed_nor_due_patches_wait_for_ever(
         pruner.observe(geometry, masks, hide_pruned(salience, masks), frame)
         ages.append(pruner.report().oldest_patch)
     assert max(ages) <= 30
+
+
+def test_what_the_stages_drop_competes_with_its_attention() -> None:
+    geometry = TokenGeometry(torch.arange(8), 8)
+    ones = torch.ones(8)
+    attention = torch.tensor([[8.0], [7], [6], [5], [4], [3], [2], [1]])
+    salience = Salience(ones, 9 * ones, attention / 2, attention / 2)  # stage 1 makes every patch 3D only
+    config = PruningConfig(target_rate=0.5, token_bucket=1, stages=frozenset({1, 3}))
+    kept = {}
+    for weight in (None, 0.0, 0.6, 1.0):
+        pruner = TriStagePruner(replace(config, drop_weight=weight))
+        pruner.observe(geometry, pruner.plan(geometry), salience)
+        masks = pruner.plan(geometry)
+        kept[weight] = masks.keep_2d.nonzero()[:, 0].tolist(), masks.keep_3d.nonzero()[:, 0].tolist()
+    assert kept[None] == kept[0.0] == ([0], [0, 1, 2, 3, 4, 5, 6])  # one 2D token always
+    assert kept[0.6] == ([0, 1, 2], [0, 1, 2, 3, 4])  # 0.6 * 6 exceeds 3
+    assert kept[1.0] == ([0, 1, 2, 3], [0, 1, 2, 3])

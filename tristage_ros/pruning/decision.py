@@ -79,9 +79,9 @@ def decide(
     protected = candidate & (proposal.sets == OBJECT)
     size = budget_size(geometry.patches + geometry.patch_of_point.shape[0], config.target_rate, config.token_bucket)
     if config.watch_share is None:
-        rank = _ranked(geometry, candidate | watched, protected | watched, predicted.attention)
+        rank = _ranked(config, geometry, candidate | watched, protected | watched, predicted.attention)
     else:
-        rank = _ranked(geometry, candidate & ~watched, protected, predicted.attention)
+        rank = _ranked(config, geometry, candidate & ~watched, protected, predicted.attention)
         wanted = torch.cat([watched[0], value_at_points(geometry, watched[1], False)]) & (rank < PROTECTED)
         wait = urgency(circumstances.age, circumstances.changed)
         wait = torch.cat([wait, value_at_points(geometry, wait, 0)])
@@ -98,8 +98,13 @@ def _turn(config: PruningConfig, proposal: Proposal, circumstances: Circumstance
     return torch.zeros_like(circumstances.due)
 
 
-def _ranked(geometry: TokenGeometry, candidate: Tensor, protected: Tensor, attention: Tensor) -> Tensor:
+def _ranked(
+    config: PruningConfig, geometry: TokenGeometry, candidate: Tensor, protected: Tensor, attention: Tensor
+) -> Tensor:
     """Return what a budget goes by, long [P + N3], from what both modalities of a patch are, bool [2, P]."""
+    if config.drop_weight is not None:
+        attention = torch.where(candidate, attention, config.drop_weight * attention)
+        candidate = torch.zeros_like(candidate)
     rank_2d, rank_3d = ranks(protected, candidate, attention).unbind()
     # The best 2D token is a protected one or becomes it: a model without any has lost its view of the scene.
     rank_2d.index_fill_(0, rank_2d.argmax(0, keepdim=True), PROTECTED)
