@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of masks.png and masks.md")
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
     parser.add_argument("--bag", type=Path, help="MCAP bag; without it the simulated cell")
-    parser.add_argument("--rate", type=float, default=0.4, help="to which stage 1 is calibrated on this run first")
+    parser.add_argument("--rate", type=float, default=0.85, help="to which stage 1 is calibrated on this run first")
     parser.add_argument("--steps", type=int, default=24)
     options = parser.parse_args(arguments)
     config = PruningConfig(s1_feature="pre_norm", background_sampling="rotating")
