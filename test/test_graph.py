@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import yaml
 
 from tristage_ros import graph
 
@@ -100,3 +101,76 @@ def test_a_real_arm_begins_as_a_dry_run_and_a_simulated_one_does_not(checkpoint,
 def test_missing_can_interface_says_how_to_bring_it_up(checkpoint):
     with pytest.raises(graph.GraphError, match="sudo ip link set can7 up type can bitrate 1000000"):
         graph.build("piper_pick", {"hardware": "piper", "checkpoint": checkpoint, "can_channel": "can7"})
+
+
+def test_two_machines_share_the_graph_and_the_robot_keeps_what_guards_the_arm(monkeypatch):
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)
+    robot, host = (graph.build("piper_pick", {"machine": machine}) for machine in ("robot", "host"))
+    assert names(robot) == ["simulation", "arm"] and names(host) == ["point_cloud", "policy"]
+    assert robot.parameter_file == host.parameter_file
+    assert parameters(robot, "arm")["link_timeout"] == 1.0
+    assert "link_timeout" not in parameters(graph.build("piper_pick", {}), "arm")
+    assert {node.parameters["image_transport"] for node in host.nodes} == {"compressed"}
+    assert robot.environment == host.environment
+    assert robot.environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert robot.environment["FASTDDS_DEFAULT_PROFILES_FILE"].endswith("fastdds_network.xml")
+
+
+def test_the_host_of_a_real_robot_needs_no_bus_and_the_robot_no_checkpoint(checkpoint, monkeypatch):
+    monkeypatch.setattr(graph, "_require_can", lambda channel: None)
+    monkeypatch.setattr(graph, "_camera_nodes", lambda *cameras: [])
+    assert names(graph.build("piper_pick", {"hardware": "piper", "machine": "robot"})) == ["arm"]
+    monkeypatch.setattr(graph, "_require_can", lambda channel: pytest.fail("the bus is the robot's"))
+    host = graph.build("piper_pick", {"hardware": "piper", "machine": "host", "checkpoint": checkpoint})
+    assert names(host) == ["point_cloud", "policy"]
+
+
+@pytest.fixture
+def machines(tmp_path):
+    def write(**section):
+        path = tmp_path / "cell.yaml"
+        path.write_text(yaml.safe_dump({"machines": {"ros__parameters": section}}))
+        return str(path)
+
+    return write
+
+
+def test_each_machine_looks_for_the_other(machines, monkeypatch):
+    monkeypatch.delenv("ROS_STATIC_PEERS", raising=False)
+    file = machines(robot="192.168.1.10", host="192.168.1.20", link_timeout=0.5)
+    robot, host = (graph.build("piper_pick", {"machine": m, "parameters": file}) for m in ("robot", "host"))
+    assert str(robot.parameter_file) == file
+    assert (robot.environment["ROS_STATIC_PEERS"], host.environment["ROS_STATIC_PEERS"]) == (
+        "192.168.1.20",
+        "192.168.1.10",
+    )
+    assert parameters(robot, "arm")["link_timeout"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"robot": "robbi"}, ["machines", "robbi"]),
+        ({"link_timeout": 0.0}, ["link_timeout", "0.0"]),
+        ({"gpu": "192.168.1.20"}, ["gpu"]),
+    ],
+)
+def test_wrong_machines_are_named(machines, section, words):
+    with pytest.raises(graph.GraphError) as error:
+        graph.build("piper_pick", {"machine": "robot", "parameters": machines(**section)})
+    assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"machine": "gpu"}, ["gpu", "robot", "host"]),
+        ({"parameters": "/nowhere/cell.yaml"}, ["/nowhere/cell.yaml"]),
+        ({"machine": "host", "record": "true"}, ["record", "on the robot"]),
+    ],
+)
+def test_what_two_machines_cannot_do_is_refused(arguments, words):
+    with pytest.raises(graph.GraphError) as error:
+        graph.build("piper_pick", arguments)
+    assert all(word in str(error.value) for word in words)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tristage_ros import camera_graph, views
+from tristage_ros.machines import ALL, HOST, MACHINES, ON_HOST, ROBOT, Machines, MachinesError, read_machines
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
@@ -68,6 +69,13 @@ PIPER_PICK = (
         ("sim", "piper"),
     ),
     Argument(
+        "machine",
+        ALL,
+        "what is started here; robot: cameras (or the simulation) and arm; host: point cloud and policy; all: both",
+        MACHINES,
+    ),
+    Argument("parameters", "", "parameter file of the nodes, the same on both machines; empty: config/piper_pick.yaml"),
+    Argument(
         "checkpoint",
         "",
         ".safetensors file or run directory; empty: the shipped mini, random: no training; both for simulation only",
@@ -113,8 +121,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         GraphError: an argument is unknown or names something that does not exist.
     """
     given = resolve(PIPER_PICK, arguments)
-    simulated = given["hardware"] == "sim"
-    checkpoint = _checkpoint(given["checkpoint"], simulated)
+    simulated, machine = given["hardware"] == "sim", given["machine"]
+    parameters = _parameter_file(given["parameters"])
+    machines = _machines(parameters) if machine != ALL else None
+    checkpoint = _checkpoint(given["checkpoint"], simulated) if machine != ROBOT else ""
     channel = given["can_channel"] or (SIMULATED_CHANNEL if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
@@ -138,16 +148,48 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     if simulated:
         scene = {"task": given["task"], "varied": given["varied"] == "true", "seed": seed}
         nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, **scene}))
-    else:
+    elif machine != HOST:
         _require_can(channel)
     if given["cameras_file"]:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
-    nodes += _camera_nodes(given["camera_driver"], cameras, simulated)
+    if machines:
+        _divide(nodes, machine, machines)
+    if machine != HOST:
+        nodes += _camera_nodes(given["camera_driver"], cameras, simulated)
     if given["record"] == "true":
+        if machine == HOST:
+            raise GraphError(
+                "record:=true on the host would draw every raw image over the network; give it on the robot"
+            )
         nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"], "color": given["record_color"]}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
-    return Graph("piper_pick", tuple(nodes), resource("config", "piper_pick.yaml"), environment(simulated))
+    variables = environment(simulated) if machines is None else _unless_set(machines.environment(machine))
+    return Graph("piper_pick", tuple(nodes), parameters, variables)
+
+
+def _divide(nodes: list[NodeSpec], machine: str, machines: Machines) -> None:
+    """Leave the nodes of `machine` in `nodes`, the way between the machines watched and its images compressed."""
+    nodes[:] = [node for node in nodes if (node.name in ON_HOST) == (machine == HOST)]
+    for node in nodes:
+        if machine == HOST:
+            node.parameters["image_transport"] = "compressed"
+        elif node.name == "arm":
+            node.parameters["link_timeout"] = machines.link_timeout
+
+
+def _parameter_file(path: str) -> Path:
+    parameters = Path(path) if path else resource("config", "piper_pick.yaml")
+    if not parameters.is_file():
+        raise GraphError(f"no parameter file at {parameters}")
+    return parameters.resolve()
+
+
+def _machines(parameters: Path) -> Machines:
+    try:
+        return read_machines(parameters)
+    except MachinesError as error:
+        raise GraphError(str(error)) from error
 
 
 REPLAY = (
@@ -174,9 +216,7 @@ def replay(arguments: Mapping[str, str]) -> Graph:
         GraphError: an argument is unknown or names something that does not exist.
     """
     given = resolve(REPLAY, arguments)
-    parameters = Path(given["parameters"]) if given["parameters"] else resource("config", "piper_pick.yaml")
-    if not parameters.is_file():
-        raise GraphError(f"no parameter file at {parameters}")
+    parameters = _parameter_file(given["parameters"])
     common: dict[str, object] = {"use_sim_time": True, "image_transport": given["image_transport"]}
     policy = common | {"allow_random_weights": True, "control": given["control"]}
     if given["checkpoint"]:
@@ -187,7 +227,7 @@ def replay(arguments: Mapping[str, str]) -> Graph:
         NodeSpec("point_cloud", "point_cloud", common, remappings=REPLAYED),
         NodeSpec("policy", "policy", policy, remappings=REPLAYED),
     )
-    return Graph("replay", nodes, parameters.resolve(), environment(simulated=True))
+    return Graph("replay", nodes, parameters, environment(simulated=True))
 
 
 GRAPHS: dict[str, tuple[tuple[Argument, ...], Callable[[Mapping[str, str]], Graph]]] = {
@@ -283,4 +323,8 @@ def environment(simulated: bool = False) -> dict[str, str]:
     wanted = {"FASTDDS_DEFAULT_PROFILES_FILE": str(resource("config", "fastdds.xml"))}
     if simulated:
         wanted["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    return _unless_set(wanted)
+
+
+def _unless_set(wanted: dict[str, str]) -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in wanted.items()}

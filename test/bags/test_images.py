@@ -95,6 +95,67 @@ def test_what_is_no_image_is_refused(data: bytes, suffix: str) -> None:
         restore("/depth" + suffix, message)
 
 
+@pytest.mark.parametrize("share", [0.2, 0.9, 0.999])
+@pytest.mark.parametrize("color", ["jpeg", "png"])
+def test_a_cut_off_color_image_is_refused(make_image, color: str, share: float) -> None:
+    _, compressed = compress(make_image(smooth(48, 64), "rgb8"), color)
+    compressed.data = compressed.data[: int(share * len(compressed.data))]
+    with pytest.raises(ValueError, match=f"/x/compressed: .* {color} .*that was cut off"):
+        restore("/x/compressed", compressed)
+
+
+def test_a_cut_off_depth_image_is_refused(make_image) -> None:
+    _, compressed = compress(make_image(depth_image(), "16UC1"))
+    compressed.data = compressed.data[:-20]
+    with pytest.raises(ValueError, match=r"/x/compressedDepth: .* cut off"):
+        restore("/x/compressedDepth", compressed)
+
+
+def test_a_changed_byte_of_depth_is_refused(make_image) -> None:
+    _, compressed = compress(make_image(depth_image(), "16UC1"))
+    compressed.data[len(compressed.data) // 2] ^= 0xFF
+    with pytest.raises(ValueError, match="/x/compressedDepth"):
+        restore("/x/compressedDepth", compressed)
+
+
+@pytest.mark.parametrize(
+    ("topic", "description"),
+    [
+        ("/x/compressed", ""),
+        ("/x/compressed", "rgb8; theora"),
+        ("/x/compressed", "mono8; jpeg compressed "),
+        ("/x/compressedDepth", "16UC1; compressedDepth rvl"),
+        ("/x/compressedDepth", "32FC1; compressedDepth png"),
+        ("/x/compressedDepth", "rgb8; jpeg compressed bgr8"),
+    ],
+)
+def test_another_format_is_named(make_image, topic: str, description: str) -> None:
+    _, compressed = compress(make_image(smooth(48, 64), "rgb8"))
+    compressed.format = description
+    with pytest.raises(ValueError, match=f"{topic}: format '{description}' is not '"):
+        restore(topic, compressed)
+
+
+def test_eight_bit_depth_is_refused() -> None:
+    png = np.concatenate([np.zeros(12, np.uint8), cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].ravel()])
+    message = new_message(COMPRESSED_IMAGE, format="16UC1; compressedDepth png", data=png)
+    with pytest.raises(ValueError, match="uint8 pixels"):
+        restore("/x/compressedDepth", message)
+
+
+@pytest.mark.parametrize("padding", [0, 4])
+def test_older_publishers_say_jpeg_alone_and_may_pad(make_image, padding: int) -> None:
+    _, compressed = compress(make_image(smooth(48, 64), "bgr8"))
+    compressed.format, compressed.data = "jpeg", np.pad(compressed.data, (0, padding))
+    assert restore("/x/compressed", compressed).encoding == "bgr8"
+
+
+def test_quality_is_that_of_jpeg(make_image) -> None:
+    image = make_image(smooth(48, 64), "rgb8")
+    sizes = [len(compress(image, quality=quality)[1].data) for quality in (10, 90)]
+    assert sizes[0] < sizes[1]
+
+
 @pytest.mark.parametrize(
     ("topic", "raw"),
     [("/a/color/compressed", "/a/color"), ("/a/depth/compressedDepth", "/a/depth"), ("/a/cloud", "/a/cloud")],

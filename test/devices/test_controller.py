@@ -498,6 +498,7 @@ def test_limits_are_said_in_words(controller: ArmController) -> None:
     [
         ({"rate": 1000.0}, "rate"),
         ({"speed_scale": 0.0}, "speed_scale"),
+        ({"link_timeout": -1.0}, "link_timeout"),
         ({"motion": MotionLimits(velocity=2.5)}, "exceed the guard's 2.0"),
         ({"motion": MotionLimits(acceleration=8.0)}, "more than the guard's 10.0"),
     ],

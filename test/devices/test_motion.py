@@ -98,6 +98,74 @@ def test_a_gap_of_more_than_a_second_latches() -> None:
         bench.submit((0.0, 0.02, 0.0))
 
 
+def watched(timeout: float = 1.0) -> Bench:
+    """Return a moving arm whose policy was heard a moment ago."""
+    bench = Bench(ControllerConfig(link_timeout=timeout))
+    bench.run(0.1)
+    bench.submit((0.0, 0.25, 0.0))
+    bench.motion.link.heard(bench.now, bench.now)
+    return bench
+
+
+def test_a_policy_that_falls_silent_is_a_fault_that_stays_when_it_comes_back() -> None:
+    bench = watched()
+    bench.run(0.9)
+    assert not bench.motion.guard.fault and bench.motion.chunk.state is ChunkState.EXECUTING
+    bench.run(0.2)
+    assert "no word from the policy for 1.0" in bench.motion.guard.fault
+    assert bench.motion.chunk.state is ChunkState.ABORTED
+    bench.run(0.5)
+    target = bench.motion.sent.position.copy()
+    bench.motion.link.heard(bench.now, bench.now)
+    bench.run(1.0)
+    with pytest.raises(RefusedError, match="in fault"):
+        bench.submit((0.0, 0.02, 0.0))
+    np.testing.assert_array_equal(bench.motion.sent.position, target)
+    bench.motion.restart()
+    with pytest.raises(RefusedError, match="enable the arm"):
+        bench.submit((0.0, 0.02, 0.0))
+
+
+def test_a_policy_that_is_heard_in_time_is_no_fault() -> None:
+    bench = watched()
+    for _ in range(6):
+        bench.run(0.8)
+        bench.motion.link.heard(bench.now - 0.1, bench.now)
+    assert not bench.motion.guard.fault
+
+
+def test_an_old_stamp_is_no_word() -> None:
+    bench = watched()
+    bench.run(0.8)
+    bench.motion.link.heard(bench.now - 0.7, bench.now)  # a replay, or what lay in a queue
+    bench.run(0.3)
+    assert not bench.motion.guard.fault
+    bench.run(0.1)
+    bench.motion.link.heard(bench.now - 0.7, bench.now)
+    bench.run(0.7)
+    assert bench.motion.guard.fault
+
+
+def test_a_stamp_from_the_future_buys_no_time() -> None:
+    bench = watched()
+    bench.motion.link.heard(bench.now + 100.0, bench.now)
+    bench.run(1.1)
+    assert bench.motion.guard.fault
+
+
+def test_only_a_policy_that_owns_the_arm_and_was_heard_is_watched() -> None:
+    bench = watched(0.0)
+    bench.run(5.0)
+    assert not bench.motion.guard.fault
+    bench = Bench(ControllerConfig(link_timeout=1.0))
+    bench.run(5.0)
+    assert not bench.motion.guard.fault
+    bench = watched()
+    bench.motion.give_to(CommandSource.TRAJECTORY)
+    bench.run(5.0)
+    assert not bench.motion.guard.fault
+
+
 @pytest.mark.parametrize(("pause", "fault"), [(0.5, ""), (1.5, "this computer stood still")])
 def test_a_computer_that_stood_still_does_not_go_on(pause: float, fault: str) -> None:
     bench = Bench()

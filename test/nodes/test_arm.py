@@ -12,11 +12,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
-from tristage_ros.nodes import diagnostics
+from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.arm import ArmNode
 from tristage_ros.nodes.arm_messages import guard_part, motors_part
 from tristage_ros.nodes.convert import header
@@ -116,6 +117,30 @@ def test_an_enabled_arm_carries_out_a_key_frame_and_says_so(setting):
     s.until(lambda: abs(s.height() - (before - 0.03)) < 3e-3)
     assert s.joints[-1].name == [*(f"joint{i}" for i in range(1, 7)), "gripper"]
     assert reached.chunks_accepted == 1 and reached.chunks_refused == 1
+
+
+def test_a_policy_that_falls_silent_stops_the_arm_until_a_person_clears_it(setting):
+    s = setting("link_timeout:=0.5")
+    heartbeats = s.helper.create_publisher(Header, qos.HEARTBEAT_TOPIC, qos.HEARTBEAT)
+
+    def alive(condition):  # a policy repeats what the arm says
+        return lambda: heartbeats.publish(s.status.header) or condition()
+
+    s.until(lambda: s.status and s.pose and heartbeats.get_subscription_count())
+    assert s.call("enable").success
+    s.until(alive(lambda: s.status.mode == ArmStatus.HOLDING))
+    s.until(lambda: s.status.mode == ArmStatus.FAULT)
+    assert "no word from the policy for 0.5" in s.status.reason
+    refused = s.call("clear_fault")
+    assert not refused.success and refused.message.startswith("still no word from the policy")
+    end = time.monotonic() + 1.0
+    s.until(alive(lambda: time.monotonic() > end))
+    assert s.status.mode == ArmStatus.FAULT, "the fault went away by itself"
+    client = s.helper.create_client(Trigger, "/arm/clear_fault")
+    cleared = client.call_async(Trigger.Request())
+    s.until(alive(cleared.done))
+    assert cleared.result().success
+    s.until(alive(lambda: s.status.mode == ArmStatus.HOLDING and "enable the arm" in s.status.reason))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from tristage_ros.bags.images import compress
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import header, image_message
-from tristage_ros.nodes.image_transport import subscribe_image
+from tristage_ros.nodes.image_transport import ImagePublisher, subscribe_image
 
 DEPTH = np.random.default_rng(0).integers(0, 65535, (48, 64)).astype(np.uint16)
 SMOOTH = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], (48, 1, 3))
@@ -28,7 +28,7 @@ def node(ros_context):
 
 def received(node, topic, transport, kind, name, message):
     got = []
-    subscribe_image(node, topic, got.append, qos.NEWEST, transport)
+    subscribe_image(node, topic, got.append, qos.NEWEST, transport, pytest.fail)
     publisher = node.create_publisher(kind, name, qos.IMAGES)
     end = time.monotonic() + 30
     while not got and time.monotonic() < end:
@@ -62,13 +62,47 @@ def test_both_transports_give_the_same_image(node, topic, pixels, encoding):
 
 def test_what_is_no_image_is_left_out(node):
     broken = CompressedImage(header=header(now(), "front"), format="rgb8; jpeg compressed bgr8", data=b"no image")
-    got, topic = [], "/front/color/image_raw"
-    subscribe_image(node, topic, got.append, qos.NEWEST, "compressed")
+    got, refused, topic = [], [], "/front/color/image_raw"
+    subscribe_image(node, topic, got.append, qos.NEWEST, "compressed", refused.append)
     _, good = compressed(image_message(SMOOTH, "rgb8", now(), "front"))
     publisher = node.create_publisher(CompressedImage, topic + "/compressed", qos.IMAGES)
     end = time.monotonic() + 30
-    while not got and time.monotonic() < end:
+    while not (got and refused) and time.monotonic() < end:
         for message in (broken, good):
             publisher.publish(message)
             rclpy.spin_once(node, timeout_sec=0.2)
     assert got and {message.width for message in got} == {64}
+    assert refused and topic + "/compressed: 8 bytes of format 'rgb8; jpeg compressed bgr8'" in refused[0]
+
+
+@pytest.mark.parametrize(
+    ("topic", "pixels", "encoding", "form"),
+    [
+        ("/front/color/image_raw", SMOOTH, "rgb8", "rgb8; jpeg compressed bgr8"),
+        ("/front/aligned_depth_to_color/image_raw", DEPTH, "16UC1", "16UC1; compressedDepth png"),
+    ],
+)
+def test_images_are_compressed_only_for_those_who_listen(node, monkeypatch, topic, pixels, encoding, form):
+    publisher, got, work = ImagePublisher(node, topic, 90), {"raw": [], "compressed": []}, []
+    monkeypatch.setattr(
+        "tristage_ros.nodes.image_transport.compress", lambda *a, **k: work.append(1) or compress(*a, **k)
+    )
+
+    def until(transport):
+        subscribe_image(node, topic, got[transport].append, qos.NEWEST, transport, pytest.fail)
+        end = time.monotonic() + 30
+        while not got[transport] and time.monotonic() < end:
+            publisher.publish(pixels, encoding, now(), "front")
+            rclpy.spin_once(node, timeout_sec=0.2)
+        assert got[transport]
+
+    publisher.publish(pixels, encoding, now(), "front")
+    until("raw")
+    assert not work
+    forms = []
+    suffix = "/compressedDepth" if encoding == "16UC1" else "/compressed"
+    node.create_subscription(CompressedImage, topic + suffix, lambda m: forms.append(m.format), qos.IMAGES)
+    until("compressed")
+    assert work and got["compressed"][0].encoding == encoding
+    rclpy.spin_once(node, timeout_sec=1.0)
+    assert set(forms) <= {form}

@@ -7,10 +7,11 @@ from camera_source import LOOKING_DOWN, CameraSource, now, table
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import CompressedImage, PointCloud2
 
+from tristage_ros.bags.images import compress
 from tristage_ros.nodes import diagnostics, qos
-from tristage_ros.nodes.convert import cloud_points, header, seconds
+from tristage_ros.nodes.convert import cloud_points, header, image_message, seconds
 from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.point_cloud import PointCloudNode
 from tristage_ros.nodes.runner import ConfigurationError
@@ -33,9 +34,9 @@ class Setting:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.executor.add_node(self.helper)
-        self.until(
-            lambda: self.front.depth.get_subscription_count() and self.helper.count_publishers("/tristage/cloud")
-        )
+        heard = [self.front.depth.topic_name, self.front.depth.topic_name + "/compressedDepth"]
+        self.until(lambda: any(self.helper.count_subscribers(topic) for topic in heard))
+        self.until(lambda: self.helper.count_publishers("/tristage/cloud"))
         self.front.publish_info()
         self.until(lambda: self.node.inputs["front"].model)
 
@@ -179,3 +180,18 @@ def test_wrong_parameters_keep_it_from_starting(ros_domain, tmp_path, parameters
     with pytest.raises(error, match=words):
         Setting(tmp_path, *parameters)
     rclpy.try_shutdown()
+
+
+def test_a_compressed_frame_that_was_cut_off_is_refused_counted_and_reported_and_the_next_one_is_taken(setting):
+    s = setting("image_transport:=compressed")
+    publisher = s.helper.create_publisher(CompressedImage, s.front.depth.topic_name + "/compressedDepth", qos.IMAGES)
+    s.until(publisher.get_subscription_count)
+    _, made = compress(image_message(table(), "16UC1", now(), s.front.camera.frame_id))
+    whole = CompressedImage(header=made.header, format=made.format, data=made.data.tobytes())
+    publisher.publish(CompressedImage(header=made.header, format=made.format, data=made.data.tobytes()[:-30]))
+    s.until(s.refused)
+    part = s.node._depth_part("front")
+    assert part.level == diagnostics.WARN and "compressedDepth" in part.message and "cut off" in part.message
+    assert part.values["refused, undecodable"] == 1 and not s.clouds
+    publisher.publish(whole)
+    s.until(lambda: s.clouds)

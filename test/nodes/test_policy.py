@@ -13,8 +13,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
-from tristage_msgs.msg import ActionChunk, PruningStats, StageTimings
+from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.convert import cloud_message, header, seconds
@@ -132,6 +133,21 @@ def test_pruning_state_lives_across_steps_until_a_reset_or_a_new_instruction(set
     for wrong in (" ", "banana " * 3000):
         assert not s.node.set_parameters([Parameter("instruction", value=wrong)])[0].successful
     assert s.step().step == 2
+
+
+@pytest.mark.parametrize(("parameters", "heard"), [((), True), (("use_sim_time:=true",), False)])
+def test_the_policy_repeats_the_stamps_of_the_arm_but_not_those_of_a_bag(setting, parameters, heard):
+    s, beats = setting(*parameters), []
+    s.helper.create_subscription(Header, qos.HEARTBEAT_TOPIC, beats.append, qos.HEARTBEAT)
+    status = s.helper.create_publisher(ArmStatus, "/arm/status", 10)
+    s.until(lambda: status.get_subscription_count() and s.helper.count_publishers(qos.HEARTBEAT_TOPIC))
+    said = [header(now() - age, "base_link") for age in (0.3, 0.2, 0.1)]
+    end = now() + (30.0 if heard else 2.0)
+    while len(beats) < 3 and now() < end:
+        for each in said:
+            status.publish(ArmStatus(header=each))
+            s.executor.spin_once(timeout_sec=0.05)
+    assert bool(beats) == heard and all(beat in said for beat in beats)
 
 
 def test_the_chunk_carries_the_stamp_of_the_observation_and_a_unit_quaternion(setting):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ class ControllerConfig:
     dry_run: bool = False  # until it is enabled: work everything out, send nothing
     home: tuple[float, float, float, float, float, float] = (0.0, 1.2, -1.1, 0.0, 0.9, 0.0)  # rad
     enable_timeout: float = 3.0  # s for the motors to switch on
+    link_timeout: float = 0.0  # s without a word from the policy that are a fault; 0: not watched
     motion: MotionLimits = field(default_factory=MotionLimits)
     gripper: GripperTiming = field(default_factory=GripperTiming)
     chunks: ChunkLimits = field(default_factory=ChunkLimits)
@@ -35,6 +37,8 @@ class ControllerConfig:
         if not 20.0 <= self.rate <= 200.0:
             raise ValueError(f"rate is 20 to 200 Hz, not {self.rate}")
         check_scale(self.speed_scale)
+        if not 0.0 <= self.link_timeout < math.inf:
+            raise ValueError(f"link_timeout is finite and not negative, not {self.link_timeout}")
         home, limits = np.asarray(self.home), np.asarray(self.guard.joint_limits)
         if home.shape != (6,) or not ((limits[:, 0] <= home) & (home <= limits[:, 1])).all():
             raise ValueError(f"home is six joint positions within {limits.tolist()} rad, not {self.home}")
@@ -59,11 +63,14 @@ class ControllerConfig:
             f"{speed_scale}; guard: {guard.max_velocity} rad/s, {guard.max_acceleration} rad/s^2",
             f"set-points at {self.rate:g} Hz, at most {guard.max_lead} rad ahead of the arm",
             f"workspace {space.lower} to {space.upper} m, fingertips above {space.table_height} m; no part of the arm "
-            f"in table or base, wrist camera at {camera} m of the flange",
+            f"in table or base, {camera}",
             f"chunks: observation at most {self.chunks.max_age} s old, {self.chunks.max_distance} m per action, "
             f"{self.chunks.max_overrun} s late at most",
             f"feedback stale after {guard.stale_after} s, the path ends after {guard.gap_after} s, "
             f"fault after {guard.lost_after} s; set-points {guard.command_timeout} s",
+            f"no word from the policy: fault after {self.link_timeout} s"
+            if self.link_timeout
+            else "policy: not watched",
         ]
 
 

@@ -125,6 +125,11 @@ class ArmController:
                 self._motion.hold("")
                 self._motion.give_to(source)
 
+    def policy_heard(self, stamp: float) -> None:
+        """Take a stamp of the arm's, s on the monotonic clock, that the policy has repeated."""
+        with self._lock:
+            self._motion.link.heard(stamp, time.monotonic())
+
     def submit(self, chunk: ActionChunk, objection: str = "") -> tuple[bool, str]:
         """Begin a chunk instead of the present path, without a jump; return whether it was accepted, and why not.
 
@@ -262,7 +267,7 @@ class ArmController:
         """Return what makes a fault of an arm whose motors are on, "" when nothing does."""
         if self._silence() > self.config.guard.lost_after:
             return self._no_feedback()
-        return self._motion.feedback.complaint(motors_off=False)
+        return self._motion.feedback.complaint(motors_off=False) or self._motion.link_complaint(time.monotonic())
 
     def _mode(self) -> tuple[ArmMode, str]:
         motion = self._motion

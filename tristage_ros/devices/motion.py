@@ -17,6 +17,7 @@ from tristage_ros.devices.freshness import Freshness
 from tristage_ros.devices.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.history import JointHistory
 from tristage_ros.devices.joint_path import JointPath
+from tristage_ros.devices.link import Link
 from tristage_ros.devices.trajectory import Waypoint
 from tristage_ros.devices.values import ActionChunk, ChunkState, CommandSource
 
@@ -61,6 +62,7 @@ class Motion:
         self.halting = False  # the present path is slowed down to be dropped, even if a stop is released meanwhile
         self.chunk = ChunkProgress()
         self.source = CommandSource.POLICY
+        self.link = Link(config.link_timeout)
         self.dry = config.dry_run
         self.speed_scale = self.guard.speed_scale = config.speed_scale
         self._dh_is_offset = dh_is_offset
@@ -73,6 +75,10 @@ class Motion:
     def moving(self) -> bool:
         """Tell whether a path is under way."""
         return self.execution is not None and self.execution.busy
+
+    def link_complaint(self, now: float) -> str:
+        """Return why the policy, if the arm is its, can no longer be trusted to know the arm; "" while it can."""
+        return self.link.complaint(now) if self.source is CommandSource.POLICY else ""
 
     def take(self, feedback: ArmFeedback) -> None:
         """Take the newest feedback."""
@@ -184,6 +190,8 @@ class Motion:
             if not arm.follows_targets and not self.dry:
                 self.release(complaint)
                 return None
+        if complaint := self.link_complaint(now):
+            self.guard.latch(complaint)
         self._bridge(now, gap)
         if now > self.chunk.expires and self.chunk.state is ChunkState.EXECUTING:
             self.hold("its horizon has passed")

@@ -14,6 +14,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
@@ -25,7 +26,7 @@ from tristage_ros.devices.guard import GuardConfig
 from tristage_ros.devices.joint_path import JointPath
 from tristage_ros.devices.piper import PiperDriver, PiperError
 from tristage_ros.devices.values import CommandSource
-from tristage_ros.nodes import arm_messages
+from tristage_ros.nodes import arm_messages, qos
 from tristage_ros.nodes.arm_services import ArmServices
 from tristage_ros.nodes.convert import seconds
 from tristage_ros.nodes.diagnostics import WARN, Diagnostics, Part
@@ -50,6 +51,14 @@ PARAMETERS = (
     Parameter("command_source", "policy", "who may move the arm", choices=tuple(SOURCES), read_only=False),
     Parameter("cameras_file", "", "where the wrist camera is; empty: config/cameras.yaml"),
     Parameter("max_age", 0.5, "chunks of observations older than this are refused", "s", 0.05, 10.0),
+    Parameter(
+        "link_timeout",
+        0.0,
+        "a policy on another machine that is not heard for longer is a fault; 0: not watched",
+        "s",
+        0.0,
+        10.0,
+    ),
     Parameter("connect_timeout", 10.0, "how long to wait for the first feedback", "s", 0.5, 120.0),
 )
 
@@ -69,6 +78,7 @@ class ArmNode(ManagedNode):
         self._pose_publisher = self.create_publisher(PoseStamped, "/arm/end_pose", 10)
         self._status_publisher = self.create_publisher(ArmStatus, "/arm/status", 10)
         self.create_subscription(ActionChunk, ACTIONS, self._on_chunk, 1)
+        self.create_subscription(Header, qos.HEARTBEAT_TOPIC, self._on_heartbeat, qos.HEARTBEAT)
         self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
         self._person = ArmServices(self, lambda: self.controller, lambda: self.active)
         self.create_timer(1.0 / self.settings.state_rate, self._publish_joints)
@@ -107,6 +117,7 @@ class ArmNode(ManagedNode):
         return ControllerConfig(
             speed_scale=s.speed_scale,
             dry_run=s.dry_run,
+            link_timeout=s.link_timeout,
             chunks=ChunkLimits(max_age=s.max_age),
             guard=GuardConfig(body=Body(camera)),
         )
@@ -173,6 +184,10 @@ class ArmNode(ManagedNode):
             gripper=np.array(message.gripper, dtype=float),
             frame_id=message.header.frame_id,
         )
+
+    def _on_heartbeat(self, message: Header) -> None:
+        if self.controller:
+            self.controller.policy_heard(seconds(message.stamp) - self._clock_offset())
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         if not self.active or self.controller is None:

@@ -13,6 +13,7 @@ from tristage_ros.devices.realsense_link import CameraLink, Frame, Patience
 from tristage_ros.devices.realsense_values import Profile
 from tristage_ros.nodes.camera_health import CameraHealth
 from tristage_ros.nodes.camera_topics import CameraTopics
+from tristage_ros.nodes.image_transport import QUALITY
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
 
@@ -27,6 +28,7 @@ PARAMETERS = (
     Parameter("reconnect_timeout", 2.0, "between attempts to find a lost camera", "s", 0.1, 60.0),
     Parameter("lost_after", 2.0, "a camera without frames for longer is lost", "s", 0.2, 60.0),
     Parameter("frozen_after", 1.0, "a camera that repeats one image for longer is frozen; 0: never", "s", 0.0, 60.0),
+    QUALITY,
 )
 
 
@@ -38,7 +40,9 @@ class CameraNode(Node):
         super().__init__("camera")
         self.settings = s = declare(self, PARAMETERS)
         settings = self._streams()
-        self.topics = CameraTopics(self, s.camera_name, align_depth=getattr(s, "align_depth.enable"))
+        self.topics = CameraTopics(
+            self, s.camera_name, align_depth=getattr(s, "align_depth.enable"), quality=s.jpeg_quality
+        )
         patience = Patience(s.lost_after, s.reconnect_timeout, s.frozen_after)
         self.link = CameraLink(source or self._source(), settings, patience, self._publish, self.get_logger())
         self.health = CameraHealth(self, self.link, settings)

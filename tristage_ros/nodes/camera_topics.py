@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 
 from tristage_ros.devices.realsense_link import Frame
 from tristage_ros.devices.realsense_values import Intrinsics
 from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import header, image_message
+from tristage_ros.nodes.convert import header
+from tristage_ros.nodes.image_transport import ImagePublisher
 
 try:  # comes with the C++ node; nobody can subscribe to it where it is missing
     from realsense2_camera_msgs.msg import Metadata
@@ -26,13 +27,11 @@ COLOR, DEPTH, ALIGNED = "color", "depth", "aligned_depth_to_color"
 class CameraTopics:
     """Publish frames below the node's own name; images only where somebody listens."""
 
-    def __init__(self, node: Node, camera_name: str, *, align_depth: bool) -> None:
-        """Create the publishers `~/color/image_raw` and so on."""
+    def __init__(self, node: Node, camera_name: str, *, align_depth: bool, quality: int) -> None:
+        """Create the publishers `~/color/image_raw` and so on; `quality` is that of JPEG, 1..100."""
         self._optical = {name: f"{camera_name}_{name}_optical_frame" for name in (COLOR, DEPTH)}
         images = {COLOR: "image_raw", DEPTH: "image_rect_raw"} | ({ALIGNED: "image_raw"} if align_depth else {})
-        self._images = {
-            stream: node.create_publisher(Image, f"~/{stream}/{name}", qos.IMAGES) for stream, name in images.items()
-        }
+        self._images = {stream: ImagePublisher(node, f"~/{stream}/{name}", quality) for stream, name in images.items()}
         self._infos = {
             stream: node.create_publisher(CameraInfo, f"~/{stream}/camera_info", qos.IMAGES) for stream in images
         }
@@ -55,8 +54,7 @@ class CameraTopics:
             return
         frame_id = self._optical[sensor]
         self._infos[stream].publish(intrinsics_message(seen, stamp, frame_id))
-        if self._images[stream].get_subscription_count():
-            self._images[stream].publish(image_message(data, encoding, stamp, frame_id))
+        self._images[stream].publish(data, encoding, stamp, frame_id)
 
 
 def intrinsics_message(seen: Intrinsics, stamp: float, frame_id: str) -> CameraInfo:

@@ -1,17 +1,20 @@
-"""Images as they are published, raw or compressed, always handed on as sensor_msgs/Image."""
+"""Images on the way from node to node, raw or compressed as the plugins of image_transport do it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from tristage_ros.bags.images import COLOR_SUFFIX, DEPTH_SUFFIX, restore
-from tristage_ros.nodes.convert import to_array
+from tristage_ros.bags.images import COLOR_SUFFIX, DEPTH_SUFFIX, JPEG_QUALITY, compress, restore
+from tristage_ros.nodes import qos
+from tristage_ros.nodes.convert import image_message, to_array
 from tristage_ros.nodes.parameters import Parameter
 
 IMAGE_TRANSPORT = Parameter(
@@ -20,24 +23,59 @@ IMAGE_TRANSPORT = Parameter(
     "raw: sensor_msgs/Image; compressed: the topics below, /compressed for colour and /compressedDepth for depth",
     choices=("raw", "compressed"),
 )
+QUALITY = Parameter("jpeg_quality", JPEG_QUALITY, "of compressed colour images; depth loses nothing", "%", 1, 100)
+
+
+class ImagePublisher:
+    """Publish one stream of images on `topic` and, compressed, below it; each form only where somebody listens."""
+
+    def __init__(self, node: Node, topic: str, quality: int = JPEG_QUALITY) -> None:
+        """Create both publishers; `quality` is that of JPEG, 1..100."""
+        self._quality = quality
+        self._raw = node.create_publisher(Image, topic, qos.IMAGES)
+        self._compressed = node.create_publisher(CompressedImage, compressed_topic(topic), qos.IMAGES)
+
+    def publish(self, data: NDArray[np.generic], encoding: str, stamp: float, frame_id: str) -> None:
+        """Publish `data` ([H, W] 16UC1 or [H, W, 3] rgb8 or bgr8) with `stamp` in s."""
+        raw, compressed = (each.get_subscription_count() for each in (self._raw, self._compressed))
+        if not raw and not compressed:
+            return
+        image = image_message(data, encoding, stamp, frame_id)
+        if raw:
+            self._raw.publish(image)
+        if compressed and (made := compress(image, quality=self._quality)):
+            _, small = made
+            message = CompressedImage(header=image.header, format=small.format, data=to_array(small.data))
+            self._compressed.publish(message)
+
+
+def compressed_topic(topic: str) -> str:
+    """Return where the images of `topic` are published in compressed form."""
+    return topic + (DEPTH_SUFFIX if "depth" in topic else COLOR_SUFFIX)
 
 
 def subscribe_image(
-    node: Node, topic: str, callback: Callable[[Any], None], profile: QoSProfile, transport: str
+    node: Node,
+    topic: str,
+    callback: Callable[[Any], None],
+    profile: QoSProfile,
+    transport: str,
+    on_refused: Callable[[str], None],
 ) -> Subscription:
     """Call `callback` with every Image on `topic`; `transport` says in which form they come.
 
-    What cannot be decompressed is left out with a warning.
+    What cannot be decompressed is left out: `on_refused` is told why.
     """
     if transport == "raw":
         return node.create_subscription(Image, topic, callback, profile)
-    name = topic + (DEPTH_SUFFIX if "depth" in topic else COLOR_SUFFIX)
+    name = compressed_topic(topic)
 
     def on_compressed(message: CompressedImage) -> None:
         try:
             image = restore(name, message)
         except ValueError as error:
-            node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            node.get_logger().warning(f"frame refused: {error}", throttle_duration_sec=5.0)
+            on_refused(str(error))
             return
         callback(
             Image(

@@ -103,7 +103,8 @@ class PointCloudNode(Node):
         for name in self.inputs:
             aligned = f"/{name}/aligned_depth_to_color/image_raw"
             self.create_subscription(CameraInfo, f"/{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
-            subscribe_image(self, aligned, partial(self._on_depth, name), qos.NEWEST, s.image_transport)
+            refuse = partial(self.inputs[name].refuse, "undecodable")
+            subscribe_image(self, aligned, partial(self._on_depth, name), qos.NEWEST, s.image_transport, refuse)
         self.create_subscription(JointState, "/joint_states", self._on_joints, 10)
         self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 1)
         self._diagnostics = Diagnostics(self)

@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
@@ -70,15 +71,17 @@ class PolicyNode(ManagedNode):
         self._actions = self.create_publisher(ActionChunk, "/tristage/action", 10)
         self._pruning = self.create_publisher(PruningStats, "/tristage/pruning", 10)
         self._timings = self.create_publisher(StageTimings, "/tristage/timings", 10)
+        self._heartbeats = self.create_publisher(Header, qos.HEARTBEAT_TOPIC, qos.HEARTBEAT)
         self._overlays = self.create_publisher(Image, "/tristage/overlay", qos.IMAGES)
         self._kept_clouds = self.create_publisher(PointCloud2, "/tristage/kept_cloud", qos.IMAGES)
         self._front_color = Stream(limits_of(self.settings, self.settings.max_age))
+        self._undecodable, self._complaint = 0, ""  # front images, and why the newest of them since it was last told
         self.create_service(Trigger, "/policy/reset", self._on_reset)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, f"torch device {self.settings.device}")
         self._diagnostics.add("policy", self._policy_part)
         self._diagnostics.add("pruning", lambda: pruning_part(self._report and self._report.pruning, self.settings))
-        self._diagnostics.add("front color", lambda: self._front_color.part(self._now()), "camera front")
+        self._diagnostics.add("front color", self._color_part, "camera front")
         if self.settings.autostart:
             self.bring_up()
 
@@ -140,8 +143,8 @@ class PolicyNode(ManagedNode):
         buffer, transport = self.buffer, self.settings.image_transport
         color, depth = "/front/color/image_raw", "/front/aligned_depth_to_color/image_raw"
         self._inputs = [
-            subscribe_image(self, color, self._on_image, qos.NEWEST, transport),
-            subscribe_image(self, depth, buffer.add_depth, qos.NEWEST, transport),
+            subscribe_image(self, color, self._on_image, qos.NEWEST, transport, self._refuse_image),
+            subscribe_image(self, depth, buffer.add_depth, qos.NEWEST, transport, self._refuse_image),
             self.create_subscription(CameraInfo, "/front/color/camera_info", self._on_info, qos.NEWEST),
             self.create_subscription(PointCloud2, "/tristage/cloud", self._on_cloud, qos.NEWEST),
             self.create_subscription(JointState, "/joint_states", self._on_joints, 10),
@@ -189,6 +192,10 @@ class PolicyNode(ManagedNode):
         self._front_color.add(seconds(message.header.stamp))
         self.buffer.add_image(message)
 
+    def _refuse_image(self, reason: str) -> None:
+        self._undecodable += 1
+        self._complaint = reason
+
     def _on_cloud(self, message: PointCloud2) -> None:
         if self._replayed and seconds(message.header.stamp) == self._last_stamp:
             for publisher, said in self._answer:  # who shows a frame again has missed some of it
@@ -208,6 +215,8 @@ class PolicyNode(ManagedNode):
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _on_arm_status(self, message: ArmStatus) -> None:
+        if not self._replayed:  # what a bag tells is no sign of life for an arm
+            self._heartbeats.publish(message.header)
         if message.firmware:
             self.buffer.dh_is_offset = dh_is_offset(message.firmware)
         if self.pacing:
@@ -345,6 +354,11 @@ class PolicyNode(ManagedNode):
         return (len(self._finished) - 1) / (self._finished[-1] - self._finished[0])
 
     # Diagnostics
+
+    def _color_part(self) -> Part:
+        complaint, self._complaint = self._complaint, ""
+        refused = {"refused, undecodable": self._undecodable} if self._undecodable else {}
+        return self._front_color.part(self._now(), complaint, **refused)
 
     def _policy_part(self) -> Part:
         policy = self.policy

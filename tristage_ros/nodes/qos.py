@@ -17,3 +17,7 @@ LATCHED = QoSProfile(
     depth=1,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+# The policy repeats the header of every /arm/status: a late one is of no use, and the next one comes at once.
+HEARTBEAT_TOPIC = "/policy/heartbeat"
+HEARTBEAT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1)

@@ -8,12 +8,13 @@ import time
 
 from rclpy.exceptions import ROSInterruptException
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool
 
 from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import camera_info_message, image_message
+from tristage_ros.nodes.convert import camera_info_message
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.nodes.image_transport import QUALITY, ImagePublisher
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
 from tristage_ros.resources import resource
@@ -30,18 +31,19 @@ PARAMETERS = (
     Parameter("height", 480, "image height", "pixels", 64, 1080),
     Parameter("can_channel", "", "where the firmware's CAN bus is served, on this machine only"),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
+    QUALITY,
 )
 
 
 class CameraTopics:
     """Publish one camera under the topic names of realsense2_camera."""
 
-    def __init__(self, node: Node, name: str) -> None:
-        """Create the publishers of camera `name` (`/front/...`)."""
+    def __init__(self, node: Node, name: str, quality: int) -> None:
+        """Create the publishers of camera `name` (`/front/...`); `quality` is that of JPEG, 1..100."""
         aligned = f"/{name}/aligned_depth_to_color"
-        self.color = node.create_publisher(Image, f"/{name}/color/image_raw", qos.IMAGES)
+        self.color = ImagePublisher(node, f"/{name}/color/image_raw", quality)
         self.color_info = node.create_publisher(CameraInfo, f"/{name}/color/camera_info", qos.IMAGES)
-        self.depth = node.create_publisher(Image, f"{aligned}/image_raw", qos.IMAGES)
+        self.depth = ImagePublisher(node, f"{aligned}/image_raw")
         self.depth_info = node.create_publisher(CameraInfo, f"{aligned}/camera_info", qos.IMAGES)
 
     def publish(self, capture: Capture) -> None:
@@ -50,8 +52,8 @@ class CameraTopics:
         info = camera_info_message(capture.camera, capture.stamp)
         self.color_info.publish(info)
         self.depth_info.publish(info)
-        self.depth.publish(image_message(capture.depth, "16UC1", capture.stamp, frame_id))
-        self.color.publish(image_message(capture.color, "rgb8", capture.stamp, frame_id))
+        self.depth.publish(capture.depth, "16UC1", capture.stamp, frame_id)
+        self.color.publish(capture.color, "rgb8", capture.stamp, frame_id)
 
 
 class SimulationNode(Node):
@@ -69,7 +71,7 @@ class SimulationNode(Node):
             self.cell.start()
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"simulation: {error}") from error
-        self.topics = {name: CameraTopics(self, name) for name in self.cell.cameras}
+        self.topics = {name: CameraTopics(self, name, self.settings.jpeg_quality) for name in self.cell.cameras}
         self._diagnostics = Diagnostics(self, "simulated cell")
         self._diagnostics.add("cameras", self._camera_part)
         self._diagnostics.add("task", self._task_part)

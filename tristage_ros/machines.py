@@ -1,0 +1,61 @@
+"""A graph on two machines: which half runs where, and how the halves find each other."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tristage_ros.resources import resource
+
+ALL, ROBOT, HOST = "all", "robot", "host"
+MACHINES = (ALL, ROBOT, HOST)
+ON_HOST = ("point_cloud", "policy")  # what needs the GPU and may fail; the arm and what guards it are on the robot
+
+
+class MachinesError(ValueError):
+    """Say what is wrong with the machines of a parameter file; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Hold the section `machines` of a parameter file."""
+
+    robot: str = ""  # address; empty: found by multicast
+    host: str = ""
+    link_timeout: float = 1.0  # s without a word from the host after which the arm holds
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            ValueError: an address is none, or the arm would not watch its link.
+        """
+        for address in filter(None, (self.robot, self.host)):
+            ipaddress.ip_address(address)
+        if not 0.0 < self.link_timeout < math.inf:
+            raise ValueError(f"link_timeout is positive and finite, not {self.link_timeout}")
+
+    def environment(self, machine: str) -> dict[str, str]:
+        """Return the variables by which the nodes of `machine` (robot or host) find those of the other."""
+        other = self.host if machine == ROBOT else self.robot
+        peers = {"ROS_STATIC_PEERS": other} if other else {}
+        profile = resource("config", "fastdds_network.xml")
+        return {"FASTDDS_DEFAULT_PROFILES_FILE": str(profile), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", **peers}
+
+
+def read_machines(path: Path) -> Machines:
+    """Return the machines of the parameter file `path`.
+
+    Raises:
+        MachinesError: the file or its section is not usable.
+    """
+    try:
+        nodes: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Machines(**nodes.get("machines", {}).get("ros__parameters", {}))
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise MachinesError(f"{path}: machines: {error}") from error
