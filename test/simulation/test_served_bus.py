@@ -48,6 +48,18 @@ def test_frames_reach_every_client_unchanged(bus):
             assert message.equals(MESSAGE)
 
 
+def test_clients_hear_each_other_but_not_themselves(bus):
+    with join(bus) as first, join(bus) as second:
+        for client in (first, second):
+            send_until_received(bus, client)
+            while client.recv(0.02) is not None:
+                pass
+        first.send(MESSAGE)
+        assert receive(second).equals(MESSAGE)
+        assert receive(bus).equals(MESSAGE)
+        assert first.recv(0.05) is None
+
+
 def test_frames_of_clients_arrive_in_order(bus):
     with join(bus) as client:
         for k in range(100):

@@ -24,7 +24,7 @@ _PROTOCOL = "can.binary+json.v1"
 class ServedBus(can.BusABC):
     """Serve a CAN bus on 127.0.0.1: `can.Bus(interface="remote", channel="127.0.0.1:PORT")` joins it.
 
-    Frames sent here reach every client; frames of clients are received here, not by the other clients.
+    As on a wire, every frame reaches everybody but its sender.
     """
 
     def __init__(self, channel: str) -> None:
@@ -52,10 +52,7 @@ class ServedBus(can.BusABC):
 
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
         """Send a frame to every client; a client that is gone or does not read is cut off."""
-        with self._lock:
-            clients = list(self._clients)
-        for client in clients:
-            client.send(msg)
+        self._send_to_all_but(None, msg)
 
     def shutdown(self) -> None:
         """Cut all clients off and free the port; a second call does nothing."""
@@ -80,9 +77,16 @@ class ServedBus(can.BusABC):
         with self._lock:
             self._clients.discard(client)
 
-    def receive(self, msg: can.Message) -> None:
+    def receive(self, msg: can.Message, sender: _Session) -> None:
         """Take a client's frame."""
         self._received.put(msg)
+        self._send_to_all_but(sender, msg)
+
+    def _send_to_all_but(self, sender: _Session | None, msg: can.Message) -> None:
+        with self._lock:
+            clients = [client for client in self._clients if client is not sender]
+        for client in clients:
+            client.send(msg)
 
     def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:
         try:
@@ -118,6 +122,7 @@ class _Session(BaseHTTPRequestHandler):
             self.send_error(400, "this is a CAN bus: join it with python-can's remote interface")
             return
         self._accept()
+        self._sending = Lock()  # frames come from the bus and from every other client's thread
         self._link = RemoteProtocolBase(WebSocket(None, _PROTOCOL, sock=self.connection))
         bus = self.server.bus
         try:
@@ -128,7 +133,7 @@ class _Session(BaseHTTPRequestHandler):
             while True:
                 event = self._link.recv()
                 if isinstance(event, can.Message):
-                    bus.receive(event)
+                    bus.receive(event, self)
         except (WebsocketClosed, RemoteError, OSError, ValueError) as error:
             log.debug("CAN client %s left: %s", self.client_address, error)
         finally:
@@ -137,7 +142,8 @@ class _Session(BaseHTTPRequestHandler):
     def send(self, msg: can.Message) -> None:
         """Send a frame to the client."""
         try:
-            self._link.send_msg(msg)
+            with self._sending:
+                self._link.send_msg(msg)
         except OSError as error:
             log.warning("CAN client %s is gone or does not read and is cut off: %s", self.client_address, error)
             self.cut_off()
