@@ -29,6 +29,7 @@ def summary_table(size: str, figures: list[StepFigures], parts: dict[str, float]
             f"<= {percent(overhead)}" if overhead else "",
         ),
         ("method overhead, of the cached, pruned step", percent(parts["method"] / parts["step"]), ""),
+        ("method overhead, of the recompute, pruned step", percent(parts["method"] / parts["pruned_recompute"]), ""),
     ]
     return Table("Summary", ("figure", "measured", "aim"), rows)
 
