@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tristage_ros.evaluation.bench import ablation, denoising, growth, overhead, pruning_only, steps
+from tristage_ros.evaluation.bench import ablation, denoising, growth, overhead, pruning_only, reference, steps
 from tristage_ros.evaluation.bench.ceilings import Ceilings
 from tristage_ros.evaluation.bench.summary import summary_table
 from tristage_ros.evaluation.bench.table import Table
@@ -79,6 +79,12 @@ class Session:
         rows = pruning_only.measure_pruning(self.rounds, self.patches)
         self.figures["pruning"] = rows
         self._tables.append(pruning_only.pruning_table(rows))
+
+    def reference(self) -> None:
+        """Measure the decoder against another's, where that is installed."""
+        if reference.available():
+            self.figures["reference"] = reference.measure_reference(self.workload, self.rounds)
+            self._tables.append(reference.reference_table(self.figures["reference"]))
 
     def growth(self) -> None:
         """Measure how latency grows with tokens and points."""
