@@ -17,6 +17,7 @@ def hasty(monkeypatch):
 
 def test_the_command_prints_and_writes_every_section(hasty, tmp_path, capsys):
     files = {name: tmp_path / "new" / f"bench.{name}" for name in ("json", "markdown")}
+    files["plot"] = tmp_path / "pictures" / "bench.png"
     options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
     assert cli.main(["bench", "--size", "tiny", "--quick", *options]) == 0
     figures = json.loads(files["json"].read_text())
@@ -28,6 +29,7 @@ def test_the_command_prints_and_writes_every_section(hasty, tmp_path, capsys):
     assert figures["machine"]["command"] == "tristage bench --size tiny --device cpu --threads 1 --quick"
     titles = [line[4:] for line in files["markdown"].read_text().splitlines() if line.startswith("### ")]
     assert titles[0] == "The four corners" and titles[-1] == "Summary" and len(titles) == 9 + reference.available()
+    assert files["plot"].stat().st_size > 10_000
     printed = capsys.readouterr().out
     assert [title for title in titles if title not in printed] == []
 

@@ -35,9 +35,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"machine": facts, "size": options.size} | session.figures, indent=1))
+    where = f"CPU, threads: {facts['threads']}" if device.type == "cpu" else device.type
+    if options.plot:
+        from tristage_ros.evaluation.bench.plot import picture
+
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        picture(session.figures, f"{options.size} on {where}").savefig(options.plot, dpi=90)
     if options.markdown:
         listed = "\n".join(f"- {name}: {value}" for name, value in facts.items())
         body = "\n".join([listed, "", *(table.markdown() for table in tables)])
-        where = f"CPU, threads: {facts['threads']}" if device.type == "cpu" else device.type
         write_chapter(options.markdown, f"{options.size} on {where}", body)
     return 0

@@ -20,6 +20,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds and one rate: a first look, not a result")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables here, as a chapter of the file")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw control steps and growth here; needs matplotlib"
+    )
 
 
 def command_line(options: argparse.Namespace) -> str:
