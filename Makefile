@@ -20,7 +20,7 @@ results: setup
 	@$(BIN)/tristage evaluate --all --document docs/results.md --out runs/results $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not serial"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serial"
 	$(BIN)/python -m pytest -m serial
 
 lint: setup

@@ -325,10 +325,23 @@ def test_feedback_that_repeats_itself_latches_only_while_the_setpoint_moves() ->
         guard.allowance(i * STEP, i * STEP, HOME)
         guard.filter(i * STEP, STEP, HOME, 0.05, HOME)
     assert not guard.fault
-    for i in range(100, 200):
-        guard.allowance(i * STEP, i * STEP, HOME)
-        guard.filter(i * STEP, STEP, HOME + 0.2, 0.05, HOME)
+    latched = next(i for i in range(100, 200) if moving_on(guard, i * STEP, i * STEP))
     assert "has not changed" in guard.fault
+    assert latched * STEP - 1.0 >= guard.config.frozen_after  # an arm gets its time from standstill, too
+
+
+def test_feedback_that_does_not_come_is_not_feedback_that_repeats_itself() -> None:
+    guard = engaged()
+    lost = next(i for i in range(400) if moving_on(guard, i * STEP, min(i * STEP, 0.1)))
+    assert "no joint feedback" in guard.fault
+    assert lost * STEP > guard.config.lost_after
+
+
+def moving_on(guard: Guard, now: float, stamp: float) -> str:
+    """Let the set-point go on while feedback of time `stamp` says that the arm stands; return the fault."""
+    guard.allowance(now, stamp, HOME)
+    guard.filter(now, STEP, HOME + 0.2, 0.05, HOME)
+    return guard.fault
 
 
 @pytest.mark.parametrize(

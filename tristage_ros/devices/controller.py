@@ -106,6 +106,7 @@ class ArmController:
             if cause := self._present_cause():
                 return False, f"still {cause}; fault: {was}"
             self._motion.restart()
+            self._last_sent = time.monotonic()  # a sending that fails from now on is a new fault
             return True, f"cleared: {was}"
 
     def set_speed_scale(self, scale: float) -> None:

@@ -35,6 +35,7 @@ from tristage_ros.devices.workspace import Workspace
 Floats = NDArray[np.float64]
 
 _OUTSIDE = 2e-3  # m outside the workspace that a set-point may be; twice what is accepted of a path beforehand
+_STANDING = 1e-3  # rad that a set-point moves before its arm can be expected to be seen moving
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Guard:
         self._top = config.max_velocity  # rad/s, what a fault or the operator has left of it
         self._invalid_since = math.inf
         self._blocked_since = math.inf
-        self._seen = (math.inf, np.zeros(6), np.zeros(6))  # since when, measured joints, set-point then
+        self._seen = (math.inf, np.zeros(6), np.zeros(6))  # since which feedback, measured joints, set-point then
 
     def engage(self, target: ArrayLike, gripper: float, measured: ArrayLike) -> None:
         """Begin a stream of set-points at `target` [6] rad, at rest; `gripper` in m.
@@ -174,7 +175,7 @@ class Guard:
         arm = np.asarray(measured, dtype=float)
         if self.fault or age > config.stale_after or self._position is None or not np.isfinite(arm).all():
             return 0.0
-        if self._frozen(now, arm, self._position):
+        if self._frozen(stamp, arm, self._position):
             return 0.0
         lead, joint = _worst(self._position - arm)
         if lead < 0.75 * config.max_lead:
@@ -273,17 +274,20 @@ class Guard:
         inside, part = self.config.body.depth(links, self.config.workspace.table_height)
         return self.config.workspace.excess(links[:, 5]), inside, part
 
-    def _frozen(self, now: float, arm: Floats, setpoint: Floats) -> bool:
-        """Tell, and latch, that the measured joints have not changed at all while the set-points went on."""
+    def _frozen(self, stamp: float, arm: Floats, setpoint: Floats) -> bool:
+        """Tell, and latch, that feedback keeps coming but has not changed at all since the set-points went on."""
         since, seen, begin = self._seen
-        if now < since or not np.array_equal(arm, seen):
-            self._seen = (now, arm, setpoint)
+        if stamp < since or not np.array_equal(arm, seen):
+            self._seen = (stamp, arm, setpoint)
             return False
         travel, joint = _worst(setpoint - begin)
-        if now - since < self.config.frozen_after or travel < self.config.frozen_travel:
+        if travel < _STANDING:
+            self._seen = (stamp, seen, begin)
+            return False
+        if stamp - since < self.config.frozen_after or travel < self.config.frozen_travel:
             return False
         self.latch(
-            f"joint feedback has not changed for {now - since:.2f} s while the set-point of joint {joint} moved by "
+            f"joint feedback has not changed for {stamp - since:.2f} s while the set-point of joint {joint} moved by "
             f"{travel:.3f} rad: frozen feedback, or an arm that does not move"
         )
         return True
