@@ -56,7 +56,7 @@ def disturbances(draw: st.DrawFn) -> tuple:
     )
 
 
-@settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     start=arms(),
     steps=st.lists(disturbances(), max_size=12),
