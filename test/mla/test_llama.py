@@ -27,9 +27,9 @@ def reference(llm: Llama, x: torch.Tensor, positions: list[int]) -> tuple[torch.
     heads, size = llm.config.heads, llm.config.width // llm.config.heads
     x, weights = list(x), torch.zeros(llm.config.layers, heads, len(x), len(x), dtype=torch.float64)
     for layer, block in enumerate(llm.layers):
-        attn, mlp = block.self_attn, block.mlp
+        weight = {name.split(".")[-2]: t for name, t in block.state_dict().items()}  # as checkpoints call them
         normed = [rms(t, block.input_layernorm.weight) for t in x]
-        q, k, v = ([p.weight @ t for t in normed] for p in (attn.q_proj, attn.k_proj, attn.v_proj))
+        q, k, v = ([weight[p] @ t for t in normed] for p in ("q_proj", "k_proj", "v_proj"))
         for i in range(len(x)):
             out = []
             for h in range(heads):
@@ -38,11 +38,11 @@ def reference(llm: Llama, x: torch.Tensor, positions: list[int]) -> tuple[torch.
                 scores = [float(query @ turned(k[j][part], positions[j])) / math.sqrt(size) for j in range(i + 1)]
                 weights[layer, h, i, : i + 1] = torch.tensor(scores, dtype=torch.float64).softmax(0)
                 out.append(sum(weights[layer, h, i, j] * v[j][part] for j in range(i + 1)))
-            x[i] = x[i] + attn.o_proj.weight @ torch.cat(out)
+            x[i] = x[i] + weight["o_proj"] @ torch.cat(out)
         for i in range(len(x)):
             t = rms(x[i], block.post_attention_layernorm.weight)
-            gate = mlp.gate_proj.weight @ t
-            x[i] = x[i] + mlp.down_proj.weight @ (gate * torch.sigmoid(gate) * (mlp.up_proj.weight @ t))
+            gate = weight["gate_proj"] @ t
+            x[i] = x[i] + weight["down_proj"] @ (gate * torch.sigmoid(gate) * (weight["up_proj"] @ t))
     return torch.stack(x), weights
 
 

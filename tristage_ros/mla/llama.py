@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +31,36 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape and dtype."""
-        wide = x.float()
-        normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return self.weight * normed.to(x.dtype)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class JointLinear(nn.Linear):
+    """Apply several linear layers without bias to the same input at once.
+
+    Checkpoints know each by its own name, as the released ones do: `names`, beside this module.
+    """
+
+    def __init__(self, inputs: int, outputs: int, names: Sequence[str]) -> None:
+        """Build a layer to `outputs` channels for each of `names`."""
+        super().__init__(inputs, outputs * len(names), bias=False)
+        self.names = names
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        weight = self.weight if keep_vars else self.weight.detach()
+        destination |= dict(zip(self._keys(prefix), weight.chunk(len(self.names)), strict=True))
+
+    def _keys(self, prefix: str) -> list[str]:
+        parent = prefix.rstrip(".").rpartition(".")[0]
+        return [f"{parent}.{name}.weight".lstrip(".") for name in self.names]
+
+    @staticmethod
+    def join(parent: nn.Module, state_dict: dict[str, Any], prefix: str, *unused: object) -> None:
+        """Join what is about to be loaded into the joint layers of `parent`; to be registered as its hook."""
+        for name, layer in parent.named_children():
+            if isinstance(layer, JointLinear):
+                keys = layer._keys(f"{prefix}{name}.")
+                if all(key in state_dict for key in keys):
+                    state_dict[f"{prefix}{name}.weight"] = torch.cat([state_dict.pop(key) for key in keys])
 
 
 def rotary_angles(positions: Tensor, head_width: int) -> Angles:
@@ -113,9 +140,8 @@ class Attention(nn.Module):
         """Build for `config`."""
         super().__init__()
         self.heads = config.heads
-        self.q_proj = nn.Linear(config.width, config.width, bias=False)
-        self.k_proj = nn.Linear(config.width, config.width, bias=False)
-        self.v_proj = nn.Linear(config.width, config.width, bias=False)
+        self.qkv = JointLinear(config.width, config.width, ("q_proj", "k_proj", "v_proj"))
+        self.register_load_state_dict_pre_hook(JointLinear.join)
         self.o_proj = nn.Linear(config.width, config.width, bias=False)
 
     def forward(
@@ -133,16 +159,15 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries, rotated keys, and values of [B, S, width], each [B, heads, S, head_width]."""
-        q, k, v = (self._split(projection(x)) for projection in (self.q_proj, self.k_proj, self.v_proj))
-        return rotate(q, angles), rotate(k, angles), v
+        joint = self.qkv(x).view(len(x), x.shape[1], 3 * self.heads, -1).transpose(1, 2)
+        queries_and_keys, v = joint.split([2 * self.heads, self.heads], 1)
+        q, k = rotate(queries_and_keys, angles).chunk(2, 1)
+        return q, k, v
 
     def join(self, attended: Tensor) -> Tensor:
         """Return [B, S, width] from what every head attended to, [B, heads, S, head_width]."""
         out: Tensor = self.o_proj(attended.transpose(1, 2).flatten(2))
         return out
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.view(len(x), x.shape[1], self.heads, -1).transpose(1, 2)  # (B, heads, S, head_width)
 
 
 class GatedMlp(nn.Module):
@@ -151,13 +176,14 @@ class GatedMlp(nn.Module):
     def __init__(self, config: MlaConfig) -> None:
         """Build for `config`."""
         super().__init__()
-        self.gate_proj = nn.Linear(config.width, config.ffn_width, bias=False)
-        self.up_proj = nn.Linear(config.width, config.ffn_width, bias=False)
+        self.gate_up = JointLinear(config.width, config.ffn_width, ("gate_proj", "up_proj"))
+        self.register_load_state_dict_pre_hook(JointLinear.join)
         self.down_proj = nn.Linear(config.ffn_width, config.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = self.gate_up(x).chunk(2, -1)
+        out: Tensor = self.down_proj(F.silu(gate) * up)
         return out
 
 

@@ -177,7 +177,7 @@ def _fill(model: Mla, file: Path, dtype: torch.dtype, device: str) -> None:
 
 def _part(name: str) -> str:
     pieces = name.split(".")
-    return ".".join(pieces[:3] if pieces[:2] == ["llm", "layers"] else pieces[:2])
+    return ".".join(pieces[:4] if pieces[:2] == ["llm", "layers"] else pieces[:2])
 
 
 def _warn(model: Mla, modules: list[str]) -> tuple[str, ...]:
