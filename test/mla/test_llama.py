@@ -52,6 +52,7 @@ def llm(tiny: Mla) -> Llama:
 
 
 POSITIONS = [0, 1, 3, 4, 9, 12, 13, 14]  # as pruning leaves them
+LAST = torch.tensor([6, 7])
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def x() -> torch.Tensor:
 
 def test_blocks_are_those_of_the_plain_formula(llm, x):
     with torch.no_grad():
-        hidden, received = llm(x, torch.tensor(POSITIONS), watched=2)
+        hidden, received = llm(x, torch.tensor(POSITIONS), watched=LAST)
         expected, weights = reference(llm, x[0], POSITIONS)
     torch.testing.assert_close(hidden[0], expected, rtol=1e-4, atol=1e-5)  # norms and angles are float32
     torch.testing.assert_close(received.double(), weights[:, :, -2:].mean((0, 2)), rtol=1e-4, atol=1e-6)
@@ -70,11 +71,11 @@ def test_blocks_are_those_of_the_plain_formula(llm, x):
 def test_the_cache_gives_the_same_and_its_prefix_never_changes(llm, x):
     positions = torch.tensor(POSITIONS)
     with torch.no_grad():
-        whole, received = llm(x, positions, watched=2)
+        whole, received = llm(x, positions, watched=LAST)
         cache = KvCache(llm.config, 6, 2, x)
         first, _ = llm(x[:, :6], positions[:6], cache)
         llm(torch.randn_like(x[:, 6:]), positions[6:], cache, 6)
-        second, later = llm(x[:, 6:], positions[6:], cache, 6, watched=2)
+        second, later = llm(x[:, 6:], positions[6:], cache, 6, watched=LAST - 6)
     torch.testing.assert_close(torch.cat([first, second], 1), whole)
     torch.testing.assert_close(later, received)
 

@@ -32,7 +32,7 @@ def by_masking(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> tuple[t
     for index in range(llm.config.layers):
         if index == layer:
             x, positions = x[:, stays], positions[stays]
-        x, attention = llm.part(slice(index, index + 1))(x, positions, watched=2)
+        x, attention = llm.part(slice(index, index + 1))(x, positions, watched=torch.tensor([-2, -1]) + len(positions))
         received += attention[:, : len(ROWS)] if index >= layer else attention[:, ROWS]
     return x, received / llm.config.layers
 
@@ -74,7 +74,7 @@ def test_the_choice_sees_the_attention_of_the_block_before(llm, queries, count, 
 
     MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, queries, choose))
     before = llm.part(slice(0, layer - 1))(prefix.embeddings, POSITIONS)[0] if layer > 1 else prefix.embeddings
-    _, expected = llm.part(slice(layer - 1, layer))(before, POSITIONS, watched=count)
+    _, expected = llm.part(slice(layer - 1, layer))(before, POSITIONS, watched=torch.arange(20 - count, 20))
     torch.testing.assert_close(seen[0], expected)
 
 

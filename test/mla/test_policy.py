@@ -72,6 +72,23 @@ def test_cached_equals_recompute(
         )
 
 
+@pytest.mark.parametrize("stages", [{1, 2, 3}, {1, 2}])
+@pytest.mark.parametrize("denoising", [Denoising(), Denoising(parallel=ParallelDenoising()), Denoising("zero", 4)])
+def test_static_passes_act_the_same_step_after_step(make_policy, observation, tiny_config, stages, denoising):
+    model, seen = random_model(tiny_config(chunk=2), 1), []
+    config = replace(PruningConfig.paper(), stages=frozenset(stages), target_rate=0.5, token_bucket=1)
+    for captured in (True, False):
+        pruner = TriStagePruner(config)
+        policy = make_policy(pruner, model, UNSCALED, captured=captured, denoising=denoising)
+        seen.append([policy.act(observation(step)) for step in range(4)])
+    for (ours, mine), (theirs, other) in zip(*seen, strict=True):
+        np.testing.assert_allclose(said(ours), said(theirs), rtol=0, atol=1e-4)
+        assert mine.passes == other.passes
+        assert torch.equal(mine.masks.keep_2d, other.masks.keep_2d)
+        assert torch.equal(mine.masks.keep_3d, other.masks.keep_3d)
+    assert not seen[0][-1][1].masks.keep_2d.all()
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("pruned", [False, True])
 def test_cached_equals_recompute_in_bfloat16(

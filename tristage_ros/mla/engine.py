@@ -67,7 +67,8 @@ class CachedEngine:
 
     def prefill(self, watched: int = 0) -> tuple[Tensor, Tensor | None]:
         """Run the prefix alone, and return its last outputs and what its last `watched` tokens attended to."""
-        self.hidden, attention = self.llm(self.prefix.embeddings, self.prefix.positions, self.cache, watched=watched)
+        rows = last(watched, len(self.prefix), self.prefix.positions) if watched else None
+        self.hidden, attention = self.llm(self.prefix.embeddings, self.prefix.positions, self.cache, watched=rows)
         return self.hidden, attention
 
     def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
@@ -80,7 +81,8 @@ class CachedEngine:
         branches = suffix.shape[1] // tokens
         seen = branched_mask(suffix.shape[1], start, tokens, branches, suffix.device)
         positions = self.suffix_positions.repeat(branches)
-        hidden, attention = self.llm(suffix, positions, self.cache, start, tokens * observe, seen)
+        watched = last(tokens, suffix.shape[1], positions) if observe else None
+        hidden, attention = self.llm(suffix, positions, self.cache, start, watched, seen)
         return PassOutput(hidden, self.hidden, None if attention is None else attention[:, :start])
 
     def renew(self, embed: Callable[[], Prefix]) -> None:
@@ -129,5 +131,11 @@ def _together(
     positions = torch.cat([prefix.positions, suffix_positions.repeat(branches)])
     seen = branched_mask(len(positions), start, tokens, branches, suffix.device) if branches > 1 else None
     x = torch.cat([prefix.embeddings, suffix], 1)
-    hidden, attention = llm(x, positions, cache, watched=tokens * observe, seen=seen)
+    watched = last(tokens, len(positions), positions) if observe else None
+    hidden, attention = llm(x, positions, cache, watched=watched, seen=seen)
     return PassOutput(hidden[:, start:], hidden[:, :start], None if attention is None else attention[:, :start])
+
+
+def last(count: int, total: int, like: Tensor) -> Tensor:
+    """Return which are the last `count` of `total` tokens, long, on the device of `like`."""
+    return torch.arange(total - count, total, device=like.device)

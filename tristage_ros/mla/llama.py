@@ -31,7 +31,7 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape and dtype."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)  # the weight costs nothing here: not folded away
 
 
 class JointLinear(nn.Linear):
@@ -89,7 +89,7 @@ class KvCache:
         shape = (config.layers, 2, 1, config.heads, prefix + room, config.width // config.heads)
         self.store = like.new_empty(shape)  # (layers, key and value, 1, heads, S, head_width)
 
-    def write(self, layer: int, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    def write(self, start: int, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Put [1, heads, n, head_width] at `start` and return all keys and values up to their end."""
         stop = start + key.shape[2]
         kv = self.store[layer, :, :, :, :stop]
@@ -122,14 +122,12 @@ def branched_mask(queries: int, prefix: int, branch: int, branches: int, device:
     return seen
 
 
-def attention_received(query: Tensor, key: Tensor, seen: Tensor | None = None) -> Tensor:
-    """Return the softmax weights of the last tokens' queries, [1, heads, n, head_width], mean over them: [heads, S].
+def attention_received(query: Tensor, key: Tensor, seen: Tensor) -> Tensor:
+    """Return the softmax weights of some tokens' queries, [1, heads, n, head_width], mean over them: [heads, S].
 
-    `seen`, bool [n, S], says which keys they may see; None: those up to themselves.
+    `seen`, bool [n, S], says which keys they may see.
     """
     score = (query.float() @ key.float().transpose(-1, -2))[0] / math.sqrt(query.shape[-1])
-    if seen is None:
-        seen = causal_mask(query.shape[2], key.shape[2], key.device)
     return score.masked_fill(~seen, -torch.inf).softmax(-1).mean(1)
 
 
@@ -145,15 +143,17 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.width, config.width, bias=False)
 
     def forward(
-        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int, seen: Tensor | None
+        self, x: Tensor, angles: Angles, remember: Remember | None, watched: Tensor | None, seen: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return [1, S, width] and what the last `watched` tokens attended to; see `Llama.forward`."""
+        """Return [1, S, width] and what the `watched` tokens attended to; see `Llama.forward`."""
         q, k, v = self.project(x, angles)
         if remember is not None:
             k, v = remember(k, v)
         received = None
-        if watched:
-            received = attention_received(q[:, :, -watched:], k, None if seen is None else seen[-watched:])
+        if watched is not None:
+            keys = torch.arange(k.shape[2], device=k.device)
+            visible = keys <= watched[:, None] if seen is None else seen[watched]
+            received = attention_received(q.index_select(2, watched), k, visible)
         attended = F.scaled_dot_product_attention(q, k, v, seen, is_causal=seen is None)
         return self.join(attended), received
 
@@ -199,9 +199,9 @@ class Block(nn.Module):
         self.mlp = GatedMlp(config)
 
     def forward(
-        self, x: Tensor, angles: Angles, remember: Remember | None, watched: int, seen: Tensor | None
+        self, x: Tensor, angles: Angles, remember: Remember | None, watched: Tensor | None, seen: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return [1, S, width] and what the last `watched` tokens attended to; see `Llama.forward`."""
+        """Return [1, S, width] and what the `watched` tokens attended to; see `Llama.forward`."""
         attended, received = self.self_attn(self.input_layernorm(x), angles, remember, watched, seen)
         x = x + attended
         return x + self.mlp(self.post_attention_layernorm(x)), received
@@ -233,7 +233,7 @@ class Llama(nn.Module):
         positions: Tensor,
         cache: KvCache | None = None,
         start: int = 0,
-        watched: int = 0,
+        watched: Tensor | None = None,
         seen: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Run all blocks.
@@ -242,7 +242,7 @@ class Llama(nn.Module):
             x: [1, S, width] embeddings.
             positions: long [S] of the unpruned sequence.
             cache: takes the keys and values of `x` behind the `start` ones that are in it already.
-            watched: how many of the last tokens to report the attention of.
+            watched: long [n] which of the tokens to report the attention of.
             seen: bool [S, start + S] which tokens each of `x` may see; None: those up to itself.
 
         Returns: the last block's output before the final norm, [1, S, width], and, where tokens are watched, the
@@ -251,10 +251,24 @@ class Llama(nn.Module):
         angles = rotary_angles(positions, self.config.width // self.config.heads)
         if seen is None and start:
             seen = causal_mask(x.shape[1], start + x.shape[1], x.device)
+        remember = None if cache is None else partial(cache.write, start)
+        return self.run(x, angles, remember, watched, seen)
+
+    def run(
+        self,
+        x: Tensor,
+        angles: Angles,
+        remember: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None,
+        watched: Tensor | None,
+        seen: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run all blocks at the angles of the tokens' positions; see `forward`.
+
+        `remember` is given a layer's number and the keys and values of `x`, and returns those to attend to.
+        """
         received: list[Tensor] = []
         for layer, block in enumerate(self.layers):
-            remember = None if cache is None else partial(cache.write, layer, start)
-            x, shares = block(x, angles, remember, watched, seen)
+            x, shares = block(x, angles, remember and partial(remember, layer), watched, seen)
             if shares is not None:
                 received.append(shares)
         return x, torch.stack(received).mean(0) if received else None

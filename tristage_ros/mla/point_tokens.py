@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.transfer import to_device
 
 try:
     from fpsample import fps_sampling
@@ -209,12 +210,19 @@ class PointTokenizer(nn.Module):
         """
         return self.pool(self.neighbourhoods(points, centres, keep))
 
-    def neighbourhoods(self, points: Tensor, centres: Centres, keep: Tensor | None = None) -> Neighbourhoods:
-        """Find the groups that the kept tokens rest on; see `forward`."""
+    def neighbourhoods(
+        self, points: Tensor, centres: Centres, keep: Tensor | None = None, counted: bool | None = None
+    ) -> Neighbourhoods:
+        """Find the groups that the kept tokens rest on; see `forward`.
+
+        `counted`: compute no other groups of stage 1; None: on a CPU only, as a host would have to wait for a GPU.
+        """
         keep = torch.arange(self.groups[1], device=points.device) if keep is None else keep
-        order, kept = centres.lower.to(points.device), centres.upper.to(points.device)[keep]
+        order, kept = to_device(centres.lower, points.device), to_device(centres.upper, points.device)[keep]
         first = points[order]  # (groups[0], 3)
         members = self._nearest(first[kept], first)  # (n, K) groups of stage 1
+        if not (points.device.type == "cpu" if counted is None else counted):
+            return Neighbourhoods(points, order, self._nearest(first, points), kept, members)
         needed, place = torch.unique(torch.cat([kept, members.flatten()]), return_inverse=True)
         nearest = self._nearest(first[needed], points)  # (needed, K) points
         own, others = place[: len(kept)], place[len(kept) :].view_as(members)

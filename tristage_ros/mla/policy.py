@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tristage_ros.mla.captured import CapturedEngine, StaticPasses
 from tristage_ros.mla.denoising import SEQUENTIAL, Denoised, Denoising
 from tristage_ros.mla.diffusion import DdimSampler
 from tristage_ros.mla.engine import ENGINES, Engine, EngineName, PassOutput, Prefix, make_engine
@@ -25,6 +26,7 @@ from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.sequence import Instruction, KeptTokens, layer_attention_of, salience_of, suffix_embeddings
 from tristage_ros.mla.spatial import with_edges_and_speed
 from tristage_ros.mla.stopwatch import Stopwatch
+from tristage_ros.mla.transfer import to_device
 from tristage_ros.mla.values import Action, Observation, StepReport
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.projection import patch_of_points
@@ -105,6 +107,7 @@ class MlaPolicy:
         engine: EngineName = "cached",
         denoising: Denoising = SEQUENTIAL,
         state_source: StateSource = "measured",
+        captured: bool | None = None,
         seed: int = 0,
         random_weights: bool = False,
     ) -> None:
@@ -113,6 +116,8 @@ class MlaPolicy:
         Args:
             engine: `cached` computes the prefix once per step; `recompute` in every denoising pass, from the tokenizers
                 on. The actions are the same.
+            captured: whether the cached engine's passes are static ones, recorded on a GPU; None: on a GPU only. Passes
+                that prune inside themselves never are.
             denoising: in how many steps, from which noise, and in which order.
             state_source: what the model is told of its own state: the `measured` one, or, as the released evaluation
                 does from the second step on, the pose and gripper that the step before `commanded`.
@@ -135,6 +140,10 @@ class MlaPolicy:
         self._sampler = DdimSampler.with_steps(
             denoising.steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
         )
+        captured = model.device.type == "cuda" if captured is None else captured
+        self._passes = StaticPasses(model.llm) if captured and engine == "cached" else None
+        with torch.inference_mode():
+            self._times = model.t_embedder(torch.tensor(self._sampler.timesteps, device=model.device))
         self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
         self._commanded: NDArray[np.float32] | None = None
@@ -226,6 +235,8 @@ class MlaPolicy:
         if isinstance(self.pruner, MidPassPruner):
             mid = self._mid_pass(self.pruner, step, prefix)
             engine = MidPassEngine(self.engine, llm, prefix, positions, mid, branches)
+        elif self._passes is not None:
+            engine = CapturedEngine(self._passes, prefix, positions, branches)
         else:
             engine = make_engine(self.engine, llm, prefix, positions, branches)
         step.clock.lap("prefill")
@@ -245,18 +256,18 @@ class MlaPolicy:
 
     def _embed(self, step: _Step, centres: Centres, instruction: Instruction) -> Prefix:
         model, kept, inputs = self.model, step.kept, step.inputs
-        tokens = model.vision_tower_3d(inputs.points.to(model.device), centres, kept.points)
-        points = model.embed_points(tokens, centres.xyz.to(model.device)[kept.points])
+        tokens = model.vision_tower_3d(to_device(inputs.points, model.device), centres, kept.points)
+        points = model.embed_points(tokens, to_device(centres.xyz, model.device)[kept.points])
         step.clock.lap("point_tokens")
-        image = model.embed_image(model.vision_tower_2d(inputs.image.to(model.device), kept.image), kept.image)
+        picture = to_device(inputs.image, model.device)
+        image = model.embed_image(model.vision_tower_2d(picture, kept.image), kept.image)
         step.clock.lap("image_tokens")
-        state = model.proprio_embedder(inputs.state.to(model.device)[None])
+        state = model.proprio_embedder(to_device(inputs.state, model.device)[None])
         return instruction.prefix(points, image, state, kept)
 
     def _denoise(self, step: _Step, engine: Engine, embed: Callable[[], Prefix]) -> tuple[Denoised, int]:
         """Return what denoising came to and the passes it took, observing the first or the last of them."""
-        times = self.model.t_embedder(torch.tensor(self._sampler.timesteps, device=self.model.device))
-        predicts, clock = 3 in self.pruner.config.stages, step.clock
+        times, predicts, clock = self._times, 3 in self.pruner.config.stages, step.clock
         passes, count = self.denoising.passes(self._sampler, self._initial_noise(), self._expected), 1
         first, noisy = next(passes)
         while True:
@@ -287,7 +298,7 @@ class MlaPolicy:
         shape = (1, self.model.config.chunk, self.model.config.action_dim)
         if self.denoising.initial_noise == "zero":
             return torch.zeros(shape, device=self.model.device)
-        return torch.randn(shape, generator=self._noise).to(self.model.device)
+        return to_device(torch.randn(shape, generator=self._noise), self.model.device)
 
     def _observe(self, step: _Step, output: PassOutput) -> None:
         salience = None

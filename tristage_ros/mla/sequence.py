@@ -10,6 +10,7 @@ from torch import Tensor
 from tristage_ros.mla.engine import PassOutput, Prefix
 from tristage_ros.mla.layout import SequenceLayout
 from tristage_ros.mla.model import Mla
+from tristage_ros.mla.transfer import to_device
 from tristage_ros.pruning.values import LayerAttention, Salience, TokenMasks
 
 
@@ -23,7 +24,7 @@ class KeptTokens:
     @classmethod
     def of(cls, masks: TokenMasks, device: torch.device) -> KeptTokens:
         """Return the tokens that `masks` keep."""
-        return cls(masks.keep_3d.nonzero()[:, 0].to(device), masks.keep_2d.nonzero()[:, 0].to(device))
+        return cls(*(to_device(keep.nonzero()[:, 0], device) for keep in (masks.keep_3d, masks.keep_2d)))
 
     def rows_within(self, wider: KeptTokens, length: int) -> Tensor:
         """Return the rows, long, that remain of a prefix of `length` tokens over `wider` when only these are kept."""
