@@ -190,7 +190,7 @@ def test_an_untrained_or_touching_model_is_warned_of(small, tmp_path):
 
 def test_a_run_directory_gives_the_policy_of_its_model(tiny, tmp_path, observation, instruction, make_policy):
     save_official(tmp_path, tiny, STATISTICS)
-    policy = build_policy(str(tmp_path), PruningConfig(), dtype=torch.float32, seed=4)
+    policy = build_policy(str(tmp_path), PruningConfig(), precision="float32", seed=4)
     policy.reset(instruction)
     expected = make_policy(TriStagePruner(), seed=4).act(observation())[0]
     action, _ = policy.act(observation())

@@ -33,7 +33,7 @@ class StaticPasses:
         """Reserve nothing yet."""
         self.llm = llm
         self._limit, self._recorded = recordings, OrderedDict[tuple[int, ...], Pass]()
-        weight = llm.layers[0].mlp.down_proj.weight
+        weight = next(llm.layers.parameters())
         positions = torch.arange(llm.config.max_positions, device=weight.device)
         self._table = torch.stack(rotary_angles(positions, llm.config.width // llm.config.heads))
         self._reserve(BUCKET, BUCKET, weight)
@@ -65,7 +65,7 @@ class StaticPasses:
         self.angles[:, known:total] = 0
 
     def place(self, known: int, positions: Tensor, suffix: Tensor) -> tuple[int, int]:
-        """Put suffixes, at `positions` each, behind `known` tokens; return the bucket and the tokens of all suffixes."""
+        """Put suffixes, at `positions` each, behind `known` tokens; return the bucket and how many tokens they have."""
         count, branch = suffix.shape[1], len(positions)
         total = padded(known + count)
         self.suffix[:, :count] = suffix
@@ -130,7 +130,8 @@ class StaticPasses:
         """Return what does the same as `run`, which writes the same however often it runs."""
         if self.embeddings.device.type != "cuda":
             return run
-        aside = torch.cuda.Stream(self.embeddings.device)  # libraries prepare themselves in a first run, unrecorded
+        # libraries prepare themselves in a first run, which is not recorded
+        aside = torch.cuda.Stream(self.embeddings.device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             run()

@@ -139,7 +139,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.qkv = JointLinear(config.width, config.width, ("q_proj", "k_proj", "v_proj"))
-        self.register_load_state_dict_pre_hook(JointLinear.join)
+        self.register_load_state_dict_pre_hook(JointLinear.join)  # type: ignore[no-untyped-call]
         self.o_proj = nn.Linear(config.width, config.width, bias=False)
 
     def forward(
@@ -177,7 +177,7 @@ class GatedMlp(nn.Module):
         """Build for `config`."""
         super().__init__()
         self.gate_up = JointLinear(config.width, config.ffn_width, ("gate_proj", "up_proj"))
-        self.register_load_state_dict_pre_hook(JointLinear.join)
+        self.register_load_state_dict_pre_hook(JointLinear.join)  # type: ignore[no-untyped-call]
         self.down_proj = nn.Linear(config.ffn_width, config.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from tristage_ros.mla.mid_pass import MidPass, MidPassEngine
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.point_tokens import Centres
+from tristage_ros.mla.precision import loaded_as, quantise
 from tristage_ros.mla.preprocess import ModelInputs, preprocess
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.sequence import Instruction, KeptTokens, layer_attention_of, salience_of, suffix_embeddings
@@ -342,7 +343,7 @@ def build_policy(
     seed: int = 0,
     tokenizer: str | None = None,
     dataset: str | None = None,
-    dtype: torch.dtype | None = None,
+    precision: str = "stored",
     device: str = "cpu",
 ) -> MlaPolicy:
     """Return a policy with tri-stage pruning, or with another method to compare it with.
@@ -359,12 +360,16 @@ def build_policy(
         seed: of the noise, and of random weights.
         tokenizer: tokenizer file of a model that does not use the mini's own; see `PromptTokenizer.llama_2`.
         dataset: which statistics of a run directory to use; may be left out where there is only one data set.
-        dtype: of the weights; by custom as stored in a file, bfloat16 for a run directory, float32 for random ones.
+        precision: of the weights, one of `tristage_ros.mla.precision.PRECISIONS`; `stored` is as in a file, bfloat16
+            for a run directory, float32 for random ones. The 8-bit ones need torchao.
         device: where the model runs; pruning runs on the CPU.
 
     Raises CheckpointError, MemoryShortageError, FileNotFoundError or ValueError where something does not fit.
     """
+    dtype, quantised = loaded_as(precision)
     model, statistics = load_model(checkpoint, dataset, dtype, device, seed)
+    if quantised is not None:
+        quantise(model, quantised)
     return MlaPolicy(
         model,
         load_tokenizer(model.config, tokenizer, checkpoint),

@@ -37,7 +37,7 @@ class Stopwatch:
     def _mark(self) -> float | torch.cuda.Event:
         if self._device.type != "cuda":
             return perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event
 

@@ -124,7 +124,7 @@ class PolicyNode(ManagedNode):
             tokenizer=s.tokenizer or None,
             dataset=s.dataset or None,
             device=s.device,
-            dtype=None if s.dtype == "stored" else getattr(torch, s.dtype),
+            precision=s.dtype,
         )
 
     def _warm_up(self, policy: MlaPolicy) -> None:

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from tristage_ros.mla.denoising import Denoising, ParallelDenoising
+from tristage_ros.mla.precision import PRECISIONS
 from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT
 from tristage_ros.nodes.lifecycle import AUTOSTART
 from tristage_ros.nodes.parameters import Parameter
@@ -21,7 +22,12 @@ PARAMETERS = (
     Parameter("dataset", "", "whose statistics of a run directory to use; empty: the only one"),
     Parameter("tokenizer", "", "Llama-2 tokenizer file of a released model; empty: beside the checkpoint"),
     Parameter("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
-    Parameter("dtype", "stored", "of the weights; stored: as in the file", choices=("stored", "float32", "bfloat16")),
+    Parameter(
+        "dtype",
+        "stored",
+        "of the weights; stored: as in the file; auto: bfloat16 on a CPU with AMX; int8, float8: needs torchao",
+        choices=PRECISIONS,
+    ),
     Parameter("allow_random_weights", False, "whether to run without a checkpoint; for simulation only"),
     Parameter(
         "instruction",

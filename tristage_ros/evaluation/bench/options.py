@@ -7,7 +7,7 @@ from pathlib import Path
 
 SIZES = ("tiny", "mini", "7b")
 DTYPES = ("float32", "bfloat16")
-SECTIONS = ("steps", "overhead", "ablation", "denoising", "pruning", "growth", "reference")
+SECTIONS = ("steps", "overhead", "ablation", "denoising", "weights", "pruning", "growth", "reference")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 
 import torch
 
-from tristage_ros.evaluation.bench import ablation, denoising, growth, overhead, pruning_only, reference, steps
+from tristage_ros.evaluation.bench import (
+    ablation,
+    denoising,
+    growth,
+    overhead,
+    pruning_only,
+    reference,
+    steps,
+    weights,
+)
 from tristage_ros.evaluation.bench.ceilings import Ceilings
 from tristage_ros.evaluation.bench.summary import summary_table
 from tristage_ros.evaluation.bench.table import Table
@@ -73,6 +82,13 @@ class Session:
         rows = denoising.measure_denoising(workload, self.rounds)
         self.figures["denoising"] = {"trained": workload.trained, "rows": rows}
         self._tables.append(denoising.denoising_table(rows, workload.trained))
+
+    def weights(self) -> None:
+        """Measure weights of fewer bytes: the error of the actions, and the time."""
+        workload = self.most_trained
+        rows = weights.measure_weights(workload, self.rounds)
+        self.figures["weights"] = {"trained": workload.trained, "rows": rows}
+        self._tables.append(weights.weights_table(rows, workload.trained))
 
     def pruning(self) -> None:
         """Measure the pruner alone."""

@@ -1,0 +1,96 @@
+"""Weights of fewer bytes: what they save and what they cost in error."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
+from tristage_ros.evaluation.bench.variants import Running, Variant
+from tristage_ros.evaluation.bench.workloads import FRAMES, Workload
+from tristage_ros.mla.precision import PRECISIONS, QUANTISED, available, loaded_as, quantise
+
+ENGINES = ("recompute", "cached")
+NOTE = (
+    "Weights of the decoder's blocks in 8 bits are torchao's, a scale per output channel, the arithmetic as it was; "
+    "without torchao their rows are missing. Error: the largest difference of any action to that of the weights as "
+    "they are stored, unpruned, over eight observations, in shares of half an action's range. Speedup: over the "
+    "unpruned step of the same engine with those weights. "
+)
+
+
+def precisions(largest: torch.dtype) -> list[str]:
+    """Return what can be compared here with weights of dtype `largest`, which come first."""
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    plain = [name for name, dtype in known.items() if dtype.itemsize <= largest.itemsize]
+    return plain + [name for name in PRECISIONS if name in QUANTISED and available()]
+
+
+def measure_weights(workload: Workload, rounds: Rounds) -> list[dict[str, Any]]:
+    """Return bytes, error, milliseconds and speedup of every precision, unpruned."""
+    made = {name: _with(workload, name) for name in precisions(workload.model.dtype)}
+    exact, *_ = (_actions(w) for w in made.values())
+    running = {f"{name} {e}": Running(w, Variant(e, "none")) for name, w in made.items() for e in ENGINES}
+    times = medians(alternate({name: run.step for name, run in running.items()}, rounds, workload.device))
+    first = next(iter(made))
+    return [
+        {
+            "precision": name,
+            "megabytes": _bytes(w) / 1e6,
+            "error": float(np.abs(_actions(w) - exact).max()),
+            "ms": {e: times[f"{name} {e}"] for e in ENGINES},
+            "speedup": {e: times[f"{first} {e}"] / times[f"{name} {e}"] for e in ENGINES},
+        }
+        for name, w in made.items()
+    ]
+
+
+def weights_table(rows: list[dict[str, Any]], trained: bool) -> Table:
+    """Return the table of the rows."""
+    columns = ("weights", "MB", "error", *(f"{engine} {what}" for engine in ENGINES for what in ("ms", "x")))
+    note = NOTE + ("The weights that ship." if trained else "RANDOM WEIGHTS: their errors say little of trained ones.")
+    table = Table("Weights", columns, note=note)
+    for row in rows:
+        fast = [text for e in ENGINES for text in (f"{row['ms'][e]:.1f}", ratio(row["speedup"][e]))]
+        table.rows.append((row["precision"], f"{row['megabytes']:.1f}", f"{row['error']:.4f}", *fast))
+    return table
+
+
+def _with(workload: Workload, name: str) -> Workload:
+    dtype, quantised = loaded_as(name)
+    model = workload.model
+    if quantised is not None:
+        model = quantise(copy.deepcopy(model), quantised)
+    elif dtype is not None and dtype != model.dtype:
+        model = copy.deepcopy(model)
+        for module in model.modules():
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)  # running statistics keep their digits
+    return replace(workload, model=model)
+
+
+def _actions(workload: Workload) -> NDArray[np.float64]:
+    """Return the normalised translations and rotations, [FRAMES, chunk, 6], that a fresh policy answers with."""
+    ranges = workload.statistics.action
+    half = (np.array(ranges.q99) - np.array(ranges.q01))[:6] / 2
+    running, said = Running(workload, Variant("cached", "none")), []
+    for index in range(FRAMES):
+        action, _ = running.policy.act(workload.observation(index))
+        said.append(np.concatenate([action.translation, action.rotation], 1) / half)
+    return np.array(said)
+
+
+def _bytes(workload: Workload) -> int:
+    """Return what the decoder's blocks hold, in bytes."""
+    total = 0
+    for parameter in workload.model.llm.layers.parameters():
+        parts = [getattr(parameter, name, None) for name in ("qdata", "scale")]  # of a quantised one
+        tensors = [part for part in parts if isinstance(part, torch.Tensor)] or [parameter]
+        total += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return total
