@@ -213,7 +213,7 @@ def test_without_a_checkpoint_it_refuses_a_real_arm(ros_domain, tmp_path):
         ("checkpoint:=/nowhere/m.safetensors", ConfigurationError, "/nowhere/m.safetensors"),
         ("pruning:=/nowhere/p.yaml", ConfigurationError, "/nowhere/p.yaml"),
         ("device:=toaster", ConfigurationError, "toaster"),
-        ("dtype:=int4", ParameterError, "stored, float32, bfloat16"),
+        ("dtype:=int4", ParameterError, "stored, auto, float32"),
         ("engine:=fast", ParameterError, "cached, recompute"),
         ("denoising_steps:=16", ConfigurationError, "16"),
         ("initial_noise:=some", ParameterError, "fresh, zero"),

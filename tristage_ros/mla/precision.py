@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Literal, get_args
 
@@ -24,7 +25,8 @@ def loaded_as(name: str) -> tuple[torch.dtype | None, Quantised | None]:
     if name not in PRECISIONS:
         raise ValueError(f"precision = {name!r} must be one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else None, None
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return torch.bfloat16 if capabilities.get("amx_bf16") else None, None
     for kind in QUANTISED:
         if name == kind:
             return None, kind
@@ -49,8 +51,7 @@ def quantise(model: Mla, weights: Quantised) -> Mla:
         raise ValueError(f"weights = {weights!r} must be one of {', '.join(QUANTISED)}")
     if not available():
         raise ValueError(f"weights of {weights} need torchao: pip install torchao")
-    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
-
-    kinds = {"int8": Int8WeightOnlyConfig, "float8": Float8WeightOnlyConfig}
-    quantize_(model.llm.layers, kinds[weights](), lambda module, name: isinstance(module, nn.Linear))
+    torchao = import_module("torchao.quantization")
+    kinds = {"int8": torchao.Int8WeightOnlyConfig, "float8": torchao.Float8WeightOnlyConfig}
+    torchao.quantize_(model.llm.layers, kinds[weights](), lambda module, name: isinstance(module, nn.Linear))
     return model
