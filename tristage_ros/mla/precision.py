@@ -25,7 +25,7 @@ def loaded_as(name: str) -> tuple[torch.dtype | None, Quantised | None]:
     if name not in PRECISIONS:
         raise ValueError(f"precision = {name!r} must be one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return torch.bfloat16 if capabilities.get("amx_bf16") else None, None
     for kind in QUANTISED:
         if name == kind:
