@@ -153,7 +153,7 @@ def dynamics(looks: list[Look]) -> Figure:
         every = [_mean(looks, step, name, None) for step in steps]
         ax.plot([step + 1 for step in steps], every, "--", color=GREEN, label="all")
         ax.set(title=title, xlabel="key frame")
-    ax.legend(fontsize=8)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
