@@ -6,11 +6,15 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from tristage_ros.mla.config import DIFFUSION_STEPS, Prediction
+from tristage_ros.mla.transfer import constant
+
+_Table: TypeAlias = tuple[tuple[float, ...], ...]
 
 
 def cosine_betas(steps: int = DIFFUSION_STEPS) -> Tensor:
@@ -62,7 +66,8 @@ class DdimSampler:
 
     def clean(self, visited: slice, noisy: Tensor, predicted: Tensor) -> Tensor:
         """Return the clean actions that the model's predictions speak for, [n, ...] of the n `visited` timesteps."""
-        share = noisy.new_tensor(self.alpha_bar[:-1])[visited].view(-1, *[1] * (noisy.ndim - 1))
+        shares = constant(self.alpha_bar[:-1], noisy.dtype, noisy.device)
+        share = shares[visited].view(-1, *[1] * (noisy.ndim - 1))
         if self.prediction == "velocity":
             clean = share.sqrt() * noisy - (1 - share).sqrt() * predicted
         else:
@@ -76,13 +81,13 @@ class DdimSampler:
             noise: [...] where the path begins.
             clean: [N, ...] the clean action that the model speaks for at every timestep.
         """
-        of_noise, of_clean = (table.to(noise) for table in self._path_tables)
+        of_noise, of_clean = (constant(table, noise.dtype, noise.device) for table in self._path_tables)
         path: Tensor = torch.tensordot(of_noise, noise[None], 1) + torch.tensordot(of_clean, clean, 1)
         return path
 
     @cached_property
-    def _path_tables(self) -> tuple[Tensor, Tensor]:
-        """Return the factors of the noise, float64 [N + 1, 1], and of every clean action, [N + 1, N], on the path.
+    def _path_tables(self) -> tuple[_Table, _Table]:
+        """Return the factors of the noise, [N + 1, 1], and of every clean action, [N + 1, N], on the path.
 
         A step leads from x to sqrt(s') a + sqrt(1 - s') (x - sqrt(s) a) / sqrt(1 - s), linear in x and in a.
         """
@@ -92,5 +97,4 @@ class DdimSampler:
             stay = math.sqrt((1 - later) / (1 - now))
             rows.append([stay * factor for factor in rows[-1]])
             rows[-1][1 + index] = math.sqrt(later) - stay * math.sqrt(now)
-        table = torch.tensor(rows, dtype=torch.float64)
-        return table[:, :1], table[:, 1:]
+        return tuple((row[0],) for row in rows), tuple(tuple(row[1:]) for row in rows)

@@ -60,7 +60,8 @@ class ImageTokenizer(nn.Module):
         """Return [n, image_width], a token for each window, uint8 [n, patches in a window, 3 * patch * patch]."""
         weight = self.patch_embedding.weight
         mean, std = (
-            torch.tensor(c, device=windows.device).repeat_interleave(self.patch**2) for c in (CLIP_MEAN, CLIP_STD)
+            torch.cat([torch.full((self.patch**2,), value, device=windows.device) for value in channels])
+            for channels in (CLIP_MEAN, CLIP_STD)
         )
         pixels = torch.addcmul(-mean / std, windows.float(), 1 / (255 * std))
         tokens: Tensor = self.local_attention(F.linear(pixels.to(weight.dtype), weight.flatten(1)))
