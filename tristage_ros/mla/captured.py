@@ -40,7 +40,7 @@ class StaticPasses:
 
     def _reserve(self, tokens: int, suffixes: int, like: Tensor) -> None:
         config = self.llm.config
-        self._recorded.clear()
+        self._forget(0)
         self._pool = torch.cuda.graph_pool_handle() if like.is_cuda else None
         self.capacity, self.suffixes = tokens, suffixes
         self.embeddings, self.hidden = like.new_zeros(2, 1, tokens, config.width).unbind()
@@ -120,11 +120,17 @@ class StaticPasses:
     def _play(self, shape: tuple[int, ...], body: Callable[..., None]) -> None:
         """Run a body for a shape, which the first time records it."""
         if shape not in self._recorded:
-            while len(self._recorded) >= self._limit:
-                self._recorded.popitem(last=False)
+            self._forget(self._limit - 1)
             self._recorded[shape] = self._record(lambda: body(*shape[1:]))
         self._recorded.move_to_end(shape)
         self._recorded[shape]()
+
+    def _forget(self, kept: int) -> None:
+        """Drop all recordings but the `kept` latest, none of them while it is played."""
+        if len(self._recorded) > kept and self.embeddings.is_cuda:
+            torch.cuda.synchronize(self.embeddings.device)
+        while len(self._recorded) > kept:
+            self._recorded.popitem(last=False)
 
     def _record(self, run: Pass) -> Pass:
         """Return what does the same as `run`, which writes the same however often it runs."""
@@ -137,7 +143,7 @@ class StaticPasses:
             run()
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # images arrive
             run()
         return graph.replay
 

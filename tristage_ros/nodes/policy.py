@@ -128,7 +128,7 @@ class PolicyNode(ManagedNode):
         )
 
     def _warm_up(self, policy: MlaPolicy) -> None:
-        """Take one step on nothing, so that the first real one is not the slow one."""
+        """Take a few steps on nothing, all tokens and pruned, so that the first real ones are not the slow ones."""
         blank = Observation(
             image=np.zeros((480, 640, 3), np.uint8),
             camera=CameraModel(640, 480, 600.0, 600.0, 319.5, 239.5),
@@ -136,7 +136,8 @@ class PolicyNode(ManagedNode):
             state=np.zeros(7, np.float32),
         )
         policy.reset(self.settings.instruction)
-        policy.act(blank)
+        for _ in range(3):
+            policy.act(blank)
         policy.reset(self.settings.instruction)
 
     def _subscribe(self) -> None:
