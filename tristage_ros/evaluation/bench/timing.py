@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -46,6 +47,17 @@ def alternate(
             if index >= rounds.warm_up:
                 milliseconds[name].append((perf_counter() - start) * 1e3)
     return milliseconds
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use a single thread, as the policy node does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def medians(samples: Mapping[str, list[float]]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from joblib import Parallel, delayed, parallel_config
 
+from tristage_ros.evaluation.bench.timing import one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Job
 from tristage_ros.evaluation.episodes.record import Record
@@ -77,15 +78,13 @@ def _joined(spread: Spread, stack: ExitStack) -> str:
 
 
 def _here(jobs: Sequence[Job], checkpoint: str | None) -> Iterator[Record]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     attempts = Attempts(checkpoint)
     try:
-        for job in jobs:
-            yield attempts.run(job)
+        with one_thread():
+            for job in jobs:
+                yield attempts.run(job)
     finally:
         attempts.close()
-        torch.set_num_threads(threads)
 
 
 _worker = threading.local()  # a rendering context belongs to its thread

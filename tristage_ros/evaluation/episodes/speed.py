@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
+from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians, one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell
 from tristage_ros.evaluation.episodes.thresholds import SEEDS, expert_observations
@@ -51,8 +51,6 @@ class Stopwatch:
         return {variant.name: self._known[variant.name] for variant in variants}
 
     def _measure(self, variants: list[Variant]) -> None:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         episode = self._attempts.episode(Cell(self._task), SEEDS[0])
         instruction, observations = episode.task.instruction, list(expert_observations(episode))
         calls: dict[str, Callable[[int], object]] = {}
@@ -62,8 +60,8 @@ class Stopwatch:
                 policy = self._attempts.policy(pruner, SEEDS[0], engine, variant.denoising)
                 policy.reset(instruction)
                 calls[f"{variant.name}/{engine}"] = partial(_step, policy, observations)
-        times = medians(alternate(calls, self._rounds, torch.device("cpu")))
-        torch.set_num_threads(threads)
+        with one_thread():
+            times = medians(alternate(calls, self._rounds, torch.device("cpu")))
         unpruned = {engine: times[f"{UNPRUNED.name}/{engine}"] for engine in ENGINES}
         for variant in variants:
             mine = {engine: times[f"{variant.name}/{engine}"] for engine in ENGINES}

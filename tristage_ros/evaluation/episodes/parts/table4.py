@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tristage_ros.evaluation.bench.overhead import measure_overhead, overhead_table
+from tristage_ros.evaluation.bench.timing import one_thread
 from tristage_ros.evaluation.bench.workloads import Workload
 from tristage_ros.evaluation.episodes.cell import Cell
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row
@@ -24,5 +25,6 @@ class Table4(Part):
         """Return the table of the benchmark."""
         attempts = self.study.attempts
         observations = tuple(expert_observations(attempts.episode(Cell(self.tasks[0]), SEEDS[0])))
-        parts = measure_overhead(Workload("checkpoint", attempts.model, observations), self.study.rounds)
+        with one_thread():
+            parts = measure_overhead(Workload("checkpoint", attempts.model, observations), self.study.rounds)
         return Chapter(self.title, tables=[overhead_table(parts)], figures=dict(parts))
