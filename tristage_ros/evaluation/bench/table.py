@@ -10,6 +10,9 @@ from pathlib import Path
 TITLE = "# Benchmarks\n\nWritten by `tristage bench --markdown BENCHMARKS.md`; a run replaces its own chapter.\n"
 
 
+_LONGEST = 400  # columns
+
+
 @dataclass(frozen=True)
 class Table:
     """Hold rows of text under a title, and what has to be said about them."""
@@ -27,7 +30,10 @@ class Table:
 
 
 def show(tables: Sequence[Table]) -> None:
-    """Print tables for a terminal of 100 columns, plainly where rich is not installed."""
+    """Print tables, plainly where rich is not installed.
+
+    A table takes the columns that it needs: 100, and more where the terminal has them or the output is a file.
+    """
     try:
         from rich import box
         from rich.console import Console
@@ -35,6 +41,8 @@ def show(tables: Sequence[Table]) -> None:
     except ImportError:
         print("\n".join(table.markdown() for table in tables))
         return
+    terminal = Console()
+    widest = terminal.width if terminal.is_terminal else _LONGEST
     console = Console(width=100, highlight=False)
     for table in tables:
         console.print(f"[bold]{table.title}[/bold]")
@@ -43,7 +51,8 @@ def show(tables: Sequence[Table]) -> None:
             drawn.add_column(column, justify="right" if index else "left", no_wrap=not index)
         for row in table.rows:
             drawn.add_row(*row)
-        console.print(drawn)
+        needed = Console(width=_LONGEST).measure(drawn).maximum
+        Console(width=max(console.width, min(needed, widest)), highlight=False).print(drawn)
         if table.note:
             console.print(f"[dim]{table.note}[/dim]\n")
 

@@ -66,7 +66,7 @@ class DenoisingPart(Part):
         for row, summary in found:
             variant = row.variant
             passes, error = over_steps(self.episodes(row).values(), "passes"), errors[variant.denoising]
-            speedup = speeds[UNPRUNED.name].ms["cached"] / speeds[variant.name].ms["cached"]
+            speedup = speeds[variant.name].over_unpruned("cached")  # of the same measurement
             table.rows.append((
                 denoising_label(variant.denoising), row.mode, variant.label, str(summary.success.n), success(summary),
                 "" if variant == UNPRUNED else against(summary), f"{passes:.2f}",
