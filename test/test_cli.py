@@ -33,3 +33,12 @@ def test_a_duration_is_positive(seconds, capsys):
         main(["demo", "--seconds", seconds])
     assert stop.value.code == 2
     assert "--seconds" in capsys.readouterr().err
+
+
+def test_interrupted_it_says_so_in_one_line(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tristage_ros.evaluation.bench.command.run", interrupted)
+    assert main(["bench", "--size", "tiny"]) == 130
+    assert capsys.readouterr().err == "interrupted: what was not finished is not written\n"

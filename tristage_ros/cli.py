@@ -21,6 +21,7 @@ from tristage_ros.supervisor import run as run_graph
 from tristage_ros.training.options import add_options as add_training_options
 
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 
 class UsageError(ValueError):
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (graph.GraphError, UsageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except KeyboardInterrupt:  # of a command that has nothing to put in order
+        print("interrupted: what was not finished is not written", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

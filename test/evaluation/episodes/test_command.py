@@ -54,6 +54,14 @@ def test_an_interrupted_evaluation_keeps_what_is_finished(
     assert len((tmp_path / "episodes.jsonl").read_text().splitlines()) == 1
 
 
+def test_results_do_not_go_into_a_file(
+    tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    assert evaluate(tiny_checkpoint, tmp_path / "taken") == 2
+    assert f"{tmp_path / 'taken'} is a file: give --out a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

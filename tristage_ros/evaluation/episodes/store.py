@@ -30,9 +30,11 @@ class Store:
         """Open the folder, or make it.
 
         Raises:
-            StoreError: it holds episodes of another model, or a file that is damaged.
+            StoreError: it is a file, or holds episodes of another model or a file that is damaged.
             OSError: the folder or the checkpoint cannot be read.
         """
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file: give --out a folder, a new one or an evaluation's to go on with")
         folder.mkdir(parents=True, exist_ok=True)
         self._path, model = folder / "episodes.jsonl", folder / "model.json"
         mine = {"checkpoint": checkpoint, "fingerprint": fingerprint(checkpoint)}
