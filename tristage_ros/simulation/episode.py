@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.controller import ControllerConfig
 from tristage_ros.devices.kinematics import matrix_to_quaternion, rpy_to_matrix
+from tristage_ros.devices.robot_state import robot_state
 from tristage_ros.devices.values import ActionChunk
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.extrinsics import load_extrinsics
@@ -101,6 +102,10 @@ class Episode:
             RenderingError: this machine cannot render; the message names the packages to install.
         """
         return self._sensing().observe(self._data, self._plant.position, self._plant.opening, self._arm.time)
+
+    def robot_state(self) -> NDArray[np.float32]:
+        """Return where the arm stands now, as an observation says it: see `devices.robot_state`."""
+        return robot_state(np.array([*self._plant.position, self._plant.opening]))
 
     def segmentation(self) -> NDArray[np.int64]:
         """Return what is truly at every pixel [H, W] of the front image: 0 background, 1 robot, 2 the task's objects.

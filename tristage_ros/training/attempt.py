@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from tristage_ros.mla.values import Action, Observation
+from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.training.frame import FrameEncoder, Frames
 
-Move = Callable[[Observation, Action], Action]  # what is seen, what the expert would do -> what is done
+See = Callable[[], Observation]  # looking takes a while, and not everyone who moves has to
+Move = Callable[[See, Action], Action]  # how to see, what the expert would do -> what is done
 
 FRAMES_AFTER_SUCCESS = 2  # in which the tool goes back to where it waits, and stays there
+KEPT = 4  # one in so many control steps is kept of an episode that is led continuously: they are much alike
 
 
 @dataclass(frozen=True)
@@ -25,32 +29,37 @@ class Attempt:
     steps: int
 
 
-def attempt(episode: Episode, seed: int, encoder: FrameEncoder, move: Move, after: int = 0) -> Attempt:
-    """Run an episode to its end and `after` frames beyond a success."""
+def attempt(
+    episode: Episode, seed: int, encoder: FrameEncoder, move: Move, after: int = 0, continuous: bool = False
+) -> Attempt:
+    """Run an episode to its end, and on for `after` frames beyond a success, by key frames or continuously."""
     episode.reset(seed)
-    frames: list[Frames] = []
-    while not episode.finished:
-        frames.append(_frame(episode, seed, encoder, move))
+    led, every = (ClosedLoop(episode), KEPT) if continuous else (episode, 1)
+    frames, count = list[Frames](), seed % every
+
+    def step(move: Move) -> None:
+        nonlocal count
+        see = cache(episode.observe)
+        if count % every == 0:
+            frames.append(_labelled(episode, seed, encoder, see()))
+        count += 1
+        led.step(move(see, episode.expert()))
+
+    while not led.finished:
+        step(move)
     success, steps = bool(episode.success()), episode.steps
-    if success:
-        frames += [_frame(episode, seed, encoder, lambda _, expert: expert) for _ in range(after)]
+    for _ in range(after * every if success else 0):
+        step(lambda _, expert: expert)
     return Attempt(frames, success, steps)
 
 
 def look(episode: Episode, seed: int, encoder: FrameEncoder) -> Frames:
     """Return the first frame of an episode, of which nothing is carried out."""
     episode.reset(seed)
-    return _labelled(episode, seed, encoder)[0]
+    return _labelled(episode, seed, encoder, episode.observe())
 
 
-def _frame(episode: Episode, seed: int, encoder: FrameEncoder, move: Move) -> Frames:
-    """Look, label, and act."""
-    frame, observation, label = _labelled(episode, seed, encoder)
-    episode.step(move(observation, label))
-    return frame
-
-
-def _labelled(episode: Episode, seed: int, encoder: FrameEncoder) -> tuple[Frames, Observation, Action]:
-    observation, label, truth = episode.observe(), episode.expert(), episode.truth()
+def _labelled(episode: Episode, seed: int, encoder: FrameEncoder, seen: Observation) -> Frames:
+    label, truth = episode.expert(), episode.truth()
     numbers = np.array([truth[name] for name in sorted(truth)], np.float32)
-    return encoder.encode(observation, label, numbers, seed), observation, label
+    return encoder.encode(seen, label, numbers, seed)

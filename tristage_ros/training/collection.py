@@ -14,6 +14,8 @@ from tristage_ros.training.shard import ShardFacts, write_shard
 from tristage_ros.training.workers import episode_of, run_all
 
 LOOKS_SEED = 20_000_000  # of the first look
+CONTINUOUS_SEED = 30_000_000  # of the first episode that is led continuously
+LASTING = 8  # control steps that a disturbance of such an episode lasts for, at most
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,24 @@ class ShardJob:
     episodes: int
     config: MlaConfig
     settings: Demonstrations
-    looks: bool = False  # first frames only
+    kind: str = ""  # "looks": first frames only; "continuous": led so
 
 
 def shard_jobs(recipe: Recipe, config: MlaConfig, folder: Path) -> list[ShardJob]:
     """Return the files of all episodes and looks, task by task in turn: a part of them has something of each."""
     settings, jobs = recipe.demonstrations, list[tuple[float, ShardJob]]()
+    kinds = (
+        ("", 1.0, settings.first_seed),
+        ("looks", float(settings.looks), LOOKS_SEED),
+        ("continuous", settings.continuous, CONTINUOUS_SEED),
+    )
     for task, count in recipe.episodes.items():
-        for kind, factor, first in (("", 1, settings.first_seed), ("-looks", settings.looks, LOOKS_SEED)):
-            for index in range(0, count * factor, size := settings.shard * max(factor, 1)):
-                path = folder / f"{task}{kind}-{index:07d}.safetensors"
-                episodes = min(size, count * factor - index)
-                job = ShardJob(path, task, first + index, episodes, config, settings, looks=bool(kind))
-                jobs.append((index / (count * factor), job))
+        for kind, factor, first in kinds:
+            total, size = round(count * factor), settings.shard * max(round(factor), 1)
+            for index in range(0, total, size):
+                path = folder / f"{'-'.join(filter(None, (task, kind)))}-{index:07d}.safetensors"
+                job = ShardJob(path, task, first + index, min(size, total - index), config, settings, kind)
+                jobs.append((index / total, job))
     return [job for _, job in sorted(jobs, key=lambda pair: pair[0])]
 
 
@@ -56,10 +63,12 @@ def write(job: ShardJob) -> None:
     seeds = range(job.first_seed, job.first_seed + job.episodes)
     successes, frames = 0, []
     for seed in seeds:
-        if job.looks:
+        if job.kind == "looks":
             frames.append(look(episode, seed, encoder))
             continue
-        shown = attempt(episode, seed, encoder, Disturbance(job.settings, seed), FRAMES_AFTER_SUCCESS)
+        continuous = job.kind == "continuous"
+        disturbance = Disturbance(job.settings, seed, LASTING if continuous else 1)
+        shown = attempt(episode, seed, encoder, disturbance, FRAMES_AFTER_SUCCESS, continuous)
         frames += shown.frames
         successes += shown.success
     names, instruction = tuple(sorted(episode.truth())), episode.task.instruction

@@ -27,6 +27,7 @@ class Demonstrations:
     flip: float
     shard: int
     looks: int
+    continuous: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Dagger:
 
     at: tuple[float, ...]
     episodes: int
+    continuous: float
     first_seed: int
     expert: float
     share: float
@@ -68,6 +70,7 @@ class Check:
     """Say how many fresh episodes the finished policy is tried on."""
 
     episodes: int
+    continuous: float
     first_seed: int
 
 
@@ -85,8 +88,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse shares beyond 0..1, and counts that are not positive."""
-        o, d, e = self.optimisation, self.dagger, self.demonstrations
+        o, d, e, c = self.optimisation, self.dagger, self.demonstrations, self.check
         shares = {"noisy": e.noisy, "disturbed": e.disturbed, "flip": e.flip, "expert": d.expert, "share": d.share}
+        parts = {"demonstrations": e, "dagger": d, "check": c}
+        shares |= {f"continuous of {name}": part.continuous for name, part in parts.items()}
         shares |= {"ema": o.ema, "final_rate": o.final_rate} | {f"at {at}": at for at in d.at}
         for name, value in shares.items():
             if not 0.0 <= value <= 1.0:

@@ -13,9 +13,9 @@ from scipy.stats import binomtest
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.policy import MlaPolicy, build_policy
-from tristage_ros.mla.values import Action, Observation
+from tristage_ros.mla.values import Action
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, Attempt, attempt
+from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, Attempt, See, attempt
 from tristage_ros.training.frame import FrameEncoder, Frames
 from tristage_ros.training.shard import ShardFacts, read_shard, write_shard
 from tristage_ros.training.workers import episode_of
@@ -37,13 +37,14 @@ class RolloutJob:
     episodes: int
     expert: float = 0.0  # share of the moves that the expert makes
     path: Path | None = None  # file of the labelled frames; None: they are not kept
+    continuous: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Say how the episodes of a task went."""
 
-    task: str
+    task: str  # and whether they were led continuously
     episodes: int
     successes: int
 
@@ -62,11 +63,11 @@ def total(task: str, outcomes: Sequence[Outcome]) -> Outcome:
 def roll_out(job: RolloutJob) -> Outcome:
     """Run the episodes of a job, unpruned; write their frames if asked for."""
     attempts = [_attempt(job, seed) for seed in range(job.first_seed, job.first_seed + job.episodes)]
-    outcome = Outcome(job.task, len(attempts), sum(a.success for a in attempts))
+    outcome = Outcome(_title(job.task, job.continuous), len(attempts), sum(a.success for a in attempts))
     if job.path is not None:
         episode = episode_of(job.task)
         names, instruction = tuple(sorted(episode.truth())), episode.task.instruction
-        facts = ShardFacts(job.task, instruction, names, outcome.episodes, outcome.successes)
+        facts = ShardFacts(job.task, instruction, names, outcome.episodes, outcome.successes, job.continuous)
         write_shard(job.path, Frames.join([frame for a in attempts for frame in a.frames]), facts)
     return outcome
 
@@ -74,7 +75,11 @@ def roll_out(job: RolloutJob) -> Outcome:
 def noted(path: Path) -> Outcome:
     """Return how the episodes went whose frames are in a file."""
     _, facts = read_shard(path)
-    return Outcome(facts.task, facts.episodes, facts.successes)
+    return Outcome(_title(facts.task, facts.continuous), facts.episodes, facts.successes)
+
+
+def _title(task: str, continuous: bool) -> str:
+    return f"{task}, continuous" if continuous else task
 
 
 def _attempt(job: RolloutJob, seed: int) -> Attempt:
@@ -83,7 +88,8 @@ def _attempt(job: RolloutJob, seed: int) -> Attempt:
     policy.reset(episode.task.instruction)
     rng = np.random.default_rng([seed, 2])
 
-    def move(observation: Observation, expert: Action) -> Action:
-        return expert if rng.random() < job.expert else policy.act(observation)[0]
+    def move(see: See, expert: Action) -> Action:
+        return expert if rng.random() < job.expert else policy.act(see())[0]
 
-    return attempt(episode, seed, FrameEncoder(job.config), move, FRAMES_AFTER_SUCCESS if job.path else 0)
+    after = FRAMES_AFTER_SUCCESS if job.path else 0
+    return attempt(episode, seed, FrameEncoder(job.config), move, after, job.continuous)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from tristage_ros.training.collection import collect
 from tristage_ros.training.curve import draw_curve
 from tristage_ros.training.dataset import Dataset
 from tristage_ros.training.plan import Plan
-from tristage_ros.training.recipe import Recipe
+from tristage_ros.training.recipe import Check, Dagger, Recipe
 from tristage_ros.training.rollout import Outcome, RolloutJob, noted, roll_out, total
 from tristage_ros.training.run_folder import RunFolder
 from tristage_ros.training.share import Share, helpers
@@ -75,7 +77,7 @@ class Run:
     def check(self) -> list[Outcome]:
         """Try the checkpoint on fresh episodes of every task."""
         check = self.recipe.check
-        jobs = self._jobs(check.first_seed, dict.fromkeys(self.recipe.episodes, check.episodes))
+        jobs = self._jobs(check)
         outcomes = self._note(list(run_all("check", roll_out, jobs, self._workers)), check=True)
         self._save()
         return outcomes
@@ -100,25 +102,24 @@ class Run:
     def _roll_out(self, index: int) -> None:
         """Let the policy run, and keep what the expert would have done; nothing where that is done already."""
         dagger = self.recipe.dagger
-        first = dagger.first_seed + SEEDS_PER_ROUND * index
-        episodes = dict.fromkeys(self.recipe.episodes, dagger.episodes)
-        jobs = self._jobs(first, episodes, dagger.expert, self.folder.rollouts / f"{index}")
+        part = replace(dagger, first_seed=dagger.first_seed + SEEDS_PER_ROUND * index)
+        jobs = self._jobs(part, dagger.expert, self.folder.rollouts / f"{index}")
         missing = [job for job in jobs if job.path and not job.path.exists()]
         for _ in run_all(f"rollouts {index + 1}", roll_out, missing, self._workers):
             pass
         if missing:
             self._note([noted(job.path) for job in jobs if job.path], check=False)
 
-    def _jobs(
-        self, first_seed: int, episodes: Mapping[str, int], expert: float = 0.0, prefix: Path | None = None
-    ) -> list[RolloutJob]:
+    def _jobs(self, part: Dagger | Check, expert: float = 0.0, prefix: Path | None = None) -> list[RolloutJob]:
         """Return jobs of a few episodes each; with a `prefix`, their frames go to files that begin so."""
         jobs = []
-        for task, count in episodes.items():
+        kinds = ((False, "", part.episodes), (True, "-continuous", round(part.episodes * part.continuous)))
+        for task, (continuous, kind, count) in itertools.product(self.recipe.episodes, kinds):
             for start in range(0, count, EPISODES_PER_JOB):
-                path = prefix and prefix.with_name(f"{prefix.name}-{task}-{start:05d}.safetensors")
-                size, seed = min(EPISODES_PER_JOB, count - start), first_seed + start
-                jobs.append(RolloutJob(self.folder.checkpoint, self._config, task, seed, size, expert, path))
+                path = prefix and prefix.with_name(f"{prefix.name}-{task}{kind}-{start:05d}.safetensors")
+                size, seed = min(EPISODES_PER_JOB, count - start), part.first_seed + start
+                given = (self.folder.checkpoint, self._config, task, seed, size, expert, path, continuous)
+                jobs.append(RolloutJob(*given))
         return jobs
 
     def _note(self, outcomes: Sequence[Outcome], check: bool) -> list[Outcome]:

@@ -25,6 +25,7 @@ class ShardFacts:
     truth_names: tuple[str, ...]  # what the columns of `truth` are
     episodes: int
     successes: int
+    continuous: bool = False
 
 
 def write_shard(path: Path, frames: Frames, facts: ShardFacts) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import rpy_to_matrix
 from tristage_ros.evaluation.episodes.cell import Cell, Job
 from tristage_ros.evaluation.episodes.condition import CONDITIONS, Condition
 from tristage_ros.evaluation.episodes.record import Record
@@ -16,15 +15,10 @@ from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.mla.engine import EngineName
 from tristage_ros.mla.loading import load_model, load_tokenizer
 from tristage_ros.mla.policy import MlaPolicy
-from tristage_ros.simulation.approach import Pace, paced
+from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode, StepOutcome
 from tristage_ros.simulation.segmentation import BACKGROUND, OBJECT, label_of_patches
 from tristage_ros.simulation.variation import Variation
-
-PERIOD = 0.2  # s from one control step to the next under continuous control: 5 Hz
-LATENCY = 0.1  # s from an observation to the arm's taking over its chunk
-TIME_STEP, ACTIONS = 0.1, 6  # s between the actions of a chunk and their number: it reaches well past the next one's
-LONGEST = 30.0  # s, simulated, that a continuous episode may take
 
 
 class Attempts:
@@ -92,31 +86,15 @@ def by_key_frames(episode: Episode, policy: MlaPolicy, condition: Condition, rec
 
 
 def continuously(episode: Episode, policy: MlaPolicy, condition: Condition, record: Record) -> None:
-    """Take a new chunk of small steps towards the policy's key frame every PERIOD, while the arm is moving."""
-    gripper, since = np.ones(1), 0.0  # what the chunk under way asks of the gripper, and the stamp it answers
-    luck = np.random.default_rng(record.seed)
-    while not episode.finished and episode.time < LONGEST:
+    """Take a new key frame to go for several times a second, while the arm is moving."""
+    loop, luck = ClosedLoop(episode), np.random.default_rng(record.seed)
+    while not loop.finished:
         if luck.random() < condition.dropped:
-            episode.advance(PERIOD)
+            loop.skip()
             continue
-        observation = episode.observe()
-        action, report = policy.act(condition.shown(observation))
+        action, report = policy.act(condition.shown(episode.observe()))
         record.add(episode.key_frame().stage, report)
-        tool = np.eye(4)
-        tool[:3, :3], tool[:3, 3] = rpy_to_matrix(observation.state[3:6]), observation.state[:3]
-        chunk = paced(action, tool, _asked(gripper, observation.stamp - since), ACTIONS, TIME_STEP, Pace())
-        episode.advance(LATENCY)
-        outcome = episode.submit(chunk, TIME_STEP, observation.stamp)
-        _note(record, outcome)
-        if outcome.accepted:
-            gripper, since = chunk.gripper, observation.stamp
-        episode.advance(PERIOD - LATENCY)
-
-
-def _asked(gripper: NDArray[np.float64], elapsed: float) -> float:
-    """Return what a chunk's `gripper` commands have come to, `elapsed` s after the stamp that it answers."""
-    due = int(elapsed / TIME_STEP + 1e-6) - 1
-    return float(gripper[min(max(due, 0), len(gripper) - 1)])
+        _note(record, loop.step(action))
 
 
 def patches(pixels: NDArray[np.bool_], grid: int = 16) -> NDArray[np.bool_]:

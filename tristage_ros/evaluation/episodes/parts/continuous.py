@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tristage_ros.evaluation.bench.variants import LABELS
-from tristage_ros.evaluation.episodes.attempt import ACTIONS, LATENCY, LONGEST, PERIOD, TIME_STEP
 from tristage_ros.evaluation.episodes.parts.matrix import Matrix
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Row
 from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE, free
 from tristage_ros.evaluation.episodes.parts.table3 import Table3
+from tristage_ros.simulation.closed_loop import ACTIONS, LATENCY, LONGEST, PERIOD, TIME_STEP
 
 NOTE = (
     f"A control step every {PERIOD} s of simulated time, whose chunk of {ACTIONS} actions, {TIME_STEP} s apart, takes "
