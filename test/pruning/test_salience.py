@@ -21,7 +21,7 @@ def row(*values: float) -> Tensor:
 
 def test_orthogonal_part_and_its_indicators() -> None:
     alpha_2d, alpha_3d = row(1, 1), row(1, 0)
-    assert orthogonal_part(alpha_3d, alpha_2d).tolist() == [[0.5, -0.5]]
+    assert orthogonal_part(torch.stack([alpha_2d, alpha_3d])).tolist() == [[0.5, -0.5]]
     m_2d, m_3d, total = attention_indicators(torch.stack([alpha_2d, alpha_3d]))
     assert (float(m_2d), float(m_3d), float(total)) == pytest.approx((2 / 3, 1 / 3, 3))
 

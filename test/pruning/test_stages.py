@@ -85,16 +85,16 @@ def test_semantic_candidates() -> None:
         (OBJECT, 0.9375, 0.25, False, BOTH),
     ]
     sets, m_2d, m_3d, keep, expected = (list(column) for column in zip(*cases, strict=True))
-    tensors = (torch.tensor(column) for column in (sets, m_2d, m_3d, keep))
+    tensors = (torch.tensor(column) for column in (sets, [m_2d, m_3d], keep))
     assert named(semantic_candidates(*tensors, 0.9, 0.02)) == expected
 
 
 @pytest.mark.parametrize("value", [0.1, 0.3, 1 / 3, 0.7])
 @pytest.mark.parametrize("size", [77, 100, 253])
 def test_equal_indicators_exceed_no_mean(value: float, size: int) -> None:
-    equal = torch.full((size,), value)
+    equal = torch.full((2, size), value)
     never = torch.zeros(size, dtype=torch.bool)
-    candidates = semantic_candidates(torch.full((size,), ROBOT), equal, equal, never, 0.9, 0.02)
+    candidates = semantic_candidates(torch.full((size,), ROBOT), equal, never, 0.9, 0.02)
     assert named(candidates) == [NOTHING] * size
 
 

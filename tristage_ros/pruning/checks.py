@@ -31,8 +31,9 @@ def check_masks(geometry: TokenGeometry, masks: TokenMasks) -> None:
 
 
 def checked_magnitudes(masks: TokenMasks, salience: Salience) -> Tensor:
-    """Return of every token, 2D ahead of 3D, float [P + N3, 2 + H]: 1, its L1 norm and its attention; 0 where pruned.
+    """Return what every token, 2D ahead of 3D, adds to its patch, float64 [P + N3, 3 + H].
 
+    That is one token, and of those that were kept one kept token, the L1 norm and the attention; zeros of others.
     Demands finite, non-negative magnitudes for every kept token.
     """
     count_2d, count_3d = masks.keep_2d.shape[0], masks.keep_3d.shape[0]
@@ -44,7 +45,9 @@ def checked_magnitudes(masks: TokenMasks, salience: Salience) -> Tensor:
     feature = torch.cat([salience.feature_2d, salience.feature_3d])
     attention = torch.cat([salience.attention_2d, salience.attention_3d])
     kept = torch.cat([masks.keep_2d, masks.keep_3d])[:, None]
-    magnitudes = torch.cat([kept.float(), feature[:, None], attention], 1).detach().masked_fill_(~kept, 0.0)
+    one = torch.ones(kept.shape, device=kept.device)
+    magnitudes = torch.cat([one, kept.float(), feature[:, None], attention], 1).detach().double()
+    magnitudes[:, 1:].masked_fill_(~kept, 0.0)
     low, high = _span(magnitudes)
     if not (low >= 0 and high < inf):
         token = int((~((magnitudes >= 0) & (magnitudes < inf)).all(1)).nonzero()[0])

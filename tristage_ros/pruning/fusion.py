@@ -48,9 +48,7 @@ def propose(
         with clock.timed("stage2"):
             sets = semantic_sets(indicators.attention, config.clusters)
             floor, epsilon = config.obj_2d_floor, config.obj_3d_epsilon
-            semantic = semantic_candidates(
-                sets, indicators.m_2d_s2, indicators.m_3d_s2, keep_background, floor, epsilon
-            )
+            semantic = semantic_candidates(sets, indicators.share_s2, keep_background, floor, epsilon)
     else:
         sets = torch.full_like(has_points, BACKGROUND, dtype=torch.long)
         semantic = Candidates.all_kept(has_points)

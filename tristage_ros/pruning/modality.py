@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from tristage_ros.pruning.values import Candidates
@@ -13,4 +12,4 @@ def modality_candidates(m_3d: Tensor, has_points: Tensor, tau_2d: float, tau_3d:
 
     A patch without 3D tokens in this step (`has_points`, bool [P], false) is 2D: nothing else is there to keep.
     """
-    return Candidates(torch.where(has_points, m_3d <= tau_3d, True), (m_3d >= tau_2d) & has_points)
+    return Candidates((m_3d <= tau_3d) | ~has_points, (m_3d >= tau_2d) & has_points)

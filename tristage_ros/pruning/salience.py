@@ -18,6 +18,7 @@ class PatchSalience:
 
     magnitudes: Tensor  # float64 [2, P, 1 + H] of 2D and 3D: the feature's L1 norm, then the attention of every head
     observed: Tensor  # bool [2, P]; in 3D: a token was kept, or there is none and the 2D token was kept
+    tokens_3d: Tensor  # float64 [P] number of 3D tokens, kept or not
     kept_3d: Tensor  # bool [P] a 3D token was kept
 
     @cached_property
@@ -42,21 +43,21 @@ class PatchSalience:
 
 
 def salience_of_patches(geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> PatchSalience:
-    """Gather per patch what `checked_magnitudes` gave of every token, [P + N3, 2 + H].
+    """Gather per patch what `checked_magnitudes` gave of every token, [P + N3, 3 + H].
 
     Attention is mass: where only some of a patch's 3D tokens were kept, their sum is scaled up to all of them.
     A patch without 3D tokens whose 2D token was kept counts as observed empty: its 3D magnitudes are zero.
     """
-    wide = magnitudes.double()
-    of_3d = sum_over_patches(geometry, wide[geometry.patches :])
-    count = of_3d[:, 0]
-    divisor = count.clamp(min=1.0)
-    of_3d[:, 1].div_(divisor)
-    of_3d[:, 2:].mul_((geometry.points_per_patch / divisor)[:, None])
-    kept_3d = count > 0
+    of_3d = sum_over_patches(geometry, magnitudes[geometry.patches :])
+    tokens, kept, feature, attention = of_3d.split_with_sizes([1, 1, 1, of_3d.shape[1] - 3], 1)
+    divisor = kept.clamp(min=1.0)
+    feature.div_(divisor)
+    attention.mul_(tokens / divisor)
+    kept_3d = kept[:, 0] > 0
     return PatchSalience(
-        magnitudes=torch.stack([wide[: geometry.patches], of_3d])[:, :, 1:],
+        magnitudes=torch.stack([magnitudes[: geometry.patches], of_3d])[:, :, 2:],
         observed=torch.stack([masks.keep_2d, torch.where(geometry.has_points, kept_3d, masks.keep_2d)]),
+        tokens_3d=tokens[:, 0],
         kept_3d=kept_3d,
     )
 
@@ -72,22 +73,22 @@ def attention_indicators(attention: Tensor) -> Tensor:
     What of 3D's own part is no more than rounding error counts as zero, or it would decide between patches whose
     attention vectors are parallel.
     """
-    of_2d, of_3d = attention.unbind()
     norm_2d, norm_3d = attention.sum(2).unbind()
     total = norm_2d + norm_3d
-    own = orthogonal_part(of_3d, of_2d).abs_().sum(1)
+    own = orthogonal_part(attention).abs_().sum(1)
     own.masked_fill_(own <= norm_3d * (16 * torch.finfo(own.dtype).eps), 0.0)
     indicators = torch.stack([norm_2d, own, total])
     indicators[:2].div_(total).nan_to_num_(0.0, 0.0, 0.0)
     return indicators
 
 
-def orthogonal_part(vector: Tensor, reference: Tensor) -> Tensor:
-    """Return the part of every `vector` row [P, H] at right angles to its `reference` row (Eq. 4).
+def orthogonal_part(attention: Tensor) -> Tensor:
+    """Return the part of every 3D row at right angles to its 2D row (Eq. 4), [P, H], from both, [2, P, H] 2D first.
 
-    A zero reference leaves the vector as it is.
+    A 2D row of zeros leaves the 3D row as it is.
     """
-    product, square = (torch.stack([vector, reference]) * reference).sum(2).unbind()
+    reference, vector = attention.unbind()
+    square, product = (attention * reference).sum(2).unbind()
     return torch.addcmul(vector, _ratio(product, square)[:, None], reference, value=-1)
 
 

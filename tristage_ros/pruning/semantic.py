@@ -23,16 +23,17 @@ def semantic_sets(attention: Tensor, clusters: int) -> Tensor:
 
 
 def semantic_candidates(
-    sets: Tensor, m_2d: Tensor, m_3d: Tensor, keep_background: Tensor, obj_2d_floor: float, obj_3d_epsilon: float
+    sets: Tensor, share: Tensor, keep_background: Tensor, obj_2d_floor: float, obj_3d_epsilon: float
 ) -> Candidates:
-    """Return what every patch keeps by its set and its M_2d, M_3d of stage 2, [P] each (Alg. 1, step 3).
+    """Return what every patch keeps by its set and its M_2d and M_3d of stage 2, `share` [2, P] (Alg. 1, step 3).
 
     Background: both where `keep_background` (bool [P]), else nothing. Robot: both above the mean of M_3d, else 2D
     above the mean of M_2d, else nothing. Object: both, or 2D where M_2d > floor and M_3d < epsilon.
     """
     # The mean in float64 equals float32 values that are all alike, so that none of them exceeds it by rounding.
-    robot_3d = m_3d > m_3d.mean(dtype=torch.float64)
-    robot_2d = robot_3d | (m_2d > m_2d.mean(dtype=torch.float64))
+    m_2d, m_3d = share.unbind()
+    above_2d, robot_3d = (share > share.mean(1, keepdim=True, dtype=torch.float64)).unbind()
+    robot_2d = robot_3d | above_2d
     object_3d = (m_2d <= obj_2d_floor) | (m_3d >= obj_3d_epsilon)
     robot, target = sets == ROBOT, sets == OBJECT
     return Candidates(

@@ -22,15 +22,10 @@ class TokenGeometry:
         return self.patch_of_point.long() + 1
 
     @cached_property
-    def points_per_patch(self) -> Tensor:
-        """Return the number of 3D tokens in every patch, float64 [P]."""
-        counts = torch.zeros(self.patches + 1, dtype=torch.float64, device=self.bins.device)
-        return counts.index_add_(0, self.bins, counts.new_ones(self.bins.shape[0]))[1:]
-
-    @cached_property
     def has_points(self) -> Tensor:
         """Tell which patches hold 3D tokens, bool [P]."""
-        return self.points_per_patch > 0
+        held = torch.zeros(self.patches + 1, dtype=torch.bool, device=self.bins.device)
+        return held.index_fill_(0, self.bins, True)[1:]
 
 
 @dataclass(frozen=True)
@@ -107,6 +102,11 @@ class Indicators:
     def m_3d_s1(self) -> Tensor:
         """Return 3D's share of the feature magnitude (Eq. 1), [P]."""
         return self.values[1]
+
+    @property
+    def share_s2(self) -> Tensor:
+        """Return both modalities' shares of the attention, the two rows below, [2, P]."""
+        return self.values[2:4]
 
     @property
     def m_2d_s2(self) -> Tensor:

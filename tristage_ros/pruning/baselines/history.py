@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.patches import sum_over_patches, value_at_points
+from tristage_ros.pruning.patches import value_at_points
 from tristage_ros.pruning.salience import salience_of_patches
 from tristage_ros.pruning.values import TokenGeometry, TokenMasks
 
@@ -17,8 +17,8 @@ def patch_attention(geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tens
     `unseen`, [2, P]; None is zero.
     """
     shown = salience_of_patches(geometry, masks, magnitudes)
-    tokens = sum_over_patches(geometry, torch.ones_like(shown.feature_3d[:1]).expand(len(masks.keep_3d), 1))[:, 0]
-    attention = torch.stack([shown.attention_2d.mean(1), shown.attention_3d.mean(1) / tokens.clamp(min=1.0)])
+    per_token = shown.attention_3d.mean(1) / shown.tokens_3d.clamp(min=1.0)
+    attention = torch.stack([shown.attention_2d.mean(1), per_token])
     return torch.where(shown.observed, attention, torch.zeros_like(attention) if unseen is None else unseen)
 
 
