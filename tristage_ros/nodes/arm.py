@@ -45,7 +45,7 @@ PARAMETERS = (
     AUTOSTART,
     Parameter("can_interface", "socketcan", "python-can interface of the bus"),
     Parameter("can_channel", "can0", "channel of the bus"),
-    Parameter("state_rate", 100.0, "joint states per second", "Hz", 10.0, 200.0),
+    Parameter("state_rate", 50.0, "joint states per second", "Hz", 10.0, 200.0),
     Parameter("speed_scale", 0.1, "share of the velocity limits that may be used", "", 0.01, 1.0, read_only=False),
     Parameter("dry_run", False, "until the arm is enabled: work everything out, send nothing"),
     Parameter("command_source", "policy", "who may move the arm", choices=tuple(SOURCES), read_only=False),
