@@ -204,10 +204,13 @@ class MlaPolicy:
             clock.lap("denoise")
             return self._embed(step, centres, instruction)
 
-        denoised, passes = self._denoise(step, engine, embed_again)
+        denoised, output, passes = self._denoise(step, engine, embed_again)
         action = self.statistics.denormalise_action(denoised.action[0].cpu().numpy())
         self._expected = denoised.clean
         clock.lap("denoise")
+        if self._predicts:  # the next step's masks can wait until this step's action is there
+            self._observe(step, output)
+            clock.lap("observe")
         if self.state_source == "commanded":
             position = observation.state[:3] + action.translation[0]
             self._commanded = np.array([*position, *action.rotation[0], action.gripper[0]], np.float32)
@@ -266,9 +269,16 @@ class MlaPolicy:
         state = model.proprio_embedder(to_device(inputs.state, model.device)[None])
         return instruction.prefix(points, image, state, kept)
 
-    def _denoise(self, step: _Step, engine: Engine, embed: Callable[[], Prefix]) -> tuple[Denoised, int]:
-        """Return what denoising came to and the passes it took, observing the first or the last of them."""
-        times, predicts, clock = self._times, 3 in self.pruner.config.stages, step.clock
+    @property
+    def _predicts(self) -> bool:
+        return 3 in self.pruner.config.stages
+
+    def _denoise(self, step: _Step, engine: Engine, embed: Callable[[], Prefix]) -> tuple[Denoised, PassOutput, int]:
+        """Return what denoising came to, what the last pass gave, and the passes it took.
+
+        Salience is in what the last pass gave. Without stage 3 it is the first pass that is learned from, here.
+        """
+        times, predicts, clock = self._times, self._predicts, step.clock
         passes, count = self.denoising.passes(self._sampler, self._initial_noise(), self._expected), 1
         first, noisy = next(passes)
         while True:
@@ -286,14 +296,9 @@ class MlaPolicy:
                 first, noisy = passes.send(predicted)
             except StopIteration as end:
                 denoised: Denoised = end.value
-                break
+                return denoised, output, count
             engine.renew(embed)
             count += 1
-        if predicts:
-            clock.lap("denoise")
-            self._observe(step, output)
-            clock.lap("observe")
-        return denoised, count
 
     def _initial_noise(self) -> Tensor:
         shape = (1, self.model.config.chunk, self.model.config.action_dim)
