@@ -38,6 +38,13 @@ def test_every_guarded_variant_has_the_same_guard_and_bucket() -> None:
             assert (config.max_age == robot.max_age) == variant.guard
 
 
+def test_methods_that_decide_inside_the_pass_come_as_published_and_as_early_as_they_can() -> None:
+    for method, published in (("fastv", 2), ("vla_pruner", 3)):
+        layers = {variant.layer: variant.pruner(0).mid_layer for variant in variants(method, 0.7, TAU)}
+        assert layers == {None: published, 1: 1}
+    assert {variant.layer for variant in variants("sp_vla", 0.7, TAU)} == {None}
+
+
 def test_names_and_labels_tell_variants_apart() -> None:
     all_ = [variant for method in METHODS for rate in (0.5, 0.7) for variant in variants(method, rate, TAU)]
     distinct = set(all_)

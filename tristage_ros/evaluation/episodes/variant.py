@@ -29,6 +29,7 @@ class Variant:
     preset: Preset = "paper"  # of tri-stage
     settings: tuple[tuple[str, Any], ...] = ()  # of PruningConfig, changed after all that
     modality: Modality | None = None  # random only: the one that is pruned, to `rate` of it
+    layer: int | None = None  # of methods that decide inside the pass: the first on fewer tokens; None: their paper's
     denoising: Denoising = SEQUENTIAL
 
     @property
@@ -38,13 +39,14 @@ class Variant:
         rate = "" if self.rate is None else f"r={self.rate:.2f}"
         settings = [f"{key}={sorted(v) if isinstance(v, frozenset) else v}" for key, v in sorted(self.settings)]
         denoising = "" if self.denoising == SEQUENTIAL else denoising_label(self.denoising)
-        words = [self.method, self.modality, preset, rate, "guard" * self.guard, *settings, denoising]
+        layer = "" if self.layer is None else f"layer={self.layer}"
+        words = [self.method, self.modality, layer, preset, rate, "guard" * self.guard, *settings, denoising]
         return " ".join(filter(None, words))
 
     @property
     def label(self) -> str:
         """Return the method for print, without its rate."""
-        label = LABELS[self.method]
+        label = LABELS[self.method] + ("" if self.layer is None else f" from layer {self.layer} on")
         if self.method == "tristage":
             label += f", {self.preset}"
             stages = dict(self.settings).get("stages")
@@ -69,7 +71,7 @@ class Variant:
         config = self.config(seed)
         if self.modality is not None:
             return OneModalityRandom(config, self.modality)
-        return make_pruner(self.method, config)
+        return make_pruner(self.method, config, **({} if self.layer is None else {"mid_layer": self.layer}))
 
 
 def denoising_label(denoising: Denoising) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tristage_ros.evaluation.bench.table import Table, ratio
-from tristage_ros.evaluation.bench.variants import LABELS
 from tristage_ros.evaluation.episodes.parts.part import (
     Chapter,
     Part,
@@ -26,7 +26,9 @@ SUCCESS_NOTE = (
     "Success with its Wilson interval; the difference to unpruned is that of the same episodes, with Newcombe's "
     "interval and McNemar's exact test. Steps: control steps of a successful episode. Every pruned row keeps its "
     "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
-    "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three."
+    "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV and VLA-Pruner run the "
+    "decoder's first 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 layers and "
+    "most of one of 4; \"from layer 1 on\" they decide as early as they can, and still see more than the others."
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
 COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", *(f"{e} {x}" for e in ENGINES for x in ("ms", "x")))
@@ -35,6 +37,7 @@ COST_NOTE = (
     "fused: what the stages alone would prune, before budget and guard. Milliseconds: medians of control steps on the "
     "same observations, one thread, all rows in turn; speedups over the unpruned step of the same engine."
 )
+IN_PASS = ("fastv", "vla_pruner")  # methods that decide inside the pass
 SIDES = ("stage1_", "stage2_", "fused_")
 
 
@@ -43,7 +46,8 @@ def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...]
     if method == "none":
         return [UNPRUNED]
     if method != "tristage":
-        return [Variant(method, rate, guard) for guard in (False, True)]
+        early = [Variant(method, rate, True, layer=1)] if method in IN_PASS else []
+        return [*(Variant(method, rate, guard) for guard in (False, True)), *early]
     paper = [Variant(method, rate, guard, "paper") for guard in (False, True)]
     return [*paper, Variant(method, rate, True, "robot"), Variant(method, rate, True, "calibrated", calibrated)]
 
@@ -106,12 +110,13 @@ class Matrix(Part):
         """Return how tri-stage compares with every baseline at the same rate, guard against guard."""
         note = "Difference of success on the same episodes in points, with McNemar's exact p; above 0: tri-stage wins."
         budgeted = [row for row, _ in found if row.variant.rate is not None]
-        rivals = list(dict.fromkeys(row.variant.method for row in budgeted if row.variant.method != "tristage"))
-        labels = [LABELS[method] for method in rivals]
-        table = Table("Tri-stage against the baselines, guard alike", ("tri-stage", "r %", *labels), note=note)
+        others = [row.variant for row in budgeted if row.variant.method != "tristage"]
+        rivals = {(v.method, v.layer): replace(v, guard=True).label.removesuffix(", guard") for v in others}
+        title = "Tri-stage against the baselines, guard alike"
+        table = Table(title, ("tri-stage", "r %", *rivals.values()), note=note)
         for row in budgeted:
             mine = row.variant
             if mine.method == "tristage":
-                others = [self.row(Variant(method, mine.rate, mine.guard)) for method in rivals]
-                table.rows.append((*self.head(row), *(self.contest(row, other) for other in others)))
+                met = [self.row(Variant(method, mine.rate, mine.guard, layer=layer)) for method, layer in rivals]
+                table.rows.append((*self.head(row), *(self.contest(row, other) for other in met)))
         return table

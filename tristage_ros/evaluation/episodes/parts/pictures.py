@@ -16,7 +16,7 @@ PRESETS = {"paper": SKY, "robot": GREEN, "calibrated": BLACK}
 
 
 def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
-    """Draw success over nominal rate with 95 % intervals; dashed: without guard; the band is the unpruned policy's."""
+    """Draw success over nominal rate with 95 % intervals; dashed: no guard, dotted: from layer 1 on; the band is the unpruned policy's."""
     figure = Figure(figsize=(8, 4.5))
     ax = figure.subplots()
     lines: dict[str, list[tuple[Variant, Summary]]] = {}
@@ -32,7 +32,7 @@ def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
         x = np.array([100 * (v.rate or 0.0) for v, _ in points]) + 0.25 * (number - len(lines) / 2)
         y = np.array([s.success.rate for _, s in points])
         bars = np.array([[s.success.rate - s.success.low, s.success.high - s.success.rate] for _, s in points]).T
-        dashes = "-" if variant.guard else "--"
+        dashes = "--" if not variant.guard else "-" if variant.layer is None else ":"
         ax.errorbar(x, 100 * y, 100 * np.maximum(bars, 0), fmt=f"o{dashes}", color=color, ms=4, capsize=2, label=label)
     ax.set(xlabel="r, % of visual tokens", ylabel="success, %", ylim=(-3, 103))
     if found:
