@@ -16,7 +16,10 @@ PRESETS = {"paper": SKY, "robot": GREEN, "calibrated": BLACK}
 
 
 def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
-    """Draw success over nominal rate with 95 % intervals; dashed: no guard, dotted: from layer 1 on; the band is the unpruned policy's."""
+    """Draw success over nominal rate with 95 % intervals; the band is the unpruned policy's.
+
+    Dashed: without guard. Dotted: decided after the first layer.
+    """
     figure = Figure(figsize=(8, 4.5))
     ax = figure.subplots()
     lines: dict[str, list[tuple[Variant, Summary]]] = {}
