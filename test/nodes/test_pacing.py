@@ -1,17 +1,22 @@
 """When the policy may infer."""
 
+import math
+
+import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
+from tristage_ros.mla.approach import Pace
+from tristage_ros.mla.values import Action, Observation
 from tristage_ros.nodes.pacing import FramePacing, KeyFramePacing, RatePacing
+from tristage_ros.perception.camera import CameraModel
 
 
-def status(mode=ArmStatus.HOLDING, chunk=0, state=ArmStatus.CHUNK_NONE, at=0, reason=""):
-    return ArmStatus(
-        header=Header(stamp=Time(sec=at)), mode=mode, reason=reason, chunk_stamp=Time(sec=chunk), chunk_state=state
-    )
+def status(mode=ArmStatus.HOLDING, chunk=0, state=ArmStatus.CHUNK_NONE, at=0, **more):
+    header, chunk_stamp = Header(stamp=Time(sec=at)), Time(sec=chunk)
+    return ArmStatus(header=header, mode=mode, chunk_stamp=chunk_stamp, chunk_state=state, **more)
 
 
 def sent(stamp):
@@ -63,7 +68,7 @@ def test_a_silent_arm_stops_inference():
 
 
 def test_rate_keeps_the_beat_and_skips_what_was_missed():
-    pacing = RatePacing(10.0)
+    pacing = RatePacing(10.0, None)
     assert pacing.waits_for(100.0, 0.0) == ""
     pacing.on_sent(sent(1), 100.0)
     assert pacing.waits_for(99.99, 0.0) != ""
@@ -76,7 +81,7 @@ def test_while_the_arm_moved_no_frame_was_wanted():
 
 
 def test_a_step_may_have_been_due_while_the_one_before_was_computed():
-    pacing = RatePacing(10.0)
+    pacing = RatePacing(10.0, None)
     assert pacing.wanted_since(50.0, 1000.0) == 1000.0
     pacing.on_sent(sent(1), 50.0)
     pacing.on_sent(sent(2), 50.4)  # the next was due at 50.1
@@ -88,3 +93,33 @@ def test_on_every_frame_nothing_is_waited_for():
     pacing.on_sent(sent(1), 0.0)
     pacing.on_arm_status(status(mode=ArmStatus.DISABLED), 0.0)
     assert pacing.waits_for(0.0, 0.0) == "" and pacing.time_step == 0.0 and pacing.newer_than == 0.0
+
+
+def an_action(gripper):
+    return Action(np.array([[0.0, 0.1, 0.0]]), np.array([[math.pi, 0.0, 0.0]]), np.array([gripper]))
+
+
+def seen(opening):
+    camera = CameraModel(4, 4, 4.0, 4.0, 1.5, 1.5)
+    state = np.array([0.3, 0.0, 0.2, math.pi, 0.0, 0.0, opening], np.float32)
+    return Observation(np.zeros((4, 4, 3), np.uint8), camera, np.zeros((0, 3), np.float32), state)
+
+
+def test_at_a_rate_a_key_frame_is_approached_in_steps_and_the_gripper_acts_on_arrival():
+    pacing = RatePacing(5.0, Pace(0.2, 1.2))
+    assert pacing.time_step == 0.1
+    steps = pacing.steps(an_action(0.0), seen(1.0))
+    np.testing.assert_allclose(steps.translation[:, 1], [0.02, 0.04, 0.06, 0.08, 0.1, 0.1])
+    assert steps.gripper.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_gripper_that_holds_something_is_not_told_to_open_on_the_way():
+    pacing = RatePacing(5.0, Pace(0.2, 1.2))
+    pacing.on_arm_status(status(gripper_target=0.0), 0.0)
+    assert pacing.steps(an_action(0.0), seen(0.45)).gripper.tolist() == [0.0] * 6
+
+
+def test_small_steps_of_a_model_are_left_alone():
+    pacing = RatePacing(5.0, None)
+    action = an_action(0.5)
+    assert pacing.steps(action, seen(1.0)) is action and pacing.time_step == 0.2

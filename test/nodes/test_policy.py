@@ -150,16 +150,18 @@ def test_the_policy_repeats_the_stamps_of_the_arm_but_not_those_of_a_bag(setting
     assert bool(beats) == heard and all(beat in said for beat in beats)
 
 
-def test_the_chunk_carries_the_stamp_of_the_observation_and_a_unit_quaternion(setting):
-    s = setting()
+@pytest.mark.parametrize(("speed", "actions", "time_step"), [(0.2, 6, 0.1), (0.0, 1, 0.02)])
+def test_the_chunk_carries_the_stamp_of_the_observation_and_unit_quaternions(setting, speed, actions, time_step):
+    s = setting(f"approach_speed:={speed}")
     stamp = s.publish()
     s.until(lambda: s.actions)
     chunk = s.actions[0]
     assert seconds(chunk.header.stamp) == pytest.approx(stamp, abs=1e-6)
-    assert chunk.header.frame_id == "base_link" and chunk.sequence == 1 and chunk.time_step == pytest.approx(0.02)
-    q = chunk.orientation[0]
-    assert np.linalg.norm([q.x, q.y, q.z, q.w]) == pytest.approx(1.0, abs=1e-6)
-    assert 0.0 <= chunk.gripper[0] <= 1.0
+    assert chunk.header.frame_id == "base_link" and chunk.sequence == 1 and chunk.time_step == pytest.approx(time_step)
+    assert len(chunk.translation) == len(chunk.orientation) == len(chunk.gripper) == actions
+    lengths = [np.linalg.norm([q.x, q.y, q.z, q.w]) for q in chunk.orientation]
+    np.testing.assert_allclose(lengths, 1.0, atol=1e-6)
+    assert all(0.0 <= gripper <= 1.0 for gripper in chunk.gripper)
 
 
 def test_the_parts_add_up_to_the_whole(setting):

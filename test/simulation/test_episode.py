@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from tristage_ros.devices.kinematics import rpy_to_matrix
+from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.values import Action
 from tristage_ros.perception.projection import project
-from tristage_ros.simulation.approach import Pace
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.segmentation import OBJECT, ROBOT, label_of_patches
 from tristage_ros.simulation.setting import EVERYTHING
@@ -89,7 +89,7 @@ def test_an_action_is_relative_to_the_observation_it_answers(episode):
     """A chunk that comes late still leads to where it was meant to lead."""
     episode.reset(4, "banana")
     stamp, start = episode.time, episode.world.tool[:3, 3]
-    chunk = episode.expert_chunk(4, 0.1, Pace(speed=0.1))
+    chunk = episode.expert_chunk(Pace(speed=0.1, actions=4))
     episode.submit(chunk, 0.1)
     episode.advance(0.2)
     goal = start + chunk.translation[-1]
@@ -100,11 +100,11 @@ def test_an_action_is_relative_to_the_observation_it_answers(episode):
 
 def test_steps_of_the_expert_keep_its_pace(episode):
     episode.reset(5, "banana")
-    chunk = episode.expert_chunk(20, 0.1, Pace(speed=0.1, turn=10.0))
+    chunk = episode.expert_chunk(Pace(speed=0.1, turn=10.0, actions=20))
     distances = np.linalg.norm(np.diff(chunk.translation, axis=0), axis=1)
     assert distances.max() <= 0.01 + 1e-9
     whole = episode.expert()
-    np.testing.assert_allclose(episode.expert_chunk(200, 0.1).translation[-1], whole.translation[0])
+    np.testing.assert_allclose(episode.expert_chunk(Pace(actions=200)).translation[-1], whole.translation[0])
 
 
 def test_segmentation_knows_robot_and_objects(episode):

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
+from tristage_ros.devices.kinematics import GRIPPER_RANGE
+from tristage_ros.mla.approach import Pace, paced
+from tristage_ros.mla.values import Action, Observation
 from tristage_ros.nodes.convert import seconds
 
 FINISHED = (ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED)
@@ -24,6 +27,9 @@ class Pacing(Protocol):
 
     def wanted_since(self, monotonic: float, now: float) -> float:
         """Return since when a step is wanted (s, ROS time), once nothing is waited for."""
+
+    def steps(self, action: Action, observation: Observation) -> Action:
+        """Return what the arm is to do about the model's `action`, `time_step` apart."""
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Take note of a chunk that was published."""
@@ -77,24 +83,38 @@ class KeyFramePacing:
         """Return since when a step is wanted: nobody waited while the arm was moving."""
         return now
 
+    def steps(self, action: Action, observation: Observation) -> Action:
+        """Return the action: its key frames are for the arm to reach."""
+        return action
+
 
 class RatePacing:
-    """Infer at a fixed rate, whatever the arm does."""
+    """Infer at a fixed rate, whatever the arm does, and go towards each key frame until the next one is known."""
 
     PERIOD = "waiting for the next control period"
 
-    def __init__(self, rate: float) -> None:
-        """Take the rate in Hz."""
-        self.newer_than, self.time_step = 0.0, 1.0 / rate
+    def __init__(self, rate: float, pace: Pace | None) -> None:
+        """Take the rate in Hz, and the pace; None: the model says steps of 1 / rate itself."""
+        self._period, self._pace, self._gripper = 1.0 / rate, pace, math.nan
+        self.newer_than, self.time_step = 0.0, self._period if pace is None else pace.time_step
         self._due = self._wanted = -math.inf  # s, monotonic clock: when the next step may begin, and should have begun
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Keep the beat; what was missed is skipped."""
-        self._wanted = self._due + self.time_step
+        self._wanted = self._due + self._period
         self._due = max(self._wanted, monotonic)
 
     def on_arm_status(self, status: ArmStatus, monotonic: float) -> None:
-        """Ignore the arm."""
+        """Remember what the gripper was last asked for: what it holds, it is to hold on to."""
+        if math.isfinite(status.gripper_target):
+            self._gripper = min(1.0, max(0.0, status.gripper_target / GRIPPER_RANGE[1]))
+
+    def steps(self, action: Action, observation: Observation) -> Action:
+        """Return the first steps on the way to the model's key frame."""
+        if self._pace is None:
+            return action
+        gripper = float(observation.state[6]) if math.isnan(self._gripper) else self._gripper
+        return paced(action, observation.state[3:6], gripper, self._pace)
 
     def waits_for(self, monotonic: float, now: float) -> str:
         """Return what the next step waits for, empty when it may begin."""
@@ -111,6 +131,10 @@ class FramePacing:
     def __init__(self) -> None:
         """Wait for nothing."""
         self.newer_than, self.time_step = 0.0, 0.0
+
+    def steps(self, action: Action, observation: Observation) -> Action:
+        """Return the action, a key frame; the next frame brings another one."""
+        return action
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Ignore what was sent."""

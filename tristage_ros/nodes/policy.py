@@ -21,6 +21,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.devices.kinematics import dh_is_offset
 from tristage_ros.devices.values import BASE_FRAME
+from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.policy import MlaPolicy, build_policy
 from tristage_ros.mla.values import Observation, StepReport
 from tristage_ros.nodes import qos
@@ -43,6 +44,7 @@ from tristage_ros.perception.overlay import draw_overlay
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import resource
 
+TURN = 6.0  # rad/m, how much a tool turns on its way to a key frame, at most
 AS_IT_SHOULD = (KeyFramePacing.MOVING, RatePacing.PERIOD, ObservationBuffer.NEXT_FRAME)  # to wait for
 
 
@@ -265,7 +267,9 @@ class PolicyNode(ManagedNode):
 
     def _new_pacing(self) -> Pacing:
         s = self.settings
-        return {"keyframe": KeyFramePacing, "frame": FramePacing, "rate": lambda: RatePacing(s.rate_hz)}[s.control]()
+        if s.control == "rate":
+            return RatePacing(s.rate_hz, Pace(s.approach_speed, TURN * s.approach_speed) if s.approach_speed else None)
+        return {"keyframe": KeyFramePacing, "frame": FramePacing}[s.control]()
 
     def _work(self, stop: threading.Event) -> None:
         try:
@@ -321,7 +325,8 @@ class PolicyNode(ManagedNode):
             action, report = self.policy.act(observation)
         self.sequence += 1
         self._answer, self._last_stamp = [], observation.stamp
-        chunk = chunk_message(action, observation.stamp, BASE_FRAME, self.sequence, self.pacing.time_step)
+        steps = self.pacing.steps(action, observation)
+        chunk = chunk_message(steps, observation.stamp, BASE_FRAME, self.sequence, self.pacing.time_step)
         self.pacing.on_sent(chunk, self._steady())
         self._say(self._actions, chunk)
         now = self._now()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from tristage_ros.devices.kinematics import rpy_to_matrix
+from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action
-from tristage_ros.simulation.approach import Pace, paced
 from tristage_ros.simulation.episode import Episode, StepOutcome
 
 PERIOD = 0.2  # s from one control step to the next: 5 Hz
 LATENCY = 0.1  # s from an observation to the arm's taking over its chunk
-TIME_STEP, ACTIONS = 0.1, 6  # s between the actions of a chunk and their number: it reaches well past the next one's
 LONGEST = 30.0  # s, simulated, that an episode may take
-PACE = Pace()
+PACE = Pace()  # as the policy node's, with control:=rate
 
 
 class ClosedLoop:
@@ -31,11 +29,10 @@ class ClosedLoop:
 
     def step(self, action: Action) -> StepOutcome:
         """Set out for the key frame that answers an observation made now, and let PERIOD pass."""
-        stamp, state, tool = self._episode.time, self._episode.robot_state(), np.eye(4)
-        tool[:3, :3], tool[:3, 3] = rpy_to_matrix(state[3:6]), state[:3]
-        chunk = paced(action, tool, self._asked(stamp), ACTIONS, TIME_STEP, PACE)
+        stamp, rotation = self._episode.time, self._episode.robot_state()[3:6]
+        chunk = paced(action, rotation, self._asked(stamp), PACE)
         self._episode.advance(LATENCY)
-        outcome = self._episode.submit(chunk, TIME_STEP, stamp)
+        outcome = self._episode.submit(chunk, PACE.time_step, stamp)
         if outcome.accepted:
             self._gripper, self._since = chunk.gripper, stamp
         self._episode.advance(PERIOD - LATENCY)
@@ -47,5 +44,5 @@ class ClosedLoop:
 
     def _asked(self, stamp: float) -> float:
         """Return what the gripper commands of the chunk under way have come to at `stamp`, s."""
-        due = int((stamp - self._since) / TIME_STEP + 1e-6) - 1
+        due = int((stamp - self._since) / PACE.time_step + 1e-6) - 1
         return float(self._gripper[min(max(due, 0), len(self._gripper) - 1)])

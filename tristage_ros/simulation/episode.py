@@ -15,6 +15,7 @@ from tristage_ros.devices.controller import ControllerConfig
 from tristage_ros.devices.kinematics import matrix_to_quaternion, rpy_to_matrix
 from tristage_ros.devices.robot_state import robot_state
 from tristage_ros.devices.values import ActionChunk
+from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
@@ -130,12 +131,9 @@ class Episode:
         """Return the expert's key frame as the policy would say it; angles go on smoothly beyond pi."""
         return approach.whole(self.key_frame(), self.world.tool)
 
-    def expert_chunk(self, actions: int, time_step: float, pace: approach.Pace | None = None) -> Action:
-        """Return what the expert would do next under continuous control: `actions`, `time_step` s apart."""
-        gripper = self._arm.asked_gripper
-        return approach.in_steps(
-            self.key_frame(), self.world.tool, gripper, actions, time_step, pace or approach.Pace()
-        )
+    def expert_chunk(self, pace: Pace) -> Action:
+        """Return what the expert would do next under continuous control."""
+        return approach.in_steps(self.key_frame(), self.world.tool, self._arm.asked_gripper, pace)
 
     def step(self, action: Action) -> StepOutcome:
         """Carry out key frames to the end and let things come to rest."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tristage_ros.mla.approach import Pace
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.expert_check import disturbed
 from tristage_ros.simulation.instructions import INSTRUCTIONS
@@ -51,7 +52,7 @@ def test_the_expert_does_the_task_several_times_a_second(episode, task):
     """Chunks of small steps, replaced before they end, do what key frames do."""
     episode.reset(900_021, task)
     while not episode.finished:
-        assert episode.submit(episode.expert_chunk(8, 0.1), 0.1).accepted
+        assert episode.submit(episode.expert_chunk(Pace(actions=8)), 0.1).accepted
         episode.advance(0.2)
     assert episode.success()
 

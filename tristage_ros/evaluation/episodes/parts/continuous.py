@@ -7,12 +7,12 @@ from tristage_ros.evaluation.episodes.parts.matrix import Matrix
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Row
 from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE, free
 from tristage_ros.evaluation.episodes.parts.table3 import Table3
-from tristage_ros.simulation.closed_loop import ACTIONS, LATENCY, LONGEST, PERIOD, TIME_STEP
+from tristage_ros.simulation.closed_loop import LATENCY, LONGEST, PACE, PERIOD
 
 NOTE = (
-    f"A control step every {PERIOD} s of simulated time, whose chunk of {ACTIONS} actions, {TIME_STEP} s apart, takes "
-    f"over {LATENCY} s after its observation; at most {LONGEST:.0f} s. The chunk leads towards the key frame that the "
-    "policy says, at the expert's pace, so that every observation on the way is one between key frames."
+    f"A control step every {PERIOD} s of simulated time, whose chunk of {PACE.actions} actions, {PACE.time_step} s "
+    f"apart, takes over {LATENCY} s after its observation; at most {LONGEST:.0f} s. The chunk leads towards the "
+    f"key frame that the policy says, at {PACE.speed} m/s, so every observation on the way is one between key frames."
 )
 
 
