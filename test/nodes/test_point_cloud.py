@@ -1,11 +1,12 @@
 """The point cloud node: what it publishes, what it refuses, and that it lives."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import rclpy
 from camera_source import LOOKING_DOWN, CameraSource, now, table
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from node_setting import NodeSetting, made_by
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, PointCloud2
 
@@ -19,55 +20,31 @@ from tristage_ros.nodes.runner import ConfigurationError
 WIDE = ("workspace_min:=[-2.0, -2.0, -2.0]", "workspace_max:=[2.0, 2.0, 2.0]")
 
 
-class Setting:
+class Setting(NodeSetting):
     """The node under test, a camera in front of it and an ear behind it."""
 
     def __init__(self, tmp_path, *parameters):
         path = tmp_path / "cameras.yaml"
         path.write_text(LOOKING_DOWN)
         given = ["cameras:=[front]", f"cameras_file:={path}", *WIDE, "max_age:=8.0", *parameters]
-        rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
-        self.node, self.helper = PointCloudNode(), Node("helper")
+        super().__init__(PointCloudNode, given)
         self.clouds = []
         self.helper.create_subscription(PointCloud2, "/tristage/cloud", self.clouds.append, qos.IMAGES)
         self.front = CameraSource(self.helper)
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
-        self.executor.add_node(self.helper)
         heard = [self.front.depth.topic_name, self.front.depth.topic_name + "/compressedDepth"]
         self.until(lambda: any(self.helper.count_subscribers(topic) for topic in heard))
         self.until(lambda: self.helper.count_publishers("/tristage/cloud"))
         self.front.publish_info()
         self.until(lambda: self.node.inputs["front"].model)
 
-    def until(self, condition, timeout=30.0):
-        end = now() + timeout
-        while not condition():
-            self.executor.spin_once(timeout_sec=0.05)
-            assert now() < end, "nothing came"
-
     def refused(self):
         return sum(self.node.inputs["front"].refused.values())
-
-    def close(self):
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.helper.destroy_node()
-        rclpy.try_shutdown()
 
 
 @pytest.fixture
 def setting(ros_domain, tmp_path):
-    made = []
-
-    def make(*parameters):
-        made.append(Setting(tmp_path, *parameters))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-    rclpy.try_shutdown()
+    with made_by(partial(Setting, tmp_path)) as make:
+        yield make
 
 
 def test_a_replayed_frame_that_is_shown_again_gives_the_same_cloud_again(setting):

@@ -2,14 +2,14 @@
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import rclpy
 from camera_source import LOOKING_DOWN, CameraSource, now
-from rclpy.executors import SingleThreadedExecutor
+from node_setting import NodeSetting, made_by
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
@@ -28,32 +28,25 @@ POINTS = np.random.default_rng(0).uniform([0.2, -0.2, 0.0], [0.4, 0.2, 0.1], (10
 COLOR = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
 
 
-class Setting:
+class Setting(NodeSetting):
     """The node under test at a rate, and everything around it."""
 
     def __init__(self, tmp_path, *parameters, start=True):
         path = tmp_path / "cameras.yaml"
         path.write_text(LOOKING_DOWN)
         given = [f"cameras_file:={path}", "control:=rate", "rate_hz:=50.0", "threads:=1", "max_age:=8.0", *parameters]
-        rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
-        self.node, self.helper = PolicyNode(), Node("helper")
+        super().__init__(PolicyNode, given)
         self.actions, self.pruning, self.timings = [], [], []
         self.helper.create_subscription(ActionChunk, "/tristage/action", self.actions.append, 10)
         self.helper.create_subscription(PruningStats, "/tristage/pruning", self.pruning.append, 10)
         self.helper.create_subscription(StageTimings, "/tristage/timings", self.timings.append, 10)
         self.clouds = self.helper.create_publisher(PointCloud2, "/tristage/cloud", qos.IMAGES)
         self.front = CameraSource(self.helper)
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
-        self.executor.add_node(self.helper)
         self.until(lambda: all(p.get_subscription_count() for p in (self.clouds, self.front.color, self.front.joints)))
         self.until(lambda: self.helper.count_publishers("/tristage/action"))
 
-    def until(self, condition, timeout=40.0):
-        end = now() + timeout
-        while not condition():
-            self.executor.spin_once(timeout_sec=0.02)
-            assert now() < end, f"nothing came; the node waits for: {self.node._waiting_for}"
+    def state(self):
+        return f"the node waits for: {self.node._waiting_for}"
 
     def publish(self, stamp=None, points=POINTS, color=COLOR, joints=True):
         stamp = stamp or now()
@@ -79,26 +72,11 @@ class Setting:
             self.executor.spin_once(timeout_sec=0.05)
             assert now() < end, self.node._waiting_for
 
-    def close(self):
-        self.node.close()
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.helper.destroy_node()
-        rclpy.try_shutdown()
-
 
 @pytest.fixture
 def setting(ros_domain, tmp_path):
-    made = []
-
-    def make(*parameters):
-        made.append(Setting(tmp_path, "allow_random_weights:=true", *parameters))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-    rclpy.try_shutdown()
+    with made_by(partial(Setting, tmp_path, "allow_random_weights:=true")) as make:
+        yield make
 
 
 def test_a_replayed_frame_that_is_shown_again_is_taken_once_and_answered_again(setting):

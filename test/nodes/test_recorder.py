@@ -2,13 +2,13 @@
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import rclpy
 from camera_source import CameraSource, now
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from node_setting import NodeSetting, made_by
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
 from tristage_msgs.msg import PruningStats
@@ -22,29 +22,19 @@ from tristage_ros.nodes.recorder import RecorderNode
 from tristage_ros.nodes.runner import ConfigurationError
 
 
-class Setting:
+class Setting(NodeSetting):
     """A recorder, a camera and a node with parameters."""
 
     def __init__(self, folder, *parameters):
         given = [f"run_dir:={folder}", "cameras:=[front]", *parameters]
-        rclpy.init(args=["--ros-args", *(word for text in given for word in ("-p", text))])
-        self.node, self.helper = RecorderNode(), Node("policy", use_global_arguments=False)
+        super().__init__(RecorderNode, given, helper="policy")
         self.helper.declare_parameter("instruction", "put the banana on the blue plate")
         self.helper.declare_parameter("checkpoint", "")
         self.helper.declare_parameter("pruning", "")
         self.front = CameraSource(self.helper)
         self.pruning = self.helper.create_publisher(PruningStats, "/tristage/pruning", 10)
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
-        self.executor.add_node(self.helper)
         publishers = (self.front.color, self.front.depth, self.front.info, self.front.joints, self.pruning)
         self.until(lambda: all(p.get_subscription_count() for p in publishers))
-
-    def until(self, condition, timeout=40.0):
-        end = now() + timeout
-        while not condition():
-            self.executor.spin_once(timeout_sec=0.05)
-            assert now() < end, "nothing came"
 
     def shoot(self, stamp):
         self.front.publish_color(np.full((48, 64, 3), 90, np.uint8), stamp=stamp)
@@ -52,26 +42,11 @@ class Setting:
         self.front.publish_info(stamp)
         self.front.publish_joints(stamp)
 
-    def close(self):
-        self.node.close()
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.helper.destroy_node()
-        rclpy.try_shutdown()
-
 
 @pytest.fixture
 def setting(ros_domain, tmp_path):
-    made = []
-
-    def make(*parameters):
-        made.append(Setting(tmp_path, *parameters))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-    rclpy.try_shutdown()
+    with made_by(partial(Setting, tmp_path)) as make:
+        yield make
 
 
 def test_every_frame_is_written_with_what_belongs_to_it(setting, tmp_path):
