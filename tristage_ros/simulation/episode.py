@@ -131,9 +131,13 @@ class Episode:
         """Return the expert's key frame as the policy would say it; angles go on smoothly beyond pi."""
         return approach.whole(self.key_frame(), self.world.tool)
 
+    def guidance(self) -> Action:
+        """Return what the expert goes for in a closed loop, as the policy would say it."""
+        return approach.whole(self.task.guide(self.world), self.world.tool)
+
     def expert_chunk(self, pace: Pace) -> Action:
         """Return what the expert would do next under continuous control."""
-        return approach.in_steps(self.key_frame(), self.world.tool, self._arm.asked_gripper, pace)
+        return approach.in_steps(self.task.guide(self.world), self.world.tool, self._arm.asked_gripper, pace)
 
     def step(self, action: Action) -> StepOutcome:
         """Carry out key frames to the end and let things come to rest."""

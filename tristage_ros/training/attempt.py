@@ -32,18 +32,20 @@ class Attempt:
 def attempt(
     episode: Episode, seed: int, encoder: FrameEncoder, move: Move, after: int = 0, continuous: bool = False
 ) -> Attempt:
-    """Run an episode to its end, and on for `after` frames beyond a success, by key frames or continuously."""
+    """Run an episode to its end, and on for `after` frames beyond a success, by key frames or in a closed loop."""
     episode.reset(seed)
     led, every = (ClosedLoop(episode), KEPT) if continuous else (episode, 1)
+    expert = episode.guidance if continuous else episode.expert
     frames, count = list[Frames](), seed % every
 
     def step(move: Move) -> None:
         nonlocal count
         see = cache(episode.observe)
         if count % every == 0:
-            frames.append(_labelled(episode, seed, encoder, see()))
+            observation = see()
+            frames.append(_labelled(episode, seed, encoder, observation, expert()))
         count += 1
-        led.step(move(see, episode.expert()))
+        led.step(move(see, expert()))
 
     while not led.finished:
         step(move)
@@ -56,10 +58,10 @@ def attempt(
 def look(episode: Episode, seed: int, encoder: FrameEncoder) -> Frames:
     """Return the first frame of an episode, of which nothing is carried out."""
     episode.reset(seed)
-    return _labelled(episode, seed, encoder, episode.observe())
+    return _labelled(episode, seed, encoder, episode.observe(), episode.expert())
 
 
-def _labelled(episode: Episode, seed: int, encoder: FrameEncoder, seen: Observation) -> Frames:
-    label, truth = episode.expert(), episode.truth()
+def _labelled(episode: Episode, seed: int, encoder: FrameEncoder, seen: Observation, label: Action) -> Frames:
+    truth = episode.truth()
     numbers = np.array([truth[name] for name in sorted(truth)], np.float32)
     return encoder.encode(seen, label, numbers, seed)

@@ -9,7 +9,7 @@ from tristage_ros.mla.config import MlaConfig
 from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, attempt, look
 from tristage_ros.training.disturbance import Disturbance
 from tristage_ros.training.frame import FrameEncoder, Frames
-from tristage_ros.training.recipe import Demonstrations, Recipe
+from tristage_ros.training.recipe import Demonstrations, Recipe, continuous_of
 from tristage_ros.training.shard import ShardFacts, write_shard
 from tristage_ros.training.workers import episode_of, run_all
 
@@ -34,15 +34,15 @@ class ShardJob:
 def shard_jobs(recipe: Recipe, config: MlaConfig, folder: Path) -> list[ShardJob]:
     """Return the files of all episodes and looks, task by task in turn: a part of them has something of each."""
     settings, jobs = recipe.demonstrations, list[tuple[float, ShardJob]]()
-    kinds = (
-        ("", 1.0, settings.first_seed),
-        ("looks", float(settings.looks), LOOKS_SEED),
-        ("continuous", settings.continuous, CONTINUOUS_SEED),
-    )
     for task, count in recipe.episodes.items():
-        for kind, factor, first in kinds:
-            total, size = round(count * factor), settings.shard * max(round(factor), 1)
-            for index in range(0, total, size):
+        led = continuous_of(count, settings.continuous)
+        kinds = (
+            ("", count - led, settings.shard, settings.first_seed),
+            ("looks", count * settings.looks, settings.shard * settings.looks, LOOKS_SEED),
+            ("continuous", led, settings.shard, CONTINUOUS_SEED),
+        )
+        for kind, total, size, first in kinds:
+            for index in range(0, total, max(size, 1)):
                 path = folder / f"{'-'.join(filter(None, (task, kind)))}-{index:07d}.safetensors"
                 job = ShardJob(path, task, first + index, min(size, total - index), config, settings, kind)
                 jobs.append((index / total, job))

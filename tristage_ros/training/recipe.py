@@ -162,3 +162,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return {str(task): int(count) for task, count in value.items()}
     except (TypeError, ValueError, KeyError, AttributeError):
         raise RecipeError(f"{name} cannot be {value!r}") from None
+
+
+def continuous_of(episodes: int, share: float) -> int:
+    """Return how many of so many episodes are led continuously."""
+    return round(episodes * share)

@@ -20,7 +20,7 @@ from tristage_ros.training.collection import collect
 from tristage_ros.training.curve import draw_curve
 from tristage_ros.training.dataset import Dataset
 from tristage_ros.training.plan import Plan
-from tristage_ros.training.recipe import Check, Dagger, Recipe
+from tristage_ros.training.recipe import Check, Dagger, Recipe, continuous_of
 from tristage_ros.training.rollout import Outcome, RolloutJob, noted, roll_out, total
 from tristage_ros.training.run_folder import RunFolder
 from tristage_ros.training.share import Share, helpers
@@ -113,7 +113,8 @@ class Run:
     def _jobs(self, part: Dagger | Check, expert: float = 0.0, prefix: Path | None = None) -> list[RolloutJob]:
         """Return jobs of a few episodes each; with a `prefix`, their frames go to files that begin so."""
         jobs = []
-        kinds = ((False, "", part.episodes), (True, "-continuous", round(part.episodes * part.continuous)))
+        led = continuous_of(part.episodes, part.continuous)
+        kinds = ((False, "", part.episodes - led), (True, "-continuous", led))
         for task, (continuous, kind, count) in itertools.product(self.recipe.episodes, kinds):
             for start in range(0, count, EPISODES_PER_JOB):
                 path = prefix and prefix.with_name(f"{prefix.name}-{task}{kind}-{start:05d}.safetensors")

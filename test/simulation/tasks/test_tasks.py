@@ -1,9 +1,12 @@
 """Every task: its expert does it, nothing else does, and its instruction tells it from its neighbour."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tristage_ros.mla.approach import Pace
+from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.expert_check import disturbed
 from tristage_ros.simulation.instructions import INSTRUCTIONS
@@ -54,6 +57,19 @@ def test_the_expert_does_the_task_several_times_a_second(episode, task):
     while not episode.finished:
         assert episode.submit(episode.expert_chunk(Pace(actions=8)), 0.1).accepted
         episode.advance(0.2)
+    assert episode.success()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_guided_tool_that_is_pushed_aside_finds_back(episode, task):
+    """In a closed loop half of the second long stretches go for a place that is 2 cm beside."""
+    episode.reset(900_022, task)
+    loop, rng = ClosedLoop(episode), np.random.default_rng(3)
+    while not loop.finished:
+        beside = rng.normal(0, (0.013, 0.013, 0.006)) * (rng.random() < 0.5)
+        for _ in range(5):
+            action = episode.guidance()
+            assert loop.step(replace(action, translation=action.translation + beside)).accepted
     assert episode.success()
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.simulation.grasp import keep_yaw, nearest_grasp
 from tristage_ros.simulation.objects import BANANA, BANANA_AND_UMBRELLA, BANANA_MIDDLE, PLATE
-from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task
+from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task, ramp
 from tristage_ros.simulation.world import World
 
 # Heights of the tool, m: each stage has its own, so that the next one can be told from where the tool is.
@@ -43,6 +43,17 @@ class Banana(Task):
             return self._carry(world, tool, banana)
         return self._grasp(world, tool, banana)
 
+    def guide(self, world: World) -> KeyFrame:
+        """Return the next of the same, lower and lower as the tool comes to be right above what it goes for."""
+        if self.success(world):
+            return self.rest(world)
+        tool, banana, plate = world.tool[:3, 3], _middle(world), world.pose("plate")[:2, 3]
+        if HELD[0] < world.opening < HELD[1] and np.linalg.norm(tool - banana) < 0.05:
+            return self._guided_carry(world, tool, tool[:2] + plate - banana[:2])
+        if np.linalg.norm(banana[:2] - plate) < ON_PLATE and banana[2] < RESTING and world.opening > HELD[1]:
+            return KeyFrame("release", tool, world.yaw, OPEN)
+        return self._guided_grasp(world, tool, banana)
+
     def truth(self, world: World) -> dict[str, float]:
         """Return the places of banana and plate and the banana's direction."""
         (x, y), (plate_x, plate_y) = _middle(world)[:2], world.pose("plate")[:2, 3]
@@ -58,6 +69,27 @@ class Banana(Task):
             return KeyFrame("close", tool, present, CLOSED)
         yaw = min(present + FARTHEST_TURN, max(present - FARTHEST_TURN, yaw))
         return KeyFrame("above", np.array([*banana[:2], ABOVE]), yaw, OPEN)
+
+    def _guided_grasp(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
+        present = world.yaw
+        yaw = nearest_grasp(world.heading("banana"), banana, present)
+        off, turned = float(np.linalg.norm((tool - banana)[:2])), abs(math.remainder(present - yaw, math.pi))
+        beside = max(ramp(off, 0.008, 0.038), ramp(turned, 0.15, 0.55), float(world.opening < HELD[1]))
+        low = max(LEAST_GRASP, banana[2])
+        position = np.array([*banana[:2], low + beside * (ABOVE - low)])
+        yaw = min(present + FARTHEST_TURN, max(present - FARTHEST_TURN, yaw))
+        if tool[2] <= LOW and beside < 0.2:
+            return KeyFrame("close", position, yaw, CLOSED)
+        return KeyFrame("above" if beside == 1.0 else "grasp", position, yaw, OPEN)
+
+    def _guided_carry(self, world: World, tool: NDArray[np.float64], goal: NDArray[np.float64]) -> KeyFrame:
+        away = ramp(float(np.linalg.norm(goal - tool[:2])), 0.015, 0.055)
+        high = ramp(tool[2], 0.05, 0.09) if away == 1.0 else 1.0  # the banana first has to be off the table
+        over = tool[:2] + high * (goal - tool[:2])
+        position = np.array([*over, RELEASE + away * (OVER_PLATE - RELEASE)])
+        lets_go = away < 0.25 and tool[2] < RELEASE + 0.02
+        stage = "release" if away < 1.0 else "over plate" if high else "lift"
+        return KeyFrame(stage, position, keep_yaw(world.yaw, position), OPEN if lets_go else CLOSED)
 
     def _carry(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
         goal = tool[:2] + world.pose("plate")[:2, 3] - banana[:2]  # of the tool, so that the banana is over the plate

@@ -59,6 +59,19 @@ class Task(ABC):
     def expert(self, world: World) -> KeyFrame:
         """Return the next key frame of a task that is not done."""
 
+    def guide(self, world: World) -> KeyFrame:
+        """Return what the expert goes for while it is led in a closed loop.
+
+        Unlike key frames this should change gradually with where the tool is: between two answers that are far apart
+        a policy learns the middle, and stays there.
+        """
+        return self.act(world)
+
     @abstractmethod
     def truth(self, world: World) -> Mapping[str, float]:
         """Return the true numbers that decide about success and where to act, in m and rad."""
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """Return 0 up to `low`, 1 from `high` on, and between them the share of the way."""
+    return min(1.0, max(0.0, (value - low) / (high - low)))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.simulation.grasp import azimuth_of
 from tristage_ros.simulation.objects import BANANA_AND_UMBRELLA, RIM, STAND, UMBRELLA
-from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task
+from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task, ramp
 from tristage_ros.simulation.world import World
 
 TILT = math.radians(42.0)  # of the tool, the same at every height, so that the umbrella comes out straight
@@ -46,6 +46,17 @@ class Umbrella(Task):
         if world.gripper > 0.8 and off < 0.02:
             return _key_frame("grip", handle, OPEN)
         return _key_frame("above", handle + np.array([0.0, 0.0, ABOVE]), OPEN)
+
+    def guide(self, world: World) -> KeyFrame:
+        """Return the next of the same, lower and lower as the tool comes to be right above the handle."""
+        tool, handle = world.tool[:3, 3], _handle(world)
+        if self.success(world) or self._held(world):
+            return self.act(world)
+        beside = max(ramp(float(np.linalg.norm((tool - handle)[:2])), 0.008, 0.03), float(world.opening < HELD[1]))
+        position = handle + np.array([0.0, 0.0, beside * ABOVE])
+        closes = beside < 0.25 and abs(tool[2] - handle[2]) < 0.02
+        stage = "close" if closes else "above" if beside == 1.0 else "grip"
+        return _key_frame(stage, position, CLOSED if closes else OPEN)
 
     def truth(self, world: World) -> dict[str, float]:
         """Return the place of the handle and how high the umbrella's tip is."""
