@@ -344,13 +344,10 @@ class PolicyNode(ManagedNode):
         self._newest = timings_message(report, observation.stamp, timing)
         self._say(self._timings, self._newest)
         self._say(self._pruning, pruning_message(report, observation.stamp))
-        overlay = draw_overlay(
-            observation.image,
-            report.masks.keep_2d.cpu().numpy(),
-            report.masks.keep_3d.cpu().numpy(),
-            report.patch_of_point,
-        )
-        self._overlays.publish(image_message(overlay, "rgb8", observation.stamp, observation.camera.frame_id))
+        if self._overlays.get_subscription_count():
+            keep_2d, keep_3d = (keep.cpu().numpy() for keep in (report.masks.keep_2d, report.masks.keep_3d))
+            overlay = draw_overlay(observation.image, keep_2d, keep_3d, report.patch_of_point)
+            self._overlays.publish(image_message(overlay, "rgb8", observation.stamp, observation.camera.frame_id))
         if self._kept_clouds.get_subscription_count():
             self._kept_clouds.publish(kept_cloud_message(observation, report, BASE_FRAME))
 
