@@ -92,7 +92,9 @@ def test_on_every_frame_nothing_is_waited_for():
     pacing = FramePacing()
     pacing.on_sent(sent(1), 0.0)
     pacing.on_arm_status(status(mode=ArmStatus.DISABLED), 0.0)
-    assert pacing.waits_for(0.0, 0.0) == "" and pacing.time_step == 0.0 and pacing.newer_than == 0.0
+    assert pacing.waits_for(0.0, 0.0) == "" and pacing.newer_than == 0.0
+    action = an_action(0.0)
+    assert pacing.steps(action, seen(1.0)) == (action, 0.0)
 
 
 def an_action(gripper):
@@ -107,8 +109,8 @@ def seen(opening):
 
 def test_at_a_rate_a_key_frame_is_approached_in_steps_and_the_gripper_acts_on_arrival():
     pacing = RatePacing(5.0, Pace(0.2, 1.2))
-    assert pacing.time_step == 0.1
-    steps = pacing.steps(an_action(0.0), seen(1.0))
+    steps, time_step = pacing.steps(an_action(0.0), seen(1.0))
+    assert time_step == 0.1
     np.testing.assert_allclose(steps.translation[:, 1], [0.02, 0.04, 0.06, 0.08, 0.1, 0.1])
     assert steps.gripper.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
 
@@ -116,10 +118,10 @@ def test_at_a_rate_a_key_frame_is_approached_in_steps_and_the_gripper_acts_on_ar
 def test_a_gripper_that_holds_something_is_not_told_to_open_on_the_way():
     pacing = RatePacing(5.0, Pace(0.2, 1.2))
     pacing.on_arm_status(status(gripper_target=0.0), 0.0)
-    assert pacing.steps(an_action(0.0), seen(0.45)).gripper.tolist() == [0.0] * 6
+    assert pacing.steps(an_action(0.0), seen(0.45))[0].gripper.tolist() == [0.0] * 6
 
 
 def test_small_steps_of_a_model_are_left_alone():
-    pacing = RatePacing(5.0, None)
-    action = an_action(0.5)
-    assert pacing.steps(action, seen(1.0)) is action and pacing.time_step == 0.2
+    one, several = an_action(0.5), Action(np.zeros((3, 3)), np.zeros((3, 3)), np.ones(3))
+    assert RatePacing(5.0, None).steps(one, seen(1.0)) == (one, 0.2)
+    assert RatePacing(5.0, Pace(0.2, 1.2)).steps(several, seen(1.0)) == (several, 0.2)

@@ -20,7 +20,6 @@ class Pacing(Protocol):
     """Decide when the next control step may begin."""
 
     newer_than: float  # s, ROS time: observations made before this are of no use
-    time_step: float  # s between the actions of a chunk, 0 for key frames
 
     def waits_for(self, monotonic: float, now: float) -> str:
         """Return what the next step waits for, empty when it may begin (`monotonic`: s; `now`: s, ROS time)."""
@@ -28,8 +27,8 @@ class Pacing(Protocol):
     def wanted_since(self, monotonic: float, now: float) -> float:
         """Return since when a step is wanted (s, ROS time), once nothing is waited for."""
 
-    def steps(self, action: Action, observation: Observation) -> Action:
-        """Return what the arm is to do about the model's `action`, `time_step` apart."""
+    def steps(self, action: Action, observation: Observation) -> tuple[Action, float]:
+        """Return what the arm is to do about the model's `action`, and the s between its parts, 0 for key frames."""
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Take note of a chunk that was published."""
@@ -47,7 +46,7 @@ class KeyFramePacing:
 
     def __init__(self) -> None:
         """Wait for the first arm status."""
-        self.newer_than, self.time_step = 0.0, 0.0
+        self.newer_than = 0.0
         self._sent: ActionChunk | None = None
         self._sent_at = 0.0
         self._status: ArmStatus | None = None
@@ -83,9 +82,9 @@ class KeyFramePacing:
         """Return since when a step is wanted: nobody waited while the arm was moving."""
         return now
 
-    def steps(self, action: Action, observation: Observation) -> Action:
+    def steps(self, action: Action, observation: Observation) -> tuple[Action, float]:
         """Return the action: its key frames are for the arm to reach."""
-        return action
+        return action, 0.0
 
 
 class RatePacing:
@@ -96,7 +95,7 @@ class RatePacing:
     def __init__(self, rate: float, pace: Pace | None) -> None:
         """Take the rate in Hz, and the pace; None: the model says steps of 1 / rate itself."""
         self._period, self._pace, self._gripper = 1.0 / rate, pace, math.nan
-        self.newer_than, self.time_step = 0.0, self._period if pace is None else pace.time_step
+        self.newer_than = 0.0
         self._due = self._wanted = -math.inf  # s, monotonic clock: when the next step may begin, and should have begun
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
@@ -109,12 +108,12 @@ class RatePacing:
         if math.isfinite(status.gripper_target):
             self._gripper = min(1.0, max(0.0, status.gripper_target / GRIPPER_RANGE[1]))
 
-    def steps(self, action: Action, observation: Observation) -> Action:
-        """Return the first steps on the way to the model's key frame."""
-        if self._pace is None:
-            return action
+    def steps(self, action: Action, observation: Observation) -> tuple[Action, float]:
+        """Return the first steps on the way to the model's key frame; several actions at once are steps already."""
+        if self._pace is None or len(action.gripper) > 1:
+            return action, self._period
         gripper = float(observation.state[6]) if math.isnan(self._gripper) else self._gripper
-        return paced(action, observation.state[3:6], gripper, self._pace)
+        return paced(action, observation.state[3:6], gripper, self._pace), self._pace.time_step
 
     def waits_for(self, monotonic: float, now: float) -> str:
         """Return what the next step waits for, empty when it may begin."""
@@ -130,11 +129,11 @@ class FramePacing:
 
     def __init__(self) -> None:
         """Wait for nothing."""
-        self.newer_than, self.time_step = 0.0, 0.0
+        self.newer_than = 0.0
 
-    def steps(self, action: Action, observation: Observation) -> Action:
+    def steps(self, action: Action, observation: Observation) -> tuple[Action, float]:
         """Return the action, a key frame; the next frame brings another one."""
-        return action
+        return action, 0.0
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Ignore what was sent."""

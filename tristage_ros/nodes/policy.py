@@ -325,8 +325,8 @@ class PolicyNode(ManagedNode):
             action, report = self.policy.act(observation)
         self.sequence += 1
         self._answer, self._last_stamp = [], observation.stamp
-        steps = self.pacing.steps(action, observation)
-        chunk = chunk_message(steps, observation.stamp, BASE_FRAME, self.sequence, self.pacing.time_step)
+        steps, time_step = self.pacing.steps(action, observation)
+        chunk = chunk_message(steps, observation.stamp, BASE_FRAME, self.sequence, time_step)
         self.pacing.on_sent(chunk, self._steady())
         self._say(self._actions, chunk)
         now = self._now()
