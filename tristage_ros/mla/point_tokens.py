@@ -30,6 +30,11 @@ except ImportError:  # benchmarks run without it
         return chosen
 
 
+try:
+    from scipy import spatial
+except ImportError:  # likewise
+    spatial = None
+
 ALPHA, BETA = 1000.0, 100.0  # base wavelength and magnitude of the position encoding
 BATCH_NORM_EPS = 1e-5
 BATCH_NORM_MOMENTUM = 0.02  # share of a batch in the running statistics
@@ -223,10 +228,10 @@ class PointTokenizer(nn.Module):
         members = self._nearest(first[kept], first)  # (n, K) groups of stage 1
         if not (points.device.type == "cpu" if counted is None else counted):
             return Neighbourhoods(points, order, self._nearest(first, points), kept, members)
-        needed, place = torch.unique(torch.cat([kept, members.flatten()]), return_inverse=True)
-        nearest = self._nearest(first[needed], points)  # (needed, K) points
-        own, others = place[: len(kept)], place[len(kept) :].view_as(members)
-        return Neighbourhoods(points, order[needed], nearest, own, others)
+        rests = torch.zeros(len(first), dtype=torch.bool, device=points.device)
+        rests[kept], rests[members] = True, True
+        needed, place = rests.nonzero()[:, 0], rests.cumsum(0) - 1
+        return Neighbourhoods(points, order[needed], self._nearest(first[needed], points), place[kept], place[members])
 
     def pool(self, groups: Neighbourhoods) -> Tensor:
         """Return a token for each of the groups, [n, point_width]; they may be those of several clouds in a row."""
@@ -239,8 +244,12 @@ class PointTokenizer(nn.Module):
         return tokens
 
     def _nearest(self, queries: Tensor, points: Tensor) -> Tensor:
+        """Return which of `points` [N, 3] are around each of `queries` [n, 3], long [n, K] in no order."""
         if self.coarse:
             distance = coarse_square_distance(queries, points)
+        elif spatial is not None and points.device.type == "cpu":
+            tree = spatial.cKDTree(points.numpy(), balanced_tree=False)
+            return torch.from_numpy(tree.query(queries.numpy(), range(1, self.neighbours + 1))[1])
         else:
             distance = torch.cdist(queries, points, compute_mode="donot_use_mm_for_euclid_dist")
         return distance.topk(self.neighbours, largest=False, sorted=False).indices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -79,16 +80,31 @@ def sample_cloud(points: NDArray[np.floating], count: int) -> tuple[Tensor, int]
 
 def patch_colors(image: NDArray[np.uint8], grid: int) -> Tensor:
     """Return the mean colour of every patch of [H, W, 3], float32 [grid * grid, 3] in 0..1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).contiguous().float()
-    return F.adaptive_avg_pool2d(pixels, grid).flatten(1).T / 255
+    return _patch_means(torch.from_numpy(np.ascontiguousarray(image)).float(), grid) / 255
 
 
 def patch_depths(depth: NDArray[np.floating] | None, grid: int) -> Tensor | None:
     """Return the mean of the measured depths, in metres, of every patch of [H, W]; NaN where nothing was measured."""
     if depth is None:
         return None
-    measured = np.isfinite(depth) & (depth > 0)
-    stacked = torch.from_numpy(np.stack([np.where(measured, depth, 0), measured]).astype(np.float32))
-    total, share = F.adaptive_avg_pool2d(stacked, grid).flatten(1)
-    mean: Tensor = total / share  # 0 / 0 is the NaN that is wanted
-    return mean
+    measured = torch.from_numpy(np.ascontiguousarray(depth, np.float32)).nan_to_num(0.0, 0.0, 0.0).clamp_min_(0.0)
+    total = _patch_means(measured[:, :, None], grid)
+    mean: Tensor = total / _patch_means(measured.sign_()[:, :, None], grid)  # 0 / 0 is the NaN that is wanted
+    return mean.flatten()
+
+
+def _patch_means(pixels: Tensor, grid: int) -> Tensor:
+    """Return the mean of float32 [H, W, C] over every patch, [grid * grid, C], row by row."""
+    height, width, channels = pixels.shape
+    rows = (_shares(height, grid) @ pixels.view(height, -1)).view(grid, width, channels)
+    return (_shares(width, grid) @ rows).flatten(0, 1)
+
+
+@lru_cache(maxsize=8)
+def _shares(size: int, grid: int) -> Tensor:
+    """Return what every one of `size` pixels adds to the mean of each patch along an axis, float32 [grid, size]."""
+    shares = torch.zeros(grid, size)
+    for patch in range(grid):
+        first, end = patch * size // grid, -(-(patch + 1) * size // grid)  # neighbours share a pixel between them
+        shares[patch, first:end] = 1 / (end - first)
+    return shares

@@ -28,7 +28,7 @@ SUCCESS_NOTE = (
     "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
     "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV and VLA-Pruner run the "
     "decoder's first 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 layers and "
-    "most of one of 4; \"from layer 1 on\" they decide as early as they can, and still see more than the others."
+    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others.'
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
 COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", *(f"{e} {x}" for e in ENGINES for x in ("ms", "x")))
