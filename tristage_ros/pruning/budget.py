@@ -36,13 +36,12 @@ def ranks(protected: Tensor, candidate: Tensor, attention: Tensor) -> Tensor:
 
 def keep_highest(rank: Tensor, size: int) -> Tensor:
     """Keep every protected token and the `size` of the highest `rank` [T], the earlier of equal ones, as bool [T]."""
-    best = rank.sort(descending=True, stable=True).indices[:size]
-    return (rank == PROTECTED).index_fill_(0, best, True)
+    return (rank == PROTECTED).index_fill_(0, _highest(rank, size), True)
 
 
 def most_urgent(watched: Tensor, urgency: Tensor, count: int) -> Tensor:
     """Tell the `count` most urgent (long [T] >= 0) of the `watched` tokens (bool [T]), the earlier of equal ones."""
-    best = urgency.masked_fill(~watched, -1).sort(descending=True, stable=True).indices[:count]
+    best = _highest(urgency.masked_fill(~watched, -1), count)
     return torch.zeros_like(watched).index_fill_(0, best, True).logical_and_(watched)
 
 
@@ -59,3 +58,10 @@ def with_anchor(protected_2d: Tensor, candidate_2d: Tensor, attention: Tensor) -
     worse = candidate_2d < candidate_2d.any()  # not a candidate, but there is one
     anchor = attention.masked_fill(worse, -1.0).masked_fill_(protected_2d, inf).argmax(0, keepdim=True)
     return protected_2d.index_fill(0, anchor, True)
+
+
+def _highest(values: Tensor, count: int) -> Tensor:
+    """Return where the `count` highest of `values` (long [T], below 2^34) are, the earlier of equal ones, unordered."""
+    tokens = len(values)
+    earlier = torch.arange(tokens - 1, -1, -1, device=values.device)
+    return earlier.add_(values, alpha=tokens).topk(max(0, min(count, tokens)), sorted=False).indices

@@ -44,10 +44,10 @@ def checked_magnitudes(masks: TokenMasks, salience: Salience) -> Tensor:
     _check_float("attention_3d", salience.attention_3d, (count_3d, heads))
     feature = torch.cat([salience.feature_2d, salience.feature_3d])
     attention = torch.cat([salience.attention_2d, salience.attention_3d])
-    kept = torch.cat([masks.keep_2d, masks.keep_3d])[:, None]
-    one = torch.ones(kept.shape, device=kept.device)
-    magnitudes = torch.cat([one, kept.float(), feature[:, None], attention], 1).detach().double()
-    magnitudes[:, 1:].masked_fill_(~kept, 0.0)
+    dropped = torch.cat([masks.keep_2d, masks.keep_3d]).logical_not_()[:, None]
+    magnitudes = torch.ones(len(dropped), 3 + heads, dtype=torch.float64, device=dropped.device)
+    magnitudes[:, 2], magnitudes[:, 3:] = feature.detach(), attention.detach()
+    magnitudes[:, 1:].masked_fill_(dropped, 0.0)
     low, high = _span(magnitudes)
     if not (low >= 0 and high < inf):
         token = int((~((magnitudes >= 0) & (magnitudes < inf)).all(1)).nonzero()[0])
@@ -85,9 +85,9 @@ def check_frame(frame: FrameContext, patches: int) -> None:
 
 
 def _span(values: Tensor) -> tuple[float, float]:
-    """Return the least and the highest value, NaN where there is one; waits for the device once."""
-    low, high = torch.stack(torch.aminmax(values)).tolist()
-    return low, high
+    """Return the least and the highest value, NaN where there is one; waits for the device."""
+    low, high = torch.aminmax(values)
+    return low.item(), high.item()
 
 
 def _check_mask(name: str, mask: Tensor, length: int) -> None:
