@@ -143,11 +143,11 @@ class _Run:
 def _report(run_dir: Path, console: Console, interrupted: bool) -> int:
     from tristage_ros.evaluation.report import report  # matplotlib only where it is needed
 
+    console.print()  # the table ends without a line break where it is not a terminal
     if interrupted:
         recorded = f" What was recorded: {shown(run_dir / 'bag')}" if (run_dir / "bag").exists() else ""
         console.print(f"interrupted; everything is stopped.{recorded}", soft_wrap=True)
         return 130
-    console.print()
     try:
         with console.status("writing the report ..."):
             paths = report(run_dir / "bag", run_dir, {})

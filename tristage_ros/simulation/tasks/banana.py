@@ -74,20 +74,20 @@ class Banana(Task):
         present = world.yaw
         yaw = nearest_grasp(world.heading("banana"), banana, present)
         off, turned = float(np.linalg.norm((tool - banana)[:2])), abs(math.remainder(present - yaw, math.pi))
-        beside = max(ramp(off, 0.008, 0.038), ramp(turned, 0.15, 0.55), float(world.opening < HELD[1]))
+        beside = max(ramp(off, 0.018, 0.045), ramp(turned, 0.3, 0.6), float(world.opening < HELD[1]))
         low = max(LEAST_GRASP, banana[2])
         position = np.array([*banana[:2], low + beside * (ABOVE - low)])
         yaw = min(present + FARTHEST_TURN, max(present - FARTHEST_TURN, yaw))
-        if tool[2] <= LOW and beside < 0.2:
-            return KeyFrame("close", position, yaw, CLOSED)
+        if tool[2] <= LOW and beside < 0.25:
+            return KeyFrame("close", np.array([*banana[:2], low]), yaw, CLOSED)
         return KeyFrame("above" if beside == 1.0 else "grasp", position, yaw, OPEN)
 
     def _guided_carry(self, world: World, tool: NDArray[np.float64], goal: NDArray[np.float64]) -> KeyFrame:
-        away = ramp(float(np.linalg.norm(goal - tool[:2])), 0.015, 0.055)
+        away = ramp(float(np.linalg.norm(goal - tool[:2])), 0.03, 0.07)
         high = ramp(tool[2], 0.05, 0.09) if away == 1.0 else 1.0  # the banana first has to be off the table
         over = tool[:2] + high * (goal - tool[:2])
         position = np.array([*over, RELEASE + away * (OVER_PLATE - RELEASE)])
-        lets_go = away < 0.25 and tool[2] < RELEASE + 0.02
+        lets_go = away < 0.25 and tool[2] < RELEASE + 0.03
         stage = "release" if away < 1.0 else "over plate" if high else "lift"
         return KeyFrame(stage, position, keep_yaw(world.yaw, position), OPEN if lets_go else CLOSED)
 
