@@ -29,6 +29,8 @@ def test_the_simulation_uses_the_shipped_mini_unless_told_otherwise():
         return parameters(graph.build("piper_pick", arguments), "policy")["checkpoint"]
 
     assert used().endswith("config/checkpoints/mini.safetensors") and used(checkpoint="random") == ""
+    for control in ("rate", "frame"):
+        assert used(control=control).endswith("config/checkpoints/mini_continuous.safetensors")
 
 
 def test_the_task_chooses_scene_and_instruction():

@@ -78,7 +78,8 @@ PIPER_PICK = (
     Argument(
         "checkpoint",
         "",
-        ".safetensors file or run directory; empty: the shipped mini, random: no training; both for simulation only",
+        ".safetensors file or run directory; empty: the shipped mini for this control, random: no training; both for "
+        "simulation only",
     ),
     Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
     Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
@@ -124,7 +125,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     simulated, machine = given["hardware"] == "sim", given["machine"]
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters) if machine != ALL else None
-    checkpoint = _checkpoint(given["checkpoint"], simulated) if machine != ROBOT else ""
+    continuous = given["control"] != "keyframe"
+    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if machine != ROBOT else ""
     channel = given["can_channel"] or (SIMULATED_CHANNEL if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
@@ -252,14 +254,14 @@ def resolve(known: tuple[Argument, ...], given: Mapping[str, str]) -> dict[str, 
     return {argument.name: argument.check(given.get(argument.name, argument.default)) for argument in known}
 
 
-def _checkpoint(path: str, simulated: bool) -> str:
+def _checkpoint(path: str, simulated: bool, continuous: bool = False) -> str:
     if path in ("", RANDOM) and not simulated:
         raise GraphError(
             f"checkpoint is {path or 'empty'}: a real arm is driven neither by random weights nor by what has seen a "
             "simulation only; give checkpoint:=FILE.safetensors"
         )
     try:
-        return find_checkpoint(path) or ""
+        return find_checkpoint(path, continuous) or ""
     except FileNotFoundError as error:
         raise GraphError(str(error)) from error
 

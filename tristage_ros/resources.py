@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 MINI = ("config", "checkpoints", "mini.safetensors")
+MINI_CONTINUOUS = ("config", "checkpoints", "mini_continuous.safetensors")  # trained to be asked while the arm moves
 RANDOM = "random"  # weights, for a look at everything but success
 
 
@@ -27,8 +28,10 @@ def resource(*parts: str) -> Path:
     )
 
 
-def find_checkpoint(name: str) -> str | None:
+def find_checkpoint(name: str, continuous: bool = False) -> str | None:
     """Return the weights that a `checkpoint` setting means: empty the shipped mini, `random` none, else a path.
+
+    `continuous`: of the shipped ones, that for continuous control.
 
     Raises:
         FileNotFoundError: there is nothing at the path.
@@ -39,4 +42,4 @@ def find_checkpoint(name: str) -> str | None:
         raise FileNotFoundError(
             f"no checkpoint at {name}; give a .safetensors file or the run directory of a released model"
         )
-    return str(Path(name).resolve() if name else resource(*MINI))
+    return str(Path(name).resolve() if name else resource(*(MINI_CONTINUOUS if continuous else MINI)))

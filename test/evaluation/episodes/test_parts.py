@@ -11,6 +11,8 @@ import pytest
 
 from tristage_ros.evaluation.bench.timing import Rounds
 from tristage_ros.evaluation.episodes import document
+from tristage_ros.evaluation.episodes.cell import MODES, Mode
+from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.options import EVERYTHING
 from tristage_ros.evaluation.episodes.parts import PARTS, Chapter, Part, figure3
 from tristage_ros.evaluation.episodes.pool import Spread
@@ -26,8 +28,10 @@ NEED_THE_MODEL = ("table4", "figure3", "figure8")
 
 @pytest.fixture
 def study(tiny_checkpoint: str, tmp_path: Path) -> Study:
-    tmp_path.joinpath("calibration.json").write_text(json.dumps(asdict(THRESHOLDS)))
-    scope = Scope(tiny_checkpoint, ("banana", "box"), episodes=EPISODES, methods=("none", "tristage"), rates=(0.5,))
+    for name in ("calibration.json", "calibration_continuous.json"):
+        tmp_path.joinpath(name).write_text(json.dumps(asdict(THRESHOLDS)))
+    models = Models(tiny_checkpoint, tiny_checkpoint)
+    scope = Scope(models, ("banana", "box"), episodes=EPISODES, methods=("none", "tristage"), rates=(0.5,))
     return Study(scope, tmp_path, Spread(), Rounds(measured=1, warm_up=1))
 
 
@@ -38,7 +42,8 @@ def pretend(part: Part) -> None:
     """
     speeds = {"ms": {"cached": 5.0, "recompute": 10.0}, "unpruned_ms": {"cached": 10.0, "recompute": 30.0}}
     names = [row.variant.name for row in part.rows()]
-    part.study.folder.joinpath("speed.json").write_text(json.dumps(dict.fromkeys(names, speeds)))
+    for file in ("speed.json", "speed_continuous.json"):
+        part.study.folder.joinpath(file).write_text(json.dumps(dict.fromkeys(names, speeds)))
     for job in part.study.store.missing(part.jobs()):
         rng = np.random.default_rng(job.seed)
         steps = {name: rng.random(4).tolist() for name in PRUNING}
@@ -135,13 +140,14 @@ def test_agreement_is_one_where_the_sets_are_the_truth() -> None:
     assert rows["two, background"][-1] == "0.00", "one label for all agrees by chance alone"
 
 
-def test_thresholds_are_chosen_on_seeds_of_their_own(tiny_checkpoint: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_thresholds_are_chosen_on_seeds_of_their_own(mode: Mode, tiny_checkpoint: str, tmp_path: Path) -> None:
     from tristage_ros.evaluation.episodes.attempt import Attempts
     from tristage_ros.evaluation.episodes.thresholds import choose
 
     attempts = Attempts(tiny_checkpoint)
     try:
-        found = choose(attempts, ("banana",), range(7000, 7001))
+        found = choose(attempts, ("banana",), range(7000, 7001), mode)
     finally:
         attempts.close()
     assert found.tau_2d <= found.tau_3d

@@ -7,10 +7,12 @@ import pytest
 from distributed import LocalCluster
 
 from tristage_ros.cli import main
-from tristage_ros.evaluation.episodes.cell import Cell, Job
+from tristage_ros.evaluation.episodes.cell import Cell, Job, Mode
+from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.pool import Spread, run_jobs
 from tristage_ros.evaluation.episodes.record import Record
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
+from tristage_ros.mla.checkpoint import CheckpointError
 
 JOBS = [Job(Cell("box", v), seed) for v in (UNPRUNED, Variant("random", 0.5)) for seed in (9600, 9601)]
 
@@ -23,7 +25,7 @@ def scheduler() -> Iterator[str]:
 
 def outcomes(checkpoint: str, spread: Spread) -> list[Record]:
     """Run the jobs and return what came of them, but for how long it took."""
-    records = sorted(run_jobs(JOBS, checkpoint, spread), key=lambda r: (r.cell, r.seed))
+    records = sorted(run_jobs(JOBS, Models(checkpoint, checkpoint), spread), key=lambda r: (r.cell, r.seed))
     return [replace(r, steps={name: values for name, values in r.steps.items() if name != "ms"}) for r in records]
 
 
@@ -52,3 +54,12 @@ def test_a_cluster_that_is_not_there(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_each_mode_has_its_model(tiny_checkpoint: str) -> None:
+    modes: tuple[Mode, ...] = ("key frames", "continuous")
+    jobs = [Job(Cell("box", mode=mode), 9600) for mode in modes]
+    models = Models("/nowhere/model.safetensors", tiny_checkpoint)
+    assert [record.cell for record in run_jobs(jobs[1:], models, Spread())] == [jobs[1].cell.name]
+    with pytest.raises(CheckpointError, match="/nowhere/model"):
+        list(run_jobs(jobs, models, Spread()))

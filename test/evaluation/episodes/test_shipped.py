@@ -1,4 +1,4 @@
-"""The mini that ships does its tasks, unpruned and pruned, and is small enough for the repository."""
+"""The minis that ship do their tasks, unpruned and pruned, and are small enough for the repository."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Job
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
-from tristage_ros.resources import MINI, resource
+from tristage_ros.resources import MINI, MINI_CONTINUOUS, resource
 
 SEEDS = range(9_500, 9_506)
 LEAST = {"banana": 4, "box": 5, "laptop": 5, "fridge": 4, "umbrella": 2}  # of as many seeds
@@ -20,8 +20,8 @@ def attempts() -> Iterator[Attempts]:
     made.close()
 
 
-def test_it_is_small() -> None:
-    assert resource(*MINI).stat().st_size < 25e6
+def test_they_are_small() -> None:
+    assert sum(resource(*checkpoint).stat().st_size for checkpoint in (MINI, MINI_CONTINUOUS)) < 25e6
 
 
 @pytest.mark.parametrize("variant", [UNPRUNED, Variant("tristage", 0.7, True, "robot")], ids=["unpruned", "robot"])
@@ -30,3 +30,14 @@ def test_it_does_its_tasks(attempts: Attempts, task: str, variant: Variant) -> N
     records = [attempts.run(Job(Cell(task, variant), seed)) for seed in SEEDS]
     done = sum(record.success for record in records)
     assert done >= LEAST[task], [record.fault for record in records if not record.success]
+
+
+def test_one_of_them_is_led_in_a_closed_loop() -> None:
+    attempts = Attempts(str(resource(*MINI_CONTINUOUS)))
+    try:
+        robot = Variant("tristage", 0.7, True, "robot")
+        cells = [Cell(task, variant, "continuous") for task in ("banana", "box") for variant in (UNPRUNED, robot)]
+        records = [attempts.run(Job(cell, seed)) for cell in cells for seed in SEEDS[:3]]
+    finally:
+        attempts.close()
+    assert sum(record.success for record in records) >= 8, [record.fault for record in records if not record.success]

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 
 from tristage_ros.evaluation.episodes.cell import Cell, Job
+from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.record import Record
 from tristage_ros.evaluation.episodes.store import Store, StoreError
 
-CELL = Cell("banana")
+CELL, RANDOM = Cell("banana"), Models(None, None)
 
 
 def stored(folder: Path, seeds: range) -> Store:
-    store = Store(folder, None)
+    store = Store(folder, RANDOM)
     for seed in seeds:
         store.add(Record(CELL.name, seed, success=seed % 2 == 0, steps={"ms": [1.0, 2.0]}))
     store.close()
@@ -21,7 +22,7 @@ def stored(folder: Path, seeds: range) -> Store:
 
 def test_what_was_finished_is_not_run_again(tmp_path: Path) -> None:
     stored(tmp_path, range(3))
-    store = Store(tmp_path, None)
+    store = Store(tmp_path, RANDOM)
     jobs = [Job(CELL, seed) for seed in range(5)]
     assert store.missing([*jobs, *jobs]) == jobs[3:]
     assert store.of(CELL.name, range(5))[2] == Record(CELL.name, 2, success=True, steps={"ms": [1.0, 2.0]})
@@ -31,18 +32,18 @@ def test_a_line_that_was_cut_off_is_run_again(tmp_path: Path) -> None:
     stored(tmp_path, range(3))
     path = tmp_path / "episodes.jsonl"
     path.write_text(path.read_text()[:-9])
-    store = Store(tmp_path, None)
+    store = Store(tmp_path, RANDOM)
     assert [job.seed for job in store.missing([Job(CELL, seed) for seed in range(3)])] == [2]
     store.add(Record(CELL.name, 2))
     store.close()
-    assert not Store(tmp_path, None).missing([Job(CELL, seed) for seed in range(3)])
+    assert not Store(tmp_path, RANDOM).missing([Job(CELL, seed) for seed in range(3)])
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     stored(tmp_path, range(1))
     (tmp_path / "episodes.jsonl").write_text('{"cell": "x", "color": 3}\n')
     with pytest.raises(StoreError, match=r"episodes\.jsonl is damaged .*color"):
-        Store(tmp_path, None)
+        Store(tmp_path, RANDOM)
 
 
 def test_another_models_episodes_are_not_mixed(tmp_path: Path) -> None:
@@ -50,4 +51,4 @@ def test_another_models_episodes_are_not_mixed(tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"weights")
     with pytest.raises(StoreError, match="another model: choose another --out"):
-        Store(tmp_path / "out", str(other))
+        Store(tmp_path / "out", Models(None, str(other)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import matplotlib
 from rich.console import Console
@@ -13,15 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tristage_ros.evaluation.bench.machine import describe
 from tristage_ros.evaluation.bench.table import show
 from tristage_ros.evaluation.episodes import document
+from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.options import command_line, parts_of
 from tristage_ros.evaluation.episodes.parts import PARTS, Chapter, Part
 from tristage_ros.evaluation.episodes.pool import Spread
 from tristage_ros.evaluation.episodes.record import Record
-from tristage_ros.evaluation.episodes.store import fingerprint
 from tristage_ros.evaluation.episodes.study import Scope, Study
 from tristage_ros.evaluation.figures import STYLE
 from tristage_ros.pruning.baselines import METHODS
-from tristage_ros.resources import find_checkpoint
 from tristage_ros.simulation.tasks import task_called
 
 
@@ -44,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         return 130
     finally:
         study.close()
-    if scope.checkpoint is None:
+    if scope.models.key_frames is None:
         print("RANDOM WEIGHTS: nothing here is about success")
     print(f"written: {options.out}")
     return 0
@@ -61,29 +59,29 @@ def scope_of(options: argparse.Namespace) -> Scope:
         rates = tuple(float(rate) for rate in options.rates.split(","))
     except ValueError:
         raise ValueError(f"--rates is {options.rates!r}; give numbers between 0 and 1 like 0.5,0.7") from None
-    return Scope(
-        find_checkpoint(options.checkpoint), tuple(tasks), options.seed, options.episodes, tuple(methods), rates
-    )
+    models = Models.called(options.checkpoint)
+    return Scope(models, tuple(tasks), options.seed, options.episodes, tuple(methods), rates)
 
 
 def _publish(part: Part, options: argparse.Namespace) -> None:
     with matplotlib.rc_context(STYLE):
         chapter: Chapter = part.chapter()
     show(chapter.tables)
-    facts = _facts(options, part.name)
+    facts = _facts(options, part)
     document.write(chapter, options.out, part.name, facts)
     if options.document is not None:
         document.write_into(options.document, chapter, facts)
 
 
-def _facts(options: argparse.Namespace, part: str) -> dict[str, str]:
+def _facts(options: argparse.Namespace, part: Part) -> dict[str, str]:
     import torch
 
-    weights = find_checkpoint(options.checkpoint)
+    modes = dict.fromkeys(row.mode for row in part.rows()) or {"key frames": None}
+    models = {mode: part.study.scope.models.described(mode) for mode in modes}
     machine = describe(torch.device("cpu"), "float32")
     return {
-        "command": f"`{command_line(options, part)}`",
-        "model": f"{Path(weights).name if weights else 'RANDOM WEIGHTS'} ({fingerprint(weights)})",
+        "command": f"`{command_line(options, part.name)}`",
+        "model": ", ".join(f"{model} for {mode}" if len(models) > 1 else model for mode, model in models.items()),
         "measured": f"{machine['date']}, {machine['cpu']}, {machine['software']}, one thread per process",
     }
 

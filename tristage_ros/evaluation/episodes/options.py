@@ -18,7 +18,7 @@ EVERYTHING = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
+    parser.add_argument("--checkpoint", default="", help="model (default: the shipped minis; random: RANDOM WEIGHTS)")
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated (default: all five)")
     parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: all)")
     parser.add_argument("--rates", default="0.5,0.6,0.7,0.8", help="shares of visual tokens to prune")

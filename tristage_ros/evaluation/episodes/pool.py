@@ -16,6 +16,7 @@ from joblib import Parallel, delayed, parallel_config
 from tristage_ros.evaluation.bench.timing import one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Job
+from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.record import Record
 
 
@@ -42,21 +43,21 @@ class Spread:
         return Spread(processes, kind, address)  # type: ignore[arg-type]
 
 
-def run_jobs(jobs: Sequence[Job], checkpoint: str | None, spread: Spread) -> Iterator[Record]:
+def run_jobs(jobs: Sequence[Job], models: Models, spread: Spread) -> Iterator[Record]:
     """Yield the episodes as they are finished.
 
-    On a cluster this package has to be installed everywhere, and the checkpoint must be found under the same path.
+    On a cluster this package has to be installed everywhere, and the checkpoints must be found under the same paths.
     Raises whatever an episode raises; those that were finished before have been yielded. OSError where there is no
     cluster at the address, ValueError where its library is not installed.
     """
     if not spread.cluster and (spread.processes == 1 or len(jobs) == 1):
-        yield from _here(jobs, checkpoint)
+        yield from _here(jobs, models)
         return
     with ExitStack() as stack:
         backend = _joined(spread, stack)
         stack.enter_context(parallel_config(backend, n_jobs=spread.processes, **_LIMITS.get(backend, {})))
         run = delayed(_run)
-        yield from Parallel(return_as="generator_unordered")(run(checkpoint, job) for job in jobs)
+        yield from Parallel(return_as="generator_unordered")(run(models.of(job.cell.mode), job) for job in jobs)
 
 
 _LIMITS = {"loky": {"inner_max_num_threads": 1}}
@@ -77,23 +78,30 @@ def _joined(spread: Spread, stack: ExitStack) -> str:
     return "loky"
 
 
-def _here(jobs: Sequence[Job], checkpoint: str | None) -> Iterator[Record]:
-    attempts = Attempts(checkpoint)
+def _here(jobs: Sequence[Job], models: Models) -> Iterator[Record]:
+    made: dict[str | None, Attempts] = {}
     try:
         with one_thread():
             for job in jobs:
-                yield attempts.run(job)
+                yield _attempts(made, models.of(job.cell.mode)).run(job)
     finally:
-        attempts.close()
+        for attempts in made.values():
+            attempts.close()
 
 
 _worker = threading.local()  # a rendering context belongs to its thread
 
 
 def _run(checkpoint: str | None, job: Job) -> Record:
-    if getattr(_worker, "checkpoint", "") != checkpoint:
+    if not hasattr(_worker, "made"):
         torch.set_num_threads(1)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers
-        _worker.attempts, _worker.checkpoint = Attempts(checkpoint), checkpoint
-    return _worker.attempts.run(job)  # type: ignore[no-any-return]
+        _worker.made = {}
+    return _attempts(_worker.made, checkpoint).run(job)
+
+
+def _attempts(made: dict[str | None, Attempts], checkpoint: str | None) -> Attempts:
+    if checkpoint not in made:
+        made[checkpoint] = Attempts(checkpoint)
+    return made[checkpoint]

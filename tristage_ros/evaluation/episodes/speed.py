@@ -12,7 +12,7 @@ import torch
 
 from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians, one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
-from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.thresholds import SEEDS, expert_observations
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.mla.engine import ENGINES
@@ -37,9 +37,11 @@ class Speed:
 class Stopwatch:
     """Measure variants, those not measured before; what was found is kept in a file."""
 
-    def __init__(self, path: Path, attempts: Attempts, task: str, rounds: Rounds = ROUNDS) -> None:
-        """Keep figures in `path`; observe episodes of `task`."""
-        self._path, self._attempts, self._task, self._rounds = path, attempts, task, rounds
+    def __init__(
+        self, path: Path, attempts: Callable[[], Attempts], task: str, mode: Mode, rounds: Rounds = ROUNDS
+    ) -> None:
+        """Keep figures in `path`; observe an episode of `task` that the expert leads in `mode`."""
+        self._path, self._attempts, self._task, self._mode, self._rounds = path, attempts, task, mode, rounds
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         self._known = {name: Speed(**speed) for name, speed in known.items()}
 
@@ -51,13 +53,14 @@ class Stopwatch:
         return {variant.name: self._known[variant.name] for variant in variants}
 
     def _measure(self, variants: list[Variant]) -> None:
-        episode = self._attempts.episode(Cell(self._task), SEEDS[0])
-        instruction, observations = episode.task.instruction, list(expert_observations(episode))
+        attempts = self._attempts()
+        episode = attempts.episode(Cell(self._task), SEEDS[0])
+        instruction, observations = episode.task.instruction, list(expert_observations(episode, self._mode))
         calls: dict[str, Callable[[int], object]] = {}
         for variant in variants:
             for engine in ENGINES:
                 pruner = variant.pruner(SEEDS[0])
-                policy = self._attempts.policy(pruner, SEEDS[0], engine, variant.denoising)
+                policy = attempts.policy(pruner, SEEDS[0], engine, variant.denoising)
                 policy.reset(instruction)
                 calls[f"{variant.name}/{engine}"] = partial(_step, policy, observations)
         with one_thread():

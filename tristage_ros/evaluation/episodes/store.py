@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from tristage_ros.evaluation.episodes.cell import Job
+from tristage_ros.evaluation.episodes.cell import MODES, Job
+from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.record import Record
 
 
@@ -16,30 +16,24 @@ class StoreError(ValueError):
     """Say why a folder's episodes cannot be continued."""
 
 
-def fingerprint(checkpoint: str | None) -> str:
-    """Return what tells one model from another: a digest of the checkpoint file."""
-    if checkpoint is None:
-        return "random weights"
-    return hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16]
-
-
 class Store:
-    """Keep the finished episodes of one model in a folder; a line that was cut off is forgotten."""
+    """Keep the finished episodes of a model per mode in a folder; a line that was cut off is forgotten."""
 
-    def __init__(self, folder: Path, checkpoint: str | None) -> None:
+    def __init__(self, folder: Path, models: Models) -> None:
         """Open the folder, or make it.
 
         Raises:
-            StoreError: it is a file, or holds episodes of another model or a file that is damaged.
-            OSError: the folder or the checkpoint cannot be read.
+            StoreError: it is a file, or holds episodes of other models or a file that is damaged.
+            OSError: the folder or a checkpoint cannot be read.
         """
         if folder.exists() and not folder.is_dir():
             raise StoreError(f"{folder} is a file: give --out a folder, a new one or an evaluation's to go on with")
         folder.mkdir(parents=True, exist_ok=True)
         self._path, model = folder / "episodes.jsonl", folder / "model.json"
-        mine = {"checkpoint": checkpoint, "fingerprint": fingerprint(checkpoint)}
-        if model.exists() and (theirs := json.loads(model.read_text()))["fingerprint"] != mine["fingerprint"]:
-            raise StoreError(f"{folder} holds episodes of {theirs['checkpoint']}, another model: choose another --out")
+        mine = {mode: models.described(mode) for mode in MODES}
+        if model.exists() and (theirs := json.loads(model.read_text())) != mine:
+            named = " and ".join(dict.fromkeys(theirs.values()))
+            raise StoreError(f"{folder} holds episodes of {named}, another model: choose another --out")
         model.write_text(json.dumps(mine) + "\n")
         self._records = {(record.cell, record.seed): record for record in self._read()}
         self._file: TextIO | None = None

@@ -1,15 +1,15 @@
-"""An evaluation: which model, tasks and seeds, and what has been found so far."""
+"""An evaluation: which models, tasks and seeds, and what has been found so far."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from tristage_ros.evaluation.bench.timing import Rounds
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Job, Mode
+from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.pool import Spread, run_jobs
 from tristage_ros.evaluation.episodes.record import Record
 from tristage_ros.evaluation.episodes.speed import ROUNDS, Speed, Stopwatch
@@ -18,6 +18,7 @@ from tristage_ros.evaluation.episodes.summary import Episodes
 from tristage_ros.evaluation.episodes.thresholds import SEEDS, Thresholds, load_or_choose
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 
+_SUFFIX: dict[Mode, str] = {"key frames": "", "continuous": "_continuous"}  # of files
 Progress = Callable[[Iterable[Record], int], Iterable[Record]]  # shows how far a run of so many episodes has come
 
 
@@ -25,7 +26,7 @@ Progress = Callable[[Iterable[Record], int], Iterable[Record]]  # shows how far 
 class Scope:
     """Say what is evaluated."""
 
-    checkpoint: str | None
+    models: Models
     tasks: tuple[str, ...]
     seed: int = 9000  # of the first episode of every cell
     episodes: int | None = None  # of every cell; None: each part's own number
@@ -50,16 +51,18 @@ class Study:
         """Open the folder of results.
 
         Raises:
-            StoreError: it holds another model's.
+            StoreError: it holds other models'.
         """
         self.scope, self.folder, self.spread, self.rounds = scope, folder, spread, rounds
-        self.store = Store(folder, scope.checkpoint)
+        self.store = Store(folder, scope.models)
+        self._attempts: dict[str | None, Attempts] = {}
+        self._thresholds: dict[Mode, Thresholds] = {}
 
     def run(self, jobs: Iterable[Job], progress: Progress) -> None:
         """Run those episodes that are not finished yet."""
         missing = self.store.missing(jobs)
         if missing:
-            for record in progress(run_jobs(missing, self.scope.checkpoint, self.spread), len(missing)):
+            for record in progress(run_jobs(missing, self.scope.models, self.spread), len(missing)):
                 self.store.add(record)
 
     def seeds(self, episodes: int) -> range:
@@ -81,23 +84,29 @@ class Study:
             found |= {(task, seed): record for seed, record in self.store.of(cell, self.seeds(episodes)).items()}
         return found
 
-    @cached_property
-    def attempts(self) -> Attempts:
-        """Return the model and the cell of this process, for what is not an episode of a table."""
-        return Attempts(self.scope.checkpoint)
+    def attempts(self, mode: Mode = "key frames") -> Attempts:
+        """Return a mode's model and the cell of this process, for what is not an episode of a table."""
+        checkpoint = self.scope.models.of(mode)
+        if checkpoint not in self._attempts:
+            self._attempts[checkpoint] = Attempts(checkpoint)
+        return self._attempts[checkpoint]
 
-    @cached_property
-    def thresholds(self) -> Thresholds:
-        """Return the thresholds of the calibrated variants."""
-        return load_or_choose(self.folder / "calibration.json", self.attempts, self.scope.tasks)
+    def thresholds(self, mode: Mode = "key frames") -> Thresholds:
+        """Return the thresholds of the calibrated variants; under continuous control by the first task alone."""
+        if mode not in self._thresholds:
+            tasks = self.scope.tasks[:1] if mode == "continuous" else self.scope.tasks
+            file = self.folder / f"calibration{_SUFFIX[mode]}.json"
+            self._thresholds[mode] = load_or_choose(file, lambda: self.attempts(mode), tasks, mode)
+        return self._thresholds[mode]
 
-    def speeds(self, variants: Sequence[Variant]) -> dict[str, Speed]:
+    def speeds(self, variants: Sequence[Variant], mode: Mode = "key frames") -> dict[str, Speed]:
         """Return how long the variants' control steps take, by name."""
-        watch = Stopwatch(self.folder / "speed.json", self.attempts, self.scope.tasks[0], self.rounds)
+        file = self.folder / f"speed{_SUFFIX[mode]}.json"
+        watch = Stopwatch(file, lambda: self.attempts(mode), self.scope.tasks[0], mode, self.rounds)
         return watch.of(variants)
 
     def close(self) -> None:
         """Close files and rendering contexts."""
         self.store.close()
-        if "attempts" in self.__dict__:
-            self.attempts.close()
+        for attempts in self._attempts.values():
+            attempts.close()

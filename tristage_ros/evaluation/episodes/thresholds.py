@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tristage_ros.evaluation.episodes.attempt import Attempts
-from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.variant import Variant
 from tristage_ros.evaluation.salience_trace import record_trace
 from tristage_ros.mla.values import Observation
 from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 
 SEEDS = range(7000, 7010)  # of every task
@@ -38,17 +39,17 @@ class Thresholds:
         return ("tau_2d", round(self.tau_2d, 4)), ("tau_3d", round(self.tau_3d, 4))
 
 
-def load_or_choose(path: Path, attempts: Attempts, tasks: Sequence[str]) -> Thresholds:
+def load_or_choose(path: Path, attempts: Callable[[], Attempts], tasks: Sequence[str], mode: Mode) -> Thresholds:
     """Return the thresholds written down in `path`, or choose them and write them down there."""
     if path.exists():
         data = json.loads(path.read_text(encoding="utf-8"))
         return Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
-    chosen = choose(attempts, tasks)
+    chosen = choose(attempts(), tasks, SEEDS, mode)
     path.write_text(json.dumps(asdict(chosen), indent=1) + "\n", encoding="utf-8")
     return chosen
 
 
-def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS) -> Thresholds:
+def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS, mode: Mode = "key frames") -> Thresholds:
     """Choose thresholds such that the stages of the robot preset prune as near to 70 % as they can.
 
     What is looked at are the expert's episodes, all tokens kept.
@@ -58,7 +59,7 @@ def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS) -> Th
     for task in tasks:
         for seed in seeds:
             episode = attempts.episode(Cell(task), seed)
-            trace += record_trace(policy, episode.task.instruction, expert_observations(episode))
+            trace += record_trace(policy, episode.task.instruction, expert_observations(episode, mode))
     for rate in RATES:
         try:
             found = calibrate(trace, policy.pruner.config, rate)
@@ -72,8 +73,13 @@ def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS) -> Th
     raise ValueError(f"no thresholds of stage 1 prune between {RATES[-1]:.0%} and {RATES[0]:.0%} of these episodes")
 
 
-def expert_observations(episode: Episode) -> Iterator[Observation]:
-    """Yield what is seen before every key frame of the expert, who solves the task."""
+def expert_observations(episode: Episode, mode: Mode = "key frames") -> Iterator[Observation]:
+    """Yield what is seen before every action of the expert, who solves the task."""
+    if mode == "continuous":
+        loop = ClosedLoop(episode)
+        while not loop.finished:
+            yield episode.observe()
+            loop.step(episode.guidance())
     while not episode.finished:
         yield episode.observe()
         episode.step(episode.expert())

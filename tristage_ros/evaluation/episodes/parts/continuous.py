@@ -32,7 +32,7 @@ class Continuous2(Matrix):
     def rows(self) -> list[Row]:
         """Return all methods and tri-stage without a budget."""
         budgeted = self.variants(tuple(LABELS), (MAIN_RATE,))
-        return [self.row(variant) for variant in [*budgeted, *free(self.study.thresholds.settings)]]
+        return [self.row(variant) for variant in [*budgeted, *free(self.study.thresholds(self.mode).settings)]]
 
     def chapter(self) -> Chapter:
         """Return the tables and how the episodes ran."""

@@ -90,12 +90,12 @@ class DenoisingPart(Part):
     @cached_property
     def _watched(self) -> list[tuple[str, list[Observation]]]:
         """Return instruction and observations of a few of the expert's episodes."""
-        episodes = (self.study.attempts.episode(Cell(self.tasks[0]), seed) for seed in SEEDS[:EPISODES])
+        episodes = (self.study.attempts().episode(Cell(self.tasks[0]), seed) for seed in SEEDS[:EPISODES])
         return [(episode.task.instruction, list(expert_observations(episode))) for episode in episodes]
 
     def _actions(self, setting: Denoising) -> list[NDArray[np.float32]]:
         """Return normalised unpruned actions of every observation watched."""
-        attempts = self.study.attempts
+        attempts = self.study.attempts()
         policy, actions = attempts.policy(UNPRUNED.pruner(0), 0, denoising=setting), list[NDArray[np.float32]]()
         for instruction, observations in self._watched:
             policy.reset(instruction)

@@ -72,7 +72,7 @@ class Figure3(Part):
         return chapter
 
     def _looks(self, task: str) -> Iterator[Look]:
-        attempts = self.study.attempts
+        attempts = self.study.attempts()
         for seed in self.study.seeds(self.number):
             episode, truths = attempts.episode(Cell(task), seed), list[NDArray[np.int64]]()
             policy = attempts.policy(OBSERVED.pruner(seed), seed)

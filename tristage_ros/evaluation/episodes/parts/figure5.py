@@ -8,14 +8,13 @@ from statistics import fmean, median
 from matplotlib.figure import Figure
 
 from tristage_ros.evaluation.bench.table import Table
-from tristage_ros.evaluation.episodes.cell import Mode
+from tristage_ros.evaluation.episodes.cell import MODES
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, percent
 from tristage_ros.evaluation.episodes.record import Record
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.evaluation.figures import BLACK, BLUE, GREY, ORANGE, SKY
 
 VARIANTS = (Variant("tristage", None, True, "paper"), Variant("tristage", 0.7, True, "robot"))
-MODES: tuple[Mode, ...] = ("key frames", "continuous")
 GRASP = frozenset({"grasp", "close"})  # stages of the expert in which the fingers meet the object
 NOTE = (
     "Mean over episodes that succeeded, step by step; shaded: steps in which most episodes were at the grasp. In "

@@ -39,7 +39,7 @@ class Figure7(Part):
 
     def sweeps(self) -> dict[str, dict[float, Variant]]:
         """Return the variants by setting and value."""
-        found = self.study.thresholds
+        found = self.study.thresholds()
         tau_2d, tau_3d = found.tau_2d, found.tau_3d
         values: dict[str, tuple[float, ...]] = {
             "tau_2d": tuple(round(min(t * tau_2d, tau_3d), 4) for t in TIMES),
@@ -51,7 +51,7 @@ class Figure7(Part):
 
     def variant(self, name: str, value: float) -> Variant:
         """Return the calibrated variant with one setting changed."""
-        settings = dict(self.study.thresholds.settings) | {name: value}
+        settings = dict(self.study.thresholds().settings) | {name: value}
         settings["tau_2d"] = min(settings["tau_2d"], settings["tau_3d"])
         return Variant("tristage", None, True, "calibrated", tuple(settings.items()))
 

@@ -30,7 +30,7 @@ class Figure8(Part):
 
     def chapter(self) -> Chapter:
         """Return a strip of pictures per combination of stages."""
-        attempts, settings = self.study.attempts, self.study.thresholds.settings
+        attempts, settings = self.study.attempts(), self.study.thresholds().settings
         episode = attempts.episode(Cell(self.tasks[0]), SEEDS[-1] + 1)
         instruction, observations = episode.task.instruction, list(expert_observations(episode))
         trace = record_trace(attempts.policy(ROBOT.pruner(0), 0), instruction, observations)

@@ -66,14 +66,14 @@ class Matrix(Part):
     def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
         """Return every way to run the methods at the rates, the unpruned one first."""
         tristage = "tristage" in methods
-        calibrated = self.study.thresholds.settings if tristage else ()
+        calibrated = self.study.thresholds(self.mode).settings if tristage else ()
         all_ = [UNPRUNED, *(v for rate in rates for method in methods for v in variants(method, rate, calibrated))]
         return list(dict.fromkeys(all_))
 
     def chapter(self) -> Chapter:
         """Return the table of all rows, the contest at every rate, and success over rate."""
         found = self.found()
-        speeds = self.study.speeds([row.variant for row, _ in found])
+        speeds = self.study.speeds([row.variant for row, _ in found], self.mode)
         successes, costs = (
             Table("Success", SUCCESS, note=SUCCESS_NOTE),
             Table("Pruning and speed", COST, note=COST_NOTE),

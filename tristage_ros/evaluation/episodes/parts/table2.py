@@ -29,7 +29,7 @@ class Table2(Matrix):
 
     def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
         """Return the variants, the free ones last."""
-        return [*super().variants(methods, rates), *free(self.study.thresholds.settings)]
+        return [*super().variants(methods, rates), *free(self.study.thresholds(self.mode).settings)]
 
     def count(self, row: Row) -> int:
         """Return the number of episodes."""

@@ -49,7 +49,7 @@ class Table3(Part):
     def chapter(self) -> Chapter:
         """Return a table per setting."""
         chapter = Chapter(self.title, NOTE)
-        speeds = self.study.speeds([row.variant for row, _ in self.found()])
+        speeds = self.study.speeds([row.variant for row, _ in self.found()], self.mode)
         for name in SETTINGS:
             table = Table(f"{name} ({', '.join(self.tasks)})", COLUMNS)
             for stages, (succeeded, speedup) in paper.TABLE_3.items():

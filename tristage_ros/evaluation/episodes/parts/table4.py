@@ -23,7 +23,7 @@ class Table4(Part):
 
     def chapter(self) -> Chapter:
         """Return the table of the benchmark."""
-        attempts = self.study.attempts
+        attempts = self.study.attempts()
         observations = tuple(expert_observations(attempts.episode(Cell(self.tasks[0]), SEEDS[0])))
         with one_thread():
             parts = measure_overhead(Workload("checkpoint", attempts.model, observations), self.study.rounds)
