@@ -17,7 +17,8 @@ from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 
 SEEDS = range(7000, 7010)  # of every task
-RATES = tuple(rate / 100 for rate in range(70, 0, -5))  # the first that thresholds can reach is taken
+# What to prune in those episodes, best first; the first that thresholds can reach is taken.
+RATES = [percent / 100 for percent in sorted(range(5, 100, 5), key=lambda percent: abs(percent - 70))]
 ROBOT = Variant("tristage", None, True, "robot")
 
 
@@ -70,7 +71,7 @@ def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS, mode:
             config.tau_2d, config.tau_3d, found.after.rate, found.mean_of_all, found.mean_of_bearing,
             tuple(tasks), (seeds[0], seeds[-1]),
         )  # fmt: skip
-    raise ValueError(f"no thresholds of stage 1 prune between {RATES[-1]:.0%} and {RATES[0]:.0%} of these episodes")
+    raise ValueError(f"no thresholds of stage 1 prune between {min(RATES):.0%} and {max(RATES):.0%} of these episodes")
 
 
 def expert_observations(episode: Episode, mode: Mode = "key frames") -> Iterator[Observation]:
