@@ -73,21 +73,22 @@ class Banana(Task):
     def _guided_grasp(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
         present = world.yaw
         yaw = nearest_grasp(world.heading("banana"), banana, present)
-        off, turned = float(np.linalg.norm((tool - banana)[:2])), abs(math.remainder(present - yaw, math.pi))
-        beside = max(ramp(off, 0.018, 0.045), ramp(turned, 0.3, 0.6), float(world.opening < HELD[1]))
+        off, turned = _off(world, tool, banana), abs(math.remainder(present - yaw, math.pi))
+        slack = 0.010 * (1.0 - ramp(tool[2], LOW, ABOVE))
+        beside = max(ramp(off, 0.018 + slack, 0.055 + slack), ramp(turned, 0.3, 0.6), float(world.opening < HELD[1]))
         low = max(LEAST_GRASP, banana[2])
         position = np.array([*banana[:2], low + beside * (ABOVE - low)])
         yaw = min(present + FARTHEST_TURN, max(present - FARTHEST_TURN, yaw))
         if tool[2] <= LOW and beside < 0.25:
-            return KeyFrame("close", np.array([*banana[:2], low]), yaw, CLOSED)
+            return KeyFrame("close", np.array([*tool[:2], low]), present, CLOSED)
         return KeyFrame("above" if beside == 1.0 else "grasp", position, yaw, OPEN)
 
     def _guided_carry(self, world: World, tool: NDArray[np.float64], goal: NDArray[np.float64]) -> KeyFrame:
-        away = ramp(float(np.linalg.norm(goal - tool[:2])), 0.03, 0.07)
+        away = ramp(float(np.linalg.norm(goal - tool[:2])), 0.04, 0.08)
         high = ramp(tool[2], 0.05, 0.09) if away == 1.0 else 1.0  # the banana first has to be off the table
         over = tool[:2] + high * (goal - tool[:2])
         position = np.array([*over, RELEASE + away * (OVER_PLATE - RELEASE)])
-        lets_go = away < 0.25 and tool[2] < RELEASE + 0.03
+        lets_go = away < 0.4 and tool[2] < RELEASE + 0.035
         stage = "release" if away < 1.0 else "over plate" if high else "lift"
         return KeyFrame(stage, position, keep_yaw(world.yaw, position), OPEN if lets_go else CLOSED)
 
@@ -99,6 +100,14 @@ class Banana(Task):
         stage, height, gripper = ("release", RELEASE, OPEN) if over else ("over plate", OVER_PLATE, CLOSED)
         position = np.array([*goal, height])
         return KeyFrame(stage, position, keep_yaw(world.yaw, position), gripper)
+
+
+def _off(world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> float:
+    """Return how far the tool is beside the middle of the banana, m; what is along it counts half."""
+    heading = world.heading("banana")
+    x, y = (tool - banana)[:2]
+    along, across = x * math.cos(heading) + y * math.sin(heading), y * math.cos(heading) - x * math.sin(heading)
+    return math.hypot(0.5 * along, across)
 
 
 def _middle(world: World) -> NDArray[np.float64]:
