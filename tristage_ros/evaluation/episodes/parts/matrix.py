@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.evaluation.episodes.parts import pictures
 from tristage_ros.evaluation.episodes.parts.part import (
     Chapter,
     Part,
@@ -16,7 +17,6 @@ from tristage_ros.evaluation.episodes.parts.part import (
     pruned,
     success,
 )
-from tristage_ros.evaluation.episodes.parts.pictures import success_by_rate
 from tristage_ros.evaluation.episodes.summary import Summary
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.mla.engine import EngineName
@@ -88,7 +88,7 @@ class Matrix(Part):
             costs.rows.append((*head, pruned(summary), *stages, *fast))
         tables = [self.by_task(found), successes, self.contests(found), costs]
         chapter = Chapter(self.title, tables=[table for table in tables if table.rows])
-        chapter.pictures[f"{self.name}.png"] = success_by_rate([(row.variant, summary) for row, summary in found])
+        chapter.pictures[f"{self.name}.png"] = pictures.success([(row.variant, summary) for row, summary in found])
         chapter.figures = {
             row.variant.name: summary.to_dict() | {"speed": vars(speeds[row.variant.name])} for row, summary in found
         }
