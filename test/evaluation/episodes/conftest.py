@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.mla.checkpoint import save_checkpoint
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.initialise import random_model
@@ -21,3 +23,11 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     save_checkpoint(path, random_model(config, seed=1), DatasetStatistics.tabletop(), {})
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def attempts(tiny_checkpoint: str) -> Iterator[Attempts]:
+    """Return what runs episodes with it."""
+    made = Attempts(tiny_checkpoint)
+    yield made
+    made.close()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,6 @@ from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.tasks import TASKS
 
 SEED = 9_900
-
-
-@pytest.fixture(scope="module")
-def attempts(tiny_checkpoint: str) -> Iterator[Attempts]:
-    made = Attempts(tiny_checkpoint)
-    yield made
-    made.close()
 
 
 class ExpertPolicy:

@@ -13,7 +13,8 @@ import torch
 from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians, one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Mode
-from tristage_ros.evaluation.episodes.thresholds import SEEDS, expert_observations
+from tristage_ros.evaluation.episodes.expert import expert_observations
+from tristage_ros.evaluation.episodes.thresholds import SEEDS
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.mla.engine import ENGINES
 from tristage_ros.mla.policy import MlaPolicy

@@ -9,6 +9,7 @@ from pathlib import Path
 from tristage_ros.evaluation.bench.timing import Rounds
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Job, Mode
+from tristage_ros.evaluation.episodes.deviation import Deviation, deviations
 from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.pool import Spread, run_jobs
 from tristage_ros.evaluation.episodes.record import Record
@@ -104,6 +105,10 @@ class Study:
         file = self.folder / f"speed{_SUFFIX[mode]}.json"
         watch = Stopwatch(file, lambda: self.attempts(mode), self.scope.tasks[0], mode, self.rounds)
         return watch.of(variants)
+
+    def deviations(self, variants: Sequence[Variant], mode: Mode) -> tuple[dict[str, Deviation], Deviation]:
+        """Return how far the variants' goals are from the unpruned policy's, by name, and those from the expert's."""
+        return deviations(self.attempts(mode), variants, self.scope.tasks[0], mode)
 
     def close(self) -> None:
         """Close files and rendering contexts."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Mode
+from tristage_ros.evaluation.episodes.expert import expert_observations
 from tristage_ros.evaluation.episodes.variant import Variant
 from tristage_ros.evaluation.salience_trace import record_trace
-from tristage_ros.mla.values import Observation
 from tristage_ros.pruning.calibration import TraceStep, calibrate
-from tristage_ros.simulation.closed_loop import ClosedLoop
-from tristage_ros.simulation.episode import Episode
 
 SEEDS = range(7000, 7010)  # of every task
 # What to prune in those episodes, best first; the first that thresholds can reach is taken.
@@ -72,15 +70,3 @@ def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS, mode:
             tuple(tasks), (seeds[0], seeds[-1]),
         )  # fmt: skip
     raise ValueError(f"no thresholds of stage 1 prune between {min(RATES):.0%} and {max(RATES):.0%} of these episodes")
-
-
-def expert_observations(episode: Episode, mode: Mode = "key frames") -> Iterator[Observation]:
-    """Yield what is seen before every action of the expert, who solves the task."""
-    if mode == "continuous":
-        loop = ClosedLoop(episode)
-        while not loop.finished:
-            yield episode.observe()
-            loop.step(episode.guidance())
-    while not episode.finished:
-        yield episode.observe()
-        episode.step(episode.expert())

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from tristage_ros.evaluation.bench.table import Table, ratio
 from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.expert import expert_observations
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, against, success
 from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE
 from tristage_ros.evaluation.episodes.summary import over_steps
-from tristage_ros.evaluation.episodes.thresholds import SEEDS, expert_observations
+from tristage_ros.evaluation.episodes.thresholds import SEEDS
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant, denoising_label
 from tristage_ros.mla.denoising import Denoising, InitialNoise, ParallelDenoising
 from tristage_ros.mla.normalisation import DatasetStatistics

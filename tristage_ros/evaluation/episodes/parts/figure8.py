@@ -6,8 +6,9 @@ import numpy as np
 
 from tristage_ros.evaluation import masks
 from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.expert import expert_observations
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row
-from tristage_ros.evaluation.episodes.thresholds import ROBOT, SEEDS, expert_observations
+from tristage_ros.evaluation.episodes.thresholds import ROBOT, SEEDS
 from tristage_ros.evaluation.episodes.variant import Variant
 from tristage_ros.evaluation.salience_trace import record_trace
 

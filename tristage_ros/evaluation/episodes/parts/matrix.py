@@ -31,10 +31,13 @@ SUCCESS_NOTE = (
     'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others.'
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
-COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", *(f"{e} {x}" for e in ENGINES for x in ("ms", "x")))
+TIMES = tuple(f"{engine} {x}" for engine in ENGINES for x in ("ms", "x"))
+COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", "goal mm", *TIMES)
 COST_NOTE = (
     "Pruned: % of 2D / 3D tokens, mean over all control steps, the first, unpruned ones included; stage 1, stage 2, "
-    "fused: what the stages alone would prune, before budget and guard. Milliseconds: medians of control steps on the "
+    "fused: what the stages alone would prune, before budget and guard. Goal: how far it is from the unpruned policy's "
+    "on the same observations of the first task, from the same noise, median and 90 % quantile over {steps} control "
+    "steps; the unpruned policy's own is {own} mm from the expert's. Milliseconds: medians of control steps on the "
     "same observations, one thread, all rows in turn; speedups over the unpruned step of the same engine."
 )
 IN_PASS = ("fastv", "vla_pruner")  # methods that decide inside the pass
@@ -73,10 +76,13 @@ class Matrix(Part):
     def chapter(self) -> Chapter:
         """Return the table of all rows, the contest at every rate, and success over rate."""
         found = self.found()
-        speeds = self.study.speeds([row.variant for row, _ in found], self.mode)
+        if not found:
+            return Chapter(self.title)
+        compared = [row.variant for row, _ in found]
+        speeds, (moved, own) = self.study.speeds(compared, self.mode), self.study.deviations(compared, self.mode)
         successes, costs = (
             Table("Success", SUCCESS, note=SUCCESS_NOTE),
-            Table("Pruning and speed", COST, note=COST_NOTE),
+            Table("Pruning and speed", COST, note=COST_NOTE.format(own=own, steps=len(own.distances))),
         )
         for row, summary in found:
             head, speed = self.head(row), speeds[row.variant.name]
@@ -85,13 +91,15 @@ class Matrix(Part):
             successes.rows.append((*head, n, success(summary), against(summary), p_value(summary), steps))
             stages = [pruned(summary, side) if row.variant.method == "tristage" else "" for side in SIDES]
             fast = [text for e in ENGINES for text in (f"{speed.ms[e]:.0f}", ratio(speed.over_unpruned(e)))]
-            costs.rows.append((*head, pruned(summary), *stages, *fast))
+            goal = str(moved[row.variant.name]) if row.variant != UNPRUNED else ""
+            costs.rows.append((*head, pruned(summary), *stages, goal, *fast))
         tables = [self.by_task(found), successes, self.contests(found), costs]
         chapter = Chapter(self.title, tables=[table for table in tables if table.rows])
         chapter.pictures[f"{self.name}.png"] = pictures.success([(row.variant, summary) for row, summary in found])
-        chapter.figures = {
-            row.variant.name: summary.to_dict() | {"speed": vars(speeds[row.variant.name])} for row, summary in found
-        }
+        for row, summary in found:
+            name = row.variant.name
+            more = {"speed": vars(speeds[name]), "goal_m": moved[name].distances}
+            chapter.figures[name] = summary.to_dict() | more
         return chapter
 
     def head(self, row: Row) -> tuple[str, str]:

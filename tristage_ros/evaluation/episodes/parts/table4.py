@@ -6,8 +6,9 @@ from tristage_ros.evaluation.bench.overhead import measure_overhead, overhead_ta
 from tristage_ros.evaluation.bench.timing import one_thread
 from tristage_ros.evaluation.bench.workloads import Workload
 from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.expert import expert_observations
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row
-from tristage_ros.evaluation.episodes.thresholds import SEEDS, expert_observations
+from tristage_ros.evaluation.episodes.thresholds import SEEDS
 
 
 class Table4(Part):
