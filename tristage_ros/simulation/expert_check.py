@@ -11,6 +11,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tristage_ros.mla.values import Action
+from tristage_ros.simulation.closed_loop import ClosedLoop
+from tristage_ros.simulation.doubt import Doubt, Doubtful
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.tasks import TASKS
 
@@ -42,14 +44,22 @@ def disturbed(action: Action, rng: np.random.Generator) -> Action:
     return Action(translation, rotation, action.gripper)
 
 
-def check(task: str, episodes: int, first_seed: int, noise: float, look: bool) -> Tally:
-    """Let the expert of `task` try the given number of seeds; a share `noise` of its moves is disturbed."""
+def check(
+    task: str, episodes: int, first_seed: int, noise: float = 0.0, look: bool = False, doubt: Doubt | None = None
+) -> Tally:
+    """Let the expert of `task` try the given number of seeds; a share `noise` of its moves is disturbed.
+
+    With a `doubt` it leads in a closed loop instead, by what is seen so.
+    """
     tally = Tally()
     with Episode(task, first_seed) as episode:
         start = time.perf_counter()
         for seed in range(first_seed, first_seed + episodes):
             episode.reset(seed)
-            _attempt(episode, tally, noise, look, np.random.default_rng(seed))
+            if doubt is None:
+                _attempt(episode, tally, noise, look, np.random.default_rng(seed))
+            else:
+                _lead(episode, tally, Doubtful(episode, doubt, seed))
             if episode.success():
                 tally.succeeded += 1
             else:
@@ -69,6 +79,14 @@ def _attempt(episode: Episode, tally: Tally, noise: float, look: bool, rng: np.r
             tally.refusals[outcome.reason] += 1
 
 
+def _lead(episode: Episode, tally: Tally, expert: Doubtful) -> None:
+    loop = ClosedLoop(episode)
+    while not loop.finished:
+        outcome = loop.step(expert.guidance())
+        if outcome.reason:
+            tally.refusals[outcome.reason] += 1
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="how often the scripted experts succeed")
@@ -77,15 +95,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first episode; the others follow")
     parser.add_argument("--noise", type=float, default=0.0, help="share of the expert's moves that are disturbed")
     parser.add_argument("--look", action="store_true", help="observe at every step, as a policy does")
+    closed = parser.add_argument_group("in a closed loop", "led by the mean of what the expert would do at 8 places")
+    closed.add_argument("--beside", type=float, help="m, standard deviation by which an episode is seen wrong")
+    closed.add_argument("--unsure", type=float, help="m, standard deviation of the 8 places around the wrong one")
     options = parser.parse_args()
+    given = options.beside is not None or options.unsure is not None
+    doubt = Doubt(options.beside or 0.0, options.unsure or 0.0) if given else None
     if unknown := [task for task in options.tasks if task not in TASKS]:
         parser.error(f"no task is called {unknown[0]!r}; there are: {', '.join(TASKS)}")
     if options.episodes < 1:
         parser.error(f"--episodes is {options.episodes}; it must be at least 1")
-    print("| task | success | 95 % interval (Wilson) | key frames | s per episode | failed seeds |")
+    print("| task | success | 95 % interval (Wilson) | steps | s per episode | failed seeds |")
     print(6 * "|---" + "|")
     for task in options.tasks or TASKS:
-        tally = check(task, options.episodes, options.seed, options.noise, options.look)
+        tally = check(task, options.episodes, options.seed, options.noise, options.look, doubt)
         print(tally.row(task), flush=True)
         for reason, count in tally.refusals.most_common(3):
             print(f"  {count} x {reason}")

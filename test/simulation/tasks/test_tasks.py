@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tristage_ros.mla.approach import Pace
-from tristage_ros.simulation import approach
 from tristage_ros.simulation.closed_loop import ClosedLoop
+from tristage_ros.simulation.doubt import Doubt
 from tristage_ros.simulation.episode import Episode
-from tristage_ros.simulation.expert_check import disturbed
+from tristage_ros.simulation.expert_check import check, disturbed
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 from tristage_ros.simulation.tasks import TASKS, task_called
 from tristage_ros.simulation.variation import PLAIN, Variation
@@ -74,37 +74,9 @@ def test_a_guided_tool_that_is_pushed_aside_finds_back(episode, task):
     assert episode.success()
 
 
-class SeenBeside:
-    """Pass on a world whose pieces stand `beside` [2] m of where they stand."""
-
-    def __init__(self, world):
-        self.world, self.beside = world, np.zeros(2)
-
-    def __getattr__(self, name):
-        return getattr(self.world, name)
-
-    def pose(self, body):
-        pose = self.world.pose(body).copy()
-        pose[:2, 3] += self.beside
-        return pose
-
-
-def test_doubt_does_not_keep_the_guide_from_grasping(episode):
+def test_doubt_does_not_keep_the_guide_from_grasping():
     """Who learns from the guide says the mean over all places that may be true, here around a wrong one."""
-    done = 0
-    for seed in range(900_060, 900_066):
-        episode.reset(seed, "banana")
-        loop, rng, seen = ClosedLoop(episode), np.random.default_rng(seed), SeenBeside(episode.world)
-        wrong = rng.normal(0, 0.018, 2)
-        while not loop.finished:
-            answers = []
-            for doubt in rng.normal(0, 0.016, (8, 2)):
-                seen.beside = wrong + doubt
-                answers.append(approach.whole(episode.task.guide(seen), episode.world.tool))
-            mean = {name: np.mean([getattr(a, name) for a in answers], 0) for name in ("translation", "gripper")}
-            loop.step(replace(answers[0], **mean))
-        done += episode.success()
-    assert done >= 5
+    assert check("banana", 6, 900_060, doubt=Doubt(beside=0.018, unsure=0.016)).succeeded >= 5
 
 
 @pytest.mark.parametrize(("task", "neighbour"), NEIGHBOURS)
