@@ -101,6 +101,7 @@ def most_different(embedding: Tensor, tokens: Tensor, count: int) -> Tensor:
         return tokens
     unit = F.normalize(embedding[tokens].float(), dim=1)
     distance = 1 - unit @ unit.T
+    distance = torch.minimum(distance, distance.T)  # two that are each other's nearest tie, however the sum was rounded
     nearest = distance.fill_diagonal_(torch.inf).min(1).values
     picked = torch.zeros(count, dtype=torch.long, device=tokens.device)
     for rank in range(count):
