@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class _Seen:
     """Pass on a world whose bodies stand beside where they stand, by [2] m each."""
 
     world: World
-    beside: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    beside: dict[str, NDArray[np.float64]]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.world, name)
