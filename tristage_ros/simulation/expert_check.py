@@ -99,6 +99,9 @@ def main() -> None:
     closed.add_argument("--beside", type=float, help="m, standard deviation by which an episode is seen wrong")
     closed.add_argument("--unsure", type=float, help="m, standard deviation of the 8 places around the wrong one")
     options = parser.parse_args()
+    for name in ("beside", "unsure"):
+        if not 0.0 <= (getattr(options, name) or 0.0) < 1.0:
+            parser.error(f"--{name} is {getattr(options, name)}; it must be from 0 to below 1 m, such as 0.02")
     given = options.beside is not None or options.unsure is not None
     doubt = Doubt(options.beside or 0.0, options.unsure or 0.0) if given else None
     if unknown := [task for task in options.tasks if task not in TASKS]:
