@@ -9,7 +9,7 @@ from tristage_ros.mla.preprocess import preprocess
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.sequence import Instruction, KeptTokens, suffix_embeddings
 from tristage_ros.training.dataset import Collator, Dataset
-from tristage_ros.training.packed import PackedPass
+from tristage_ros.training.packed import PackedPass, attend, packed_mask
 from tristage_ros.training.plan import Plan
 
 
@@ -78,3 +78,27 @@ def test_a_prediction_does_not_depend_on_the_rest_of_the_batch(model, dataset, c
 def test_models_that_would_be_trained_otherwise_are_refused(config):
     with pytest.raises(ValueError, match="chunks of one"):
         PackedPass(random_model(dataclasses.replace(config, chunk=2), 0), 1)
+
+
+def test_a_suffix_sees_its_own_prefix_and_itself():
+    """Two prefixes of four tokens, the first with its state in the third place; two suffixes of two tokens each."""
+    first, second = packed_mask(torch.tensor([2, 3]), 4, 2).int().tolist()
+    assert (
+        first[:4]
+        == second[:4]
+        == [[1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, *[0] * 4], [1, 1, 1, 0, *[0] * 4], [1] * 4 + [0] * 4]
+    )
+    assert first[4:] == [[1, 1, 1, 0, *own] for own in ([1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1])]
+    assert second[4:] == [[1, 1, 1, 1, *own] for own in ([1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1])]
+
+
+def test_attention_is_that_of_pytorch_and_so_are_its_gradients():
+    generator = torch.Generator().manual_seed(4)
+    q, k, v = (torch.randn(2, 3, 24, 8, generator=generator, requires_grad=True) for _ in range(3))
+    seen = packed_mask(torch.tensor([15, 11]), 16, 4)
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, seen[:, None])
+    got = attend(q, k, v, seen)
+    torch.testing.assert_close(got, wanted)
+    weight = torch.randn(got.shape, generator=generator)
+    for mine, theirs in zip(*(torch.autograd.grad((o * weight).sum(), (q, k, v)) for o in (got, wanted)), strict=True):
+        torch.testing.assert_close(mine, theirs)
