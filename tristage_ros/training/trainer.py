@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.initialise import random_model
@@ -18,13 +17,13 @@ from tristage_ros.training.average import AveragedModel
 from tristage_ros.training.batch import move
 from tristage_ros.training.dataset import Collator, Dataset
 from tristage_ros.training.objective import Heads, Objective
+from tristage_ros.training.optimiser import Optimiser
 from tristage_ros.training.packed import PackedPass
 from tristage_ros.training.recipe import Recipe
 from tristage_ros.training.schedule import learning_rate
 from tristage_ros.training.share import Share
 
 BOS = 1  # its token id, as in Llama's vocabulary and the mini's
-BETAS = (0.9, 0.95)  # of the optimiser
 WHOLE = Share()
 
 
@@ -75,10 +74,7 @@ class Trainer:
             torch.manual_seed(recipe.seed)
             self.heads = Heads(config.width, places).to(device)
         self.average = AveragedModel(self.model, settings.ema)
-        self._parameters = [*self.model.parameters(), *self.heads.parameters()]
-        decayed, others = ([p for p in self._parameters if (p.dim() > 1) == matrix] for matrix in (True, False))
-        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self._optimiser = torch.optim.AdamW(groups, settings.learning_rate, BETAS, fused=True)
+        self._optimiser = Optimiser(self.model, self.heads, settings.weight_decay)
         run = PackedPass(self.model, BOS, settings.compile)
         self._objective = Objective(run, self.heads, config, settings)
         self._collate = Collator(config, prompt)
@@ -95,24 +91,15 @@ class Trainer:
         steps, noise = (tensor[self.share.rank :: self.share.count].to(self.device) for tensor in drawn)
         with torch.autocast(self.device.type, torch.bfloat16):
             loss, parts = self._objective(batch, steps, noise)
-        rate, norm = learning_rate(self.step, settings), self._descend(loss, [*parts.values()])
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self._optimiser.parameters if p.grad is not None]
+        self.share.average([*gradients, *self.model.buffers(), *parts.values()])  # from here on of the whole batch
+        rate = learning_rate(self.step, settings)
+        norm = self._optimiser.step(rate, settings.gradient_norm)
+        self.average.follow(self.model, self.step)
         self.step += 1
         numbers = torch.stack([*parts.values(), norm]).tolist()
         return StepFacts(self.step, *numbers, rate, time.perf_counter() - begin)
-
-    def _descend(self, loss: Tensor, parts: list[Tensor]) -> Tensor:
-        """Move against the gradient and return its norm; `parts` of the loss become those of the whole batch."""
-        settings = self.recipe.optimisation
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, settings)
-        loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        self.share.average([*gradients, *self.model.buffers(), *parts])
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, settings.gradient_norm)
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        self.average.follow(self.model, self.step)
-        return norm
 
     def save(self, path: Path) -> None:
         """Write everything that the next step depends on; what was there before an interruption stays complete."""
