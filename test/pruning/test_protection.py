@@ -275,3 +275,21 @@ def test_what_the_stages_drop_competes_with_its_attention() -> None:
     assert kept[None] == kept[0.0] == ([0], [0, 1, 2, 3, 4, 5, 6])  # one 2D token always
     assert kept[0.6] == ([0, 1, 2], [0, 1, 2, 3, 4])  # 0.6 * 6 exceeds 3
     assert kept[1.0] == ([0, 1, 2, 3], [0, 1, 2, 3])
+
+
+def test_3d_tokens_compete_with_their_weight() -> None:
+    geometry = TokenGeometry(torch.arange(8), 8)
+    ones = torch.ones(8)
+    attention = torch.tensor([[8.0], [7], [6], [5], [4], [3], [2], [1]])
+    salience = Salience(ones, ones, attention / 2, attention / 2)
+    kept = {}
+    for weight in (0.0, 0.6, 1.0, 3.0):
+        config = PruningConfig(target_rate=0.5, token_bucket=1, stages=frozenset({3}), weight_3d=weight)
+        pruner = TriStagePruner(config)
+        pruner.observe(geometry, pruner.plan(geometry), salience)
+        masks = pruner.plan(geometry)
+        kept[weight] = masks.keep_2d.nonzero()[:, 0].tolist(), masks.keep_3d.nonzero()[:, 0].tolist()
+    assert kept[0.0] == (list(range(8)), [])
+    assert kept[0.6] == ([0, 1, 2, 3, 4], [0, 1, 2])  # 4 exceeds 0.6 * 5
+    assert kept[1.0] == ([0, 1, 2, 3], [0, 1, 2, 3])
+    assert kept[3.0] == ([0, 1], [0, 1, 2, 3, 4, 5])

@@ -18,13 +18,15 @@ def test_the_shipped_recipe_is_read():
 
 
 def test_the_shipped_recipes_follow_each_other(monkeypatch, tmp_path):
-    first, then = Recipe.load(FILE), Recipe.load(resource("config", "training_five.yaml"))
+    first, then = Recipe.load(FILE), Recipe.load(resource("config", "training_continuous.yaml"))
     assert not first.start
     assert then.start
     assert list(then.episodes) == list(TASKS)
     monkeypatch.chdir(tmp_path)
-    options = argparse.Namespace(recipe=resource("config", "training_five.yaml"), settings=[], device="cpu", only=None)
-    with pytest.raises(RecipeError, match=r"first.*is not there"):
+    options = argparse.Namespace(
+        recipe=resource("config", "training_continuous.yaml"), settings=[], device="cpu", only=None
+    )
+    with pytest.raises(RecipeError, match=r"training.*is not there"):
         run(options)
 
 

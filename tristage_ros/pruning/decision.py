@@ -102,6 +102,7 @@ def _ranked(
     config: PruningConfig, geometry: TokenGeometry, candidate: Tensor, protected: Tensor, attention: Tensor
 ) -> Tensor:
     """Return what a budget goes by, long [P + N3], from what both modalities of a patch are, bool [2, P]."""
+    attention = torch.stack([attention, config.weight_3d * attention])
     if config.drop_weight is not None:
         attention = torch.where(candidate, attention, config.drop_weight * attention)
         candidate = torch.zeros_like(candidate)
