@@ -210,6 +210,20 @@ def test_actions_that_are_more_than_a_second_late_are_given_up() -> None:
     assert not bench.motion.moving
 
 
+def test_a_refused_chunk_gives_the_one_before_it_no_more_time() -> None:
+    bench = Bench(ControllerConfig(speed_scale=0.02))
+    bench.run(0.1)
+    bench.submit(*((0.0, 0.02 * i, 0.0) for i in range(1, 6)), time_step=0.1)
+    bench.run(0.5)
+    with pytest.raises(ValueError, match="finite"):
+        bench.submit((0.0, np.nan, 0.0))
+    bench.run(0.9)
+    assert bench.motion.moving
+    bench.run(0.8)
+    assert not bench.motion.moving
+    assert bench.motion.chunk.state is ChunkState.REFUSED  # the newest one
+
+
 @pytest.mark.parametrize("late", [0.0, 0.05])
 def test_observations_must_become_newer(late: float) -> None:
     bench = Bench()

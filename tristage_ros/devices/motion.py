@@ -36,7 +36,6 @@ class ChunkProgress:
     stamp: float = math.nan  # s, monotonic clock
     state: ChunkState = ChunkState.NONE
     reason: str = ""
-    expires: float = math.inf  # s, monotonic clock
 
     def end(self, state: ChunkState, reason: str = "") -> None:
         """Note how it ended, if it was being carried out."""
@@ -68,6 +67,7 @@ class Motion:
         self._dh_is_offset = dh_is_offset
         self._history = JointHistory()
         self._freshness = Freshness()
+        self._expires = math.inf  # s, monotonic clock, when the present path has to be over
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
 
@@ -148,12 +148,12 @@ class Motion:
             observed = self._history.at(chunk.stamp)
             limits, guard = self.config.chunks, self.config.guard
             goals = chunks.waypoints(chunk, now, observed, arm.position, limits, guard, self._dh_is_offset)
-            self._go(execution, goals, now)
+            self._go(execution, goals, now, chunks.horizon(chunk, now, limits))
         except ValueError as error:
             self.chunk = ChunkProgress(float(chunk.stamp), ChunkState.REFUSED, str(error))
             raise
         self._freshness.accept(chunk.stamp)
-        self.chunk = ChunkProgress(chunk.stamp, ChunkState.EXECUTING, "", chunks.horizon(chunk, now, limits))
+        self.chunk = ChunkProgress(chunk.stamp, ChunkState.EXECUTING)
 
     def follow(self, path: JointPath, now: float) -> int:
         """Begin a joint path instead of the present path; return how many of its points are to come.
@@ -193,7 +193,7 @@ class Motion:
         if complaint := self.link_complaint(now):
             self.guard.latch(complaint)
         self._bridge(now, gap)
-        if now > self.chunk.expires and self.chunk.state is ChunkState.EXECUTING:
+        if now > self._expires and self.moving and not self.halting:
             self.hold("its horizon has passed")
         return self._guarded(self.execution, now, min(max(gap, 1e-4), _LONGEST_STEP))
 
@@ -236,7 +236,7 @@ class Motion:
             execution = self.execution = self._execution_at(self.sent.position, self.sent.gripper)
             back = Waypoint(measured, self.sent.gripper, None)
             execution.start(execution.trajectory.plan([back], now, self.speed_scale))
-            self.halting = False
+            self.halting, self._expires = False, math.inf
 
     def _settle(self, execution: Execution) -> None:
         """Note how the present chunk ended, if it did."""
@@ -265,11 +265,11 @@ class Motion:
             self._engage_at_measured()
         return self.execution
 
-    def _go(self, execution: Execution, goals: Sequence[Waypoint], now: float) -> None:
+    def _go(self, execution: Execution, goals: Sequence[Waypoint], now: float, expires: float = math.inf) -> None:
         path = execution.trajectory.plan(goals, now, self.speed_scale)
         self.guard.check_path(path.positions())
         execution.start(path)
-        self.halting = False
+        self.halting, self._expires = False, expires
 
     def _begin_dry_run(self) -> None:
         if not self.guard.fault:
