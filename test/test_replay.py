@@ -83,6 +83,16 @@ def test_another_threshold_is_named_and_beyond_its_tolerance_the_exit_code_is_1(
     assert np.array(written["errors"]).shape == (written["steps"], 7)
 
 
+def test_a_run_at_a_rate_is_replayed_in_the_steps_that_it_sent(ros_domain, whole, tmp_path):
+    done = tristage("replay", SMALL_BAG, "--lockstep", "--set", "policy.control=rate", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for folder, key_frames in ((whole, True), (tmp_path / "run", False)):
+        with BagReader(folder) as bag:
+            chunks = [m.value for m in bag.messages("/tristage/action")]
+        assert chunks and {chunk.time_step == 0.0 for chunk in chunks} == {key_frames}
+        assert {len(chunk.gripper) > 1 for chunk in chunks} == {not key_frames}
+
+
 def test_late_swapped_and_repeated_frames_change_nothing_in_lockstep(whole, tmp_path):
     images = {topic: [m for m in stored() if m.topic == topic] for topic in IMAGES}
 

@@ -89,12 +89,22 @@ def test_a_step_may_have_been_due_while_the_one_before_was_computed():
 
 
 def test_on_every_frame_nothing_is_waited_for():
-    pacing = FramePacing()
+    pacing = FramePacing(KeyFramePacing())
     pacing.on_sent(sent(1), 0.0)
     pacing.on_arm_status(status(mode=ArmStatus.DISABLED), 0.0)
     assert pacing.waits_for(0.0, 0.0) == "" and pacing.newer_than == 0.0
     action = an_action(0.0)
     assert pacing.steps(action, seen(1.0)) == (action, 0.0)
+
+
+def test_on_every_frame_steps_are_sent_as_at_a_rate():
+    pacing, rate = FramePacing(RatePacing(5.0, Pace(0.2, 1.2))), RatePacing(5.0, Pace(0.2, 1.2))
+    for each in (pacing, rate):
+        each.on_arm_status(status(gripper_target=0.0), 0.0)
+    (mine, step), (theirs, time_step) = (each.steps(an_action(0.0), seen(0.45)) for each in (pacing, rate))
+    assert step == time_step
+    np.testing.assert_array_equal(mine.translation, theirs.translation)
+    assert mine.gripper.tolist() == [0.0] * 6
 
 
 def an_action(gripper):

@@ -319,12 +319,13 @@ def test_joint_states_that_always_lag_hold_nothing_up_for_long(setting):
     assert s.pruning
 
 
-def test_on_every_frame_means_one_step_per_frame_and_no_time_step(setting):
-    s = setting("control:=frame")
+@pytest.mark.parametrize(("sends", "time_step"), [("keyframe", 0.0), ("rate", 0.1)])
+def test_on_every_frame_means_one_step_per_frame(setting, sends, time_step):
+    s = setting("control:=frame", f"frame_sends:={sends}")
     stamps = [s.publish() for _ in range(1)]
     s.until(lambda: len(s.actions) == 1)
     for count in (2, 3):
         stamps.append(s.publish())
         s.until(lambda count=count: len(s.actions) == count)
     assert [seconds(chunk.header.stamp) for chunk in s.actions] == pytest.approx(stamps, abs=1e-5)
-    assert {chunk.time_step for chunk in s.actions} == {0.0}
+    assert [chunk.time_step for chunk in s.actions] == pytest.approx([time_step] * 3)

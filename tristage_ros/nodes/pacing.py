@@ -127,19 +127,20 @@ class RatePacing:
 class FramePacing:
     """Infer on every frame, as soon as the one before is done: whoever sends them sets the pace."""
 
-    def __init__(self) -> None:
-        """Wait for nothing."""
-        self.newer_than = 0.0
+    def __init__(self, like: Pacing) -> None:
+        """Wait for nothing, and send what `like` would."""
+        self.newer_than, self._like = 0.0, like
 
     def steps(self, action: Action, observation: Observation) -> tuple[Action, float]:
-        """Return the action, a key frame; the next frame brings another one."""
-        return action, 0.0
+        """Return key frames or the first steps towards them."""
+        return self._like.steps(action, observation)
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Ignore what was sent."""
 
     def on_arm_status(self, status: ArmStatus, monotonic: float) -> None:
-        """Ignore the arm."""
+        """Take note of what the arm says."""
+        self._like.on_arm_status(status, monotonic)
 
     def waits_for(self, monotonic: float, now: float) -> str:
         """Return an empty text: a step may always begin."""

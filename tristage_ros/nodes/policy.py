@@ -267,9 +267,11 @@ class PolicyNode(ManagedNode):
 
     def _new_pacing(self) -> Pacing:
         s = self.settings
-        if s.control == "rate":
-            return RatePacing(s.rate_hz, Pace(s.approach_speed, TURN * s.approach_speed) if s.approach_speed else None)
-        return {"keyframe": KeyFramePacing, "frame": FramePacing}[s.control]()
+        pace = Pace(s.approach_speed, TURN * s.approach_speed) if s.approach_speed else None
+        on_frames = s.control == "frame"
+        rate = (s.frame_sends if on_frames else s.control) == "rate"
+        pacing: Pacing = RatePacing(s.rate_hz, pace) if rate else KeyFramePacing()
+        return FramePacing(pacing) if on_frames else pacing
 
     def _work(self, stop: threading.Event) -> None:
         try:

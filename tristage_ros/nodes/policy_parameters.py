@@ -62,6 +62,12 @@ PARAMETERS = (
         0.0,
         1.0,
     ),
+    Parameter(
+        "frame_sends",
+        "rate",
+        "on every frame with control:=frame: steps, as control:=rate does, or key frames",
+        choices=("rate", "keyframe"),
+    ),
     Parameter("seed", 0, "seed of weights (without a checkpoint), noise and sampling", low=0, high=2**31 - 1),
     Parameter("threads", 2, "CPU threads of the model", low=1, high=64),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),

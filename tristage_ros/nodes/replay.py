@@ -100,6 +100,9 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
     began, anew = restarts(request.bag)
     told = (f"policy.instruction={json.dumps(began)}",) if began else ()
     settings = Settings.recorded_with(recorded).changed((*told, *request.changes))
+    control = settings.parameters["policy"]["control"]
+    if request.lockstep and control != "frame":
+        settings = settings.changed((f"policy.frame_sends={control}",))
     cloud = settings.parameters["point_cloud"]
     recording = Recording(request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"])
     outcome.notes = _notes(recording, settings)
