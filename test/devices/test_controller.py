@@ -108,6 +108,21 @@ def test_enable_holds_the_measured_position(arm, enabled: ArmController, wait_un
     assert enabled.enable() == (True, "already enabled")
 
 
+def test_a_stop_while_the_motors_come_on_counts(arm, controller: ArmController, driver, monkeypatch) -> None:
+    enable = driver.enable
+
+    def stopped_meanwhile(timeout: float) -> None:
+        controller.stop("the node is deactivated")
+        enable(timeout)
+
+    monkeypatch.setattr(driver, "enable", stopped_meanwhile)
+    assert controller.enable() == (True, "motors on; stopped meanwhile: the node is deactivated")
+    accepted, reason = controller.submit(chunk(controller, (0.0, 0.05, 0.0)))
+    assert not accepted and "the node is deactivated" in reason
+    monkeypatch.undo()
+    assert controller.enable() == (True, "released: the node is deactivated")
+
+
 def test_enable_that_fails_says_why(arm, controller: ArmController) -> None:
     arm.dead = True
     controller.config = replace(CONFIG, enable_timeout=0.2)

@@ -43,6 +43,7 @@ def test_past_points_are_left_out_and_an_opening_is_clamped() -> None:
         ({"gripper": np.zeros(3)}, "six joints"),
         ({"position": np.stack([HOME, HOME * math.nan])}, "not finite"),
         ({"start": math.nan}, "not finite"),
+        ({"start": NOW + 60.0}, r"begins 60\.00 s from now"),
         ({"times": np.array([1.0, 1.0])}, "times grow"),
         ({"times": np.array([-1.0, 1.0])}, "times grow"),
         ({"times": np.array([1.0, 500.0])}, "within 120"),

@@ -98,6 +98,79 @@ def test_a_gap_of_more_than_a_second_latches() -> None:
         bench.submit((0.0, 0.02, 0.0))
 
 
+def test_nothing_begins_within_a_gap() -> None:
+    """What was observed just before feedback fell silent is still young when it arrives."""
+    bench = Bench()
+    bench.run(0.1)
+    bench.submit((0.0, 0.25, 0.0))
+    bench.run(0.3)
+    before = bench.chunk((0.0, 0.2, 0.0))
+    path = JointPath(bench.now, np.array([2.0]), HOME[None] + 0.3)
+    bench.fed = False
+    bench.run(0.35)
+    with pytest.raises(RefusedError, match=r"no joint feedback for 0\.3.* after this gap"):
+        bench.motion.submit(before, bench.now)
+    with pytest.raises(RefusedError, match="gap"):
+        bench.motion.go_home(bench.now)
+    bench.motion.give_to(CommandSource.TRAJECTORY)
+    with pytest.raises(RefusedError, match="gap"):
+        bench.motion.follow(path, bench.now)
+    bench.run(0.3)
+    target = bench.motion.sent.position
+    bench.fed = True
+    bench.run(1.0)
+    np.testing.assert_allclose(bench.motion.sent.position, target, atol=0.1)  # the end of slowing down
+
+
+def test_nothing_begins_right_after_this_computer_stood_still() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    chunk = bench.chunk((0.0, 0.1, 0.0))
+    bench.now += 0.4
+    bench.motion.take(replace(bench.feedback, stamp=bench.now))
+    with pytest.raises(RefusedError, match=r"no set-point for 0\.40 s"):
+        bench.motion.submit(replace(chunk, stamp=bench.now - 0.3), bench.now)
+
+
+def jump_of(bench: Bench, offset: float, seconds: float) -> list[np.ndarray]:
+    """Let joint 1 be reported `offset` rad away for some time; return the set-points meanwhile and for 0.2 s more."""
+    targets = []
+    for step in range(round((seconds + 0.2) / STEP)):
+        away = np.array([offset if step * STEP < seconds else 0.0, 0, 0, 0, 0, 0]) + 1e-7 * np.sin(bench.now)
+        bench.now += STEP
+        bench.motion.take(replace(bench.feedback, stamp=bench.now, position=HOME + away))
+        bench.motion.sent = bench.motion.next_setpoint(bench.now)
+        targets.append(bench.motion.sent.position)
+    return targets
+
+
+def test_a_jump_of_one_sample_that_no_joint_can_make_moves_nothing() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    np.testing.assert_allclose(jump_of(bench, 1.5, STEP), HOME[None].repeat(21, 0), atol=1e-3)
+    assert not bench.motion.guard.fault
+
+
+def test_a_jump_that_stays_is_a_fault() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    targets = jump_of(bench, 1.2, 0.5)
+    np.testing.assert_allclose(targets[:15], HOME[None].repeat(15, 0), atol=1e-3)
+    assert bench.motion.guard.fault.startswith("joint 1 is 1.20 rad from where it was 0.")
+
+
+def test_a_rival_of_the_policy_does_not_stop_a_person() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    bench.motion.give_to(CommandSource.TRAJECTORY)
+    bench.motion.follow(JointPath(bench.now, np.array([1.0]), HOME[None] + 0.1), bench.now)
+    bench.run(0.3)
+    with pytest.raises(RefusedError, match="two policies"):
+        bench.motion.submit(bench.chunk((0.0, 0.1, 0.0)), bench.now, "two policies")
+    bench.run(1.5)
+    np.testing.assert_allclose(bench.motion.sent.position, HOME + 0.1, atol=1e-3)
+
+
 def watched(timeout: float = 1.0) -> Bench:
     """Return a moving arm whose policy was heard a moment ago."""
     bench = Bench(ControllerConfig(link_timeout=timeout))

@@ -12,7 +12,7 @@ from tristage_ros.mla.engine import RecomputeEngine
 from tristage_ros.mla.initialise import random_model
 from tristage_ros.mla.memory import MemoryShortageError
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.policy import build_policy
+from tristage_ros.mla.policy import ModelOutputError, build_policy
 from tristage_ros.mla.preprocess import preprocess
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.sequence import Instruction, KeptTokens, suffix_embeddings
@@ -46,6 +46,24 @@ UNSCALED = Unscaled(STATISTICS.action, STATISTICS.proprio)
 
 def said(action) -> np.ndarray:
     return np.concatenate([values(action), action.gripper[:, None]], 1)
+
+
+# What the model says
+
+
+@pytest.mark.parametrize("denoising", [Denoising(), Denoising("zero", parallel=ParallelDenoising())])
+def test_an_action_that_is_not_finite_is_refused_and_forgotten(make_policy, observation, tiny, fixed_pruner, denoising):
+    policy = make_policy(fixed_pruner(None), tiny, UNSCALED, denoising=denoising)
+    policy.act(observation(0))
+    weight = tiny.final_layer.mlp.fc2.weight
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight[0, 0] = torch.nan
+    with pytest.raises(ModelOutputError, match=r"not finite: .*nan.*, in torch\.float32"):
+        policy.act(observation(1))
+    with torch.no_grad():
+        weight.copy_(kept)
+    assert np.isfinite(said(policy.act(observation(2))[0])).all()
 
 
 # The engines

@@ -17,6 +17,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
+from tristage_ros.devices.values import CommandSource
 from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.arm import ArmNode
 from tristage_ros.nodes.arm_messages import guard_part, motors_part
@@ -219,6 +220,11 @@ def test_the_speed_may_be_changed_while_it_runs(setting):
     assert s.node.set_parameters([Parameter("speed_scale", value=0.25)])[0].successful
     s.until(lambda: s.status.speed_scale == pytest.approx(0.25))
     assert not s.node.set_parameters([Parameter("speed_scale", value=2.0)])[0].successful
+    assert s.node.set_parameters([Parameter("speed_scale", value=1.0000005)])[0].successful  # within rclpy's tolerance
+    s.until(lambda: s.status.speed_scale == 1.0)
+    together = [Parameter("command_source", value="trajectory"), Parameter("use_sim_time", value=True)]
+    assert not s.node.set_parameters_atomically(together).successful
+    assert s.node.controller.snapshot().source is CommandSource.POLICY
     assert not s.node.set_parameters([Parameter("can_channel", value="can7")])[0].successful
     assert not s.node.set_parameters([Parameter("use_sim_time", value=True)])[0].successful
 

@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
+from tristage_ros.mla.policy import ModelOutputError
 from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.convert import cloud_message, header, seconds
 from tristage_ros.nodes.pacing import RatePacing
@@ -237,6 +238,51 @@ def test_it_infers_only_while_it_is_active(setting):
         assert transition() == TransitionCallbackReturn.SUCCESS
     s.until(lambda: s.clouds.get_subscription_count() and s.front.color.get_subscription_count())
     assert s.step().step == 1
+
+
+def test_what_was_seen_before_a_pause_is_forgotten(setting):
+    s = setting()
+    assert [s.step().step for _ in range(3)] == [1, 2, 3]
+    assert s.node.trigger_deactivate() == s.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert s.step().step == 1
+
+
+def test_an_action_that_is_not_finite_is_told_and_not_sent(setting, monkeypatch):
+    s = setting()
+    s.step()
+    count, act = len(s.actions), s.node.policy.act
+    error = ModelOutputError("the model's action is not finite: [nan], in torch.float16")
+    monkeypatch.setattr(s.node.policy, "act", lambda observation: (_ for _ in ()).throw(error))
+    s.waits_for("the model's action is not finite: [nan]")
+    assert len(s.actions) == count and not s.node.failure
+    monkeypatch.setattr(s.node.policy, "act", act)
+    s.step()
+
+
+def test_a_reader_that_lags_does_not_end_the_policy(setting, monkeypatch):
+    s = setting()
+    s.step()
+    monkeypatch.setattr(s.node, "_timings", Failing())
+    s.step()
+    s.step()
+    assert not s.node.failure
+
+
+def test_a_firmware_that_cannot_be_read_changes_nothing(setting):
+    s = setting()
+    s.node._on_arm_status(ArmStatus(firmware="S-V1.6-2"))
+    before = s.node.buffer.dh_is_offset
+    s.node._on_arm_status(ArmStatus(firmware="latest"))
+    assert s.node.buffer.dh_is_offset == before
+
+
+class Failing:
+    """A publisher whose reader does not keep up."""
+
+    topic_name = "/tristage/timings"
+
+    def publish(self, message):
+        raise RuntimeError("failed to publish: timeout")
 
 
 def test_frames_that_came_while_a_step_was_due_are_counted_as_missed(setting, monkeypatch):

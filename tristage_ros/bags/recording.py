@@ -42,7 +42,7 @@ def info_topic(camera: str) -> str:
 class Frame:
     """Name the messages of one moment by topic and stamp (ns)."""
 
-    stamp: int  # of the observation that is made of them: the oldest image
+    stamp: int  # of the observation that is made of them: the first camera's depth
     first: tuple[tuple[str, int], ...]  # what the view camera sees
     partners: tuple[tuple[str, int], ...]  # depth of the other cameras
     joints: tuple[int, ...]  # joint states around all of them, in order
@@ -217,7 +217,7 @@ class Recording:
             return f"{JOINTS} does not reach it"
         seen = (color_topic(VIEW), depth_topic(VIEW))
         return Frame(
-            stamp=min(found.values()),
+            stamp=stamp,
             instant=max(*found.values(), *joints),
             first=tuple((topic, found[topic]) for topic in seen if topic in found),
             partners=tuple((topic, found[topic]) for topic in depths if topic not in seen),

@@ -71,6 +71,7 @@ class ArmController:
                     released, motion.held = motion.held, ""
                     return True, f"released: {released}" if released else "already enabled"
                 was_dry, motion.dry = motion.dry, False
+                released, motion.held = motion.held, ""  # a stop from here on counts
                 motion.release("the dry run ended")
             try:
                 self._driver.enable(self.config.enable_timeout)
@@ -79,8 +80,11 @@ class ArmController:
                     motion.engage(time.monotonic())
                     self._last_sent = time.monotonic()
             except (PiperError, RefusedError) as error:
-                motion.dry = was_dry
+                with self._lock:
+                    motion.dry, motion.held = was_dry, motion.held or released
                 return False, str(error)
+            if motion.held:
+                return True, f"motors on; stopped meanwhile: {motion.held}"
             return True, "motors on; holding the measured position"
 
     def stop(self, reason: str) -> None:

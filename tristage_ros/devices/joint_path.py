@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 
 _MAX_POINTS = 2000
 _LONGEST = 120.0  # s
+_MAX_WAIT = 1.0  # s from now to `start`
 _MAX_CHANGE = 3.0  # rad, of one joint from one point to the next
 
 
@@ -38,11 +39,15 @@ def waypoints(path: JointPath, now: float, measured: Floats, opening: float, gua
         guard: gripper range.
 
     Raises:
-        RefusedError: something does not fit, or all of it is in the past; the reason names the value.
+        RefusedError: something does not fit, all of it is in the past, or it is to begin later; the reason names the
+            value.
     """
     _check(path, measured)
     low, high = guard.gripper_range
     grips = np.full(len(path.times), opening) if path.gripper is None else np.clip(path.gripper, low, high)
+    if path.start - now > _MAX_WAIT:
+        wait = path.start - now
+        raise RefusedError(f"it begins {wait:.2f} s from now: send it when it is to begin, or set the clock")
     due = path.start + path.times
     ahead = np.flatnonzero(due > now)
     if not len(ahead):

@@ -17,10 +17,13 @@ from tristage_ros.devices.freshness import Freshness
 from tristage_ros.devices.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.history import JointHistory
 from tristage_ros.devices.joint_path import JointPath
+from tristage_ros.devices.kinematics import JOINT_MAX_VELOCITY
 from tristage_ros.devices.link import Link
 from tristage_ros.devices.trajectory import Waypoint
 from tristage_ros.devices.values import ActionChunk, ChunkState, CommandSource
 
+_FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
+_NOISE = 0.02  # rad
 _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however late it is
 OWNERS = {
     CommandSource.POLICY: "the policy",
@@ -81,7 +84,20 @@ class Motion:
         return self.link.complaint(now) if self.source is CommandSource.POLICY else ""
 
     def take(self, feedback: ArmFeedback) -> None:
-        """Take the newest feedback."""
+        """Take the newest feedback of an arm, but not a jump that no joint can make: then what there is grows old.
+
+        A jump that stays is taken for true in the end, and is a fault: its zero was set, or an encoder has failed.
+        """
+        if self.execution is not None and self.sent is not None and not self.dry:
+            was, since = self.feedback.position, feedback.stamp - self.feedback.stamp
+            if np.abs(feedback.position - was).max() > _FASTEST * since + _NOISE:
+                return
+            way = np.minimum(was, self.sent.position), np.maximum(was, self.sent.position)
+            beside = np.abs(feedback.position - np.clip(feedback.position, *way))
+            if beside.max() > self.config.guard.max_lead:
+                joint = int(beside.argmax())
+                change = feedback.position[joint] - was[joint]
+                self.guard.latch(f"joint {joint + 1} is {change:.2f} rad from where it was {since:.2f} s before")
         self.feedback = feedback
         self._history.add(feedback.stamp, feedback.position)
 
@@ -94,7 +110,7 @@ class Motion:
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
         self._engage_at_measured()
-        self.held, self.halting, self._interrupted = "", False, False
+        self.halting = self._interrupted = False
         self._last_tick = now
 
     def release(self, reason: str) -> None:
@@ -139,11 +155,12 @@ class Motion:
         """
         try:
             if objection:
-                self.hold(objection)
+                if self.source is CommandSource.POLICY:
+                    self.hold(objection)
                 raise RefusedError(objection)
             chunks.check(chunk, now, self.config.chunks)
             self._require(CommandSource.POLICY)
-            execution, arm = self._ready(), self.feedback
+            execution, arm = self._ready(now), self.feedback
             self._freshness.check(chunk.stamp)
             observed = self._history.at(chunk.stamp)
             limits, guard = self.config.chunks, self.config.guard
@@ -162,7 +179,7 @@ class Motion:
             RefusedError, ValueError: nothing has changed; the reason says why.
         """
         self._require(CommandSource.TRAJECTORY)
-        execution = self._ready()
+        execution = self._ready(now)
         goals = joint_path.waypoints(path, now, self.feedback.position, execution.gripper, self.config.guard)
         self._go(execution, goals, now)
         return len(goals)
@@ -173,7 +190,7 @@ class Motion:
         Raises:
             RefusedError, ValueError: it cannot move there; the reason says why.
         """
-        execution = self._ready(held=True)
+        execution = self._ready(now, held=True)
         self.give_to(CommandSource.OPERATOR)
         self._go(execution, [Waypoint(np.array(self.config.home), execution.gripper, None)], now)
 
@@ -252,14 +269,18 @@ class Motion:
         if source is not self.source:
             raise RefusedError(f"the arm belongs to {OWNERS[self.source]}; command_source gives it to another")
 
-    def _ready(self, held: bool = False) -> Execution:
+    def _ready(self, now: float, held: bool = False) -> Execution:
         """Return what may be given a path, if the arm may move at all; `held`: even if a stop holds it."""
+        limits, silent, still = self.config.guard, now - self.feedback.stamp, now - self._last_tick
         if self.guard.fault:
             raise RefusedError(f"the arm is in fault: {self.guard.fault}")
         if self.execution is None:
             raise RefusedError(f"the arm is disabled: {self.feedback.complaint() or 'an operator has to enable it'}")
         if self.held and not held:
             raise RefusedError(f"the arm is holding: {self.held}")
+        if self._interrupted or silent > limits.gap_after or still > limits.gap_after:
+            what, age = ("set-point", still) if still > silent else ("joint feedback", silent)
+            raise RefusedError(f"no {what} for {age:.2f} s: only what is observed after this gap may move the arm")
         if self.dry and not self.execution.busy:  # the real arm is where it always was
             self.guard.release()
             self._engage_at_measured()

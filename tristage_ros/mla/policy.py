@@ -69,6 +69,10 @@ class Pruner(Protocol):
         """Sum up the step."""
 
 
+class ModelOutputError(ArithmeticError):
+    """Say what the model answered that is no action; the next observation may be another matter."""
+
+
 @runtime_checkable
 class MidPassPruner(Pruner, Protocol):
     """Choose inside the pass, by the attention in the layer before `mid_layer`."""
@@ -171,7 +175,8 @@ class MlaPolicy:
         """Run one control step.
 
         Raises ValueError for an observation that cannot be used; the step then has not taken place. Raises RuntimeError
-        before the first `reset()`, and MemoryShortageError where the step does not fit on the device.
+        before the first `reset()`, MemoryShortageError where the step does not fit on the device, and ModelOutputError
+        where the model's answer is not finite.
         """
         if self._instruction is None:
             raise RuntimeError("the policy has no instruction yet: call reset(instruction) first")
@@ -205,7 +210,11 @@ class MlaPolicy:
             return self._embed(step, centres, instruction)
 
         denoised, output, passes = self._denoise(step, engine, embed_again)
-        action = self.statistics.denormalise_action(denoised.action[0].cpu().numpy())
+        said = denoised.action[0].cpu().numpy()
+        if not np.isfinite(said).all():
+            self._expected = None
+            raise ModelOutputError(f"the model's action is not finite: {said.tolist()}, in {self.model.dtype}")
+        action = self.statistics.denormalise_action(said)
         self._expected = denoised.clean
         clock.lap("denoise")
         if self._predicts:  # the next step's masks can wait until this step's action is there

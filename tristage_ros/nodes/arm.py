@@ -35,6 +35,7 @@ from tristage_ros.nodes.lifecycle import AUTOSTART, ManagedNode
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.rivals import rivals
 from tristage_ros.nodes.runner import STOP, run
+from tristage_ros.nodes.set_clock import SetClock
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 
@@ -72,6 +73,7 @@ class ArmNode(ManagedNode):
         self.settings = declare(self, PARAMETERS)
         self.controller: ArmController | None = None
         self.active = False
+        self._ros_clock = SetClock(self.settings.max_age)
         self._dh_is_offset = True
         self._newest_chunk = (math.nan, Time())  # its stamp on the monotonic and on the ROS clock
         self._joint_publisher = self.create_publisher(JointState, "/joint_states", 10)
@@ -171,7 +173,8 @@ class ArmNode(ManagedNode):
             return
         chunk = self._chunk(message)
         self._newest_chunk = (chunk.stamp, message.header.stamp)
-        accepted, reason = self.controller.submit(chunk, rivals(self, ACTIONS))
+        objection = rivals(self, ACTIONS) or self._ros_clock.complaint(time.monotonic())
+        accepted, reason = self.controller.submit(chunk, objection)
         if not accepted:
             self.get_logger().warning(f"chunk {message.sequence} refused: {reason}", throttle_duration_sec=1.0)
 
@@ -212,24 +215,24 @@ class ArmNode(ManagedNode):
         return controller.follow(JointPath(start, times, points[:, [names.index(j) for j in ARM_JOINTS]], gripper))
 
     def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
-        for parameter in parameters:
-            if parameter.name == "use_sim_time" and parameter.value:
-                return SetParametersResult(successful=False, reason=REPLAYED)
-            if parameter.name == "command_source":
-                if parameter.value not in SOURCES:
-                    reason = f"command_source is {parameter.value!r}; choose one of {', '.join(SOURCES)}"
-                    return SetParametersResult(successful=False, reason=reason)
-                if self.controller:
-                    self.controller.set_source(SOURCES[parameter.value])
-            if parameter.name == "speed_scale":
-                self.settings.speed_scale = parameter.value
-                if self.controller:
-                    self.controller.set_speed_scale(parameter.value)
+        wanted = {parameter.name: parameter.value for parameter in parameters}
+        if wanted.get("use_sim_time"):
+            return SetParametersResult(successful=False, reason=REPLAYED)
+        source = wanted.get("command_source")
+        if source is not None and source not in SOURCES:
+            reason = f"command_source is {source!r}; choose one of {', '.join(SOURCES)}"
+            return SetParametersResult(successful=False, reason=reason)
+        if self.controller and source is not None:
+            self.controller.set_source(SOURCES[source])
+        if "speed_scale" in wanted:
+            self.settings.speed_scale = min(wanted["speed_scale"], 1.0)  # rclpy lets a hair more than the range pass
+            if self.controller:
+                self.controller.set_speed_scale(self.settings.speed_scale)
         return SetParametersResult(successful=True)
 
     def _clock_offset(self) -> float:
         """Return ROS time minus monotonic time, s."""
-        return self.get_clock().now().nanoseconds * 1e-9 - time.monotonic()
+        return self._ros_clock.offset(self.get_clock().now, time.monotonic)
 
     def _publish_joints(self) -> None:
         if self.controller is None:

@@ -11,10 +11,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.kinematics import dh_is_offset, forward
+from tristage_ros.devices.kinematics import forward
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import camera_model, seconds
 from tristage_ros.nodes.joint_history import JointHistory
+from tristage_ros.nodes.zero import zero_of
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.hand_eye import Lens, View
@@ -60,8 +61,7 @@ class BoardViews(Node):
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _on_status(self, message: ArmStatus) -> None:
-        if message.firmware:
-            self._dh_is_offset = dh_is_offset(message.firmware)
+        self._dh_is_offset = zero_of(self, message, self._dh_is_offset)
 
     def take(self, placement: int) -> dict[str, str]:
         """Keep a view of every camera that sees the board now; return what became of each, for a person."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rclpy.exceptions import ROSInterruptException
 from rclpy.node import Node
 
 from tristage_ros.devices.realsense import Connected, Recording, Settings, Source
@@ -16,6 +15,7 @@ from tristage_ros.nodes.camera_topics import CameraTopics
 from tristage_ros.nodes.image_transport import QUALITY
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.nodes.sending import sending
 
 PARAMETERS = (
     Parameter("camera_name", "camera", "first part of the frames' names, as in front_color_optical_frame"),
@@ -76,14 +76,9 @@ class CameraNode(Node):
         camera = self.link.camera
         if camera is None:
             return
-        try:
+        with sending(self, "frame"):
             self.topics.publish(frame, camera.color, camera.depth)
-        except ROSInterruptException:
-            raise
-        except Exception as error:  # a reader that lags can make a reliable publish fail; the next frame comes
-            self.get_logger().warning(f"frame not sent: {error}", throttle_duration_sec=5.0)
-            return
-        self.health.published(frame)
+            self.health.published(frame)
 
     def close(self) -> None:
         """End the streams."""

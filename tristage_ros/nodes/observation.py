@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 
 from tristage_ros.devices.robot_state import robot_state
+from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.convert import camera_model, cloud_points, depth_image, seconds
 from tristage_ros.nodes.joint_history import JointHistory
@@ -150,6 +151,8 @@ class ObservationBuffer:
     def _assemble(
         self, cloud: PointCloud2, image: Image, depth: Image | None, joints: NDArray[np.float64], model: CameraModel
     ) -> Observation:
+        if cloud.header.frame_id != BASE_FRAME:
+            raise ValueError(f"the cloud is in frame {cloud.header.frame_id!r}, not in {BASE_FRAME}")
         color = color_image(image.data, image.encoding, image.height, image.width, step=image.step)
         if color.shape[:2] != (model.height, model.width):
             raise ValueError(
@@ -161,5 +164,5 @@ class ObservationBuffer:
             points=cloud_points(cloud),
             state=robot_state(joints, self.dh_is_offset),
             depth=None if depth is None else depth_image(depth),
-            stamp=min(seconds(cloud.header.stamp), seconds(image.header.stamp)),
+            stamp=seconds(cloud.header.stamp),
         )

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.kinematics import dh_is_offset, forward
+from tristage_ros.devices.kinematics import forward
 from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import camera_model, cloud_message, depth_image, seconds
@@ -21,8 +21,10 @@ from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT, subscribe_image
 from tristage_ros.nodes.joint_history import JointHistory
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.nodes.sending import sending
 from tristage_ros.nodes.stream import PARAMETERS as STREAM_PARAMETERS
 from tristage_ros.nodes.stream import Stream, StreamLimits, limits_of
+from tristage_ros.nodes.zero import zero_of
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
@@ -149,8 +151,7 @@ class PointCloudNode(Node):
         self._build_when_complete()
 
     def _on_arm_status(self, message: ArmStatus) -> None:
-        if message.firmware:
-            self.dh_is_offset = dh_is_offset(message.firmware)
+        self.dh_is_offset = zero_of(self, message, self.dh_is_offset)
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
@@ -171,7 +172,7 @@ class PointCloudNode(Node):
             self._build()  # what it waited for never came
         if source is self.first and self._replayed and seconds(message.header.stamp) == self.last_stamp:
             if self._newest is not None:
-                self.publisher.publish(self._newest)  # who shows a frame again has missed something
+                self._send(self._newest)  # who shows a frame again has missed something
             return
         source.newest = message
         self._build_when_complete()
@@ -208,10 +209,14 @@ class PointCloudNode(Node):
             return
         cloud = build_cloud(frames, self.workspace, count=self.settings.points, stride=self.settings.stride)
         self._newest = cloud_message(cloud.points, cloud.stamp, BASE_FRAME)
-        self.publisher.publish(self._newest)
+        self._send(self._newest)
         self.published += 1
         self.empty += len(cloud.points) == 0
         self.last_points, self.milliseconds = len(cloud.points), (time.perf_counter() - start) * 1e3
+
+    def _send(self, cloud: PointCloud2) -> None:
+        with sending(self, "cloud"):
+            self.publisher.publish(cloud)
 
     def _frame(self, source: DepthInput) -> RgbdFrame | None:
         partner = self._partner(source)

@@ -19,10 +19,9 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
-from tristage_ros.devices.kinematics import dh_is_offset
 from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
-from tristage_ros.mla.policy import MlaPolicy, build_policy
+from tristage_ros.mla.policy import MlaPolicy, ModelOutputError, build_policy
 from tristage_ros.mla.values import Observation, StepReport
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import image_message, seconds
@@ -35,9 +34,11 @@ from tristage_ros.nodes.pacing import FramePacing, KeyFramePacing, Pacing, RateP
 from tristage_ros.nodes.parameters import declare
 from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, denoising_of, pruning_config
 from tristage_ros.nodes.runner import run
+from tristage_ros.nodes.sending import sending
 from tristage_ros.nodes.step_health import pruning_part, step_part
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
 from tristage_ros.nodes.stream import Stream, limits_of
+from tristage_ros.nodes.zero import zero_of
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.overlay import draw_overlay
@@ -155,8 +156,10 @@ class PolicyNode(ManagedNode):
         ]
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to infer."""
-        self.pacing = self._new_pacing()
+        """Start to infer, as if nothing had been seen: the scene may be another one."""
+        assert self.policy is not None
+        self.policy.reset(self.settings.instruction)
+        self._last_stamp, self._answer, self.pacing = 0.0, [], self._new_pacing()
         self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
@@ -201,8 +204,9 @@ class PolicyNode(ManagedNode):
 
     def _on_cloud(self, message: PointCloud2) -> None:
         if self._replayed and seconds(message.header.stamp) == self._last_stamp:
-            for publisher, said in self._answer:  # who shows a frame again has missed some of it
-                publisher.publish(said)
+            with sending(self, "answer"):
+                for publisher, said in self._answer:  # who shows a frame again has missed some of it
+                    publisher.publish(said)
         self.buffer.add_cloud(message)
 
     def _on_info(self, message: CameraInfo) -> None:
@@ -219,9 +223,9 @@ class PolicyNode(ManagedNode):
 
     def _on_arm_status(self, message: ArmStatus) -> None:
         if not self._replayed:  # what a bag tells is no sign of life for an arm
-            self._heartbeats.publish(message.header)
-        if message.firmware:
-            self.buffer.dh_is_offset = dh_is_offset(message.firmware)
+            with sending(self, "heartbeat"):
+                self._heartbeats.publish(message.header)
+        self.buffer.dh_is_offset = zero_of(self, message, self.buffer.dh_is_offset)
         if self.pacing:
             self.pacing.on_arm_status(message, self._steady())
 
@@ -309,6 +313,10 @@ class PolicyNode(ManagedNode):
         except NotReadyError as reason:
             self._waiting_for = str(reason)
             self.buffer.wait(0.05)
+        except ModelOutputError as error:
+            self._waiting_for = str(error)
+            self.get_logger().error(self._waiting_for, throttle_duration_sec=5.0)
+            self.buffer.wait(0.05)
         except ValueError as error:
             self._waiting_for = f"bad input: {error}"
             self.get_logger().warning(self._waiting_for, throttle_duration_sec=5.0)
@@ -338,8 +346,9 @@ class PolicyNode(ManagedNode):
         )
 
     def _say(self, publisher: Publisher, message: object) -> None:
-        publisher.publish(message)
         self._answer.append((publisher, message))
+        with sending(self, publisher.topic_name):
+            publisher.publish(message)
 
     def _publish_report(self, observation: Observation, report: StepReport, timing: StepTiming) -> None:
         self._report = report
@@ -349,9 +358,11 @@ class PolicyNode(ManagedNode):
         if self._overlays.get_subscription_count():
             keep_2d, keep_3d = (keep.cpu().numpy() for keep in (report.masks.keep_2d, report.masks.keep_3d))
             overlay = draw_overlay(observation.image, keep_2d, keep_3d, report.patch_of_point)
-            self._overlays.publish(image_message(overlay, "rgb8", observation.stamp, observation.camera.frame_id))
+            with sending(self, "overlay"):
+                self._overlays.publish(image_message(overlay, "rgb8", observation.stamp, observation.camera.frame_id))
         if self._kept_clouds.get_subscription_count():
-            self._kept_clouds.publish(kept_cloud_message(observation, report, BASE_FRAME))
+            with sending(self, "kept cloud"):
+                self._kept_clouds.publish(kept_cloud_message(observation, report, BASE_FRAME))
 
     def _rate(self) -> float:
         if len(self._finished) < 2 or self._finished[-1] <= self._finished[0]:

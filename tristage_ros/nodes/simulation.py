@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 
-from rclpy.exceptions import ROSInterruptException
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool
@@ -17,6 +16,7 @@ from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.image_transport import QUALITY, ImagePublisher
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.nodes.sending import sending
 from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
 from tristage_ros.simulation.instructions import INSTRUCTIONS
@@ -114,12 +114,8 @@ class SimulationNode(Node):
             self._stop.wait(due - time.monotonic())
 
     def _publish(self, name: str, capture: Capture) -> None:
-        try:
+        with sending(self, f"frame of {name}"):
             self.topics[name].publish(capture)
-        except ROSInterruptException:
-            raise
-        except Exception as error:  # a reader that lags can make a reliable publish fail; the next frame comes
-            self.get_logger().warning(f"{name}: frame not sent: {error}", throttle_duration_sec=5.0)
 
     def _judge(self) -> None:
         """Publish whether the task is done whenever that changes."""

@@ -35,7 +35,7 @@ class Workspace:
 def build_cloud(
     frames: Sequence[RgbdFrame], workspace: Workspace, *, count: int = 1024, stride: int = 2, voxel: float = 0.008
 ) -> PointCloud:
-    """Merge `frames` into at most `count` points inside `workspace`, in the base frame, stamped with the oldest frame.
+    """Merge `frames` into at most `count` points inside `workspace`, in the base frame, stamped with the first frame.
 
     Every `stride`-th pixel of every `stride`-th row is used, then one point per cube of edge `voxel` (m; 0: all), then
     farthest-point sampling. Fewer points than `count` are returned as they are, none as an empty cloud.
@@ -47,7 +47,7 @@ def build_cloud(
         raise ValueError("a cloud needs at least one frame, got none")
     parts = [deproject(frame.depth, frame.camera, workspace, stride) for frame in frames]
     points = thin(np.concatenate(parts), voxel)
-    return PointCloud(sample(points, count), min(frame.stamp for frame in frames))
+    return PointCloud(sample(points, count), frames[0].stamp)
 
 
 def deproject(

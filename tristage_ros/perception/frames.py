@@ -25,4 +25,4 @@ class PointCloud:
     """Points in the base frame."""
 
     points: NDArray[np.float32]  # [N, 3] m, finite
-    stamp: float  # s, the oldest frame that went into it
+    stamp: float  # s, of the first frame that went into it
