@@ -3,7 +3,7 @@
 Runs the simulated cell as `tristage run piper_pick` does, one process per node, and listens beside them: to the
 policy's timings and chunks over ROS, and to the set-points on the CAN bus that the arm node writes. Times count from
 the stamp of the front camera's frame. The last one is that of the first set-point on the bus after the chunk was there;
-it is measured apart, since to hear the 2000 frames a second of the emulated bus costs a good part of a core.
+it is measured apart, since to hear the 3040 frames a second of the emulated bus costs a good part of a core.
 The machine must have nothing else to do.
 """
 

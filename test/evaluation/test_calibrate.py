@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,19 +82,20 @@ def test_a_trace_survives_its_file(tmp_path, trace) -> None:
 
 
 def test_the_command_prints_before_and_after_and_writes_what_it_found(tmp_path, trace, capsys) -> None:
-    save_trace(tmp_path / "trace", trace, "lm_head")
+    save_trace(tmp_path / "trace", trace, "pre_norm")
     arguments = ["calibrate", "--trace", str(tmp_path / "trace"), "--out", str(tmp_path / "out"), "--rate"]
     assert cli.main([*arguments, "0.4"]) == 0
     printed = capsys.readouterr().out
     assert "before" in printed and "after" in printed and "40" in printed and "3D-bearing" in printed
-    settings = yaml.safe_load((tmp_path / "out" / "thresholds.yaml").read_text())
-    assert 0 <= settings["tau_2d"] <= settings["tau_3d"] <= 1
+    found = PruningConfig.from_dict(yaml.safe_load((tmp_path / "out" / "pruning.yaml").read_text()))
+    thresholds = {"tau_2d": found.tau_2d, "tau_3d": found.tau_3d}
+    assert found == replace(PruningConfig.robot(), **thresholds) != PruningConfig.robot()
     assert (tmp_path / "out" / "calibration.png").stat().st_size > 10_000
     assert cli.main([*arguments, "0.99"]) == 2
     assert "error: rate = 0.99 is out of reach" in capsys.readouterr().err
-    save_trace(tmp_path / "trace", trace, "pre_norm")
+    save_trace(tmp_path / "trace", trace, "lm_head")
     assert cli.main([*arguments, "0.4"]) == 2
-    assert "s1_feature pre_norm" in capsys.readouterr().err
+    assert "s1_feature lm_head" in capsys.readouterr().err
 
 
 def test_the_variants_of_the_ablation_differ(tmp_path, observations, trace) -> None:

@@ -57,5 +57,5 @@ def test_every_parameter_is_moved_and_vectors_do_not_decay(parts):
 
 def test_an_older_pytorch_is_named(parts, monkeypatch):
     monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(RuntimeError, match=r"PyTorch 2\.9 or later"):
+    with pytest.raises(ValueError, match=r"PyTorch 2\.9 or later"):
         Optimiser(*parts, weight_decay=0.0)

@@ -26,6 +26,7 @@ from tristage_ros.resources import find_checkpoint, resource
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 BINS = 60
+PRESET = "pruning.yaml"  # what the command writes
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Source:
 
 def run(options: argparse.Namespace) -> int:
     """Calibrate as the options say; write the trace, the plot and the preset; return the exit code."""
-    preset = options.pruning or resource("config", "pruning", "paper.yaml")
+    preset = options.pruning or resource("config", "pruning", "robot.yaml")
     config = PruningConfig.from_dict(yaml.safe_load(Path(preset).read_text(encoding="utf-8")) or {})
     source = Source(options.trace, options.bag, options.steps, cameras_file=options.cameras_file)
     weights = find_checkpoint(options.checkpoint)
@@ -63,13 +64,13 @@ def run(options: argparse.Namespace) -> int:
     result = calibrate(trace, config, options.rate, options.balance)
     with matplotlib.rc_context(STYLE):
         figure(result, config).savefig(options.out / "calibration.png")
-    tau = {"tau_2d": result.config.tau_2d, "tau_3d": result.config.tau_3d}
-    (options.out / "thresholds.yaml").write_text(yaml.safe_dump(tau), encoding="utf-8")
+    (options.out / PRESET).write_text(yaml.safe_dump(result.config.to_dict(), sort_keys=False), encoding="utf-8")
     console = Console()
     console.print(distribution_table(result, feature), rates_table(result, config))
     if options.trace is None and weights is None:
         console.print("RANDOM WEIGHTS: these thresholds fit no trained model")
-    console.print(f"written: thresholds.yaml and calibration.png in {options.out}")
+    path = options.out / PRESET
+    console.print(f"written: calibration.png and {PRESET} in {options.out}; pruning:={path} uses it")
     return 0
 
 

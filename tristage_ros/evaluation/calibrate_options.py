@@ -12,7 +12,7 @@ STEPS = 40
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--rate", type=float, required=True, help="share of visual tokens that the stages shall prune")
-    parser.add_argument("--pruning", type=Path, help="preset to start from (default: config/pruning/paper.yaml)")
+    parser.add_argument("--pruning", type=Path, help="preset to start from (default: config/pruning/robot.yaml)")
     parser.add_argument("--balance", type=float, default=0.5, help="2D among the single-modality patches (default: .5)")
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
     parser.add_argument("--instruction", default=INSTRUCTION, help=f"default: {INSTRUCTION}")

@@ -88,6 +88,10 @@ class PruningConfig:
             watch_share=0.25,
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as a YAML file holds them and `from_dict` takes them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"stages": sorted(self.stages)}
+
     @staticmethod
     def from_dict(mapping: Mapping[str, Any]) -> PruningConfig:
         """Build a configuration from plain values, as a YAML file holds them; what is absent stays the paper's.

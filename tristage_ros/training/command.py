@@ -10,6 +10,7 @@ import torch
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.resources import resource
 from tristage_ros.training.collection import collect
+from tristage_ros.training.optimiser import check_version
 from tristage_ros.training.recipe import Recipe, RecipeError
 from tristage_ros.training.run import Run
 from tristage_ros.training.run_folder import RunFolder
@@ -27,6 +28,8 @@ def run(options: argparse.Namespace) -> int:
     if options.only == "collect":
         collect(recipe, MlaConfig.mini(), RunFolder(options.out).demonstrations, options.workers)
         return 0
+    if options.only != "check":
+        check_version()
     training = Run(recipe, options.out, options.device, options.workers, collected=options.only is not None)
     if options.only != "check":
         training.train()

@@ -21,9 +21,8 @@ class Optimiser:
     """
 
     def __init__(self, model: nn.Module, heads: nn.Module, weight_decay: float) -> None:
-        """Start without momentum; RuntimeError where PyTorch has no Muon yet."""
-        if not hasattr(torch.optim, "Muon"):
-            raise RuntimeError(f"training needs PyTorch 2.9 or later, here is {torch.__version__}: install a newer one")
+        """Start without momentum; ValueError where PyTorch has no Muon yet."""
+        check_version()
         self.parameters = [*model.parameters(), *heads.parameters()]
         hidden = [p for name, p in model.named_parameters() if _is_hidden(name, p)]
         chosen = {id(p) for p in hidden}
@@ -51,6 +50,12 @@ class Optimiser:
         """Go on from a state; KeyError for one of another optimiser."""
         for part in self._parts:
             part.load_state_dict(saved[type(part).__name__])
+
+
+def check_version() -> None:
+    """Raise ValueError where this PyTorch cannot train."""
+    if not hasattr(torch.optim, "Muon"):
+        raise ValueError(f"training needs PyTorch 2.9 or later, here is {torch.__version__}: pip install -U torch")
 
 
 def _is_hidden(name: str, parameter: Tensor) -> bool:

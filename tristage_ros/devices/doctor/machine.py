@@ -63,5 +63,6 @@ def check_ros(machine: Machine) -> list[Finding]:
     findings = [Finding("ROS 2", Level.OK, f"domain {domain}, discovery {reach.lower()}")]
     if reach.upper() == "SUBNET":
         text = "every computer of this network may command the arm"
-        findings.append(Finding("ROS 2 reach", Level.WARN, text, "export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST"))
+        remedy = "on one machine alone: export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST"
+        findings.append(Finding("ROS 2 reach", Level.WARN, text, remedy))
     return findings
