@@ -75,13 +75,14 @@ def decide(
         anchored = with_anchor(keep_2d, keep_2d, predicted.attention)
         masks = TokenMasks(anchored, value_at_points(geometry, keep_3d, True))
         return Decision(masks, proposal, circumstances, newest, geometry)
-    watched = (candidate & _turn(config, proposal, circumstances)) | forced
+    turn = candidate & _turn(config, proposal, circumstances)
+    watched = turn | forced
     protected = candidate & (proposal.sets == OBJECT)
     size = budget_size(geometry.patches + geometry.patch_of_point.shape[0], config.target_rate, config.token_bucket)
     if config.watch_share is None:
         rank = _ranked(config, geometry, candidate | watched, protected | watched, predicted.attention)
     else:
-        rank = _ranked(config, geometry, candidate & ~watched, protected, predicted.attention)
+        rank = _ranked(config, geometry, candidate & ~turn, protected, predicted.attention)
         wanted = torch.cat([watched[0], value_at_points(geometry, watched[1], False)]) & (rank < PROTECTED)
         wait = urgency(circumstances.age, circumstances.changed)
         wait = torch.cat([wait, value_at_points(geometry, wait, 0)])
