@@ -46,6 +46,17 @@ def test_the_pruner_reaches_the_wanted_rate(stages: set[int], share: float, trac
     assert replace(result.config, tau_2d=config.tau_2d, tau_3d=config.tau_3d) == config
 
 
+def test_an_episode_begins_without_the_one_before(scene: Scene) -> None:
+    parts = [[TraceStep(geometry, salience) for salience in steps] for geometry, steps in (scene(30), scene(31))]
+    joined = [replace(step, begins=n == 0) for part in parts for n, step in enumerate(part)]
+    config = PruningConfig()
+    alone = [calibrate(part, config, calibrate(part, config, 0.6).before.rate).m_3d for part in parts]
+    together = calibrate(joined, config, calibrate(joined, config, 0.6).before.rate)
+    torch.testing.assert_close(together.m_3d, torch.cat(alone))
+    carried = calibrate([*parts[0], *parts[1]], config, 0.6).m_3d
+    assert len(carried) > len(together.m_3d)
+
+
 def test_quantiles_are_of_bearing_patches_and_means_of_both(trace: list[TraceStep]) -> None:
     result = calibrate(trace, PruningConfig(stages=frozenset({1})), 0.3)
     shares = []

@@ -29,6 +29,7 @@ class TraceStep:
 
     geometry: TokenGeometry
     salience: Salience
+    begins: bool = False  # another episode, whose pruner knows nothing of the one before
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,13 @@ def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, ba
 
 
 def _replay(trace: Sequence[TraceStep], config: PruningConfig) -> list[_Planned]:
-    """Return what every step but the first would have been planned from, had all the steps before been observed."""
+    """Return what every step would have been planned from, had all before it been observed; not that of a first one."""
     if len(trace) < 2:
         raise ValueError(f"the trace has {len(trace)} steps; at least 2 are needed")
-    state, planned, clock = None, [], StageClock()
-    for number, step in enumerate(trace, 1):
+    state, planned, clock, number = None, [], StageClock(), 0
+    for step in trace:
         geometry, salience = step.geometry, step.salience
+        state, number = (None, 1) if step.begins else (state, number + 1)
         if state is not None and 3 in config.stages:
             planned.append(_planned(config, geometry, state, number))
         if state is None:

@@ -57,6 +57,7 @@ class Run:
         self.recipe, self.folder, self._config = recipe, RunFolder(folder), config or MlaConfig.mini()
         self._workers = workers = workers or os.cpu_count() or 1
         self._device = device
+        self.folder.begin(recipe)
         if not collected:
             collect(recipe, self._config, self.folder.demonstrations, workers)
         if not self.folder.plan.exists():
@@ -79,7 +80,8 @@ class Run:
         check = self.recipe.check
         jobs = self._jobs(check)
         outcomes = self._note(list(run_all("check", roll_out, jobs, self._workers)), check=True)
-        self._save()
+        if self.folder.state.exists() and self.trainer.step == self.recipe.optimisation.steps:
+            self._save()  # the checkpoint tells how it went
         return outcomes
 
     def _advance(self, end: int) -> None:

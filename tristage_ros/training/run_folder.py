@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tristage_ros.training.recipe import Recipe, RecipeError
 from tristage_ros.training.trainer import StepFacts
 
 
@@ -19,8 +20,24 @@ class RunFolder:
         self.demonstrations, self.rollouts = path / "demonstrations", path / "rollouts"
         self.state, self.checkpoint = path / "state.pt", path / "checkpoint.safetensors"
         self.plan, self.curve, self.figure = path / "plan.json", path / "curve.jsonl", path / "curve.png"
-        self.outcomes = path / "outcomes.jsonl"
+        self.outcomes, self.recipe = path / "outcomes.jsonl", path / "recipe.json"
         self.rollouts.mkdir(parents=True, exist_ok=True)
+
+    def begin(self, recipe: Recipe) -> None:
+        """Note what the run is made with. Raises RecipeError where it was begun with something else.
+
+        How long it goes on, how often it acts and what is collected may change.
+        """
+        mine = {"seed": recipe.seed, "start": recipe.start, "demonstrations": asdict(recipe.demonstrations)}
+        mine = json.loads(json.dumps(mine))
+        theirs = json.loads(self.recipe.read_text(encoding="utf-8")) if self.recipe.exists() else mine
+        other = [name for name in mine if mine[name] != theirs.get(name)]
+        if other:
+            raise RecipeError(
+                f"{self.path} was begun with {other[0]} = {theirs.get(other[0])!r}, not {mine[other[0]]!r}: "
+                "choose another --out"
+            )
+        self.recipe.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8")
 
     def append(self, facts: StepFacts) -> None:
         """Add a step to the curve."""

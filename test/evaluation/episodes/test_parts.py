@@ -12,25 +12,28 @@ import pytest
 from tristage_ros.evaluation.bench.timing import Rounds
 from tristage_ros.evaluation.episodes import deviation, document
 from tristage_ros.evaluation.episodes.cell import MODES, Mode
+from tristage_ros.evaluation.episodes.files import save
 from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.options import EVERYTHING
 from tristage_ros.evaluation.episodes.parts import PARTS, Chapter, Part, figure3
 from tristage_ros.evaluation.episodes.pool import Spread
 from tristage_ros.evaluation.episodes.record import PRUNING, Record
+from tristage_ros.evaluation.episodes.speed import Stopwatch
 from tristage_ros.evaluation.episodes.study import Scope, Study
-from tristage_ros.evaluation.episodes.thresholds import Thresholds
+from tristage_ros.evaluation.episodes.thresholds import ROBOT, SEEDS, Thresholds
+from tristage_ros.evaluation.episodes.variant import UNPRUNED
 from tristage_ros.evaluation.figures import STYLE
 
 EPISODES = 6
-THRESHOLDS = Thresholds(0.4, 0.6, 0.65, 0.3, 0.5, ("banana", "box"), (7000, 7009))
+THRESHOLDS = Thresholds(0.4, 0.6, 0.65, 0.3, 0.5, ("banana", "box"), (SEEDS[0], SEEDS[-1]), ROBOT.key)
 NEED_THE_MODEL = ("table4", "figure3", "figure8")
 
 
 @pytest.fixture
 def study(tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setattr(deviation, "EPISODES", 1)
-    for name in ("calibration.json", "calibration_continuous.json"):
-        tmp_path.joinpath(name).write_text(json.dumps(asdict(THRESHOLDS)))
+    for name, tasks in (("calibration.json", ("banana", "box")), ("calibration_continuous.json", ("banana",))):
+        tmp_path.joinpath(name).write_text(json.dumps(asdict(replace(THRESHOLDS, tasks=tasks))))
     models = Models(tiny_checkpoint, tiny_checkpoint)
     scope = Scope(models, ("banana", "box"), episodes=EPISODES, methods=("none", "tristage"), rates=(0.5,))
     return Study(scope, tmp_path, Spread(), Rounds(measured=1, warm_up=1))
@@ -41,10 +44,11 @@ def pretend(part: Part) -> None:
 
     Pruned steps take half the time of unpruned ones, and a third where everything is recomputed.
     """
-    speeds = {"ms": {"cached": 5.0, "recompute": 10.0}, "unpruned_ms": {"cached": 10.0, "recompute": 30.0}}
-    names = [row.variant.name for row in part.rows()]
+    times = {row.variant.key: {"cached": 5.0, "recompute": 10.0} for row in part.rows()}
+    times[UNPRUNED.key] = {"cached": 10.0, "recompute": 30.0}
     for file in ("speed.json", "speed_continuous.json"):
-        part.study.folder.joinpath(file).write_text(json.dumps(dict.fromkeys(names, speeds)))
+        path = part.study.folder / file
+        save(path, [{"made": Stopwatch(path, part.study.attempts, "banana", "key frames").made, "ms": times}])
     for job in part.study.store.missing(part.jobs()):
         rng = np.random.default_rng(job.seed)
         steps = {name: rng.random(4).tolist() for name in PRUNING}
@@ -97,7 +101,8 @@ def test_methods_are_compared_on_the_same_episodes(study: Study, tmp_path: Path)
     assert cost.columns[6] == "goal mm"
     assert float(robot[6].split(",")[0]) > 0
     assert dict(zip(cost.columns[7:], robot[7:], strict=True)) == {
-        "recompute ms": "10", "recompute x": "3.00x", "cached ms": "5", "cached x": "2.00x",
+        "recompute ms": "10", "recompute x": "3.00x", "recompute, episode": "2.00x",
+        "cached ms": "5", "cached x": "2.00x", "cached, episode": "1.60x",  # three of four steps are pruned
     }  # fmt: skip
     contests = tables["Tri-stage against the baselines, guard alike"]
     early = ("FastV from layer 1 on", "VLA-Pruner from layer 1 on")  # only with the guard

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tristage_ros.evaluation.episodes.cell import Cell, Job
+from tristage_ros.evaluation.episodes.files import StoreError
 from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.record import Record
-from tristage_ros.evaluation.episodes.store import Store, StoreError
+from tristage_ros.evaluation.episodes.store import Store
+from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
+from tristage_ros.pruning import PruningConfig
 
 CELL, RANDOM = Cell("banana"), Models(None, None)
 
@@ -46,9 +50,25 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         Store(tmp_path, RANDOM)
 
 
+def test_a_cut_description_is_named(tmp_path: Path) -> None:
+    stored(tmp_path, range(1))
+    (tmp_path / "model.json").write_text("")
+    with pytest.raises(StoreError, match=r"model\.json is damaged .*: remove it"):
+        Store(tmp_path, RANDOM)
+
+
+def test_another_preset_is_another_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Episodes of the unpruned policy stay, as do those of methods that share no setting with it."""
+    cells = [Cell("banana", v) for v in (UNPRUNED, Variant("sp_vla", 0.7), Variant("tristage", 0.7, True, "robot"))]
+    before = [cell.name for cell in cells]
+    robot = replace(PruningConfig.robot(), weight_3d=0.5)
+    monkeypatch.setattr(PruningConfig, "robot", staticmethod(lambda: robot))
+    assert [old == new.name for old, new in zip(before, cells, strict=True)] == [True, True, False]
+
+
 def test_another_models_episodes_are_not_mixed(tmp_path: Path) -> None:
     stored(tmp_path / "out", range(1))
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"weights")
-    with pytest.raises(StoreError, match="another model: choose another --out"):
+    with pytest.raises(StoreError, match=r"RANDOM WEIGHTS.*, not of .*other\.safetensors.*: choose another --out"):
         Store(tmp_path / "out", Models(None, str(other)))

@@ -23,7 +23,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Return a name that no other cell has and that stays the same from run to run."""
-        return f"{self.task} | {self.mode} | {self.condition} | {self.variant.name}"
+        return f"{self.task} | {self.mode} | {self.condition} | {self.variant.key}"
 
 
 @dataclass(frozen=True)

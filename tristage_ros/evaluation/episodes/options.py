@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+FIRST_SEED = 9000
 TASKS = ("banana", "box", "laptop", "fridge", "umbrella")
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
 TABLES = ("table1", "table2", "table3", "table4")
@@ -23,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: all)")
     parser.add_argument("--rates", default="0.5,0.6,0.7,0.8", help="shares of visual tokens to prune")
     parser.add_argument("--episodes", type=int, help="of every cell (default: what the table asks for)")
-    parser.add_argument("--seed", type=int, default=9000, help="of the first episode (default: 9000)")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first episode (default: 9000)")
     parser.add_argument("--processes", type=int, default=2, help="that run episodes, a thread each (default: 2)")
     parser.add_argument(
         "--cluster", default="", metavar="KIND:ADDRESS", help="run them there: dask:tcp://HOST:8786 or ray:auto"
@@ -54,4 +55,5 @@ def command_line(options: argparse.Namespace, part: str) -> str:
     words += [kinds[kind], part.removeprefix(kind)] if kind else []
     words += ["--part", part] if part in OTHERS else []
     words += ["--methods", options.methods, "--rates", options.rates] if part == "matrix" else []
-    return " ".join(words + (["--episodes", str(options.episodes)] if options.episodes else []))
+    words += ["--episodes", str(options.episodes)] if options.episodes else []
+    return " ".join(words + (["--seed", str(options.seed)] if options.seed != FIRST_SEED else []))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +9,14 @@ from pathlib import Path
 
 import torch
 
+from tristage_ros import __version__
+from tristage_ros.evaluation.bench.machine import describe
+from tristage_ros.evaluation.bench.table import ratio
 from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians, one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.expert import expert_observations
+from tristage_ros.evaluation.episodes.files import load, save
 from tristage_ros.evaluation.episodes.thresholds import SEEDS
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.mla.engine import ENGINES
@@ -34,26 +37,36 @@ class Speed:
         """Return how many times faster it is than the unpruned step of the same engine."""
         return self.unpruned_ms[engine] / self.ms[engine]
 
+    def described(self, engine: str, pruned: float) -> tuple[str, str, str]:
+        """Return milliseconds, how much faster a pruned step is, and an episode of which a share is `pruned` steps."""
+        whole = 1 / (pruned / self.over_unpruned(engine) + 1 - pruned)
+        return f"{self.ms[engine]:.0f}", ratio(self.over_unpruned(engine)), ratio(whole)
+
 
 class Stopwatch:
-    """Measure variants, those not measured before; what was found is kept in a file."""
+    """Measure variants, all of a table in one run; measurements are kept in a file."""
 
     def __init__(
         self, path: Path, attempts: Callable[[], Attempts], task: str, mode: Mode, rounds: Rounds = ROUNDS
     ) -> None:
         """Keep figures in `path`; observe an episode of `task` that the expert leads in `mode`."""
         self._path, self._attempts, self._task, self._mode, self._rounds = path, attempts, task, mode, rounds
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        self._known = {name: Speed(**speed) for name, speed in known.items()}
+        machine = describe(torch.device("cpu"), "float32")
+        self.made = {"cpu": machine["cpu"], "software": machine["software"], "version": __version__, "task": task}
 
     def of(self, variants: Sequence[Variant]) -> dict[str, Speed]:
-        """Return the speeds by the variants' names."""
-        missing = [variant for variant in dict.fromkeys(variants) if variant.name not in self._known]
-        if missing:
-            self._measure(list(dict.fromkeys([UNPRUNED, *missing])))
-        return {variant.name: self._known[variant.name] for variant in variants}
+        """Return the speeds by the variants' names, from one measurement that has all of them."""
+        wanted = list(dict.fromkeys([UNPRUNED, *variants]))
+        known = load(self._path) if self._path.exists() else []
+        kept = (m["ms"] for m in known if m["made"] == self.made and all(v.key in m["ms"] for v in wanted))
+        times = next(kept, None)
+        if times is None:
+            times = self._measure(wanted)
+            save(self._path, [*known, {"made": self.made, "ms": times}])
+        return {variant.name: Speed(times[variant.key], times[UNPRUNED.key]) for variant in wanted}
 
-    def _measure(self, variants: list[Variant]) -> None:
+    def _measure(self, variants: list[Variant]) -> dict[str, dict[str, float]]:
+        """Return the milliseconds by the variants' keys and by engine."""
         attempts = self._attempts()
         episode = attempts.episode(Cell(self._task), SEEDS[0])
         instruction, observations = episode.task.instruction, list(expert_observations(episode, self._mode))
@@ -63,15 +76,10 @@ class Stopwatch:
                 pruner = variant.pruner(SEEDS[0])
                 policy = attempts.policy(pruner, SEEDS[0], engine, variant.denoising)
                 policy.reset(instruction)
-                calls[f"{variant.name}/{engine}"] = partial(_step, policy, observations)
+                calls[f"{variant.key}/{engine}"] = partial(_step, policy, observations)
         with one_thread():
             times = medians(alternate(calls, self._rounds, torch.device("cpu")))
-        unpruned = {engine: times[f"{UNPRUNED.name}/{engine}"] for engine in ENGINES}
-        for variant in variants:
-            mine = {engine: times[f"{variant.name}/{engine}"] for engine in ENGINES}
-            self._known[variant.name] = Speed(mine, unpruned)
-        known = {name: {"ms": speed.ms, "unpruned_ms": speed.unpruned_ms} for name, speed in self._known.items()}
-        self._path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        return {v.key: {engine: times[f"{v.key}/{engine}"] for engine in ENGINES} for v in variants}
 
 
 def _step(policy: MlaPolicy, observations: list[Observation], index: int) -> None:

@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
+from tristage_ros import __version__
 from tristage_ros.evaluation.episodes.cell import MODES, Job
+from tristage_ros.evaluation.episodes.files import StoreError, load, save
 from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.record import Record
-
-
-class StoreError(ValueError):
-    """Say why a folder's episodes cannot be continued."""
 
 
 class Store:
@@ -30,11 +28,13 @@ class Store:
             raise StoreError(f"{folder} is a file: give --out a folder, a new one or an evaluation's to go on with")
         folder.mkdir(parents=True, exist_ok=True)
         self._path, model = folder / "episodes.jsonl", folder / "model.json"
-        mine = {mode: models.described(mode) for mode in MODES}
-        if model.exists() and (theirs := json.loads(model.read_text())) != mine:
+        mine = {mode: models.described(mode) for mode in MODES} | {"version": __version__}
+        if not model.exists():
+            save(model, mine)
+        elif (theirs := load(model)) != mine:
             named = " and ".join(dict.fromkeys(theirs.values()))
-            raise StoreError(f"{folder} holds episodes of {named}, another model: choose another --out")
-        model.write_text(json.dumps(mine) + "\n")
+            here = " and ".join(dict.fromkeys(mine.values()))
+            raise StoreError(f"{folder} holds episodes of {named}, not of {here}: choose another --out")
         self._records = {(record.cell, record.seed): record for record in self._read()}
         self._file: TextIO | None = None
 

@@ -19,6 +19,7 @@ from tristage_ros.evaluation.episodes.summary import Episodes
 from tristage_ros.evaluation.episodes.thresholds import SEEDS, Thresholds, load_or_choose
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 
+TRAINED_FROM = 5_000_000  # the first seed of training, as in config/training.yaml
 _SUFFIX: dict[Mode, str] = {"key frames": "", "continuous": "_continuous"}  # of files
 Progress = Callable[[Iterable[Record], int], Iterable[Record]]  # shows how far a run of so many episodes has come
 
@@ -40,6 +41,8 @@ class Scope:
             raise ValueError(f"episodes = {self.episodes} must be at least 1")
         if self.seed <= SEEDS[-1]:
             raise ValueError(f"seed = {self.seed} must be above {SEEDS[-1]}: those up to it choose the thresholds")
+        if self.seed >= TRAINED_FROM:
+            raise ValueError(f"seed = {self.seed} must be below {TRAINED_FROM}: from there on the policy was trained")
         for rate in self.rates:
             if not 0.0 < rate < 1.0:
                 raise ValueError(f"rate = {rate} must be between 0 and 1")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.expert import expert_observations
+from tristage_ros.evaluation.episodes.files import load, save
 from tristage_ros.evaluation.episodes.variant import Variant
 from tristage_ros.evaluation.salience_trace import record_trace
 from tristage_ros.pruning.calibration import TraceStep, calibrate
@@ -31,6 +31,7 @@ class Thresholds:
     mean_of_bearing: float  # over patches with 3D tokens
     tasks: tuple[str, ...]
     seeds: tuple[int, int]  # first and last
+    preset: str = ""  # key of the variant that they are for
 
     @property
     def settings(self) -> tuple[tuple[str, float], ...]:
@@ -39,12 +40,17 @@ class Thresholds:
 
 
 def load_or_choose(path: Path, attempts: Callable[[], Attempts], tasks: Sequence[str], mode: Mode) -> Thresholds:
-    """Return the thresholds written down in `path`, or choose them and write them down there."""
+    """Return the thresholds written down in `path`, or choose them and write them down there.
+
+    What was chosen on other tasks, on other seeds or for another robot preset is chosen anew.
+    """
     if path.exists():
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
+        data = load(path)
+        known = Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
+        if (known.tasks, known.seeds, known.preset) == (tuple(tasks), (SEEDS[0], SEEDS[-1]), ROBOT.key):
+            return known
     chosen = choose(attempts(), tasks, SEEDS, mode)
-    path.write_text(json.dumps(asdict(chosen), indent=1) + "\n", encoding="utf-8")
+    save(path, asdict(chosen))
     return chosen
 
 
@@ -58,7 +64,8 @@ def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS, mode:
     for task in tasks:
         for seed in seeds:
             episode = attempts.episode(Cell(task), seed)
-            trace += record_trace(policy, episode.task.instruction, expert_observations(episode, mode))
+            first, *rest = record_trace(policy, episode.task.instruction, expert_observations(episode, mode))
+            trace += [replace(first, begins=True), *rest]
     for rate in RATES:
         try:
             found = calibrate(trace, policy.pruner.config, rate)
@@ -67,6 +74,6 @@ def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS, mode:
         config = found.config
         return Thresholds(
             config.tau_2d, config.tau_3d, found.after.rate, found.mean_of_all, found.mean_of_bearing,
-            tuple(tasks), (seeds[0], seeds[-1]),
+            tuple(tasks), (seeds[0], seeds[-1]), ROBOT.key,
         )  # fmt: skip
     raise ValueError(f"no thresholds of stage 1 prune between {min(RATES):.0%} and {max(RATES):.0%} of these episodes")

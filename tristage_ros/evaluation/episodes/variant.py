@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -42,6 +44,16 @@ class Variant:
         layer = "" if self.layer is None else f"layer={self.layer}"
         words = [self.method, self.modality, layer, preset, rate, "guard" * self.guard, *settings, denoising]
         return " ".join(filter(None, words))
+
+    @property
+    def key(self) -> str:
+        """Return the name with a digest of all that it stands for, so that another preset is another variant."""
+        if self.method == "none":
+            return self.name
+        settings = self.config(0).to_dict()
+        if self.method != "tristage":
+            settings = {name: settings[name] for name in (*GUARD, "target_rate", "token_bucket", *dict(self.settings))}
+        return f"{self.name} #{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
 
     @property
     def label(self) -> str:

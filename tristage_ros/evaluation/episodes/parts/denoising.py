@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.evaluation.bench.table import Table, ratio
-from tristage_ros.evaluation.episodes.cell import Cell
+from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.expert import expert_observations
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, against, success
 from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE
 from tristage_ros.evaluation.episodes.summary import over_steps
 from tristage_ros.evaluation.episodes.thresholds import SEEDS
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant, denoising_label
-from tristage_ros.mla.denoising import Denoising, InitialNoise, ParallelDenoising
+from tristage_ros.mla.denoising import Denoising, ParallelDenoising
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.values import Action, Observation
 
@@ -62,12 +62,17 @@ class DenoisingPart(Part):
         table = Table(self.title, columns, note=NOTE)
         chapter = Chapter(self.title, tables=[table])
         found = self.found()
-        speeds = self.study.speeds([UNPRUNED, *(row.variant for row, _ in found)])
-        errors = {setting: self.errors(setting) for setting in {row.variant.denoising for row, _ in found}}
+        modes = dict.fromkeys(row.mode for row, _ in found)
+        speeds = {
+            mode: self.study.speeds([UNPRUNED, *(row.variant for row, _ in found if row.mode == mode)], mode)
+            for mode in modes
+        }
+        asked = {(row.variant.denoising, row.mode) for row, _ in found}
+        errors = {(setting, mode): self.errors(setting, mode) for setting, mode in asked}
         for row, summary in found:
             variant = row.variant
-            passes, error = over_steps(self.episodes(row).values(), "passes"), errors[variant.denoising]
-            speedup = speeds[variant.name].over_unpruned("cached")  # of the same measurement
+            passes, error = over_steps(self.episodes(row).values(), "passes"), errors[variant.denoising, row.mode]
+            speedup = speeds[row.mode][variant.name].over_unpruned("cached")  # of the same measurement
             table.rows.append((
                 denoising_label(variant.denoising), row.mode, variant.label, str(summary.success.n), success(summary),
                 "" if variant == UNPRUNED else against(summary), f"{passes:.2f}",
@@ -76,32 +81,38 @@ class DenoisingPart(Part):
             chapter.figures[f"{row.mode}, {variant.name}"] = summary.to_dict() | {"passes": passes, "error": error}
         return chapter
 
-    def errors(self, setting: Denoising) -> list[float]:
+    def errors(self, setting: Denoising, mode: Mode) -> list[float]:
         """Return by how much unpruned actions of the expert's episodes differ from those of all steps in sequence."""
-        exact = self._exact[setting.initial_noise]
+        exact = self._actions(Denoising(setting.initial_noise), mode)
         return [
-            float(np.abs(first - second).max()) for first, second in zip(exact, self._actions(setting), strict=True)
+            float(np.abs(first - second).max())
+            for first, second in zip(exact, self._actions(setting, mode), strict=True)
         ]
 
     @cached_property
-    def _exact(self) -> dict[InitialNoise, list[NDArray[np.float32]]]:
-        """Return the actions of all steps in sequence, by initial noise."""
-        return {noise: self._actions(Denoising(noise)) for noise in get_args(InitialNoise)}
+    def _known(self) -> dict[object, Any]:
+        """Return what was worked out before."""
+        return {}
 
-    @cached_property
-    def _watched(self) -> list[tuple[str, list[Observation]]]:
+    def _watched(self, mode: Mode) -> list[tuple[str, list[Observation]]]:
         """Return instruction and observations of a few of the expert's episodes."""
-        episodes = (self.study.attempts().episode(Cell(self.tasks[0]), seed) for seed in SEEDS[:EPISODES])
-        return [(episode.task.instruction, list(expert_observations(episode))) for episode in episodes]
+        if mode not in self._known:
+            episodes = (self.study.attempts(mode).episode(Cell(self.tasks[0]), seed) for seed in SEEDS[:EPISODES])
+            self._known[mode] = [(e.task.instruction, list(expert_observations(e, mode))) for e in episodes]
+        watched: list[tuple[str, list[Observation]]] = self._known[mode]
+        return watched
 
-    def _actions(self, setting: Denoising) -> list[NDArray[np.float32]]:
+    def _actions(self, setting: Denoising, mode: Mode) -> list[NDArray[np.float32]]:
         """Return normalised unpruned actions of every observation watched."""
-        attempts = self.study.attempts()
-        policy, actions = attempts.policy(UNPRUNED.pruner(0), 0, denoising=setting), list[NDArray[np.float32]]()
-        for instruction, observations in self._watched:
-            policy.reset(instruction)
-            actions += [_normalised(attempts.statistics, policy.act(shown)[0]) for shown in observations]
-        return actions
+        if (setting, mode) not in self._known:
+            attempts = self.study.attempts(mode)
+            policy, actions = attempts.policy(UNPRUNED.pruner(0), 0, denoising=setting), list[NDArray[np.float32]]()
+            for instruction, observations in self._watched(mode):
+                policy.reset(instruction)
+                actions += [_normalised(attempts.statistics, policy.act(shown)[0]) for shown in observations]
+            self._known[setting, mode] = actions
+        found: list[NDArray[np.float32]] = self._known[setting, mode]
+        return found
 
 
 def _normalised(statistics: DatasetStatistics, action: Action) -> NDArray[np.float32]:

@@ -18,7 +18,8 @@ VARIANTS = (Variant("tristage", None, True, "paper"), Variant("tristage", 0.7, T
 GRASP = frozenset({"grasp", "close"})  # stages of the expert in which the fingers meet the object
 NOTE = (
     "Mean over episodes that succeeded, step by step; shaded: steps in which most episodes were at the grasp. In "
-    "the paper 3D is pruned less at the key interaction; the table says whether it is here."
+    "the paper 3D is pruned less at the key interaction; the table says whether it is here. Milliseconds are as "
+    "they ran, in parallel processes: they tell of the course of an episode alone."
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.evaluation.bench.table import Table
 from tristage_ros.evaluation.episodes.parts import pictures
 from tristage_ros.evaluation.episodes.parts.part import (
     Chapter,
@@ -17,7 +17,7 @@ from tristage_ros.evaluation.episodes.parts.part import (
     pruned,
     success,
 )
-from tristage_ros.evaluation.episodes.summary import Summary
+from tristage_ros.evaluation.episodes.summary import Summary, over_steps
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.mla.engine import EngineName
 
@@ -31,14 +31,15 @@ SUCCESS_NOTE = (
     'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others.'
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
-TIMES = tuple(f"{engine} {x}" for engine in ENGINES for x in ("ms", "x"))
+TIMES = tuple(f"{engine}{x}" for engine in ENGINES for x in (" ms", " x", ", episode"))
 COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", "goal mm", *TIMES)
 COST_NOTE = (
     "Pruned: % of 2D / 3D tokens, mean over all control steps, the first, unpruned ones included; stage 1, stage 2, "
     "fused: what the stages alone would prune, before budget and guard. Goal: how far it is from the unpruned policy's "
     "on the same observations of the first task, from the same noise, median and 90 % quantile over {steps} control "
     "steps; the unpruned policy's own is {own} mm from the expert's. Milliseconds: medians of control steps on the "
-    "same observations, one thread, all rows in turn; speedups over the unpruned step of the same engine."
+    "same observations, one thread, all rows in turn; x: a pruned step over the unpruned one of the same engine; "
+    "episode: all its steps over as many unpruned ones, with those that a method itself leaves unpruned."
 )
 IN_PASS = ("fastv", "vla_pruner")  # methods that decide inside the pass
 SIDES = ("stage1_", "stage2_", "fused_")
@@ -90,7 +91,8 @@ class Matrix(Part):
             n = str(summary.success.n)
             successes.rows.append((*head, n, success(summary), against(summary), p_value(summary), steps))
             stages = [pruned(summary, side) if row.variant.method == "tristage" else "" for side in SIDES]
-            fast = [text for e in ENGINES for text in (f"{speed.ms[e]:.0f}", ratio(speed.over_unpruned(e)))]
+            share = over_steps(self.episodes(row).values(), "pruned")
+            fast = [text for engine in ENGINES for text in speed.described(engine, share)]
             goal = str(moved[row.variant.name]) if row.variant != UNPRUNED else ""
             costs.rows.append((*head, pruned(summary), *stages, goal, *fast))
         tables = [self.by_task(found), successes, self.contests(found), costs]
