@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tristage_ros import graph
+from tristage_ros.resources import resource
 
 
 def names(described):
@@ -103,6 +104,27 @@ def test_a_real_arm_begins_as_a_dry_run_and_a_simulated_one_does_not(checkpoint,
 def test_missing_can_interface_says_how_to_bring_it_up(checkpoint):
     with pytest.raises(graph.GraphError, match="sudo ip link set can7 up type can bitrate 1000000"):
         graph.build("piper_pick", {"hardware": "piper", "checkpoint": checkpoint, "can_channel": "can7"})
+
+
+def test_older_distributions_are_told_in_their_own_words(monkeypatch):
+    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    found = {}
+    for distribution in ("humble", "jazzy", "kilted"):
+        monkeypatch.setenv("ROS_DISTRO", distribution)
+        found[distribution] = graph.build("piper_pick", {}).environment
+    assert [name for name, given in found.items() if "FASTRTPS_DEFAULT_PROFILES_FILE" in given] == ["humble", "jazzy"]
+    assert [name for name, given in found.items() if given.get("ROS_LOCALHOST_ONLY") == "1"] == ["humble"]
+
+
+def test_every_camera_of_the_file_is_recorded(tmp_path):
+    cameras = tmp_path / "cameras.yaml"
+    text = resource("config", "cameras.yaml").read_text()
+    mounts = yaml.safe_load(text)
+    mounts["cameras"]["side"] = mounts["cameras"]["front"]
+    cameras.write_text(yaml.safe_dump(mounts, sort_keys=False))
+    built = graph.build("piper_pick", {"record": "true", "cameras_file": str(cameras)})
+    assert parameters(built, "recorder")["cameras"] == ["front", "wrist", "side"]
 
 
 def test_two_machines_share_the_graph_and_the_robot_keeps_what_guards_the_arm(monkeypatch):

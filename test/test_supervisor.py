@@ -58,7 +58,7 @@ def test_a_node_that_dies_ends_the_run_with_its_name_and_code():
     assert not alive(f"{MARK}dies")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_stops_every_node_cleanly(number):
     process = start(PATIENT + f" # {MARK}interrupt", PATIENT + f" # {MARK}interrupt")
     wait_for(process, "ready set")
@@ -69,6 +69,17 @@ def test_interrupt_stops_every_node_cleanly(number):
     assert out.count("bye") == 2
     assert "Traceback" not in out + err
     assert not alive(f"{MARK}interrupt")
+
+
+def test_where_nobody_reads_any_more_an_interrupt_still_stops_every_node():
+    """As with `tristage run ... | tee`, which the same Ctrl-C ends."""
+    process = start(PATIENT + f" # {MARK}pipe")
+    wait_for(process, "ready set")
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    process.stderr.close()
+    assert not alive(f"{MARK}pipe")
 
 
 def test_a_node_that_ignores_the_signal_is_killed():

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tristage_ros import camera_graph, views
 from tristage_ros.machines import ALL, HOST, MACHINES, ON_HOST, ROBOT, Machines, MachinesError, read_machines
+from tristage_ros.middleware import alone, profile
+from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
@@ -164,10 +166,18 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
             raise GraphError(
                 "record:=true on the host would draw every raw image over the network; give it on the robot"
             )
-        nodes.append(NodeSpec("recorder", "recorder", {"run_dir": given["run_dir"], "color": given["record_color"]}))
+        settings = {"run_dir": given["run_dir"], "color": given["record_color"]}
+        nodes.append(NodeSpec("recorder", "recorder", settings | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
     variables = environment(simulated) if machines is None else _unless_set(machines.environment(machine))
     return Graph("piper_pick", tuple(nodes), parameters, variables)
+
+
+def _names_in(cameras: Path) -> list[str]:
+    try:
+        return list(load_extrinsics(cameras))
+    except (OSError, ValueError) as error:
+        raise GraphError(str(error)) from error
 
 
 def _divide(nodes: list[NodeSpec], machine: str, machines: Machines) -> None:
@@ -322,10 +332,7 @@ def _require_can(channel: str) -> None:
 def environment(simulated: bool = False) -> dict[str, str]:
     """Return the environment variables that the nodes need; those of the user win."""
     # Without the profile FastDDS drops images; a simulated arm stays off the network that a real one may be on.
-    wanted = {"FASTDDS_DEFAULT_PROFILES_FILE": str(resource("config", "fastdds.xml"))}
-    if simulated:
-        wanted["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    return _unless_set(wanted)
+    return _unless_set(profile("fastdds.xml") | (alone() if simulated else {}))
 
 
 def _unless_set(wanted: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tristage_ros.resources import resource
+from tristage_ros.middleware import profile
 
 ALL, ROBOT, HOST = "all", "robot", "host"
 MACHINES = (ALL, ROBOT, HOST)
@@ -44,8 +44,7 @@ class Machines:
         """Return the variables by which the nodes of `machine` (robot or host) find those of the other."""
         other = self.host if machine == ROBOT else self.robot
         peers = {"ROS_STATIC_PEERS": other} if other else {}
-        profile = resource("config", "fastdds_network.xml")
-        return {"FASTDDS_DEFAULT_PROFILES_FILE": str(profile), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", **peers}
+        return profile("fastdds_network.xml") | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", **peers}
 
 
 def read_machines(path: Path) -> Machines:

@@ -43,7 +43,8 @@ class FirstExit(Printer):
             self.codes[found[1]] = int(found[2])
         if text.startswith("error: "):
             self.complaints[message.name] = text.removeprefix("error: ").strip()
-        super().write(message)
+        with suppress(OSError, RuntimeError):  # nobody reads, or the disk is full: the nodes still have to be stopped
+            super().write(message)
 
 
 class PatientManager(Manager):
@@ -85,6 +86,7 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
         manager.add_process(name, "exec " + shlex.join(command), env=environment)
     if above := os.environ.get("TRISTAGE_SUPERVISOR"):
         threading.Thread(target=_end_with, args=(int(above),), daemon=True).start()
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal is gone
     manager.loop()
     remove_unused(shared_memory() - before)
     interrupted = manager.returncode in (130, 143)
@@ -137,6 +139,8 @@ def _yaml(value: object) -> str:
     # A quoted scalar stays a string whatever it looks like ("0", "true").
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_yaml, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -154,8 +158,9 @@ def remove_unused(paths: set[Path]) -> None:
         if process.name != str(os.getpid()):
             used |= _files_of(process)
     for path in paths:
-        if str(path) not in used:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # gone meanwhile, or another user's
+            if str(path) not in used and path.stat().st_uid == os.getuid():
+                path.unlink()
 
 
 def _files_of(process: Path) -> set[str]:

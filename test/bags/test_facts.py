@@ -16,7 +16,18 @@ def run(tmp_path):
     preset = tmp_path / "mine.yaml"
     preset.write_text("tau_2d: 0.08\nbeta: 0.5\n")
     parameters = {"policy": {"pruning": str(preset), "seed": 0, "cameras_file": ""}, "point_cloud": {"points": 1024}}
-    return gather(parameters, {"sha256": "ab"})
+    gathered, lost = gather(parameters, {"sha256": "ab"})
+    assert not lost
+    return gathered
+
+
+def test_a_file_that_cannot_be_read_costs_nothing_else(tmp_path):
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text("tau_2d: 0.1\n")
+    bad.write_bytes(b"\xff\xfe\x00")
+    gathered, lost = gather({"policy": {"pruning": str(good)}, "theirs": {"map": str(bad)}}, {})
+    assert gathered.files == {"policy.pruning": "tau_2d: 0.1\n"}
+    assert len(lost) == 1 and lost[0].startswith(f"theirs.map = {bad}: ")
 
 
 def test_facts_survive_being_written(run):

@@ -30,6 +30,14 @@ def test_camera_info_round_trip():
     assert back.frame_id == camera.frame_id
 
 
+@pytest.mark.parametrize(("place", "value"), [(0, np.inf), (2, np.nan), (4, 0.0), (5, -np.inf)])
+def test_intrinsics_that_mean_nothing_are_refused_with_their_values(place, value):
+    info = CameraInfo(width=640, height=480, k=[600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0])
+    info.k[place] = value
+    with pytest.raises(ValueError, match=f"{value}.*not calibrated"):
+        convert.camera_model(info)
+
+
 def test_uncalibrated_camera_is_refused_by_name():
     info = CameraInfo(width=640, height=480)
     info.header.frame_id = "front"

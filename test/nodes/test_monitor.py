@@ -131,6 +131,7 @@ def test_what_falls_silent_is_said(ear):
     operator.heard = {name: at - 60.0 for name, at in operator.heard.items()}
     text = "\n".join(printed(operator, 80, 24))
     assert "no step for 6" in text and "STALE  node: part" in text and "0 of 3 parts OK" in text
+    assert "arm: no status for 6" in text
 
 
 class Terminal:

@@ -64,16 +64,19 @@ class Facts:
         return dict(settings)
 
 
-def gather(parameters: Mapping[str, Mapping[str, Any]], checkpoint: Mapping[str, Any]) -> Facts:
-    """Return the facts of a run whose nodes have `parameters`, read on the machine that it runs on."""
-    files = {}
+def gather(parameters: Mapping[str, Mapping[str, Any]], checkpoint: Mapping[str, Any]) -> tuple[Facts, list[str]]:
+    """Return the facts of a run whose nodes have `parameters`, read on the machine that it runs on, and what is not."""
+    files, lost = {}, []
     for node, values in parameters.items():
         for name, value in values.items():
             if path := _configuration(name, value):
-                files[f"{node}.{name}"] = path.read_text(encoding="utf-8")
+                try:
+                    files[f"{node}.{name}"] = path.read_text(encoding="utf-8")
+                except (OSError, ValueError) as error:
+                    lost.append(f"{node}.{name} = {path}: {error}")
     machine = {"system": platform.platform(), "processors": os.cpu_count(), "ros": os.environ.get("ROS_DISTRO", "")}
-    return Facts({node: dict(values) for node, values in parameters.items()}, files, _versions(), machine,
-                 dict(checkpoint))  # fmt: skip
+    copied = {node: dict(values) for node, values in parameters.items()}
+    return Facts(copied, files, _versions(), machine, dict(checkpoint)), lost
 
 
 def describe_checkpoint(path: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -200,7 +201,10 @@ class Recording:
         stream.first = stream.first or message.on(self._names[message.topic])
         # Behind the stamp: two pictures of the same pixels differ in nothing else.
         checksum = zlib.crc32(memoryview(message.stored)[12:]) if message.type_name == IMAGE else 0
-        stream.arrivals.append(Arrival(message.header_stamp, message.stamp, checksum))
+        try:
+            stream.arrivals.append(Arrival(message.header_stamp, message.stamp, checksum))
+        except struct.error:
+            raise BagError(f"bag {self.path}: a message of {message.topic} is cut off") from None
 
     def _frame(self, stamp: int) -> Frame | str:
         """Return the frame around a depth image of the first camera, or why there is none."""

@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     names = options.cameras or list(mounts)
     if unknown := [name for name in names if name not in mounts]:
         raise ValueError(f"{source} has no camera {', '.join(unknown)}; it has: {', '.join(mounts)}")
+    _check_out(options.out, source)
     with _listening(names, board) as views:
         try:
             _converse(views, console)
@@ -65,6 +66,14 @@ def run(options: argparse.Namespace) -> int:
     told = f"written: {options.out}; start the graph with cameras_file:={options.out.resolve()}"
     console.print(told, soft_wrap=True, highlight=False)
     return 0
+
+
+def _check_out(out: Path, source: Path) -> None:
+    """Refuse, before anything is measured, a file that could not be written or that is somebody's."""
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.parent}")
+    if out.exists() and not (source.exists() and out.samefile(source)):
+        raise ValueError(f"--out {out} exists already: name another file, or start from it with --cameras-file {out}")
 
 
 def board_of(options: argparse.Namespace) -> Board:

@@ -77,12 +77,13 @@ def camera_model(info: CameraInfo) -> CameraModel:
     """Return the camera of a CameraInfo, its pose still to be set.
 
     Raises:
-        ValueError: the focal lengths are not positive (an uncalibrated camera).
+        ValueError: it is of no calibrated camera.
     """
     fx, fy, cx, cy = info.k[0], info.k[4], info.k[2], info.k[5]
-    if not (fx > 0 and fy > 0):
+    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
         raise ValueError(
-            f"camera_info of {info.header.frame_id!r} has focal lengths {fx}, {fy}: the camera is not calibrated"
+            f"camera_info of {info.header.frame_id!r} has focal lengths {fx}, {fy} and principal point {cx}, {cy}: "
+            "the camera is not calibrated"
         )
     return CameraModel(int(info.width), int(info.height), fx, fy, cx, cy, frame_id=info.header.frame_id)
 

@@ -14,9 +14,9 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
+from tristage_ros.middleware import profile
 from tristage_ros.nodes.monitor_view import view
 from tristage_ros.nodes.operator import Operator
-from tristage_ros.resources import resource
 
 PERIOD = 0.25  # s between two pictures
 PATIENCE = 10.0  # s that a single picture waits for the first control step
@@ -41,7 +41,8 @@ def monitor(once: bool, console: Console | None = None) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
-    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(resource("config", "fastdds.xml")))
+    for name, value in profile("fastdds.xml").items():
+        os.environ.setdefault(name, value)
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     operator, executor = Operator("monitor"), SingleThreadedExecutor()
     executor.add_node(operator)

@@ -12,7 +12,7 @@ from rich.text import Text
 from tristage_msgs.msg import PruningStats
 
 from tristage_ros.nodes.operator import Operator
-from tristage_ros.nodes.table import arm_text, pruning_table, salience_table, timings_table
+from tristage_ros.nodes.table import QUIET, arm_text, pruning_table, salience_table, timings_table
 from tristage_ros.perception.overlay import KEPT_COLORS
 
 CELL = 2  # characters of a patch: about a square
@@ -23,7 +23,6 @@ LEVELS = {
     DiagnosticStatus.WARN: ("WARN", "yellow"),
     DiagnosticStatus.STALE: ("STALE", "magenta"),
 }
-QUIET = 5.0  # s without a message before it is said
 
 
 def view(operator: Operator, width: int, height: int, colored: bool = True) -> Layout:
@@ -46,7 +45,7 @@ def view(operator: Operator, width: int, height: int, colored: bool = True) -> L
         Layout(headline(operator), size=1),
         middle,
         *([Layout(legend(colored), size=1)] if with_mask else []),
-        Layout(arm_text(operator.arm), size=3),
+        Layout(arm_text(operator.arm, operator.silence("/arm/status")), size=3),
         Layout(diagnostics(operator, max(1, height - 20 - with_mask)), name="diagnostics"),
     )
     return whole

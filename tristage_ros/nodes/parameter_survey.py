@@ -29,8 +29,9 @@ class ParameterSurvey:
     def _look(self) -> None:
         """Ask the nodes that are new; one that only just starts is asked again at the next look."""
         own = self._node.get_fully_qualified_name()
-        for name, namespace in self._node.get_node_names_and_namespaces():
-            full = f"{namespace.rstrip('/')}/{name}"
+        present = [(f"{where.rstrip('/')}/{name}", name) for name, where in self._node.get_node_names_and_namespaces()]
+        self._asked &= {full for full, _ in present}  # one that is started again may have other parameters
+        for full, name in present:
             if full not in self._asked and full != own and not name.startswith("_"):
                 self._ask(full)
 
@@ -61,6 +62,8 @@ class ParameterSurvey:
         self._on_change()
 
     def _on_event(self, event: ParameterEvent) -> None:
+        if event.new_parameters:  # it was started again before anyone looked
+            self._asked.discard(event.node)
         known = self.parameters.get(event.node.strip("/"))
         if known is None or not event.changed_parameters:
             return

@@ -23,4 +23,11 @@ def record(options: argparse.Namespace) -> int:
         "image_interval": options.every,
     }
     overrides = [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
-    return run(RecorderNode, ["tristage", "--ros-args", *overrides], niceness=10)
+    made: list[RecorderNode] = []
+
+    def make() -> RecorderNode:
+        made.append(RecorderNode())
+        return made[0]
+
+    code = run(make, ["tristage", "--ros-args", *overrides], niceness=10)
+    return code or int(any(node.writer.failure for node in made))

@@ -101,7 +101,13 @@ class RecorderNode(Node):
             if publishers and types[0] in typestore().fielddefs:
                 package, _, name = types[0].split("/")
                 latched = all(p.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in publishers)
-                self._record(topic, getattr(import_module(f"{package}.msg"), name), EVENTS, latched=latched)
+                try:
+                    kind = getattr(import_module(f"{package}.msg"), name)
+                except (ImportError, AttributeError) as error:
+                    self._known.add(topic)
+                    self.get_logger().warning(f"{topic} is not recorded: {types[0]} is not installed here ({error})")
+                    continue
+                self._record(topic, kind, EVENTS, latched=latched)
 
     def _on_message(self, topic: str, kind: str, interval: int, data: bytes) -> None:
         if topic not in self.received:
@@ -125,11 +131,10 @@ class RecorderNode(Node):
         if path != self._hashed:
             self._hashed = path
             threading.Thread(target=self._describe_checkpoint, args=(path,), daemon=True).start()
-        try:
-            data = facts.gather(parameters, self._checkpoint).message()
-        except OSError as error:
-            self.get_logger().warning(f"a configuration file cannot be recorded: {error}", throttle_duration_sec=5.0)
-            return
+        gathered, lost = facts.gather(parameters, self._checkpoint)
+        if lost:
+            self.get_logger().warning(f"not recorded: {'; '.join(lost)}", throttle_duration_sec=5.0)
+        data = gathered.message()
         self.writer.offer(facts.TOPIC, offered(1, latched=True))
         self.writer.write(facts.TOPIC, facts.TYPE, data, self.get_clock().now().nanoseconds)
 
@@ -154,6 +159,7 @@ class RecorderNode(Node):
             **{f"dropped {topic}": count for topic, count in self.writer.dropped.items() if count},
         }
         if self.writer.failure:
+            self.get_logger().error(f"the bag ends early: {self.writer.failure}", once=True)
             return Part(ERROR, f"the bag ends early: {self.writer.failure}", values)
         if dropped:
             return Part(WARN, f"{dropped} messages dropped: the disk or the processor is too slow", values)

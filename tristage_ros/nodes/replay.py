@@ -143,7 +143,8 @@ def _facts(plan: _Plan, folder: Path) -> facts.Facts:
     for values in parameters.values():
         values["cameras_file"] = str(folder / "cameras.yaml")
     parameters["policy"] |= {"pruning": str(folder / "pruning.yaml"), "control": plan.control}
-    return facts.gather(parameters, facts.describe_checkpoint(str(parameters["policy"]["checkpoint"])))
+    gathered, _ = facts.gather(parameters, facts.describe_checkpoint(str(parameters["policy"]["checkpoint"])))
+    return gathered
 
 
 def _as_json(request: Request, plan: _Plan, outcome: Outcome) -> dict[str, object]:

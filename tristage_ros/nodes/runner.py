@@ -57,7 +57,7 @@ class NodeExecutor(MultiThreadedExecutor):
     def shutdown(self, timeout_sec: float | None = None, *, wait_for_threads: bool = True) -> bool:
         """Stop, as the executor of rclpy does, after its threads are idle."""
         self._executor.shutdown(wait=True)
-        return bool(super().shutdown(timeout_sec, wait_for_threads=wait_for_threads))
+        return bool(super().shutdown(timeout_sec))
 
 
 def run(
@@ -82,7 +82,7 @@ def run(
     def on_signal(number: int, frame: FrameType | None) -> None:
         STOP.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:

@@ -13,6 +13,7 @@ from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 from tristage_ros.nodes.operator import Operator
 from tristage_ros.perception.overlay import KEPT_COLORS
 
+QUIET = 5.0  # s without a message before it is said
 MODES = {
     ArmStatus.DISCONNECTED: ("disconnected", "bold red"),
     ArmStatus.DISABLED: ("disabled", "yellow"),
@@ -67,10 +68,12 @@ def timings_table(message: StageTimings | None) -> Table:
     return table
 
 
-def arm_text(message: ArmStatus | None) -> Text:
-    """Return three lines about the arm."""
+def arm_text(message: ArmStatus | None, silence: float = 0.0) -> Text:
+    """Return three lines about the arm, of which nothing was heard for `silence` s."""
     if message is None:
         return Text("arm: no status", style="red")
+    if silence > QUIET:
+        return Text(f"arm: no status for {silence:.0f} s", style="red")
     mode, style = MODES.get(message.mode, (str(message.mode), ""))
     text = Text("arm: ") + Text(mode, style=style) + Text(f"  {message.reason}", style="dim")
     text += Text(
