@@ -32,6 +32,9 @@ class Board:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        if not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"):
+            wanted = "pip install 'opencv-python-headless>=4.7,<5'"
+            raise ValueError(f"boards need OpenCV 4.7 or later, here is {cv2.__version__}: {wanted}")
         if min(self.columns, self.rows) < 3:
             raise ValueError(f"a board of {self.columns}x{self.rows} squares is too small; take at least 3x3")
         if not 0 < self.marker < self.square:
