@@ -158,6 +158,27 @@ def foreign(path, plugin):
 REMAP = {"/camera/camera": "/front", "/joint_states_single": JOINTS}
 
 
+def test_of_an_image_in_several_forms_one_is_taken(tmp_path, whole):
+    """As `ros2 bag record -a` has them; depth as PNG of image_transport's plugin for colour cannot be read."""
+    messages = list(stored())
+    messages += [m._replace(topic=m.topic.replace("Depth", "")) for m in messages if m.topic.endswith("Depth")]
+    with BagReader(SMALL_BAG) as bag:
+        raw = [Stored(m.topic, IMAGE, m.stamp, m.serialized) for m in bag.messages() if m.type_name == IMAGE]
+    for name, more in (("compressed", []), ("all", raw)):
+        recording = Recording(write(tmp_path / name, [*messages, *more]), ["front"])
+        assert stamps(recording) == stamps(whole)
+        for played in recording.play(recording.frames()[0]):
+            assert all(m.serialized for m in played.first)
+
+
+def test_a_topic_of_another_type_is_named_with_both(tmp_path):
+    wrong = [m._replace(kind="geometry_msgs/msg/TwistStamped") if m.topic == JOINTS else m for m in stored()]
+    with pytest.raises(
+        BagError, match=r"/joint_states holds geometry_msgs/msg/TwistStamped, not sensor_msgs/msg/Joint"
+    ):
+        Recording(write(tmp_path / "bag", wrong), ["front"])
+
+
 @pytest.mark.parametrize("plugin", [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
 def test_a_foreign_bag_is_replayed_under_our_names(tmp_path, whole, plugin):
     path = foreign(tmp_path / "bag", plugin)

@@ -19,7 +19,7 @@ from rosbags.rosbag2.storage_mcap import McapReader, decompress
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from tristage_ros.bags.images import raw_topic, restore
+from tristage_ros.bags.images import DEPTH_SUFFIX, raw_topic, restore
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, as_current, typestore
 
 OURS = "tristage_msgs/msg/"  # whose definitions may have changed since a bag was recorded
@@ -114,7 +114,7 @@ class BagReader:
     @property
     def topics(self) -> dict[str, str]:
         """Return the message type of every topic."""
-        return {raw_topic(c.topic): IMAGE if _is_compressed(c) else c.msgtype for c in self._reader.connections}
+        return {_name(c): IMAGE if _is_compressed(c) else c.msgtype for c in _in_one_form(self._reader.connections)}
 
     def messages(self, *topics: str) -> Iterator[Message]:
         """Yield the messages of `topics`, of all topics when none is named, in the order of their stamps.
@@ -122,7 +122,7 @@ class BagReader:
         Raises:
             BagError: the file is damaged.
         """
-        chosen = [c for c in self._reader.connections if not topics or raw_topic(c.topic) in topics]
+        chosen = [c for c in _in_one_form(self._reader.connections) if not topics or _name(c) in topics]
         if not chosen:
             return
         try:
@@ -155,6 +155,19 @@ class BagReader:
 
 def _is_compressed(connection: Connection) -> bool:
     return connection.msgtype == COMPRESSED_IMAGE and connection.topic != raw_topic(connection.topic)
+
+
+def _name(connection: Connection) -> str:
+    return raw_topic(connection.topic) if _is_compressed(connection) else connection.topic
+
+
+def _in_one_form(connections: list[Connection]) -> list[Connection]:
+    """Return all connections, but of images in several forms the raw one alone, or else the one without loss."""
+    forms: dict[str, set[str]] = {}
+    for connection in connections:
+        forms.setdefault(_name(connection), set()).add(connection.topic)
+    best = {name: name if name in topics or len(topics) == 1 else name + DEPTH_SUFFIX for name, topics in forms.items()}
+    return [c for c in connections if len(forms[_name(c)]) == 1 or c.topic == best[_name(c)]]
 
 
 def _types_of(connections: list[Connection]) -> Typestore:

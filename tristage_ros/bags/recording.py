@@ -18,6 +18,7 @@ from tristage_ros.bags.reader import BagError, BagReader, Message
 
 JOINTS, STATUS = "/joint_states", "/arm/status"
 JOINT_STATE = "sensor_msgs/msg/JointState"
+CAMERA_INFO, ARM_STATUS = "sensor_msgs/msg/CameraInfo", "tristage_msgs/msg/ArmStatus"
 ACTION, PRUNING = "/tristage/action", "/tristage/pruning"
 VIEW = "front"  # the camera whose colour image the policy sees
 JOINT_TOLERANCE = 100_000_000  # ns; joint states this far from a frame still belong to it
@@ -195,6 +196,11 @@ class Recording:
             alike = sorted(topic for topic, kind in recorded.items() if kind in (IMAGE, JOINT_STATE))
             has = f"; it has {', '.join(alike)}: rename what is the same with --remap FROM:=TO" if alike else ""
             raise BagError(f"bag {self.path} lacks {', '.join(missing)}{has}")
+        kinds = dict.fromkeys(self.required, IMAGE) | {JOINTS: JOINT_STATE, STATUS: ARM_STATUS}
+        kinds |= {info_topic(name): CAMERA_INFO for name in (VIEW, *self.cameras)}
+        for topic, name in self._names.items():
+            if name in kinds and recorded[topic] != kinds[name]:
+                raise BagError(f"bag {self.path}: {topic} holds {recorded[topic]}, not {kinds[name]}")
 
     def _note(self, message: Message) -> None:
         stream = self._streams.setdefault(self._names[message.topic], _Stream())
