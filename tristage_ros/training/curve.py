@@ -27,15 +27,13 @@ def draw_curve(steps: list[dict[str, Any]], notes: list[dict[str, Any]], path: P
         losses.plot(numbers, _smoothed([step[name] for step in steps]), label=label)
     losses.set(xlabel="step", ylabel="loss", yscale="log")
     losses.grid(alpha=0.3)
-    losses.legend(loc="lower left")
     successes = losses.twinx()
     for task in sorted({note["task"] for note in notes}):
         own = [note for note in notes if note["task"] == task]
         shares = [100 * note["successes"] / note["episodes"] for note in own]
         successes.plot([note["step"] for note in own], shares, "o", label=task)
     successes.set(ylabel="success of rollouts, %", ylim=(-2, 102))
-    if notes:
-        successes.legend(loc="upper right")
+    figure.legend(loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 

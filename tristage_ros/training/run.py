@@ -82,6 +82,7 @@ class Run:
         outcomes = self._note(list(run_all("check", roll_out, jobs, self._workers)), check=True)
         if self.folder.state.exists() and self.trainer.step == self.recipe.optimisation.steps:
             self._save()  # the checkpoint tells how it went
+        draw_curve(self.folder.steps(), self.folder.notes(), self.folder.figure)
         return outcomes
 
     def _advance(self, end: int) -> None:
