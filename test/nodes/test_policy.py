@@ -89,6 +89,7 @@ def test_a_replayed_frame_that_is_shown_again_is_taken_once_and_answered_again(s
             clock.publish(Clock(clock=header(stamp, "").stamp))
             s.publish(stamp)
             s.executor.spin_once(timeout_sec=0.05)
+            time.sleep(0.02)  # without a pause this loop keeps the interpreter lock from the policy
             assert time.monotonic() < end, s.node._waiting_for
 
     end = time.monotonic() + 40

@@ -149,3 +149,10 @@ class FramePacing:
     def wanted_since(self, monotonic: float, now: float) -> float:
         """Return since when a step is wanted: now, so that no frame counts as missed."""
         return now
+
+
+def pacing_of(control: str, frame_sends: str, rate: float, pace: Pace | None) -> Pacing:
+    """Return the pacing that the policy's parameters ask for."""
+    sends = frame_sends if control == "frame" else control
+    pacing: Pacing = RatePacing(rate, pace) if sends == "rate" else KeyFramePacing()
+    return FramePacing(pacing) if control == "frame" else pacing

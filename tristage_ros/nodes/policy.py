@@ -30,7 +30,7 @@ from tristage_ros.nodes.image_transport import subscribe_image
 from tristage_ros.nodes.kept_cloud import kept_cloud_message
 from tristage_ros.nodes.lifecycle import ManagedNode
 from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
-from tristage_ros.nodes.pacing import FramePacing, KeyFramePacing, Pacing, RatePacing
+from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
 from tristage_ros.nodes.parameters import declare
 from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, denoising_of, pruning_config
 from tristage_ros.nodes.runner import run
@@ -272,10 +272,7 @@ class PolicyNode(ManagedNode):
     def _new_pacing(self) -> Pacing:
         s = self.settings
         pace = Pace(s.approach_speed, TURN * s.approach_speed) if s.approach_speed else None
-        on_frames = s.control == "frame"
-        rate = (s.frame_sends if on_frames else s.control) == "rate"
-        pacing: Pacing = RatePacing(s.rate_hz, pace) if rate else KeyFramePacing()
-        return FramePacing(pacing) if on_frames else pacing
+        return pacing_of(s.control, s.frame_sends, s.rate_hz, pace)
 
     def _work(self, stop: threading.Event) -> None:
         try:
