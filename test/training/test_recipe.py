@@ -30,6 +30,14 @@ def test_the_shipped_recipes_follow_each_other(monkeypatch, tmp_path):
         run(options)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"seed: ["])
+def test_a_file_that_is_no_yaml_is_named(tmp_path, content):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"mine\.yaml: not YAML"):
+        Recipe.load(path)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -123,7 +123,10 @@ class Recipe:
 
         Raises RecipeError where a setting is missing, unknown or wrong, and FileNotFoundError for the file.
         """
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: not YAML: {error}") from error
         for text in overrides:
             _override(data, text)
         recipe: Recipe = _build(cls, data, "the recipe")
