@@ -103,7 +103,7 @@ def packed_mask(state: Tensor, length: int, suffixes: int) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
     """Return [B, heads, T, head_width] for a mask [B, T, T].
 
-    A CPU multiplies matrices: half of the products are for nothing, and still its fused kernel takes longer, above all back.
+    A CPU multiplies matrices: half of the products are for nothing, and still its fused kernel takes longer.
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, seen[:, None])
