@@ -80,12 +80,13 @@ class PruningConfig:
             s1_feature="pre_norm",
             target_rate=0.7,
             drop_weight=0.75,
+            weight_3d=0.5,
             background_sampling="rotating",
             change_guard=12 / 255,
             change_guard_depth=0.02,
             refresh_every=50,
             max_age=10,
-            watch_share=0.25,
+            watch_share=0.15,
         )
 
     def to_dict(self) -> dict[str, Any]:

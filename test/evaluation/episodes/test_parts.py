@@ -105,12 +105,12 @@ def test_methods_are_compared_on_the_same_episodes(study: Study, tmp_path: Path)
         "cached ms": "5", "cached x": "2.00x", "cached, episode": "1.60x",  # three of four steps are pruned
     }  # fmt: skip
     contests = tables["Tri-stage against the baselines, guard alike"]
-    early = ("FastV from layer 1 on", "VLA-Pruner from layer 1 on")  # only with the guard
-    assert contests.columns[2:] == ("naive", "FastV", early[0], "VLA-Pruner", early[1], "SP-VLA")
+    early = [f"{name}{how}" for name in ("FastV", "VLA-Pruner") for how in (" from layer 1 on", ", r over all layers")]
+    assert contests.columns[2:] == ("naive", "FastV", *early[:2], "VLA-Pruner", *early[2:], "SP-VLA")
     for row in contests.rows:
         for column, cell in zip(contests.columns[2:], row[2:], strict=True):
-            unguarded = row[0] == "tri-stage, paper"
-            assert cell == ("" if unguarded and column in early else "+0.0 (p = 1, n = 12)")
+            absent = row[0] == "tri-stage, paper" or ("all layers" in column and row[1] == "80")
+            assert cell == ("" if column in early and absent else "+0.0 (p = 1, n = 12)")
     success = {row[:2]: row for row in tables["Success"].rows}
     assert success["unpruned", ""][2:4] == ("12", "100.0 [75.8, 100.0]")
     assert success["naive", "50"][4].startswith("-50.0 [")

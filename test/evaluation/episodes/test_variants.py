@@ -30,26 +30,39 @@ def test_the_robot_preset_is_the_robots() -> None:
 
 def test_every_guarded_variant_has_the_same_guard_and_bucket() -> None:
     for method in METHODS[1:]:
-        for variant in variants(method, 0.6, TAU):
+        for variant in variants(method, 0.6, TAU, 4):
             config, robot = variant.config(0), PruningConfig.robot()
             assert config.token_bucket == robot.token_bucket
-            assert config.target_rate == 0.6
+            assert config.target_rate == (0.8 if variant.over_layers else 0.6)
             assert (config.change_guard == robot.change_guard) == variant.guard
             assert (config.max_age == robot.max_age) == variant.guard
 
 
 def test_methods_that_decide_inside_the_pass_come_as_published_and_as_early_as_they_can() -> None:
     for method, published in (("fastv", 2), ("vla_pruner", 3)):
-        layers = {variant.layer: variant.pruner(0).mid_layer for variant in variants(method, 0.7, TAU)}
+        layers = {variant.layer: variant.pruner(0).mid_layer for variant in variants(method, 0.7, TAU, 4)}
         assert layers == {None: published, 1: 1}
-    assert {variant.layer for variant in variants("sp_vla", 0.7, TAU)} == {None}
+    assert {variant.layer for variant in variants("sp_vla", 0.7, TAU, 4)} == {None}
 
 
 def test_names_and_labels_tell_variants_apart() -> None:
-    all_ = [variant for method in METHODS for rate in (0.5, 0.7) for variant in variants(method, rate, TAU)]
+    all_ = [variant for method in METHODS for rate in (0.5, 0.7) for variant in variants(method, rate, TAU, 4)]
     distinct = set(all_)
     assert len({variant.name for variant in distinct}) == len(distinct)
     assert len({(variant.label, variant.rate) for variant in distinct}) == len(distinct)
+
+
+@pytest.mark.parametrize(("layers", "rate"), [(4, 0.5), (4, 0.7), (32, 0.8)])
+def test_a_rate_over_all_layers_counts_the_layer_that_sees_everything(layers: int, rate: float) -> None:
+    *_, alike = variants("fastv", rate, TAU, layers)
+    behind = alike.config(0).target_rate
+    assert alike.over_layers and behind is not None
+    assert (1 + (layers - 1) * (1 - behind)) / layers == pytest.approx(1 - rate, abs=1e-3)
+    assert alike.label == "FastV, r over all layers, guard"
+
+
+def test_where_the_first_layer_is_too_much_there_is_no_rate_over_all_layers() -> None:
+    assert not any(variant.over_layers for variant in variants("fastv", 0.8, TAU, 4))
 
 
 @pytest.mark.parametrize(("modality", "other"), [("2D", "keep_3d"), ("3D", "keep_2d")])

@@ -56,9 +56,16 @@ class Variant:
         return f"{self.name} #{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
 
     @property
+    def over_layers(self) -> bool:
+        """Tell whether `rate` is the mean over the decoder's layers, those that run on all tokens included."""
+        return "target_rate" in dict(self.settings)
+
+    @property
     def label(self) -> str:
         """Return the method for print, without its rate."""
-        label = LABELS[self.method] + ("" if self.layer is None else f" from layer {self.layer} on")
+        label = LABELS[self.method]
+        if self.layer is not None:
+            label += ", r over all layers" if self.over_layers else f" from layer {self.layer} on"
         if self.method == "tristage":
             label += f", {self.preset}"
             stages = dict(self.settings).get("stages")
@@ -72,7 +79,7 @@ class Variant:
         robot, paper = PruningConfig.robot(), PruningConfig.paper()
         base, guard = paper if self.preset == "paper" else robot, robot if self.guard else paper
         guarded = {name: getattr(guard, name) for name in GUARD}
-        return replace(base, seed=seed, target_rate=self.rate, **guarded | dict(self.settings))
+        return replace(base, seed=seed, **{"target_rate": self.rate} | guarded | dict(self.settings))
 
     def pruner(self, seed: int) -> Any:
         """Return the pruner for the episode of `seed`.

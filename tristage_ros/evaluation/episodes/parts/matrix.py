@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from tristage_ros.evaluation.bench.table import Table
 from tristage_ros.evaluation.episodes.parts import pictures
@@ -28,7 +29,8 @@ SUCCESS_NOTE = (
     "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
     "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV and VLA-Pruner run the "
     "decoder's first 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 layers and "
-    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others.'
+    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others: with '
+    '"r over all layers" they keep so much less behind layer 1 that the mean over the layers is that of the others.'
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
 TIMES = tuple(f"{engine}{x}" for engine in ENGINES for x in (" ms", " x", ", episode"))
@@ -45,12 +47,19 @@ IN_PASS = ("fastv", "vla_pruner")  # methods that decide inside the pass
 SIDES = ("stage1_", "stage2_", "fused_")
 
 
-def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...]) -> list[Variant]:
-    """Return the ways to run a method at a rate: as published and guarded; of tri-stage every preset."""
+def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...], layers: int) -> list[Variant]:
+    """Return the ways to run a method at a rate in a decoder of so many layers.
+
+    They are as published and guarded; of those that decide inside the pass also as early as they can, with the rate
+    behind the first layer and, where that is possible, over all layers; of tri-stage every preset.
+    """
     if method == "none":
         return [UNPRUNED]
     if method != "tristage":
         early = [Variant(method, rate, True, layer=1)] if method in IN_PASS else []
+        if early and layers * (1 - rate) > 1:  # the first layer alone has 1 / layers of all tokens
+            behind = (("target_rate", round(layers * rate / (layers - 1), 4)),)
+            early.append(Variant(method, rate, True, settings=behind, layer=1))
         return [*(Variant(method, rate, guard) for guard in (False, True)), *early]
     paper = [Variant(method, rate, guard, "paper") for guard in (False, True)]
     return [*paper, Variant(method, rate, True, "robot"), Variant(method, rate, True, "calibrated", calibrated)]
@@ -71,8 +80,9 @@ class Matrix(Part):
         """Return every way to run the methods at the rates, the unpruned one first."""
         tristage = "tristage" in methods
         calibrated = self.study.thresholds(self.mode).settings if tristage else ()
-        all_ = [UNPRUNED, *(v for rate in rates for method in methods for v in variants(method, rate, calibrated))]
-        return list(dict.fromkeys(all_))
+        layers = self.study.attempts(self.mode).model.config.layers
+        ways = (variants(method, rate, calibrated, layers) for rate in rates for method in methods)
+        return list(dict.fromkeys([UNPRUNED, *chain.from_iterable(ways)]))
 
     def chapter(self) -> Chapter:
         """Return the table of all rows, the contest at every rate, and success over rate."""
@@ -120,13 +130,18 @@ class Matrix(Part):
         """Return how tri-stage compares with every baseline at the same rate, guard against guard."""
         note = "Difference of success on the same episodes in points, with McNemar's exact p; above 0: tri-stage wins."
         budgeted = [row for row, _ in found if row.variant.rate is not None]
-        others = [row.variant for row in budgeted if row.variant.method != "tristage"]
-        rivals = {(v.method, v.layer): replace(v, guard=True).label.removesuffix(", guard") for v in others}
-        title = "Tri-stage against the baselines, guard alike"
-        table = Table(title, ("tri-stage", "r %", *rivals.values()), note=note)
+        others = {(self.rival(row), row.variant.rate, row.variant.guard): row for row in budgeted}
+        rivals = list(dict.fromkeys(self.rival(row) for row in budgeted if row.variant.method != "tristage"))
+        table = Table("Tri-stage against the baselines, guard alike", ("tri-stage", "r %", *rivals), note=note)
         for row in budgeted:
-            mine = row.variant
-            if mine.method == "tristage":
-                met = [self.row(Variant(method, mine.rate, mine.guard, layer=layer)) for method, layer in rivals]
-                table.rows.append((*self.head(row), *(self.contest(row, other) for other in met)))
+            if row.variant.method == "tristage":
+                met = [others.get((rival, row.variant.rate, row.variant.guard)) for rival in rivals]
+                table.rows.append(
+                    (*self.head(row), *("" if other is None else self.contest(row, other) for other in met))
+                )
         return table
+
+    @staticmethod
+    def rival(row: Row) -> str:
+        """Return a baseline's label, guarded or not."""
+        return replace(row.variant, guard=True).label.removesuffix(", guard")

@@ -57,6 +57,10 @@ class Part(ABC):
         """Return the tasks of this part."""
         return self.study.scope.tasks
 
+    def tasks_of(self, row: Row) -> tuple[str, ...]:
+        """Return the tasks of a row."""
+        return self.tasks
+
     @abstractmethod
     def rows(self) -> list[Row]:
         """Return what episodes it needs."""
@@ -74,7 +78,7 @@ class Part(ABC):
         wanted = [
             (seed, Job(cell, seed))
             for row in self.rows()
-            for cell in row.cells(self.tasks)
+            for cell in row.cells(self.tasks_of(row))
             for seed in self.study.seeds(self.count(row))
         ]
         return [job for _, job in sorted(wanted, key=lambda pair: pair[0])]
@@ -85,7 +89,7 @@ class Part(ABC):
 
     def episodes(self, row: Row) -> Episodes:
         """Return the finished episodes of a row."""
-        return self.study.episodes(self.tasks, self.count(row), row.variant, row.mode, row.condition)
+        return self.study.episodes(self.tasks_of(row), self.count(row), row.variant, row.mode, row.condition)
 
     def summary(self, row: Row) -> Summary | None:
         """Return a row's figures, compared with the unpruned row of its mode and condition."""

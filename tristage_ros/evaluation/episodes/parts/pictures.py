@@ -25,7 +25,7 @@ def success(found: Sequence[tuple[Variant, Summary]]) -> Figure:
 def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
     """Draw success over nominal rate with 95 % intervals; the band is the unpruned policy's.
 
-    Dashed: without guard. Dotted: decided after the first layer.
+    Dashed: without guard. Dotted: decided after the first layer; with dashes: at the same rate over all layers.
     """
     figure = Figure(figsize=(11, 5.5))
     ax = figure.subplots()
@@ -40,7 +40,8 @@ def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
         variant = points[0][0]
         x = np.array([100 * (v.rate or 0.0) for v, _ in points]) + 0.45 * (number - len(lines) / 2)
         y = np.array([s.success.rate for _, s in points])
-        dashes = "--" if not variant.guard else "-" if variant.layer is None else ":"
+        early = variant.layer is not None
+        dashes = "--" if not variant.guard else "-." if variant.over_layers else ":" if early else "-"
         style = {"fmt": f"o{dashes}", "color": _color(variant), "ms": 4, "capsize": 2, "label": label}
         ax.errorbar(x, 100 * y, np.hstack([_interval(summary) for _, summary in points]), **style)
     ax.set(xlabel="r, % of visual tokens", ylabel="success, %")

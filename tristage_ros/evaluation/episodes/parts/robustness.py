@@ -19,7 +19,7 @@ NOTE = (
 )
 DROPPED = (
     "Dropped frames are under continuous control, where a frame that does not come is a control step less: with key "
-    "frames the arm would only wait for the next one."
+    "frames the arm would only wait for the next one. Continuous rows are of the first task."
 )
 
 
@@ -35,6 +35,14 @@ class Robustness(Part):
         variants = (UNPRUNED, *PRUNED)
         rows = [Row(variant, "key frames", condition) for condition in UNDER for variant in variants]
         return rows + [Row(v, "continuous", condition) for condition in ("plain", "dropped") for v in variants]
+
+    def tasks_of(self, row: Row) -> tuple[str, ...]:
+        """Return the first task alone under continuous control, whose episodes take ten times as long."""
+        return self.tasks[:1] if row.mode == "continuous" else self.tasks
+
+    def count(self, row: Row) -> int:
+        """Return the number of episodes of a task."""
+        return 30 if row.mode == "continuous" else self.number
 
     def chapter(self) -> Chapter:
         """Return success under every condition."""
