@@ -5,10 +5,11 @@ from __future__ import annotations
 from tristage_ros.evaluation.bench.variants import LABELS
 from tristage_ros.evaluation.episodes.parts.matrix import Matrix
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Row
-from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE, free
+from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE, free, matters
 from tristage_ros.evaluation.episodes.parts.table3 import Table3
 from tristage_ros.simulation.closed_loop import LATENCY, LONGEST, PACE, PERIOD
 
+FEWER = 20  # episodes of a row that matters less
 NOTE = (
     f"A control step every {PERIOD} s of simulated time, whose chunk of {PACE.actions} actions, {PACE.time_step} s "
     f"apart, takes over {LATENCY} s after its observation; at most {LONGEST:.0f} s. The chunk leads towards the "
@@ -21,7 +22,7 @@ class Continuous2(Matrix):
 
     name = "continuous2"
     title = "Table 2 under continuous control"
-    number = 30
+    number = 100
     mode = "continuous"
 
     @property
@@ -33,6 +34,10 @@ class Continuous2(Matrix):
         """Return all methods and tri-stage without a budget."""
         budgeted = self.variants(tuple(LABELS), (MAIN_RATE,))
         return [self.row(variant) for variant in [*budgeted, *free(self.study.thresholds(self.mode).settings)]]
+
+    def count(self, row: Row) -> int:
+        """Return the number of episodes."""
+        return self.number if matters(row.variant) else FEWER
 
     def chapter(self) -> Chapter:
         """Return the tables and how the episodes ran."""

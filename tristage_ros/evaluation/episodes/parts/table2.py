@@ -33,17 +33,22 @@ class Table2(Matrix):
 
     def count(self, row: Row) -> int:
         """Return the number of episodes."""
-        variant, preset = row.variant, "robot" if row.variant.guard else "paper"
-        matters = variant.rate == MAIN_RATE and (
-            variant.preset == preset if variant.method == "tristage" else variant.guard
-        )
-        return self.number if variant == UNPRUNED or matters else ceil(FEWER / len(self.tasks))
+        return self.number if matters(row.variant) else ceil(FEWER / len(self.tasks))
 
     def chapter(self) -> Chapter:
         """Return our tables and the paper's."""
         chapter = super().chapter()
         chapter.tables.append(paper_table())
         return chapter
+
+
+def matters(variant: Variant) -> bool:
+    """Tell whether a row has all episodes: those at the main rate, guard against guard and the paper's own setting."""
+    if variant.method == "tristage":
+        chosen = variant.preset == ("robot" if variant.guard else "paper")
+    else:
+        chosen = variant.guard and (variant.layer is None or variant.over_layers)
+    return variant == UNPRUNED or (chosen and variant.rate == MAIN_RATE)
 
 
 def free(calibrated: tuple[tuple[str, float], ...]) -> list[Variant]:
