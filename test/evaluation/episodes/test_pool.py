@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 from distributed import LocalCluster
 
@@ -63,3 +68,33 @@ def test_each_mode_has_its_model(tiny_checkpoint: str) -> None:
     assert [record.cell for record in run_jobs(jobs[1:], models, Spread())] == [jobs[1].cell.name]
     with pytest.raises(CheckpointError, match="/nowhere/model"):
         list(run_jobs(jobs, models, Spread()))
+
+
+def test_workers_end_with_the_command(tiny_checkpoint: str, tmp_path: Path) -> None:
+    words = [
+        "--tasks",
+        "banana",
+        "--methods",
+        "none",
+        "--episodes",
+        "10000",
+        "--processes",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "tristage_ros.cli", "evaluate", "--checkpoint", tiny_checkpoint, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            finished, deadline = tmp_path / "episodes.jsonl", time.monotonic() + 90
+            while not finished.exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            workers = psutil.Process(process.pid).children(recursive=True)
+            assert len(workers) >= 2
+            process.terminate()
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "the same command goes on from there" in output
+    assert not psutil.wait_procs(workers, timeout=20)[1]
