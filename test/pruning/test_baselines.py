@@ -169,10 +169,11 @@ def thinned(embedding: list[list[float]], among: list[int], count: int) -> list[
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**31), zero=st.booleans(), rate=st.sampled_from([0.3, 0.6, 0.9]))
-def test_vla_pruner_unites_two_rankings_and_thins_them_out(seed: int, zero: bool, rate: float) -> None:
+@given(seed=st.integers(0, 2**31), zero=st.booleans(), full=st.booleans(), rate=st.sampled_from([0.3, 0.6, 0.9]))
+def test_vla_pruner_unites_two_rankings_and_thins_them_out(seed: int, zero: bool, full: bool, rate: float) -> None:
     generator = torch.Generator().manual_seed(seed)
-    pruner = VlaPruner(replace(HALF, target_rate=rate), mid_layer=1, window=2, decay=0.5, unseen_is_zero=zero)
+    options = {"mid_layer": 1, "window": 2, "decay": 0.5, "full_history": full, "unseen_is_zero": zero}
+    pruner = VlaPruner(replace(HALF, target_rate=rate), **options)
     assert pruner.mid_queries is None
     history: list[list[list[float]]] = []  # newest first
     for number in range(5):
@@ -181,7 +182,7 @@ def test_vla_pruner_unites_two_rankings_and_thins_them_out(seed: int, zero: bool
         masks, shown = pruner.plan(geometry), look(generator, geometry)
         assert len(tokens(masks)) == 26  # everything is embedded
         chosen = pruner.mid_pass(1, shown)
-        assert (chosen is None) == (number < 2)
+        assert (chosen is None) == (number < (2 if full else 1))
         if chosen is not None:
             masks = chosen
             expected = expected_vla(geometry, shown, history, round((1 - rate) * 26))

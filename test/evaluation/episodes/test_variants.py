@@ -61,6 +61,12 @@ def test_a_rate_over_all_layers_counts_the_layer_that_sees_everything(layers: in
     assert alike.label == "FastV, r over all layers, guard"
 
 
+def test_a_rate_over_all_layers_holds_from_the_second_step_on() -> None:
+    *_, alike = variants("vla_pruner", 0.7, TAU, 4)
+    assert alike.pruner(0).enough == 1
+    assert Variant("vla_pruner", 0.7, True, layer=1).pruner(0).enough == 3
+
+
 def test_where_the_first_layer_is_too_much_there_is_no_rate_over_all_layers() -> None:
     assert not any(variant.over_layers for variant in variants("fastv", 0.8, TAU, 4))
 

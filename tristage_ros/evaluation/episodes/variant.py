@@ -90,7 +90,10 @@ class Variant:
         config = self.config(seed)
         if self.modality is not None:
             return OneModalityRandom(config, self.modality)
-        return make_pruner(self.method, config, **({} if self.layer is None else {"mid_layer": self.layer}))
+        inside: dict[str, Any] = {} if self.layer is None else {"mid_layer": self.layer}
+        if self.over_layers and self.method == "vla_pruner":
+            inside["full_history"] = False  # every step is to prune that the others prune
+        return make_pruner(self.method, config, **inside)
 
 
 def denoising_label(denoising: Denoising) -> str:

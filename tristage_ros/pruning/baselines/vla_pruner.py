@@ -20,8 +20,8 @@ class VlaPruner(InPassBaseline):
 
     One ranking is by the attention that the tokens before the actions pay in the layer before `mid_layer`, the other
     by the attention that the action queries paid in the last `window` steps, weighted by decay^age, newest first. A
-    step runs unpruned until there are as many. Differences are cosine distances of the embeddings. Left open by the
-    paper, or decided otherwise:
+    step runs unpruned until there are as many; with `full_history` False, until there is one. Differences are cosine
+    distances of the embeddings. Left open by the paper, or decided otherwise:
     the actions' attention is the mean over all layers, where the released code takes one in the middle; tokens that
     a step pruned keep their last score (`unseen_is_zero` gives them zero, as the released code does, and with it a
     history that confirms itself); both modalities are ranked together; 3D tokens share their patch's history.
@@ -37,6 +37,7 @@ class VlaPruner(InPassBaseline):
         mid_queries: int | None = None,
         window: int = 3,
         decay: float = 0.8,
+        full_history: bool = True,
         unseen_is_zero: bool = False,
     ) -> None:
         """Take the released code's settings.
@@ -46,15 +47,17 @@ class VlaPruner(InPassBaseline):
             mid_queries: tokens whose attention ranks; None: all of the prefix, 1: the last, as FastV.
             window: steps of history, at least 1.
             decay: weight of a step of history by that of the next, 0 < decay <= 1.
+            full_history: wait for all of `window` before pruning.
             unseen_is_zero: score of the tokens that a step pruned.
         """
         if window < 1 or not 0 < decay <= 1:
             raise ValueError(f"window = {window} and decay = {decay} must be at least 1 and in (0, 1]")
         super().__init__(config, mid_layer, mid_queries)
         self.window, self.decay, self.unseen_is_zero = window, decay, unseen_is_zero
+        self.enough = window if full_history else 1
 
     def _keeps_all(self) -> bool:
-        return super()._keeps_all() or self._history is None or len(self._history) < self.window
+        return super()._keeps_all() or self._history is None or len(self._history) < self.enough
 
     def _learn(self, geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor) -> Tensor:
         past = self._history
@@ -64,7 +67,8 @@ class VlaPruner(InPassBaseline):
 
     def _choose_inside(self, geometry: TokenGeometry, attention: LayerAttention) -> TokenMasks:
         assert self._history is not None  # or the step would not be pruned
-        weight = self.decay ** torch.arange(self.window, device=self._history.device, dtype=self._history.dtype)
+        steps = len(self._history)
+        weight = self.decay ** torch.arange(steps, device=self._history.device, dtype=self._history.dtype)
         by_actions = at_tokens(geometry, (weight[:, None, None] * self._history).sum(0))
         by_prompt = torch.cat([attention.attention_2d, attention.attention_3d]).mean(1)
         embedding = torch.cat([attention.embedding_2d, attention.embedding_3d])

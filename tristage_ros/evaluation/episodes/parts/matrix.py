@@ -29,8 +29,9 @@ SUCCESS_NOTE = (
     "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
     "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV and VLA-Pruner run the "
     "decoder's first 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 layers and "
-    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others: with '
-    '"r over all layers" they keep so much less behind layer 1 that the mean over the layers is that of the others.'
+    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others. With "r '
+    'over all layers" they keep so much less behind layer 1 that the mean over the layers is that of the others, and '
+    "VLA-Pruner prunes from the second step on, by as much history as there is."
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
 TIMES = tuple(f"{engine}{x}" for engine in ENGINES for x in (" ms", " x", ", episode"))
