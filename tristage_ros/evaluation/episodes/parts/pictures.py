@@ -23,32 +23,32 @@ def success(found: Sequence[tuple[Variant, Summary]]) -> Figure:
 
 
 def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
-    """Draw success over nominal rate with 95 % intervals; the band is the unpruned policy's.
+    """Draw success over nominal rate with 95 % intervals, left without guard and right with it.
 
-    Dashed: without guard. Dotted: decided after the first layer; with dashes: at the same rate over all layers.
+    The band is the unpruned policy's. Dotted: decided after the first layer; with dashes: at r over all layers.
     """
-    figure = Figure(figsize=(11, 5.5))
-    ax = figure.subplots()
-    lines: dict[str, list[tuple[Variant, Summary]]] = {}
-    for variant, summary in found:
-        if variant.method == "none":
-            ax.axhspan(100 * summary.success.low, 100 * summary.success.high, color="#eeeeee", zorder=0)
-            ax.axhline(100 * summary.success.rate, color=DARK, lw=1, label=variant.label)
-        elif variant.rate is not None:
-            lines.setdefault(variant.label, []).append((variant, summary))
-    for number, (label, points) in enumerate(lines.items()):
-        variant = points[0][0]
-        x = np.array([100 * (v.rate or 0.0) for v, _ in points]) + 0.45 * (number - len(lines) / 2)
-        y = np.array([s.success.rate for _, s in points])
-        early = variant.layer is not None
-        dashes = "--" if not variant.guard else "-." if variant.over_layers else ":" if early else "-"
-        style = {"fmt": f"o{dashes}", "color": _color(variant), "ms": 4, "capsize": 2, "label": label}
-        ax.errorbar(x, 100 * y, np.hstack([_interval(summary) for _, summary in points]), **style)
-    ax.set(xlabel="r, % of visual tokens", ylabel="success, %")
+    figure = Figure(figsize=(12, 5.5))
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    for guard, ax in zip((False, True), panels, strict=True):
+        lines: dict[str, list[tuple[Variant, Summary]]] = {}
+        for variant, summary in found:
+            if variant.method == "none":
+                ax.axhspan(100 * summary.success.low, 100 * summary.success.high, color="#eeeeee", zorder=0)
+                ax.axhline(100 * summary.success.rate, color=DARK, lw=1, label=variant.label)
+            elif variant.rate is not None and variant.guard == guard:
+                lines.setdefault(variant.label.removesuffix(", guard"), []).append((variant, summary))
+        for number, (label, points) in enumerate(lines.items()):
+            variant = points[0][0]
+            x = np.array([100 * (v.rate or 0.0) for v, _ in points]) + 0.6 * (number - len(lines) / 2)
+            y = np.array([s.success.rate for _, s in points])
+            dashes = "-." if variant.over_layers else "-" if variant.layer is None else ":"
+            style = {"fmt": f"o{dashes}", "color": _color(variant), "ms": 4, "capsize": 2, "label": label}
+            ax.errorbar(x, 100 * y, np.hstack([_interval(summary) for _, summary in points]), **style)
+        ax.set(title="with guard" if guard else "without guard", xlabel="r, % of visual tokens")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    panels[0].set(ylabel="success, %")
     if found:
-        lowest = min(summary.success.low for _, summary in found)
-        ax.set(ylim=(10 * np.floor(10 * lowest) - 3, 103))
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        panels[0].set(ylim=(10 * np.floor(10 * min(summary.success.low for _, summary in found)) - 3, 103))
     return figure
 
 
