@@ -22,7 +22,7 @@ class Continuous2(Matrix):
 
     name = "continuous2"
     title = "Table 2 under continuous control"
-    number = 100
+    number = 50
     mode = "continuous"
 
     @property
@@ -51,5 +51,5 @@ class Continuous3(Table3):
 
     name = "continuous3"
     title = "Table 3 under continuous control"
-    number = 30
+    number = FEWER
     mode = "continuous"
