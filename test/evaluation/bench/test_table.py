@@ -13,7 +13,7 @@ def test_a_chapter_replaces_its_own_and_no_other(tmp_path):
         write_chapter(path, heading, body)
     text = path.read_text()
     assert text.startswith("# Benchmarks\n") and "old" not in text
-    assert text.index("## 7b on cuda\n\ngpu") < text.index("## mini on cpu\n\nnew")
+    assert text.index("## mini on cpu\n\nnew") < text.index("## 7b on cuda\n\ngpu"), "a chapter keeps its place"
 
 
 def test_tables_fit_into_100_columns(capsys):

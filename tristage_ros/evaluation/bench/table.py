@@ -58,11 +58,13 @@ def show(tables: Sequence[Table]) -> None:
 
 
 def write_chapter(path: Path, heading: str, body: str) -> None:
-    """Put `body` under the second-level heading in a Markdown file, replacing what stood there."""
+    """Put `body` under the second-level heading in a Markdown file, in the place of what stood there or at the end."""
     text = path.read_text() if path.exists() else TITLE
     head, *chapters = re.split(r"^## ", text, flags=re.MULTILINE)
-    kept = [chapter for chapter in chapters if chapter.partition("\n")[0].strip() != heading]
-    parts = [head.strip(), *(f"## {chapter.strip()}" for chapter in [*kept, f"{heading}\n\n{body}"])]
+    headings = [chapter.partition("\n")[0].strip() for chapter in chapters]
+    at = headings.index(heading) if heading in headings else len(chapters)
+    chapters[at : at + 1] = [f"{heading}\n\n{body}"]
+    parts = [head.strip(), *(f"## {chapter.strip()}" for chapter in chapters)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(parts) + "\n")
 
