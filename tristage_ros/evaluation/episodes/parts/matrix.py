@@ -120,9 +120,9 @@ class Matrix(Part):
         return row.variant.label, "" if row.variant.rate is None else percent(row.variant.rate)
 
     def by_task(self, found: list[tuple[Row, Summary]]) -> Table:
-        """Return success at every task."""
+        """Return success at every task; no rows where there is one task alone."""
         table = Table("Success by task, %", ("method", "r %", *self.tasks, "mean"))
-        for row, summary in found:
+        for row, summary in found if len(self.tasks) > 1 else []:
             tasks = [percent(summary.by_task[t].rate) if t in summary.by_task else "" for t in self.tasks]
             table.rows.append((*self.head(row), *tasks, percent(summary.success.rate)))
         return table
