@@ -61,7 +61,7 @@ def test_another_preset_is_another_cell(tmp_path: Path, monkeypatch: pytest.Monk
     """Episodes of the unpruned policy stay, as do those of methods that share no setting with it."""
     cells = [Cell("banana", v) for v in (UNPRUNED, Variant("sp_vla", 0.7), Variant("tristage", 0.7, True, "robot"))]
     before = [cell.name for cell in cells]
-    robot = replace(PruningConfig.robot(), weight_3d=0.5)
+    robot = replace(PruningConfig.robot(), weight_3d=0.25)
     monkeypatch.setattr(PruningConfig, "robot", staticmethod(lambda: robot))
     assert [old == new.name for old, new in zip(before, cells, strict=True)] == [True, True, False]
 
