@@ -11,6 +11,7 @@ from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE
 from tristage_ros.evaluation.episodes.summary import Episodes
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 
+CONTINUOUS = 30  # episodes of a row under continuous control
 UNDER = ("plain", "noise", "moved-camera", "company", "hand")
 PRUNED = tuple(Variant("tristage", MAIN_RATE, guard, "robot") for guard in (True, False))
 NOTE = (
@@ -42,7 +43,7 @@ class Robustness(Part):
 
     def count(self, row: Row) -> int:
         """Return the number of episodes of a task."""
-        return 30 if row.mode == "continuous" else self.number
+        return CONTINUOUS if row.mode == "continuous" else self.number
 
     def chapter(self) -> Chapter:
         """Return success under every condition."""
