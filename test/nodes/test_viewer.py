@@ -136,5 +136,5 @@ def test_the_model_has_the_zero_of_the_firmware(spin, install, firmware, offset)
     status.publish(ArmStatus(firmware="unheard of"))
     spin.until(lambda: status.publish(ArmStatus(firmware=firmware)) or noted.exists())
     with open(noted.read_text().splitlines()[-1], encoding="utf-8") as file:
-        parameters = yaml.safe_load(file)["robot_state_publisher"]["ros__parameters"]
+        parameters = yaml.safe_load(file)["/**"]["ros__parameters"]
     assert parameters == {"robot_description": urdf(offset)}
