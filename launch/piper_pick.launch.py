@@ -47,10 +47,10 @@ def start(context: LaunchContext, name: str) -> list:
     except ModuleNotFoundError as error:
         raise RuntimeError(prerequisites.complaint([error.name], sys.executable)) from None
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS[name]}
-    pushed = "/" + context.launch_configurations.get("ros_namespace", "").strip("/")
+    pushed = context.launch_configurations.get("ros_namespace", "")
     described = graph.build(name, given | {"namespace": namespaces.below(pushed, given["namespace"])})
-    ours = [node.executable for node in described.nodes if node.package == graph.OURS]
-    prerequisites.require(ours, prerequisites.interpreter(program(graph.OURS, ours[0])))
+    if script := program(graph.OURS, described.executables[0]):  # else launch says that it is not installed
+        prerequisites.require(described.executables, prerequisites.interpreter(script))
     files = graph.parameter_files(described.nodes)
     return [action for node in described.nodes for action in watched(node, described, files.get(node.name))]
 

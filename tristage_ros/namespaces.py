@@ -40,7 +40,11 @@ def below(pushed: str, asked: str) -> str:
 
     A parent that pushes a namespace calls its argument `namespace`, too, and an include sees it: it is not put below
     itself.
+
+    Raises:
+        NamespaceError: what was pushed is none.
     """
+    pushed = absolute(pushed)
     if asked.startswith("/"):
         return asked
     return pushed if f"{pushed}/".endswith(f"/{asked.rstrip('/')}/") else f"{pushed}/{asked}"
