@@ -23,7 +23,10 @@ OF_NODE = {  # by executable
 ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy")
 MESSAGES = ("tristage_msgs",)
 SYSTEM = ("cv2", "matplotlib", "numpy", "scipy", "yaml")  # in a virtual environment these are the system's
-FIND = "import sys; from importlib.util import find_spec; print(*(n for n in sys.argv[1:] if find_spec(n) is None))"
+FIND = (  # a folder of that name where one happens to be is no module
+    "import sys; from importlib.util import find_spec; "
+    "print(*(n for n in sys.argv[1:] if not getattr(find_spec(n), 'origin', None)))"
+)
 
 
 def require(executables: Iterable[str], python: str, *others: str) -> None:
