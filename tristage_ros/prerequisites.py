@@ -23,9 +23,9 @@ OF_NODE = {  # by executable
 ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy")
 MESSAGES = ("tristage_msgs",)
 SYSTEM = ("cv2", "matplotlib", "numpy", "scipy", "yaml")  # in a virtual environment these are the system's
-FIND = (  # a folder of that name where one happens to be is no module
-    "import sys; from importlib.util import find_spec; "
-    "print(*(n for n in sys.argv[1:] if not getattr(find_spec(n), 'origin', None)))"
+FIND = (  # without the current folder, in which one that is called like a module may be
+    "import sys; from importlib.util import find_spec; del sys.path[0]; "
+    "print(*(name for name in sys.argv[1:] if find_spec(name) is None))"
 )
 
 
