@@ -10,6 +10,7 @@ from launch.actions import (
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
+    TimerAction,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
@@ -36,9 +37,26 @@ def describe(name: str) -> LaunchDescription:
 
 
 def start(context: LaunchContext, name: str) -> list:
+    """Return the processes of the graph, or what ends the launch with exit code 1 and one line that says why."""
+    try:
+        return processes(context, name)
+    except (ValueError, RuntimeError) as error:
+        reason = RuntimeError(str(error))
+    # Not now: launch would forget, and leave behind, what a parent file has begun to start.
+    return [TimerAction(period=0.0, actions=[OpaqueFunction(function=failed, args=[reason])])]
+
+
+def failed(context: LaunchContext, reason: Exception) -> None:
+    """Raise `reason`, of which launch prints the message before it stops what runs."""
+    raise reason
+
+
+def processes(context: LaunchContext, name: str) -> list:
     """Return the processes of the graph; the end of one of them ends the launch.
 
-    What is raised here launch prints as one line; it then stops what runs, and its exit code is 1.
+    Raises:
+        ValueError: an argument is wrong.
+        RuntimeError: something is not installed.
     """
     if is_launched_itself(context):
         refuse_unknown(ARGUMENTS[name], typed(context.argv))

@@ -86,6 +86,7 @@ def node_arguments(options: argparse.Namespace) -> list[str]:
         NamespaceError: the namespace is none.
     """
     try:
-        return [*inside(absolute(options.namespace)), *options.ros_args] if options.namespace else options.ros_args
+        chosen = inside(absolute(options.namespace)) if options.namespace else ["--ros-args"]
     except NamespaceError as error:
         raise NamespaceError(f"--namespace {options.namespace}: {error}") from None
+    return [*chosen, *options.ros_args]
