@@ -40,7 +40,7 @@ def start(context: LaunchContext, name: str) -> list:
     """Return the processes of the graph, or what ends the launch with exit code 1 and one line that says why."""
     try:
         return processes(context, name)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         reason = RuntimeError(str(error))
     # Not now: launch would forget, and leave behind, what a parent file has begun to start.
     return [TimerAction(period=0.0, actions=[OpaqueFunction(function=failed, args=[reason])])]
@@ -57,6 +57,7 @@ def processes(context: LaunchContext, name: str) -> list:
     Raises:
         ValueError: an argument is wrong.
         RuntimeError: something is not installed.
+        OSError: a file cannot be read.
     """
     if is_launched_itself(context):
         refuse_unknown(ARGUMENTS[name], typed(context.argv))

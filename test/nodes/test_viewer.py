@@ -14,6 +14,7 @@ from rclpy.node import Node
 from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.urdf import urdf
+from tristage_ros.namespaces import inside
 from tristage_ros.nodes.robot_model import RobotModelNode
 from tristage_ros.nodes.runner import ConfigurationError
 from tristage_ros.nodes.viewer import ViewerNode
@@ -47,10 +48,10 @@ def spin(ros_domain):
     made, executor = [], SingleThreadedExecutor
 
     class Spin:
-        def make(self, kind, *parameters):
-            rclpy.init(args=["--ros-args", *(word for text in parameters for word in ("-p", text))])
+        def make(self, kind, *parameters, namespace=""):
+            rclpy.init(args=[*inside(namespace), *(word for text in parameters for word in ("-p", text))])
             self.executor = executor()
-            self.node, self.helper = kind(), Node("helper")
+            self.node, self.helper = kind(), Node("helper")  # in the same namespace
             made.extend([self.node, self.helper])
             for node in made:
                 self.executor.add_node(node)
@@ -98,6 +99,16 @@ def test_a_viewer_that_is_closed_ends_nothing_and_does_not_come_back(spin, insta
     end = time.monotonic() + 1.5
     spin.until(lambda: time.monotonic() > end)
     assert not noted.exists() and not getattr(node, "failure", "")
+
+
+def test_in_a_namespace_a_viewer_finds_the_topics_of_its_cell_by_their_plain_names(spin, install):
+    noted = install("toolbox", "tool")
+    spin.make(ViewerNode, *VIEWER, namespace="/cell1")
+    spin.helper.create_publisher(DiagnosticArray, "diagnostics", 1)
+    spin.until(noted.exists)
+    given = noted.read_text().splitlines()
+    assert given[:5] == ["-d", "a file", "--ros-args", "-r", "__ns:=/cell1"]
+    assert "/diagnostics:=/cell1/diagnostics" in given and "/tf:=tf" in given
 
 
 def ignores(pid, number):
