@@ -1,21 +1,24 @@
 """Start the pick cell: `ros2 launch tristage_ros piper_pick.launch.py hardware:=sim|piper ...`."""
 
 import os
+import sys
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
-    LogInfo,
+    IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
-    SetEnvironmentVariable,
+    TimerAction,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch_ros.actions import Node
 
-from tristage_ros import graph
+from tristage_ros import namespaces, prerequisites
+from tristage_ros.arguments import ARGUMENTS, refuse_unknown, typed
+from tristage_ros.ros_packages import program
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -25,46 +28,74 @@ def generate_launch_description() -> LaunchDescription:
 
 def describe(name: str) -> LaunchDescription:
     """Declare the arguments of the graph called `name`; the nodes follow when their values are known."""
+    # Values are checked with the graph: `choices` would say it twice, and refuse True for true.
     declared = [
-        DeclareLaunchArgument(
-            argument.name,
-            default_value=argument.default,
-            description=argument.description,
-            choices=list(argument.choices) or None,
-        )
-        for argument in graph.GRAPHS[name][0]
+        DeclareLaunchArgument(argument.name, default_value=argument.default, description=argument.help)
+        for argument in ARGUMENTS[name]
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=start, args=[name])])
 
 
 def start(context: LaunchContext, name: str) -> list:
-    """Return the processes of the graph; the end of one of them ends the launch."""
-    names = [argument.name for argument in graph.GRAPHS[name][0]]
-    described = graph.build(name, {argument: context.launch_configurations[argument] for argument in names})
-    # A launch that is killed cannot stop its nodes; they watch it and stop by themselves.
-    variables = described.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid())}
-    environment = [SetEnvironmentVariable(name, value) for name, value in variables.items()]
-    actions = [action for node in described.nodes for action in watched(node, described)]
-    return [*unknown(context, names), *environment, *actions]
+    """Return the processes of the graph, or what ends the launch with exit code 1 and one line that says why."""
+    try:
+        return processes(context, name)
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = RuntimeError(str(error))
+    # Not now: launch would forget, and leave behind, what a parent file has begun to start.
+    return [TimerAction(period=0.0, actions=[OpaqueFunction(function=failed, args=[reason])])]
 
 
-def unknown(context: LaunchContext, names: list[str]) -> list:
-    """Return a warning for every argument of the command line that is not ours; `ros2 launch` says nothing."""
-    given = [text.partition(":=")[0] for text in context.argv if ":=" in text]
-    valid = ", ".join(names)
-    return [LogInfo(msg=f"no launch argument is called {n!r}; there are: {valid}") for n in given if n not in names]
+def failed(context: LaunchContext, reason: Exception) -> None:
+    """Raise `reason`, of which launch prints the message before it stops what runs."""
+    raise reason
 
 
-def watched(spec: graph.NodeSpec, described: graph.Graph) -> list:
+def processes(context: LaunchContext, name: str) -> list:
+    """Return the processes of the graph; the end of one of them ends the launch.
+
+    Raises:
+        ValueError: an argument is wrong.
+        RuntimeError: something is not installed.
+        OSError: a file cannot be read.
+    """
+    if is_launched_itself(context):
+        refuse_unknown(ARGUMENTS[name], typed(context.argv))
+    try:
+        from tristage_ros import graph  # takes numpy and more
+    except ModuleNotFoundError as error:
+        raise RuntimeError(prerequisites.complaint([error.name], sys.executable)) from None
+    given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS[name]}
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    described = graph.build(name, given | {"namespace": namespaces.below(pushed, given["namespace"])})
+    if script := program(graph.OURS, described.executables[0]):  # else launch says that it is not installed
+        prerequisites.require(described.executables, prerequisites.interpreter(script))
+    files = graph.parameter_files(described.nodes)
+    return [action for node in described.nodes for action in watched(node, described, files.get(node.name))]
+
+
+def is_launched_itself(context: LaunchContext) -> bool:
+    """Tell whether the file that is being read was typed, not included by another one, whose arguments are its own."""
+    known = context.get_locals_as_dict()
+    root = getattr(known.get("event"), "launch_description", LaunchDescription())
+    here = known.get("current_launch_file_path")
+    included = [entity for entity in root.entities if isinstance(entity, IncludeLaunchDescription)]
+    return any(os.path.abspath(entity.launch_description_source.location) == here for entity in included)
+
+
+def watched(spec, described, parameters) -> list:
     """Return one node with what happens when it ends: the others stop, and a failure is the launch's failure."""
     node = Node(
         package=spec.package,
         executable=spec.executable,
         name=spec.name,
+        namespace=described.namespace or "/",
         arguments=list(spec.arguments),
         output="screen",
-        parameters=[str(described.parameter_file), spec.parameters],
+        parameters=[str(parameters)] if parameters else [],
         remappings=list(spec.remappings.items()),
+        # Of this node alone. A launch that is killed cannot stop its nodes; they watch it and stop by themselves.
+        additional_env=described.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid())},
     )
 
     def ended(event: object, context: LaunchContext) -> EmitEvent:

@@ -96,7 +96,7 @@ def test_a_real_arm_begins_as_a_dry_run_and_a_simulated_one_does_not(checkpoint,
     monkeypatch.setattr(graph, "_require_can", lambda channel: None)
     monkeypatch.setattr(graph, "_camera_nodes", lambda *cameras: [])  # none is plugged in
     real = parameters(graph.build("piper_pick", {"hardware": "piper", "checkpoint": checkpoint}), "arm")
-    assert real["dry_run"] is True and "speed_scale" not in real  # the parameter file has the tenth
+    assert real["dry_run"] is True and real["speed_scale"] == 0.1  # of the parameter file
     assert "dry_run" not in parameters(graph.build("piper_pick", {}), "arm")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tristage_ros.graph import Graph, GraphError, NodeSpec
-from tristage_ros.supervisor import _command, remove_unused, run
+from tristage_ros.supervisor import remove_unused, run
 
 SCRIPT = """
 import sys
@@ -95,12 +95,6 @@ def test_a_node_that_ignores_the_signal_is_killed():
 def test_a_program_that_is_not_installed_is_named():
     with pytest.raises(GraphError, match="no-such-program is not installed"):
         run(Graph("test", (NodeSpec("x", "no-such-program", package="y"),), Path("none"), {}))
-
-
-def test_strings_stay_strings_on_the_command_line():
-    node = NodeSpec("policy", "policy", {"checkpoint": "", "seed": 3, "flag": True, "text": "it's 0"})
-    command = _command(node, Graph("g", (node,), Path("p.yaml"), {}))
-    assert command[-8:] == ["-p", "checkpoint:=''", "-p", "seed:=3", "-p", "flag:=true", "-p", "text:='it''s 0'"]
 
 
 def test_the_complaint_of_the_node_that_ended_the_run_is_repeated():

@@ -172,9 +172,7 @@ def test_the_aggregator_groups_every_part_and_expects_none_that_there_is_not():
     parts += [f"arm: {part}" for part in arm_messages.PARTS]
     parts += [f"front: {part}" for part in ("device", "images", "clock")]
     assert {"policy: pruning", "point_cloud: {name} depth"} <= set(parts)
-    groups = yaml.safe_load(resource("config", "diagnostic_aggregator.yaml").read_text())["analyzers"][
-        "ros__parameters"
-    ]
+    groups = yaml.safe_load(resource("config", "diagnostic_aggregator.yaml").read_text())["/**"]["ros__parameters"]
     analyzers = [group for group in groups.values() if isinstance(group, dict)]
     for part in parts:
         homes = [

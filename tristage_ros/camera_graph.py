@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from tristage_ros.namespaces import GLOBAL_NAMES
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.ros_packages import is_installed
 
-DRIVERS = ("tristage", "realsense2")
 # What our node always does, and realsense2_camera must be told. Its own transforms would give the frames two parents.
 LIKE_OURS = {"align_depth.enable": True, "enable_sync": True, "publish_tf": False}
 
@@ -20,7 +20,7 @@ class CameraGraphError(ValueError):
 
 
 def driver_nodes(driver: str, path: Path) -> list[dict[str, Any]]:
-    """Return one node per camera of the file `path`, as the fields of a NodeSpec; `driver` is one of `DRIVERS`.
+    """Return one node per camera of the file `path`, as the fields of a NodeSpec; `driver` is one of `CAMERA_DRIVERS`.
 
     Raises:
         CameraGraphError: the file is wrong or lacks a serial number, or the driver is not installed.
@@ -32,7 +32,11 @@ def driver_nodes(driver: str, path: Path) -> list[dict[str, Any]]:
                 "camera_driver:=realsense2 needs realsense2_camera, not installed or not sourced here: "
                 "sudo apt install ros-$ROS_DISTRO-realsense2-camera; camera_driver:=tristage needs nothing more"
             )
-        program = {"package": "realsense2_camera", "executable": "realsense2_camera_node"}
+        program = {
+            "package": "realsense2_camera",
+            "executable": "realsense2_camera_node",
+            "remappings": GLOBAL_NAMES,
+        }
         return [{"name": n, **program, "parameters": {**_named(n, s), **LIKE_OURS}} for n, s in serials.items()]
     return [{"name": n, "executable": "camera", "parameters": _named(n, s)} for n, s in serials.items()]
 
@@ -55,7 +59,11 @@ def mount_nodes(path: Path) -> list[dict[str, Any]]:
         arguments = tuple(
             part for key, word in zip((*numbers, *frames), words, strict=True) for part in (f"--{key}", word)
         )
-        program = {"package": "tf2_ros", "executable": "static_transform_publisher"}
+        program = {
+            "package": "tf2_ros",
+            "executable": "static_transform_publisher",
+            "remappings": GLOBAL_NAMES,
+        }
         nodes.append({"name": f"{name}_mount", **program, "arguments": arguments})
     return nodes
 

@@ -11,15 +11,17 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tristage_ros import __version__, graph
+from tristage_ros import __version__
+from tristage_ros.arguments import ARGUMENTS, GraphError
 from tristage_ros.bags.record_options import add_record_options
 from tristage_ros.devices.doctor import options as doctor_options
 from tristage_ros.evaluation import calibrate_options
 from tristage_ros.evaluation.bench.options import add_options as add_bench_options
 from tristage_ros.evaluation.compare_options import add_compare_options, add_replay_options
 from tristage_ros.evaluation.episodes.options import add_options as add_evaluate_options
+from tristage_ros.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
-from tristage_ros.supervisor import run as run_graph
+from tristage_ros.prerequisites import complaint, require
 from tristage_ros.training.options import add_options as add_training_options
 
 EXIT_USAGE = 2
@@ -37,8 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever started processes ends them
     try:
         return int(options.command(options))
-    except (graph.GraphError, UsageError, OSError) as error:
+    except (GraphError, NamespaceError, UsageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except ModuleNotFoundError as error:
+        print(f"error: {complaint([error.name or str(error)], sys.executable)}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:  # of a command that has nothing to put in order
         print("interrupted: what was not finished is not written", file=sys.stderr)
@@ -57,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         description=_describe_graphs(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("graph", help=f"one of: {', '.join(graph.GRAPHS)}")
+    run.add_argument("graph", help=f"one of: {', '.join(ARGUMENTS)}")
     run.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments")
     run.set_defaults(command=_run)
     demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
@@ -67,9 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     monitor = commands.add_parser("monitor", help="show a run live in this terminal")
     monitor.add_argument("--once", action="store_true", help="print one picture and end; 1: nothing is published")
+    add_node_options(monitor)
     monitor.set_defaults(command=_monitor)
     record = commands.add_parser("record", help="record a running graph into an MCAP bag until Ctrl-C")
     add_record_options(record)
+    add_node_options(record)
     record.set_defaults(command=_record)
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
@@ -86,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(command=_run_of("evaluation.calibrate"))
     cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
     add_calibrate_cameras_options(cameras)
+    add_node_options(cameras)
     cameras.set_defaults(command=_run_of("nodes.calibrate_cameras"))
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
@@ -114,7 +122,7 @@ def _duration(text: str) -> float:
 
 def _describe_graphs() -> str:
     lines = []
-    for name, (arguments, _) in graph.GRAPHS.items():
+    for name, arguments in ARGUMENTS.items():
         lines += [f"{name}:", *(f"  {a.name + ':=' + a.default:46} {a.description}" for a in arguments)]
     return "\n".join(lines)
 
@@ -125,9 +133,9 @@ def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, separator, value = text.partition(":=")
         if not separator or not name:
-            raise graph.GraphError(f"{text!r} is not of the form name:=value")
+            raise GraphError(f"{text!r} is not of the form name:=value")
         if name in result:
-            raise graph.GraphError(f"{name} is given twice: {result[name]!r} and {value!r}")
+            raise GraphError(f"{name} is given twice: {result[name]!r} and {value!r}")
         result[name] = value
     return result
 
@@ -146,7 +154,13 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return run_graph(graph.build(options.graph, parse_arguments(options.arguments)))
+    from tristage_ros import graph  # and what it takes to describe one, only where that is asked for
+
+    described = graph.build(options.graph, parse_arguments(options.arguments))
+    require(described.executables, sys.executable, "honcho")
+    from tristage_ros.supervisor import run
+
+    return run(described)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -158,7 +172,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _monitor(options: argparse.Namespace) -> int:
     from tristage_ros.nodes.monitor import monitor
 
-    return monitor(options.once)
+    return monitor(options.once, node_arguments(options))
 
 
 def _record(options: argparse.Namespace) -> int:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from zlib import crc32
 
 from tristage_ros import camera_graph, views
-from tristage_ros.machines import ALL, HOST, MACHINES, ON_HOST, ROBOT, Machines, MachinesError, read_machines
+from tristage_ros.arguments import PIPER_PICK, REPLAY, GraphError, resolve
+from tristage_ros.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
 from tristage_ros.middleware import alone, profile
+from tristage_ros.namespaces import NamespaceError, absolute
+from tristage_ros.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
-
-class GraphError(ValueError):
-    """Say why a graph cannot be started; the message is one line for a person."""
-
-
-@dataclass(frozen=True)
-class Argument:
-    """Describe one launch argument."""
-
-    name: str
-    default: str
-    description: str
-    choices: tuple[str, ...] = ()
-
-    def check(self, value: str) -> str:
-        """Return `value`, or raise GraphError when it is none of the choices."""
-        if self.choices and value not in self.choices:
-            raise GraphError(f"{self.name}:={value} is unknown; choose one of {', '.join(self.choices)}")
-        return value
+OURS = "tristage_ros"  # the package
 
 
 @dataclass(frozen=True)
@@ -41,10 +30,10 @@ class NodeSpec:
 
     name: str
     executable: str  # console script, and module below tristage_ros.nodes
-    parameters: dict[str, object] = field(default_factory=dict)  # override those of the parameter file
-    package: str = "tristage_ros"
+    parameters: dict[str, object] = field(default_factory=dict)
+    package: str = OURS
     arguments: tuple[str, ...] = ()
-    remappings: dict[str, str] = field(default_factory=dict)  # topics
+    remappings: dict[str, str] = field(default_factory=dict)  # topics; names without a leading / are in the namespace
 
 
 @dataclass(frozen=True)
@@ -53,68 +42,20 @@ class Graph:
 
     name: str
     nodes: tuple[NodeSpec, ...]
-    parameter_file: Path
+    parameter_file: Path  # what the nodes' parameters were read from
     environment: dict[str, str]
+    namespace: str = ""  # absolute, such as /cell1; empty: none
+
+    @property
+    def executables(self) -> list[str]:
+        """Return which programs of this package it runs."""
+        return [node.executable for node in self.nodes if node.package == OURS]
 
 
-BOOLEAN = ("true", "false")
-COLOR_FORMATS = ("jpeg", "png", "raw")
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
-SIMULATED_CHANNEL = "127.0.0.1:54701"
+SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
-PIPER_PICK = (
-    Argument(
-        "hardware",
-        "sim",
-        "sim: the simulated cell; piper: the arm on the CAN bus and two RealSense cameras",
-        ("sim", "piper"),
-    ),
-    Argument(
-        "machine",
-        ALL,
-        "what is started here; robot: cameras (or the simulation) and arm; host: point cloud and policy; all: both",
-        MACHINES,
-    ),
-    Argument("parameters", "", "parameter file of the nodes, the same on both machines; empty: config/piper_pick.yaml"),
-    Argument(
-        "checkpoint",
-        "",
-        ".safetensors file or run directory; empty: the shipped mini for this control, random: no training; both for "
-        "simulation only",
-    ),
-    Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
-    Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
-    Argument("varied", "false", "light, colours, clutter and the arm's start vary with the seed, too", BOOLEAN),
-    Argument("instruction", "", "what the policy is told to do; empty: the task's instruction"),
-    Argument(
-        "control",
-        "keyframe",
-        "keyframe: infer when the last action is reached; rate: at policy.rate_hz; frame: on every frame",
-        ("keyframe", "rate", "frame"),
-    ),
-    Argument(
-        "engine",
-        "cached",
-        "cached: the prefix is computed once per step; recompute: once per denoising pass",
-        ("cached", "recompute"),
-    ),
-    Argument("seed", "0", "seed of the scene and of the policy's noise"),
-    Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
-    Argument("cameras_file", "", "cameras: serial numbers and mounts; empty: config/cameras.yaml"),
-    Argument(
-        "camera_driver",
-        "tristage",
-        "with hardware:=piper, what reads the cameras: our node, or the C++ node of the same topics",
-        camera_graph.DRIVERS,
-    ),
-    Argument("record", "false", "write an MCAP bag of the run", BOOLEAN),
-    Argument("record_color", "jpeg", "colour images in the bag; png and raw lose nothing", COLOR_FORMATS),
-    Argument("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder"),
-    Argument("rqt", "false", "start rqt beside the graph: rates, times, overlay, diagnostics", BOOLEAN),
-    Argument("rviz", "false", "start RViz beside the graph: the arm, and the cloud by what was kept", BOOLEAN),
-    Argument("foxglove", "false", f"start foxglove_bridge beside the graph, on port {views.FOXGLOVE_PORT}", BOOLEAN),
-)
 
 
 def piper_pick(arguments: Mapping[str, str]) -> Graph:
@@ -125,11 +66,12 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     """
     given = resolve(PIPER_PICK, arguments)
     simulated, machine = given["hardware"] == "sim", given["machine"]
+    namespace = _namespace(given["namespace"])
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters) if machine != ALL else None
     continuous = given["control"] != "keyframe"
     checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if machine != ROBOT else ""
-    channel = given["can_channel"] or (SIMULATED_CHANNEL if simulated else "can0")
+    channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
     nodes = [
@@ -170,7 +112,28 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         nodes.append(NodeSpec("recorder", "recorder", settings | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
     variables = environment(simulated) if machines is None else _unless_set(machines.environment(machine))
-    return Graph("piper_pick", tuple(nodes), parameters, variables)
+    return Graph("piper_pick", _with_parameters(nodes, parameters, namespace), parameters, variables, namespace)
+
+
+def _namespace(text: str) -> str:
+    try:
+        return absolute(text)
+    except NamespaceError as error:
+        raise GraphError(f"namespace:={text}: {error}") from error
+
+
+def _simulated_channel(namespace: str) -> str:
+    """Return where a cell's simulated bus is: two cells do not meet, and a cell that is started twice is noticed."""
+    cell = f"{os.environ.get('ROS_DOMAIN_ID') or 0}{namespace}"
+    return f"127.0.0.1:{SIMULATED_PORTS[crc32(cell.encode()) % len(SIMULATED_PORTS)]}"
+
+
+def _with_parameters(nodes: Iterable[NodeSpec], path: Path, namespace: str) -> tuple[NodeSpec, ...]:
+    """Give every node what the parameter file says of it; what it has already wins."""
+    try:
+        return tuple(replace(n, parameters=parameters_of(path, n.name, namespace) | n.parameters) for n in nodes)
+    except ParameterFileError as error:
+        raise GraphError(str(error)) from error
 
 
 def _names_in(cameras: Path) -> list[str]:
@@ -204,21 +167,9 @@ def _machines(parameters: Path) -> Machines:
         raise GraphError(str(error)) from error
 
 
-REPLAY = (
-    Argument("parameters", "", "parameter file of point cloud and policy; empty: config/piper_pick.yaml"),
-    Argument("checkpoint", "", "see piper_pick; empty: that of the parameter file"),
-    Argument("pruning", "", "see piper_pick; empty: that of the parameter file"),
-    Argument(
-        "control",
-        "rate",
-        "rate: infer at policy.rate_hz; keyframe: as the recorded arm reached its actions; frame: on every frame",
-        ("keyframe", "rate", "frame"),
-    ),
-    Argument("image_transport", "compressed", "how the images of the bag come", ("raw", "compressed")),
-)
 # Nothing that a replayed run says is heard by an arm, nor taken for what was recorded.
-REPLAYED = {f"/tristage/{name}": f"/replay/{name}" for name in ("cloud", "kept_cloud", "action", "pruning", "timings",
-                                                               "overlay")}  # fmt: skip
+REPLAYED = {f"tristage/{name}": f"replay/{name}" for name in ("cloud", "kept_cloud", "action", "pruning", "timings",
+                                                             "overlay")}  # fmt: skip
 
 
 def replay(arguments: Mapping[str, str]) -> Graph:
@@ -239,29 +190,30 @@ def replay(arguments: Mapping[str, str]) -> Graph:
         NodeSpec("point_cloud", "point_cloud", common, remappings=REPLAYED),
         NodeSpec("policy", "policy", policy, remappings=REPLAYED),
     )
-    return Graph("replay", nodes, parameters, environment(simulated=True))
+    namespace = _namespace(given["namespace"])
+    described = _with_parameters(nodes, parameters, namespace)
+    return Graph("replay", described, parameters, environment(simulated=True), namespace)
 
 
-GRAPHS: dict[str, tuple[tuple[Argument, ...], Callable[[Mapping[str, str]], Graph]]] = {
-    "piper_pick": (PIPER_PICK, piper_pick),
-    "replay": (REPLAY, replay),
-}
+def parameter_files(nodes: Iterable[NodeSpec]) -> dict[str, Path]:
+    """Return, by node, the files with their parameters; they are there for as long as this process is."""
+    folder = Path(tempfile.mkdtemp(prefix="tristage-parameters-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    files = {node.name: folder / f"{node.name}.yaml" for node in nodes if node.parameters}
+    for node in nodes:
+        if node.name in files:
+            write_parameters(files[node.name], node.parameters)
+    return files
+
+
+GRAPHS: dict[str, Callable[[Mapping[str, str]], Graph]] = {"piper_pick": piper_pick, "replay": replay}
 
 
 def build(name: str, arguments: Mapping[str, str]) -> Graph:
     """Return the graph called `name` with its arguments filled in; raise GraphError when it cannot be started."""
     if name not in GRAPHS:
         raise GraphError(f"no graph is called {name!r}; there are: {', '.join(GRAPHS)}")
-    return GRAPHS[name][1](arguments)
-
-
-def resolve(known: tuple[Argument, ...], given: Mapping[str, str]) -> dict[str, str]:
-    """Return the value of every known argument; raise GraphError for a name or value that is unknown."""
-    names = [argument.name for argument in known]
-    for name in given:
-        if name not in names:
-            raise GraphError(f"no launch argument is called {name!r}; there are: {', '.join(names)}")
-    return {argument.name: argument.check(given.get(argument.name, argument.default)) for argument in known}
+    return GRAPHS[name](arguments)
 
 
 def _checkpoint(path: str, simulated: bool, continuous: bool = False) -> str:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tristage_ros.middleware import profile
 
 ALL, ROBOT, HOST = "all", "robot", "host"
@@ -53,6 +51,8 @@ def read_machines(path: Path) -> Machines:
     Raises:
         MachinesError: the file or its section is not usable.
     """
+    import yaml  # here: who lists the arguments of a graph, to say what is missing, needs no package for it
+
     try:
         nodes: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Machines(**nodes.get("machines", {}).get("ros__parameters", {}))

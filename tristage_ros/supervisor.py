@@ -18,7 +18,7 @@ from typing import TextIO
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
-from tristage_ros.graph import Graph, GraphError, NodeSpec
+from tristage_ros.graph import OURS, Graph, GraphError, NodeSpec, parameter_files
 from tristage_ros.ros_packages import program
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -77,7 +77,8 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     Raises:
         GraphError: a program of the graph is not installed.
     """
-    commands = {node.name: _command(node, graph) for node in graph.nodes}
+    files = parameter_files(graph.nodes)
+    commands = {node.name: _command(node, graph, files.get(node.name)) for node in graph.nodes}
     before = shared_memory()
     printer = FirstExit(output)
     manager = PatientManager(printer)
@@ -108,23 +109,15 @@ def _end_with(pid: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _command(node: NodeSpec, graph: Graph) -> list[str]:
-    overrides = [part for name, value in node.parameters.items() for part in ("-p", f"{name}:={_yaml(value)}")]
-    names = {"__node": node.name, **node.remappings}
+def _command(node: NodeSpec, graph: Graph, parameters: Path | None) -> list[str]:
+    names = {"__node": node.name, "__ns": graph.namespace or "/", **node.remappings}
     remap = [part for old, new in names.items() for part in ("-r", f"{old}:={new}")]
-    return [
-        *_program(node),
-        *node.arguments,
-        "--ros-args",
-        *remap,
-        "--params-file",
-        str(graph.parameter_file),
-        *overrides,
-    ]
+    given = ["--params-file", str(parameters)] if parameters else []
+    return [*_program(node), *node.arguments, "--ros-args", *remap, *given]
 
 
 def _program(node: NodeSpec) -> list[str]:
-    if node.package == "tristage_ros":
+    if node.package == OURS:
         return [sys.executable, "-m", f"tristage_ros.nodes.{node.executable}"]
     found = program(node.package, node.executable) or shutil.which(node.executable)
     if found is None:
@@ -133,15 +126,6 @@ def _program(node: NodeSpec) -> list[str]:
             f"sudo apt install ros-$ROS_DISTRO-{node.package.replace('_', '-')}"
         )
     return [str(found)]
-
-
-def _yaml(value: object) -> str:
-    # A quoted scalar stays a string whatever it looks like ("0", "true").
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_yaml, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def shared_memory() -> set[Path]:

@@ -73,4 +73,4 @@ def test_the_parameter_file_names_files_beside_it_and_starts_a_graph(tmp_path):
     graph = build("replay", {"parameters": str(path)})
     assert graph.parameter_file == path and [node.name for node in graph.nodes] == ["point_cloud", "policy"]
     assert all(node.parameters["use_sim_time"] for node in graph.nodes)
-    assert all(node.remappings["/tristage/action"] == "/replay/action" for node in graph.nodes)
+    assert all(node.remappings["tristage/action"] == "replay/action" for node in graph.nodes)

@@ -14,6 +14,7 @@ from rclpy.node import Node
 from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.urdf import urdf
+from tristage_ros.namespaces import inside
 from tristage_ros.nodes.robot_model import RobotModelNode
 from tristage_ros.nodes.runner import ConfigurationError
 from tristage_ros.nodes.viewer import ViewerNode
@@ -47,10 +48,10 @@ def spin(ros_domain):
     made, executor = [], SingleThreadedExecutor
 
     class Spin:
-        def make(self, kind, *parameters):
-            rclpy.init(args=["--ros-args", *(word for text in parameters for word in ("-p", text))])
+        def make(self, kind, *parameters, namespace=""):
+            rclpy.init(args=[*inside(namespace), *(word for text in parameters for word in ("-p", text))])
             self.executor = executor()
-            self.node, self.helper = kind(), Node("helper")
+            self.node, self.helper = kind(), Node("helper")  # in the same namespace
             made.extend([self.node, self.helper])
             for node in made:
                 self.executor.add_node(node)
@@ -100,6 +101,16 @@ def test_a_viewer_that_is_closed_ends_nothing_and_does_not_come_back(spin, insta
     assert not noted.exists() and not getattr(node, "failure", "")
 
 
+def test_in_a_namespace_a_viewer_finds_the_topics_of_its_cell_by_their_plain_names(spin, install):
+    noted = install("toolbox", "tool")
+    spin.make(ViewerNode, *VIEWER, namespace="/cell1")
+    spin.helper.create_publisher(DiagnosticArray, "diagnostics", 1)
+    spin.until(noted.exists)
+    given = noted.read_text().splitlines()
+    assert given[:5] == ["-d", "a file", "--ros-args", "-r", "__ns:=/cell1"]
+    assert "/diagnostics:=/cell1/diagnostics" in given and "/tf:=tf" in given
+
+
 def ignores(pid, number):
     ignored = Path(f"/proc/{pid}/status").read_text().split("SigIgn:")[1].split()[0]
     return bool(int(ignored, 16) >> (number - 1) & 1)
@@ -136,5 +147,5 @@ def test_the_model_has_the_zero_of_the_firmware(spin, install, firmware, offset)
     status.publish(ArmStatus(firmware="unheard of"))
     spin.until(lambda: status.publish(ArmStatus(firmware=firmware)) or noted.exists())
     with open(noted.read_text().splitlines()[-1], encoding="utf-8") as file:
-        parameters = yaml.safe_load(file)["robot_state_publisher"]["ros__parameters"]
+        parameters = yaml.safe_load(file)["/**"]["ros__parameters"]
     assert parameters == {"robot_description": urdf(offset)}

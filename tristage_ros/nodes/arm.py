@@ -39,7 +39,7 @@ from tristage_ros.nodes.set_clock import SetClock
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 
-ACTIONS, TRAJECTORIES = "/tristage/action", "/arm/joint_trajectory"
+ACTIONS, TRAJECTORIES = "tristage/action", "arm/joint_trajectory"
 SOURCES = {"policy": CommandSource.POLICY, "trajectory": CommandSource.TRAJECTORY}
 REPLAYED = "use_sim_time is set: an arm runs on this machine's clock, and a replayed bag must not move it"
 PARAMETERS = (
@@ -76,9 +76,9 @@ class ArmNode(ManagedNode):
         self._ros_clock = SetClock(self.settings.max_age)
         self._dh_is_offset = True
         self._newest_chunk = (math.nan, Time())  # its stamp on the monotonic and on the ROS clock
-        self._joint_publisher = self.create_publisher(JointState, "/joint_states", 10)
-        self._pose_publisher = self.create_publisher(PoseStamped, "/arm/end_pose", 10)
-        self._status_publisher = self.create_publisher(ArmStatus, "/arm/status", 10)
+        self._joint_publisher = self.create_publisher(JointState, "joint_states", 10)
+        self._pose_publisher = self.create_publisher(PoseStamped, "arm/end_pose", 10)
+        self._status_publisher = self.create_publisher(ArmStatus, "arm/status", 10)
         self.create_subscription(ActionChunk, ACTIONS, self._on_chunk, 1)
         self.create_subscription(Header, qos.HEARTBEAT_TOPIC, self._on_heartbeat, qos.HEARTBEAT)
         self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
@@ -140,7 +140,8 @@ class ArmNode(ManagedNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Accept action chunks, once an operator has enabled the motors."""
         self.active = True
-        self.get_logger().info("ready; motors stay as they are until /arm/enable is called")
+        enable = self.resolve_service_name("arm/enable")
+        self.get_logger().info(f"ready; motors stay as they are until {enable} is called")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

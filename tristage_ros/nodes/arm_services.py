@@ -17,7 +17,7 @@ Answer = tuple[bool, str]
 
 
 class ArmServices:
-    """Offer /arm/enable, stop, clear_fault, move_home, recover, gripper_home and gripper_zero (std_srvs/Trigger)."""
+    """Offer arm/enable, stop, clear_fault, move_home, recover, gripper_home and gripper_zero (std_srvs/Trigger)."""
 
     def __init__(self, node: Node, controller: Callable[[], ArmController | None], active: Callable[[], bool]) -> None:
         """Create the services of `node`; `controller` is None while the arm is not connected."""
@@ -35,7 +35,7 @@ class ArmServices:
             "gripper_zero": lambda arm: self._of(arm)[1].zero(time.monotonic()),
         }
         for name, answer in answers.items():
-            node.create_service(Trigger, f"/arm/{name}", self._service(name, answer), callback_group=group)
+            node.create_service(Trigger, f"arm/{name}", self._service(name, answer), callback_group=group)
 
     def forget(self) -> None:
         """Begin every walk-through anew, as after the arm was disconnected."""

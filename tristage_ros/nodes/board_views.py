@@ -40,11 +40,11 @@ class BoardViews(Node):
         self.views: list[View] = []
         for name in self.cameras:
             self.create_subscription(
-                Image, f"/{name}/color/image_raw", partial(self._images.__setitem__, name), qos.NEWEST
+                Image, f"{name}/color/image_raw", partial(self._images.__setitem__, name), qos.NEWEST
             )
-            self.create_subscription(CameraInfo, f"/{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
-        self.create_subscription(JointState, "/joint_states", self._on_joints, 10)
-        self.create_subscription(ArmStatus, "/arm/status", self._on_status, 1)
+            self.create_subscription(CameraInfo, f"{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
+        self.create_subscription(JointState, "joint_states", self._on_joints, 10)
+        self.create_subscription(ArmStatus, "arm/status", self._on_status, 1)
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
         try:
@@ -70,7 +70,8 @@ class BoardViews(Node):
     def _take(self, name: str, placement: int) -> str:
         message = self._images.get(name)
         if message is None or name not in self.lenses:
-            return f"nothing on /{name}/color/{'image_raw' if message is None else 'camera_info'}"
+            lacking = f"{name}/color/{'image_raw' if message is None else 'camera_info'}"
+            return f"nothing on {self.resolve_topic_name(lacking)}"
         stamp = seconds(message.header.stamp)
         age = self.get_clock().now().nanoseconds * 1e-9 - stamp
         if abs(age) > OLDEST:
@@ -88,7 +89,7 @@ class BoardViews(Node):
     def _standing(self, stamp: float) -> NDArray[np.float64] | str:
         before, now = self._joints.at(stamp - STILL), self._joints.at(stamp)
         if before is None or now is None:
-            return "no joint states of its moment on /joint_states"
+            return f"no joint states of its moment on {self.resolve_topic_name('joint_states')}"
         if np.abs(now - before)[:6].max() > MOTION:
             return "the arm was moving; let it stand and try again"
         return now

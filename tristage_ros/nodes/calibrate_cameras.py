@@ -20,6 +20,7 @@ from rich.table import Table
 
 from tristage_ros.devices.realsense import connected
 from tristage_ros.graph import environment
+from tristage_ros.namespaces import node_arguments
 from tristage_ros.nodes.board_views import BoardViews
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, save_extrinsics
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     if unknown := [name for name in names if name not in mounts]:
         raise ValueError(f"{source} has no camera {', '.join(unknown)}; it has: {', '.join(mounts)}")
     _check_out(options.out, source)
-    with _listening(names, board) as views:
+    with _listening(names, board, node_arguments(options)) as views:
         try:
             _converse(views, console)
         except KeyboardInterrupt:
@@ -107,9 +108,9 @@ def _list(console: Console) -> int:
 
 
 @contextmanager
-def _listening(names: list[str], board: Board) -> Iterator[BoardViews]:
+def _listening(names: list[str], board: Board, ros_arguments: list[str]) -> Iterator[BoardViews]:
     os.environ.update(environment())
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     views, executor = BoardViews(names, board), SingleThreadedExecutor()
     executor.add_node(views)
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from tristage_ros import graph
+from tristage_ros.namespaces import inside
 from tristage_ros.nodes.graph_process import GraphProcess, shown
 from tristage_ros.nodes.operator import Operator
 from tristage_ros.nodes.table import status_table
@@ -54,7 +55,7 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     )
     before = shared_memory()
     try:
-        interrupted = _Run(given, run_dir, console, stop).drive(seconds)
+        interrupted = _Run(given, described.namespace, run_dir, console, stop).drive(seconds)
     except DemoError as error:
         console.print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
         return 1
@@ -74,13 +75,16 @@ def _stop_on_signals(stop: threading.Event) -> None:
 class _Run:
     """One supervised run of the graph with an operator beside it."""
 
-    def __init__(self, arguments: Mapping[str, str], run_dir: Path, console: Console, stop: threading.Event) -> None:
+    def __init__(
+        self, arguments: Mapping[str, str], namespace: str, run_dir: Path, console: Console, stop: threading.Event
+    ) -> None:
+        self._namespace = namespace
         self._console, self._stop, self._log = console, stop, run_dir / "log.txt"
         self._graph = GraphProcess("piper_pick", arguments, self._log)
 
     def drive(self, seconds: float) -> bool:
         """Enable the arm, watch for `seconds`, stop; return whether a person interrupted it."""
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=inside(self._namespace), signal_handler_options=SignalHandlerOptions.NO)
         executor = SingleThreadedExecutor()
         operator = Operator()
         executor.add_node(operator)
@@ -118,9 +122,9 @@ class _Run:
         if self._stop.is_set():
             return
         if not future.done():
-            raise DemoError(f"/arm/{service} did not answer within {timeout:.0f} s; see {self._log}")
+            raise DemoError(f"{self._namespace}/arm/{service} did not answer within {timeout:.0f} s; see {self._log}")
         if not future.result().success:
-            raise DemoError(f"/arm/{service}: {future.result().message}")
+            raise DemoError(f"{self._namespace}/arm/{service}: {future.result().message}")
 
     def _watch(self, operator: Operator, executor: SingleThreadedExecutor, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -22,7 +22,7 @@ class Part:
 
 
 class Diagnostics:
-    """Publish the parts of one node on /diagnostics at 1 Hz, named `node: part`."""
+    """Publish the parts of one node on `diagnostics` at 1 Hz, named `node: part`."""
 
     def __init__(self, node: Node, hardware_id: str = "") -> None:
         """Start the 1 Hz timer of `node`; parts are added with `add`.
@@ -31,7 +31,7 @@ class Diagnostics:
         """
         self._node, self._hardware_id = node, hardware_id
         self._parts: dict[str, tuple[Callable[[], Part], str]] = {}
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._publisher = node.create_publisher(DiagnosticArray, "diagnostics", 10)
         self._timer = node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def add(self, name: str, part: Callable[[], Part], hardware_id: str = "") -> None:

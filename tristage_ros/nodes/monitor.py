@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 import rclpy
@@ -22,8 +23,13 @@ PERIOD = 0.25  # s between two pictures
 PATIENCE = 10.0  # s that a single picture waits for the first control step
 
 
-def monitor(once: bool, console: Console | None = None) -> int:
+def monitor(once: bool, ros_arguments: Sequence[str] = (), console: Console | None = None) -> int:
     """Show the run until a signal; `once`: print one picture as soon as there is one.
+
+    Args:
+        once: print one picture.
+        ros_arguments: those of the node, such as its namespace.
+        console: where it is shown, default this terminal.
 
     Returns:
         0, with `once` 1 when nothing was published.
@@ -43,7 +49,7 @@ def monitor(once: bool, console: Console | None = None) -> int:
         signal.signal(number, on_signal)
     for name, value in profile("fastdds.xml").items():
         os.environ.setdefault(name, value)
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=list(ros_arguments), signal_handler_options=SignalHandlerOptions.NO)
     operator, executor = Operator("monitor"), SingleThreadedExecutor()
     executor.add_node(operator)
     try:

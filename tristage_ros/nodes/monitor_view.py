@@ -45,7 +45,7 @@ def view(operator: Operator, width: int, height: int, colored: bool = True) -> L
         Layout(headline(operator), size=1),
         middle,
         *([Layout(legend(colored), size=1)] if with_mask else []),
-        Layout(arm_text(operator.arm, operator.silence("/arm/status")), size=3),
+        Layout(arm_text(operator.arm, operator.silence("arm/status")), size=3),
         Layout(diagnostics(operator, max(1, height - 20 - with_mask)), name="diagnostics"),
     )
     return whole
@@ -61,7 +61,7 @@ def headline(operator: Operator) -> Text:
         )
     if step is None:
         return Text("No control step yet: nothing on /tristage/pruning", style="bold yellow")
-    silence = operator.silence("/tristage/pruning")
+    silence = operator.silence("tristage/pruning")
     text = Text(f"step {step.step}", style="bold")
     if step.pruned:
         shares = f"2D {step.rate_2d:.0%}, 3D {step.rate_3d:.0%}"

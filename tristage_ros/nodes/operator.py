@@ -21,23 +21,24 @@ class Operator(Node):
     def __init__(self, name: str = "operator") -> None:
         """Subscribe to the status topics."""
         super().__init__(name)
-        self.domain = os.environ.get("ROS_DOMAIN_ID", "0")
+        namespace = self.get_namespace().rstrip("/")
+        self.domain = os.environ.get("ROS_DOMAIN_ID", "0") + (f", namespace {namespace}" if namespace else "")
         self.heard: dict[str, float] = {}  # s, monotonic clock, of the newest message: by topic or part
         self.pruning: PruningStats | None = None
         self.timings: StageTimings | None = None
         self.arm: ArmStatus | None = None
         self.first_pruning: PruningStats | None = None
         self.diagnostics: dict[str, DiagnosticStatus] = {}
-        self.create_subscription(PruningStats, "/tristage/pruning", self._on_pruning, 10)
-        self.create_subscription(StageTimings, "/tristage/timings", self._on_timings, 10)
-        self.create_subscription(ArmStatus, "/arm/status", self._on_arm, 10)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        self.create_subscription(PruningStats, "tristage/pruning", self._on_pruning, 10)
+        self.create_subscription(StageTimings, "tristage/timings", self._on_timings, 10)
+        self.create_subscription(ArmStatus, "arm/status", self._on_arm, 10)
+        self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, 50)
         self._arm_services = {
-            name: self.create_client(Trigger, f"/arm/{name}") for name in ("enable", "stop", "clear_fault")
+            name: self.create_client(Trigger, f"arm/{name}") for name in ("enable", "stop", "clear_fault")
         }
 
     def _on_pruning(self, message: PruningStats) -> None:
-        self.heard["/tristage/pruning"] = time.monotonic()
+        self.heard["tristage/pruning"] = time.monotonic()
         self.first_pruning = self.first_pruning or message
         self.pruning = message
 
@@ -45,7 +46,7 @@ class Operator(Node):
         self.timings = message
 
     def _on_arm(self, message: ArmStatus) -> None:
-        self.heard["/arm/status"] = time.monotonic()
+        self.heard["arm/status"] = time.monotonic()
         self.arm = message
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -84,7 +85,7 @@ class Operator(Node):
         return status.level if status else None
 
     def call(self, service: str) -> Future:
-        """Call /arm/`service` and return the future of its answer."""
+        """Call arm/`service` and return the future of its answer."""
         return self._arm_services[service].call_async(Trigger.Request())
 
     def trouble(self) -> list[str]:

@@ -12,15 +12,20 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.task import Future
 
+from tristage_ros.namespaces import plain
+
 PERIOD = 1.0  # s between looks for nodes that are new
 
 
 class ParameterSurvey:
-    """Keep the parameters of all nodes but the asking one, and call back when they are other than before."""
+    """Keep the parameters of all nodes but the asking one, and call back when they are other than before.
+
+    Nodes outside of the asking one's namespace are another cell's.
+    """
 
     def __init__(self, node: Node, on_change: Callable[[], None]) -> None:
         """Begin to ask; `on_change` is called by the executor of `node`."""
-        self.parameters: dict[str, dict[str, Any]] = {}  # by node, without the leading slash
+        self.parameters: dict[str, dict[str, Any]] = {}  # by node, without the leading slash and the namespace
         self._node, self._on_change = node, on_change
         self._asked: set[str] = set()
         self._timer = node.create_timer(PERIOD, self._look)
@@ -32,8 +37,11 @@ class ParameterSurvey:
         present = [(f"{where.rstrip('/')}/{name}", name) for name, where in self._node.get_node_names_and_namespaces()]
         self._asked &= {full for full, _ in present}  # one that is started again may have other parameters
         for full, name in present:
-            if full not in self._asked and full != own and not name.startswith("_"):
+            if full not in self._asked and full != own and not name.startswith("_") and self._name(full):
                 self._ask(full)
+
+    def _name(self, full: str) -> str:
+        return plain(full, self._node.get_namespace()).removeprefix("/")
 
     def _ask(self, full: str) -> None:
         client = self._node.create_client(ListParameters, f"{full}/list_parameters")
@@ -58,13 +66,13 @@ class ParameterSurvey:
             for name, value in zip(names, future.result().values, strict=False)
             if not name.startswith("qos_overrides.")
         }
-        self.parameters[full.strip("/")] = {name: _plain(value) for name, value in values.items()}
+        self.parameters[self._name(full)] = {name: _plain(value) for name, value in values.items()}
         self._on_change()
 
     def _on_event(self, event: ParameterEvent) -> None:
         if event.new_parameters:  # it was started again before anyone looked
             self._asked.discard(event.node)
-        known = self.parameters.get(event.node.strip("/"))
+        known = self.parameters.get(self._name(event.node))
         if known is None or not event.changed_parameters:
             return
         known |= {p.name: _plain(parameter_value_to_python(p.value)) for p in event.changed_parameters}

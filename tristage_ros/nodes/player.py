@@ -24,6 +24,7 @@ from tristage_ros.bags.reader import Message
 from tristage_ros.bags.recording import JOINTS, SAME, STATUS, Played
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.graph import REPLAYED
+from tristage_ros.namespaces import relative
 from tristage_ros.nodes import qos
 
 NODES = ("point_cloud", "policy")
@@ -54,7 +55,7 @@ class Player(Node):
         self.now = 0  # ns, replayed time
         self._joint_stamp = 0
         for topic, kind in OUTPUTS.items():
-            self.create_subscription(kind, REPLAYED[topic], self._taker(topic, kind), qos.IMAGES, raw=True)
+            self.create_subscription(kind, REPLAYED[relative(topic)], self._taker(topic, kind), qos.IMAGES, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self._reset = self.create_client(Trigger, "/policy/reset")
         self._parameters = self.create_client(SetParameters, "/policy/set_parameters")

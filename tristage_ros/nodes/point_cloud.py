@@ -101,14 +101,14 @@ class PointCloudNode(Node):
         self.last_points, self.last_stamp = 0, 0.0
         self._newest: PointCloud2 | None = None  # of that stamp
         self._replayed = bool(self.get_parameter("use_sim_time").value)
-        self.publisher = self.create_publisher(PointCloud2, "/tristage/cloud", qos.IMAGES)
+        self.publisher = self.create_publisher(PointCloud2, "tristage/cloud", qos.IMAGES)
         for name in self.inputs:
-            aligned = f"/{name}/aligned_depth_to_color/image_raw"
-            self.create_subscription(CameraInfo, f"/{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
+            aligned = f"{name}/aligned_depth_to_color/image_raw"
+            self.create_subscription(CameraInfo, f"{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
             refuse = partial(self.inputs[name].refuse, "undecodable")
             subscribe_image(self, aligned, partial(self._on_depth, name), qos.NEWEST, s.image_transport, refuse)
-        self.create_subscription(JointState, "/joint_states", self._on_joints, 10)
-        self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 1)
+        self.create_subscription(JointState, "joint_states", self._on_joints, 10)
+        self.create_subscription(ArmStatus, "arm/status", self._on_arm_status, 1)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("cloud", self._cloud_part)
         for name in self.inputs:

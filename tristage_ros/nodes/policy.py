@@ -71,15 +71,15 @@ class PolicyNode(ManagedNode):
         self.sequence = self._frames_skipped = 0
         self._newest: StageTimings | None = None
         self._report: StepReport | None = None
-        self._actions = self.create_publisher(ActionChunk, "/tristage/action", 10)
-        self._pruning = self.create_publisher(PruningStats, "/tristage/pruning", 10)
-        self._timings = self.create_publisher(StageTimings, "/tristage/timings", 10)
+        self._actions = self.create_publisher(ActionChunk, "tristage/action", 10)
+        self._pruning = self.create_publisher(PruningStats, "tristage/pruning", 10)
+        self._timings = self.create_publisher(StageTimings, "tristage/timings", 10)
         self._heartbeats = self.create_publisher(Header, qos.HEARTBEAT_TOPIC, qos.HEARTBEAT)
-        self._overlays = self.create_publisher(Image, "/tristage/overlay", qos.IMAGES)
-        self._kept_clouds = self.create_publisher(PointCloud2, "/tristage/kept_cloud", qos.IMAGES)
+        self._overlays = self.create_publisher(Image, "tristage/overlay", qos.IMAGES)
+        self._kept_clouds = self.create_publisher(PointCloud2, "tristage/kept_cloud", qos.IMAGES)
         self._front_color = Stream(limits_of(self.settings, self.settings.max_age))
         self._undecodable, self._complaint = 0, ""  # front images, and why the newest of them since it was last told
-        self.create_service(Trigger, "/policy/reset", self._on_reset)
+        self.create_service(Trigger, "policy/reset", self._on_reset)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, f"torch device {self.settings.device}")
         self._diagnostics.add("policy", self._policy_part)
@@ -145,14 +145,14 @@ class PolicyNode(ManagedNode):
 
     def _subscribe(self) -> None:
         buffer, transport = self.buffer, self.settings.image_transport
-        color, depth = "/front/color/image_raw", "/front/aligned_depth_to_color/image_raw"
+        color, depth = "front/color/image_raw", "front/aligned_depth_to_color/image_raw"
         self._inputs = [
             subscribe_image(self, color, self._on_image, qos.NEWEST, transport, self._refuse_image),
             subscribe_image(self, depth, buffer.add_depth, qos.NEWEST, transport, self._refuse_image),
-            self.create_subscription(CameraInfo, "/front/color/camera_info", self._on_info, qos.NEWEST),
-            self.create_subscription(PointCloud2, "/tristage/cloud", self._on_cloud, qos.NEWEST),
-            self.create_subscription(JointState, "/joint_states", self._on_joints, 10),
-            self.create_subscription(ArmStatus, "/arm/status", self._on_arm_status, 10),
+            self.create_subscription(CameraInfo, "front/color/camera_info", self._on_info, qos.NEWEST),
+            self.create_subscription(PointCloud2, "tristage/cloud", self._on_cloud, qos.NEWEST),
+            self.create_subscription(JointState, "joint_states", self._on_joints, 10),
+            self.create_subscription(ArmStatus, "arm/status", self._on_arm_status, 10),
         ]
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -18,6 +18,6 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
-# The policy repeats the header of every /arm/status: a late one is of no use, and the next one comes at once.
-HEARTBEAT_TOPIC = "/policy/heartbeat"
+# The policy repeats the header of every arm/status: a late one is of no use, and the next one comes at once.
+HEARTBEAT_TOPIC = "policy/heartbeat"
 HEARTBEAT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from tristage_ros.graph import environment
+from tristage_ros.namespaces import node_arguments
 from tristage_ros.nodes.recorder import RecorderNode
 from tristage_ros.nodes.runner import run
 
@@ -29,5 +30,5 @@ def record(options: argparse.Namespace) -> int:
         made.append(RecorderNode())
         return made[0]
 
-    code = run(make, ["tristage", "--ros-args", *overrides], niceness=10)
+    code = run(make, ["tristage", *node_arguments(options), "--ros-args", *overrides], niceness=10)
     return code or int(any(node.writer.failure for node in made))

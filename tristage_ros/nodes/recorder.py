@@ -24,6 +24,7 @@ from tristage_ros.bags.images import COLOR_FORMATS
 from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.offered import offered
 from tristage_ros.bags.writer import BagWriter
+from tristage_ros.namespaces import plain, relative
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.parameter_survey import ParameterSurvey
 from tristage_ros.nodes.parameters import Parameter, declare
@@ -48,9 +49,10 @@ TOPICS: dict[str, Any] = {
     "/tristage/overlay": Image,
     "/diagnostics": DiagnosticArray,
     "/parameter_events": ParameterEvent,
-}
+}  # as they are called in the bag, wherever the cell is
 # Readers that lag do not hold up a publisher that keeps the last messages; deep queues let this one catch up.
 IMAGES, EVENTS = 60, 500
+OF_THE_DOMAIN = ("/parameter_events",)  # in no namespace
 LOOK = 1.0  # s between looks for topics that are new
 
 
@@ -90,14 +92,16 @@ class RecorderNode(Node):
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
         profile = QoSProfile(depth=depth, durability=durability)
         self._known.add(topic)
-        self.create_subscription(kind, topic, partial(self._on_message, topic, name, interval), profile, raw=True)
+        took = partial(self._on_event if kind is ParameterEvent else self._on_message, topic, name, interval)
+        self.create_subscription(kind, _here(topic), took, profile, raw=True)
 
     def _look(self) -> None:
         """Subscribe to topics that are new and begin as `also` says."""
-        for topic, types in self.get_topic_names_and_types():
+        for full, types in self.get_topic_names_and_types():
+            topic = plain(full, self.get_namespace())
             if topic in self._known or not topic.startswith(tuple(self.settings.also)):
                 continue
-            publishers = self.get_publishers_info_by_topic(topic)
+            publishers = self.get_publishers_info_by_topic(full)
             if publishers and types[0] in typestore().fielddefs:
                 package, _, name = types[0].split("/")
                 latched = all(p.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in publishers)
@@ -116,8 +120,14 @@ class RecorderNode(Node):
             self.writer.write(topic, kind, data, self.get_clock().now().nanoseconds)
         self.received[topic] += 1
 
+    def _on_event(self, topic: str, kind: str, interval: int, data: bytes) -> None:
+        event = typestore().deserialize_cdr(data, kind)
+        event.node = plain(event.node, self.get_namespace())
+        if event.node:  # else it is another cell's
+            self._on_message(topic, kind, interval, bytes(typestore().serialize_cdr(event, kind)))
+
     def _offer(self, topic: str) -> None:
-        for publisher in self.get_publishers_info_by_topic(topic):
+        for publisher in self.get_publishers_info_by_topic(_here(topic)):
             qos = publisher.qos_profile
             reliable = qos.reliability == ReliabilityPolicy.RELIABLE
             latched = qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
@@ -179,6 +189,11 @@ class RecorderNode(Node):
             f"{self.path}: {written} messages, {self.writer.size / 1e6:.1f} MB, {self._rate():.0f} MB per minute, "
             f"{dropped} dropped"
         )
+
+
+def _here(topic: str) -> str:
+    """Return how this node calls what is called `topic` in the bag."""
+    return topic if topic in OF_THE_DOMAIN else relative(topic)
 
 
 def main() -> None:

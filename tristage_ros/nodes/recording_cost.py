@@ -50,7 +50,7 @@ class _Counter(Operator):
         super().__init__()
         self.steps = 0
         self.stamps: dict[str, set[int]] = {name: set() for name in CAMERAS}
-        self.create_subscription(StageTimings, "/tristage/timings", self._on_step, 50)
+        self.create_subscription(StageTimings, "tristage/timings", self._on_step, 50)
         for name in CAMERAS:
             self.create_subscription(CameraInfo, f"/{name}/color/camera_info", self._counter(name), 100)
 

@@ -6,7 +6,10 @@ from rclpy.node import Node
 
 
 def rivals(node: Node, topic: str) -> str:
-    """Return why no command on `topic` may be acted on, "" when there is one live source and no replay."""
+    """Return why no command on `topic` may be acted on, "" when there is one live source and no replay.
+
+    Another cell's source is on a topic below that cell's namespace and counts for nothing; a clock is everybody's.
+    """
     if node.count_publishers("/clock"):
         return "something publishes /clock: a replay or another simulation is in this ROS domain; end it"
     publishers = [

@@ -6,13 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
 from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.kinematics import dh_is_offset
 from tristage_ros.devices.urdf import urdf
+from tristage_ros.namespaces import program_arguments
 from tristage_ros.nodes.program import ProgramNode
 from tristage_ros.nodes.runner import run
+from tristage_ros.parameter_file import write_parameters
 
 PACKAGE = "robot_state_publisher"
 
@@ -25,7 +26,7 @@ class RobotModelNode(ProgramNode):
         super().__init__("robot_model")
         self._folder = tempfile.TemporaryDirectory(prefix="tristage-model-")
         self._firmware = ""
-        self.create_subscription(ArmStatus, "/arm/status", self._on_status, 1)
+        self.create_subscription(ArmStatus, "arm/status", self._on_status, 1)
 
     def _on_status(self, status: ArmStatus) -> None:
         if not status.firmware or status.firmware == self._firmware:
@@ -39,8 +40,9 @@ class RobotModelNode(ProgramNode):
             return
         self.get_logger().info(f"model of the arm for firmware {status.firmware}")
         file = Path(self._folder.name) / "model.yaml"
-        file.write_text(yaml.safe_dump({PACKAGE: {"ros__parameters": description}}), encoding="utf-8")
-        self.start(PACKAGE, PACKAGE, ["--ros-args", "-r", f"__node:={PACKAGE}", "--params-file", str(file)])
+        write_parameters(file, description)
+        given = ["-r", f"__node:={PACKAGE}", "--params-file", str(file)]
+        self.start(PACKAGE, PACKAGE, [*program_arguments(self.get_namespace()), *given])
 
     def close(self) -> None:
         """End the publisher and remove its file."""

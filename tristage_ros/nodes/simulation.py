@@ -39,10 +39,10 @@ class CameraTopics:
     """Publish one camera under the topic names of realsense2_camera."""
 
     def __init__(self, node: Node, name: str, quality: int) -> None:
-        """Create the publishers of camera `name` (`/front/...`); `quality` is that of JPEG, 1..100."""
-        aligned = f"/{name}/aligned_depth_to_color"
-        self.color = ImagePublisher(node, f"/{name}/color/image_raw", quality)
-        self.color_info = node.create_publisher(CameraInfo, f"/{name}/color/camera_info", qos.IMAGES)
+        """Create the publishers of camera `name` (`front/...`); `quality` is that of JPEG, 1..100."""
+        aligned = f"{name}/aligned_depth_to_color"
+        self.color = ImagePublisher(node, f"{name}/color/image_raw", quality)
+        self.color_info = node.create_publisher(CameraInfo, f"{name}/color/camera_info", qos.IMAGES)
         self.depth = ImagePublisher(node, f"{aligned}/image_raw")
         self.depth_info = node.create_publisher(CameraInfo, f"{aligned}/camera_info", qos.IMAGES)
 
@@ -76,7 +76,7 @@ class SimulationNode(Node):
         self._diagnostics.add("cameras", self._camera_part)
         self._diagnostics.add("task", self._task_part)
         self.done: bool | None = None
-        self._done_publisher = self.create_publisher(Bool, "/tristage/task_done", qos.LATCHED)
+        self._done_publisher = self.create_publisher(Bool, "tristage/task_done", qos.LATCHED)
         self.create_timer(0.2, self._judge)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._capture_loop, name="cameras", daemon=True)

@@ -84,7 +84,7 @@ class _Observer(Operator):
         self.still_since = time.monotonic()
         self.fault_since: float | None = None
         self._target: np.ndarray | None = None
-        self.create_subscription(ArmStatus, "/arm/status", self._follow, 10)
+        self.create_subscription(ArmStatus, "arm/status", self._follow, 10)
 
     def _follow(self, message: ArmStatus) -> None:
         target = np.asarray(message.joint_target)

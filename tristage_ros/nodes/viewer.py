@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from tristage_ros.namespaces import plain, program_arguments, relative
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.program import ProgramNode
 from tristage_ros.nodes.runner import run
@@ -27,9 +28,18 @@ class ViewerNode(ProgramNode):
 
     def _start_when_published(self) -> None:
         s = self.settings
-        if all(self.count_publishers(topic) for topic in s.topics if topic):
+        if all(self.count_publishers(relative(topic)) for topic in s.topics if topic):
             self._wait.cancel()
-            self.start(s.package, s.executable, [argument for argument in s.arguments if argument])
+            self.start(s.package, s.executable, [a for a in s.arguments if a] + self._of_this_cell())
+
+    def _of_this_cell(self) -> list[str]:
+        """Return the arguments with which a program that names topics as without a namespace finds this cell's."""
+        namespace = self.get_namespace()
+        if namespace == "/":
+            return []
+        known = {plain(full, namespace): full for full, _ in self.get_topic_names_and_types()}
+        remap = [part for name, full in known.items() if name for part in ("-r", f"{name}:={full}")]
+        return program_arguments(namespace) + remap
 
 
 def main() -> None:

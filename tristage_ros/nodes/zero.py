@@ -15,5 +15,5 @@ def zero_of(node: Node, status: ArmStatus, before: bool) -> bool:
     try:
         return dh_is_offset(status.firmware)
     except ValueError as error:
-        node.get_logger().warning(f"/arm/status: {error}", throttle_duration_sec=5.0)
+        node.get_logger().warning(f"arm/status: {error}", throttle_duration_sec=5.0)
         return before

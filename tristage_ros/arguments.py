@@ -1,0 +1,142 @@
+"""The arguments of the graphs, as `ros2 launch` and `tristage run` take them, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tristage_ros.machines import ALL, MACHINES
+from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.views import FOXGLOVE_PORT
+
+BOOLEAN = ("true", "false")
+COLOR_FORMATS = ("jpeg", "png", "raw")
+CAMERA_DRIVERS = ("tristage", "realsense2")
+
+
+class GraphError(ValueError):
+    """Say why a graph cannot be started; the message is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """Describe one launch argument; where it is true or false, `True` and `TRUE` are as good."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: str) -> str:
+        """Return `value`, or raise GraphError when it is none of the choices."""
+        value = value.lower() if self.choices == BOOLEAN else value
+        if self.choices and value not in self.choices:
+            raise GraphError(f"{self.name}:={value} is unknown; choose one of {', '.join(self.choices)}")
+        return value
+
+    @property
+    def help(self) -> str:
+        """Return the description with the choices in it."""
+        return f"{self.description} [{', '.join(self.choices)}]" if self.choices else self.description
+
+
+NAMESPACE = Argument(
+    "namespace",
+    "",
+    "ROS namespace of nodes, topics and services, so that several cells share a ROS domain; empty: none, or that which "
+    "a launch file pushed",
+)
+PIPER_PICK = (
+    Argument(
+        "hardware",
+        "sim",
+        "sim: the simulated cell; piper: the arm on the CAN bus and two RealSense cameras",
+        ("sim", "piper"),
+    ),
+    NAMESPACE,
+    Argument(
+        "machine",
+        ALL,
+        "what is started here; robot: cameras (or the simulation) and arm; host: point cloud and policy; all: both",
+        MACHINES,
+    ),
+    Argument("parameters", "", "parameter file of the nodes, the same on both machines; empty: config/piper_pick.yaml"),
+    Argument(
+        "checkpoint",
+        "",
+        ".safetensors file or run directory; empty: the shipped mini for this control, random: no training; both for "
+        "simulation only",
+    ),
+    Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
+    Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
+    Argument("varied", "false", "light, colours, clutter and the arm's start vary with the seed, too", BOOLEAN),
+    Argument("instruction", "", "what the policy is told to do; empty: the task's instruction"),
+    Argument(
+        "control",
+        "keyframe",
+        "keyframe: infer when the last action is reached; rate: at policy.rate_hz; frame: on every frame",
+        ("keyframe", "rate", "frame"),
+    ),
+    Argument(
+        "engine",
+        "cached",
+        "cached: the prefix is computed once per step; recompute: once per denoising pass",
+        ("cached", "recompute"),
+    ),
+    Argument("seed", "0", "seed of the scene and of the policy's noise"),
+    Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
+    Argument("cameras_file", "", "cameras: serial numbers and mounts; empty: config/cameras.yaml"),
+    Argument(
+        "camera_driver",
+        "tristage",
+        "with hardware:=piper, what reads the cameras: our node, or the C++ node of the same topics",
+        CAMERA_DRIVERS,
+    ),
+    Argument("record", "false", "write an MCAP bag of the run", BOOLEAN),
+    Argument("record_color", "jpeg", "colour images in the bag; png and raw lose nothing", COLOR_FORMATS),
+    Argument("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder"),
+    Argument("rqt", "false", "start rqt beside the graph: rates, times, overlay, diagnostics", BOOLEAN),
+    Argument("rviz", "false", "start RViz beside the graph: the arm, and the cloud by what was kept", BOOLEAN),
+    Argument("foxglove", "false", f"start foxglove_bridge beside the graph, on port {FOXGLOVE_PORT}", BOOLEAN),
+)
+
+
+REPLAY = (
+    NAMESPACE,
+    Argument("parameters", "", "parameter file of point cloud and policy; empty: config/piper_pick.yaml"),
+    Argument("checkpoint", "", "see piper_pick; empty: that of the parameter file"),
+    Argument("pruning", "", "see piper_pick; empty: that of the parameter file"),
+    Argument(
+        "control",
+        "rate",
+        "rate: infer at policy.rate_hz; keyframe: as the recorded arm reached its actions; frame: on every frame",
+        ("keyframe", "rate", "frame"),
+    ),
+    Argument("image_transport", "compressed", "how the images of the bag come", ("raw", "compressed")),
+)
+# What launch and launch_ros themselves read of what is typed behind `ros2 launch`.
+OF_LAUNCH = ("sigterm_timeout", "sigkill_timeout", "emulate_tty", "launch-prefix", "launch-prefix-filter",
+             "ros_namespace")  # fmt: skip
+
+
+def refuse_unknown(known: Iterable[Argument], given: Iterable[str]) -> None:
+    """Raise GraphError when one of the names in `given` is not that of an argument; the message names those."""
+    names = [argument.name for argument in known]
+    for name in given:
+        if name not in names:
+            raise GraphError(f"no launch argument is called {name!r}; there are: {', '.join(names)}")
+
+
+def typed(argv: Iterable[str]) -> list[str]:
+    """Return the names in the `name:=value` texts typed behind `ros2 launch` that are meant for the launch file."""
+    names = [text.partition(":=")[0] for text in argv if ":=" in text]
+    return [name for name in names if name not in OF_LAUNCH]
+
+
+def resolve(known: tuple[Argument, ...], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of every known argument; raise GraphError for a name or value that is unknown."""
+    refuse_unknown(known, given)
+    return {argument.name: argument.check(given.get(argument.name, argument.default)) for argument in known}
+
+
+ARGUMENTS = {"piper_pick": PIPER_PICK, "replay": REPLAY}  # by graph

@@ -1,0 +1,67 @@
+"""What the nodes import beside the standard library, and one line about what of it is not there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from tristage_ros.arguments import GraphError
+
+OF_EVERY_NODE = ("numpy", "rclpy", "yaml")
+OF_NODE = {  # by executable
+    "arm": ("can", "piper_sdk", "ruckig", "scipy", "tristage_msgs"),
+    "camera": ("cv2", "pyrealsense2", "rosbags"),
+    "point_cloud": ("cv2", "fpsample", "rosbags", "scipy", "tristage_msgs"),
+    "policy": ("cv2", "fpsample", "rosbags", "safetensors", "scipy", "tokenizers", "torch", "tristage_msgs"),
+    "recorder": ("cv2", "rosbags", "tristage_msgs"),
+    "robot_model": ("tristage_msgs",),
+    "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy", "torch"),
+    "viewer": (),
+}
+ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy")
+MESSAGES = ("tristage_msgs",)
+SYSTEM = ("cv2", "matplotlib", "numpy", "scipy", "yaml")  # in a virtual environment these are the system's
+FIND = (  # without the current folder, in which one that is called like a module may be
+    "import sys; from importlib.util import find_spec; del sys.path[0]; "
+    "print(*(name for name in sys.argv[1:] if find_spec(name) is None))"
+)
+
+
+def require(executables: Iterable[str], python: str, *others: str) -> None:
+    """Raise GraphError when the interpreter `python` lacks what the nodes `executables` import, or `others`."""
+    if lacking := missing(executables, python, *others):
+        raise GraphError(complaint(lacking, python))
+
+
+def missing(executables: Iterable[str], python: str, *others: str) -> list[str]:
+    """Return which modules of the nodes `executables` the interpreter `python` does not find; nothing is imported."""
+    wanted = {*others, *OF_EVERY_NODE, *(module for name in executables for module in OF_NODE[name])}
+    return subprocess.run(
+        [python, "-c", FIND, *sorted(wanted)], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.split()
+
+
+def complaint(modules: Collection[str], python: str) -> str:
+    """Return which `modules` the interpreter `python` lacks, and what to type, in one line."""
+    ways = {
+        "source /opt/ros/$ROS_DISTRO/setup.bash": [m for m in modules if m in ROS],
+        "colcon build --base-paths . msg, then source install/setup.bash": [m for m in modules if m in MESSAGES],
+        "rosdep install --from-paths . msg --ignore-src -y": [m for m in modules if m in SYSTEM],
+    }
+    known = [module for found in ways.values() for module in found]
+    ways["activate the virtual environment that has them, or pip install -r requirements.txt in one"] = [
+        module for module in modules if module not in known
+    ]
+    told = "; ".join(f"{', '.join(found)}: {way}" for way, found in ways.items() if found)
+    return f"{python} does not find what the nodes import: {told}"
+
+
+def interpreter(script: Path) -> str:
+    """Return the interpreter that runs an installed `script`, as its first line says."""
+    with script.open("rb") as file:
+        words = file.readline().decode(errors="replace").removeprefix("#!").split()
+    if len(words) > 1 and Path(words[0]).name == "env":
+        return shutil.which(words[1]) or words[1]
+    return words[0]
