@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from rclpy.node import Node
 
 from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.prerequisites import interpreter
 from tristage_ros.ros_packages import program
 
 PATIENCE = 3.0  # s to end by itself
@@ -22,12 +24,18 @@ class ProgramNode(Node):
         self.process: subprocess.Popen[bytes] | None = None
         self._watch = self.create_timer(0.5, self._check)
 
-    def start(self, package: str, executable: str, arguments: Sequence[str]) -> None:
-        """Start the program; raise ConfigurationError when it is not installed."""
+    def start(self, package: str, executable: str, arguments: Sequence[str], starter: str = "") -> None:
+        """Start the program, by the folder `starter` beside this file if one is named.
+
+        Raises:
+            ConfigurationError: it is not installed.
+        """
         path = program(package, executable)
         if path is None:
             raise ConfigurationError(f"{executable} of the package {package} is not installed or not sourced")
-        self.process = subprocess.Popen([str(path), *arguments])
+        # In the interpreter that the program would be run by: its libraries need not be those of this one.
+        before = [interpreter(path), str(Path(__file__).with_name(starter))] if starter else []
+        self.process = subprocess.Popen([*before, str(path), *arguments])
         self.get_logger().info(f"started {path}")
 
     def _check(self) -> None:
