@@ -10,6 +10,7 @@ from launch.actions import (
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
+    TimerAction,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
@@ -36,9 +37,27 @@ def describe(name: str) -> LaunchDescription:
 
 
 def start(context: LaunchContext, name: str) -> list:
+    """Return the processes of the graph, or what ends the launch with exit code 1 and one line that says why."""
+    try:
+        return processes(context, name)
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = RuntimeError(str(error))
+    # Not now: launch would forget, and leave behind, what a parent file has begun to start.
+    return [TimerAction(period=0.0, actions=[OpaqueFunction(function=failed, args=[reason])])]
+
+
+def failed(context: LaunchContext, reason: Exception) -> None:
+    """Raise `reason`, of which launch prints the message before it stops what runs."""
+    raise reason
+
+
+def processes(context: LaunchContext, name: str) -> list:
     """Return the processes of the graph; the end of one of them ends the launch.
 
-    What is raised here launch prints as one line; it then stops what runs, and its exit code is 1.
+    Raises:
+        ValueError: an argument is wrong.
+        RuntimeError: something is not installed.
+        OSError: a file cannot be read.
     """
     if is_launched_itself(context):
         refuse_unknown(ARGUMENTS[name], typed(context.argv))
@@ -47,10 +66,10 @@ def start(context: LaunchContext, name: str) -> list:
     except ModuleNotFoundError as error:
         raise RuntimeError(prerequisites.complaint([error.name], sys.executable)) from None
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS[name]}
-    pushed = "/" + context.launch_configurations.get("ros_namespace", "").strip("/")
+    pushed = context.launch_configurations.get("ros_namespace", "")
     described = graph.build(name, given | {"namespace": namespaces.below(pushed, given["namespace"])})
-    ours = [node.executable for node in described.nodes if node.package == graph.OURS]
-    prerequisites.require(ours, prerequisites.interpreter(program(graph.OURS, ours[0])))
+    if script := program(graph.OURS, described.executables[0]):  # else launch says that it is not installed
+        prerequisites.require(described.executables, prerequisites.interpreter(script))
     files = graph.parameter_files(described.nodes)
     return [action for node in described.nodes for action in watched(node, described, files.get(node.name))]
 

@@ -9,19 +9,22 @@ import pytest
 import rclpy
 from cell_process import CellProcess, alive, spin_for, spin_until
 from diagnostic_msgs.msg import DiagnosticStatus
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats
 
+from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.devices.kinematics import JOINT_LIMITS
 from tristage_ros.evaluation.report import report
+from tristage_ros.namespaces import inside
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import seconds
 from tristage_ros.nodes.operator import Operator
+from tristage_ros.resources import resource
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]
 NODES = ("simulation", "point_cloud", "policy", "arm", "recorder")
@@ -157,6 +160,31 @@ def test_a_dead_policy_ends_the_run_with_its_name_while_the_arm_holds(start, lis
     log = cell.log.read_text()
     assert "policy ended with exit code -9" in log
     assert "arm stopped (rc=0)" in log
+
+
+def test_a_cell_in_a_namespace_keeps_all_of_it_there(start, ros_domain, tmp_path):
+    own = tmp_path / "own.yaml"  # a copy whose sections know of no namespace
+    own.write_text(resource("config", "piper_pick.yaml").read_text().replace("points: 1024", "points: 1000"))
+    rclpy.init(args=inside("/cell1"))
+    operator, chunks = Operator(), []
+    operator.create_subscription(ActionChunk, "tristage/action", chunks.append, 10)
+    asked = operator.create_client(GetParameters, "point_cloud/get_parameters")
+    try:
+        cell = start(namespace="cell1", parameters=own, record="True", run_dir=tmp_path)
+        spin_until(operator, operator.ready, what=f"the cell comes up: {operator.missing()}")
+        enabled, points = operator.call("enable"), asked.call_async(GetParameters.Request(names=["points"]))
+        spin_until(operator, lambda: enabled.done() and points.done(), 20, "answers")
+        assert enabled.result().success and points.result().values[0].integer_value == 1000
+        spin_until(operator, lambda: chunks and operator.arm.chunks_accepted, 60, "the arm accepts a chunk")
+        outside = {name for name, _ in operator.get_topic_names_and_types() if not name.startswith("/cell1/")}
+        assert outside <= {"/parameter_events", "/rosout"}
+        assert cell.interrupt() == 0
+    finally:
+        operator.destroy_node()
+        rclpy.try_shutdown()
+    with BagReader(tmp_path / "bag") as bag:
+        assert {"/tristage/action", "/arm/status", "/front/color/image_raw"} <= {m.topic for m in bag.messages()}
+        assert {"policy", "arm"} <= set(read_facts(bag).parameters)
 
 
 def test_without_an_operator_nothing_moves(start, listener):

@@ -114,9 +114,9 @@ def options(*typed):
 
 
 def test_commands_take_a_namespace_in_their_own_way_and_in_that_of_ros():
-    assert node_arguments(options()) == []
+    assert node_arguments(options()) == ["--ros-args"]
     assert node_arguments(options("--namespace", "cell1")) == ["--ros-args", "-r", "__ns:=/cell1"]
-    assert node_arguments(options("--ros-args", "-r", "__ns:=/cell1"))[-2:] == ["-r", "__ns:=/cell1"]
+    assert node_arguments(options("--ros-args", "-r", "__ns:=/cell1")) == ["--ros-args", "-r", "__ns:=/cell1"]
     with pytest.raises(NamespaceError, match="--namespace cell-1"):
         node_arguments(options("--namespace", "cell-1"))
 

@@ -107,7 +107,7 @@ def test_the_interpreter_of_a_script_is_that_of_its_first_line(tmp_path, monkeyp
 
 
 def test_without_the_environment_the_command_says_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(prerequisites, "missing", lambda executables, python: ["torch"])
+    monkeypatch.setattr(prerequisites, "missing", lambda *wanted: ["torch"])
     assert cli.main(["run", "piper_pick"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "torch" in error and "Traceback" not in error

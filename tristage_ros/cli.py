@@ -154,11 +154,13 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tristage_ros import graph, supervisor  # what it takes to describe a graph, only where one is
+    from tristage_ros import graph  # and what it takes to describe one, only where that is asked for
 
     described = graph.build(options.graph, parse_arguments(options.arguments))
-    require([node.executable for node in described.nodes if node.package == graph.OURS], sys.executable)
-    return supervisor.run(described)
+    require(described.executables, sys.executable, "honcho")
+    from tristage_ros.supervisor import run
+
+    return run(described)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -46,6 +46,11 @@ class Graph:
     environment: dict[str, str]
     namespace: str = ""  # absolute, such as /cell1; empty: none
 
+    @property
+    def executables(self) -> list[str]:
+        """Return which programs of this package it runs."""
+        return [node.executable for node in self.nodes if node.package == OURS]
+
 
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections

@@ -40,7 +40,11 @@ def below(pushed: str, asked: str) -> str:
 
     A parent that pushes a namespace calls its argument `namespace`, too, and an include sees it: it is not put below
     itself.
+
+    Raises:
+        NamespaceError: what was pushed is none.
     """
+    pushed = absolute(pushed)
     if asked.startswith("/"):
         return asked
     return pushed if f"{pushed}/".endswith(f"/{asked.rstrip('/')}/") else f"{pushed}/{asked}"
@@ -82,6 +86,7 @@ def node_arguments(options: argparse.Namespace) -> list[str]:
         NamespaceError: the namespace is none.
     """
     try:
-        return [*inside(absolute(options.namespace)), *options.ros_args] if options.namespace else options.ros_args
+        chosen = inside(absolute(options.namespace)) if options.namespace else ["--ros-args"]
     except NamespaceError as error:
         raise NamespaceError(f"--namespace {options.namespace}: {error}") from None
+    return [*chosen, *options.ros_args]

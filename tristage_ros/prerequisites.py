@@ -23,18 +23,21 @@ OF_NODE = {  # by executable
 ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy")
 MESSAGES = ("tristage_msgs",)
 SYSTEM = ("cv2", "matplotlib", "numpy", "scipy", "yaml")  # in a virtual environment these are the system's
-FIND = "import sys; from importlib.util import find_spec; print(*(n for n in sys.argv[1:] if find_spec(n) is None))"
+FIND = (  # without the current folder, in which one that is called like a module may be
+    "import sys; from importlib.util import find_spec; del sys.path[0]; "
+    "print(*(name for name in sys.argv[1:] if find_spec(name) is None))"
+)
 
 
-def require(executables: Iterable[str], python: str) -> None:
-    """Raise GraphError, which names it, when the interpreter `python` lacks what the nodes `executables` import."""
-    if lacking := missing(executables, python):
+def require(executables: Iterable[str], python: str, *others: str) -> None:
+    """Raise GraphError when the interpreter `python` lacks what the nodes `executables` import, or `others`."""
+    if lacking := missing(executables, python, *others):
         raise GraphError(complaint(lacking, python))
 
 
-def missing(executables: Iterable[str], python: str) -> list[str]:
+def missing(executables: Iterable[str], python: str, *others: str) -> list[str]:
     """Return which modules of the nodes `executables` the interpreter `python` does not find; nothing is imported."""
-    wanted = {*OF_EVERY_NODE, *(module for name in executables for module in OF_NODE[name])}
+    wanted = {*others, *OF_EVERY_NODE, *(module for name in executables for module in OF_NODE[name])}
     return subprocess.run(
         [python, "-c", FIND, *sorted(wanted)], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.split()

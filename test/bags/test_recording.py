@@ -197,6 +197,7 @@ def test_names_are_changed_at_a_slash_only():
     assert renamed("/camera/camera/color/image_raw", REMAP) == "/front/color/image_raw"
     assert renamed("/camera/camera_2/color", REMAP) == "/camera/camera_2/color"
     assert renamed("/joint_states_single", REMAP) == "/joint_states"
+    assert renamed("/cell1/front/color/image_raw", {"/cell1": "/"}) == "/front/color/image_raw"  # out of a namespace
 
 
 def test_an_empty_bag_lacks_everything(tmp_path):

@@ -189,6 +189,27 @@ def test_it_follows_the_size_of_the_window(terminal):
     terminal.read_until(lambda seen: 40 in rows(seen))
 
 
+@pytest.mark.parametrize("typed", [("--namespace", "cell1"), ("--ros-args", "-r", "__ns:=/cell1")])
+def test_it_shows_the_cell_in_the_namespace(ros_domain, typed):
+    rclpy.init(args=[])
+    messages = {
+        "tristage/pruning": pruning(),
+        "tristage/timings": StageTimings(),
+        "arm/status": ArmStatus(),
+        "diagnostics": DiagnosticArray(status=[status("policy: policy", message="all is well")]),
+    }
+    mouth = Node("mouth", namespace="/cell1")
+    publishers = [(mouth.create_publisher(type(message), name, 10), message) for name, message in messages.items()]
+    process = subprocess.Popen([*MONITOR, "--once", *typed], stdout=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        for publisher, message in publishers:
+            publisher.publish(message)
+        time.sleep(0.1)
+    mouth.destroy_node()
+    rclpy.try_shutdown()
+    assert process.returncode == 0 and "Nothing is published" not in process.stdout.read()
+
+
 def test_without_a_terminal_it_says_what_to_do(ros_domain):
     done = subprocess.run(MONITOR, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--once" in done.stderr

@@ -9,13 +9,17 @@ import pytest
 import rclpy
 from camera_source import CameraSource, now
 from node_setting import NodeSetting, made_by
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from tristage_msgs.msg import PruningStats
 
 from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.bags.writer import BagWriter
+from tristage_ros.namespaces import inside
 from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.recorder import RecorderNode
@@ -79,6 +83,49 @@ def test_the_facts_hold_parameters_files_and_changes(setting, tmp_path):
     assert known.parameters["policy"]["instruction"] == "close the box"
     assert known.pruning["target_rate"] == 0.7, "the preset that an empty name stands for"
     assert "instruction" in changes
+
+
+def test_in_a_namespace_a_bag_holds_plain_names_and_nothing_of_another_cell(ros_domain, tmp_path):
+    rclpy.init(args=[*inside("/cell1"), "-p", f"run_dir:={tmp_path}", "-p", "cameras:=[front]"])
+    recorder, executor = RecorderNode(), SingleThreadedExecutor()
+    cells = [Node("policy", namespace=f"/{name}", use_global_arguments=False) for name in ("cell1", "cell2")]
+    publishers = []
+    for number, policy in enumerate(cells, start=1):
+        policy.declare_parameter("instruction", f"task {number}")
+        for topic in ("tristage/pruning", "front/color/image_raw", "tristage/extra"):
+            kind = {"color": Image, "pruning": PruningStats}.get(topic.split("/")[1], String)
+            publishers.append(policy.create_publisher(kind, topic, 10))
+    for node in (recorder, *cells):
+        executor.add_node(node)
+
+    def until(condition):
+        end = time.monotonic() + 40
+        while not condition():
+            executor.spin_once(timeout_sec=0.05)
+            assert time.monotonic() < end
+
+    until(lambda: all(publisher.get_subscription_count() for publisher in publishers[:3]))
+    until(lambda: "policy" in recorder._survey.parameters)
+    for number, policy in enumerate(cells, start=1):
+        policy.set_parameters([Parameter("instruction", value=f"another task {number}")])
+    for publisher in publishers:
+        publisher.publish(publisher.msg_type())
+    wanted = ("/tristage/pruning", "/front/color/image_raw", "/tristage/extra", "/parameter_events")
+    until(lambda: all(recorder.received[topic] for topic in wanted))
+    until(lambda: recorder._survey.parameters["policy"]["instruction"] == "another task 1")
+    recorder.close()
+    executor.shutdown()
+    for node in (recorder, *cells):
+        node.destroy_node()
+    rclpy.try_shutdown()
+    with BagReader(tmp_path) as bag:
+        assert not any("cell" in message.topic for message in bag.messages())
+        assert len(list(bag.messages("/tristage/pruning"))) == 1
+        known = read_facts(bag).parameters
+        told = {m.value.node: [p.value.string_value for p in m.value.changed_parameters]
+                for m in bag.messages("/parameter_events") if m.value.changed_parameters}  # fmt: skip
+    assert set(known) == {"policy"} and known["policy"]["instruction"] == "another task 1"
+    assert told == {"/policy": ["another task 1"]}
 
 
 def test_topics_that_come_later_are_recorded_too(setting, tmp_path):

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.urdf import urdf
+from tristage_ros.namespaces import inside
 from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.robot_model import RobotModelNode
 from tristage_ros.nodes.rqt import __main__ as rqt
@@ -53,11 +54,10 @@ def spin(ros_domain):
     made, executor = [], SingleThreadedExecutor
 
     class Spin:
-        def make(self, kind, *parameters, namespace="/"):
-            given = [word for text in parameters for word in ("-p", text)]
-            rclpy.init(args=["--ros-args", "-r", f"__ns:={namespace}", *given])
+        def make(self, kind, *parameters, namespace=""):
+            rclpy.init(args=[*inside(namespace), *(word for text in parameters for word in ("-p", text))])
             self.executor = executor()
-            self.node, self.helper = kind(), Node("helper")
+            self.node, self.helper = kind(), Node("helper")  # in the same namespace
             made.extend([self.node, self.helper])
             for node in made:
                 self.executor.add_node(node)
@@ -164,7 +164,7 @@ time.sleep(600)
 @pytest.mark.parametrize("namespace", ["", "/cell1"])
 def test_rqt_knows_the_topics_of_its_curves_at_once_and_before_anybody_publishes(spin, install, namespace):
     noted = install("rqt_gui", "rqt_gui", program=RQT)
-    node = spin.make(ViewerNode, "view:=rqt", namespace=namespace or "/")
+    node = spin.make(ViewerNode, "view:=rqt", namespace=namespace)
     spin.until(noted.exists)
     known, path, *arguments = noted.read_text().splitlines()
     assert known.split() == sorted(f"{namespace}/{topic}" for topic in rqt.TOPICS)

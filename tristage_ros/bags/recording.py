@@ -243,7 +243,7 @@ def renamed(topic: str, remap: Mapping[str, str]) -> str:
     """Return `topic` with its beginning, up to a slash or the end, renamed as `remap` says."""
     for old, new in remap.items():
         if topic == old or topic.startswith(old.rstrip("/") + "/"):
-            return new + topic[len(old) :]
+            return new.rstrip("/") + topic[len(old.rstrip("/")) :]
     return topic
 
 

@@ -21,7 +21,8 @@ class Operator(Node):
     def __init__(self, name: str = "operator") -> None:
         """Subscribe to the status topics."""
         super().__init__(name)
-        self.domain = os.environ.get("ROS_DOMAIN_ID", "0")
+        namespace = self.get_namespace().rstrip("/")
+        self.domain = os.environ.get("ROS_DOMAIN_ID", "0") + (f", namespace {namespace}" if namespace else "")
         self.heard: dict[str, float] = {}  # s, monotonic clock, of the newest message: by topic or part
         self.pruning: PruningStats | None = None
         self.timings: StageTimings | None = None

@@ -16,7 +16,6 @@ from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import ParameterEvent
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
@@ -122,10 +121,10 @@ class RecorderNode(Node):
         self.received[topic] += 1
 
     def _on_event(self, topic: str, kind: str, interval: int, data: bytes) -> None:
-        event = deserialize_message(data, ParameterEvent)
+        event = typestore().deserialize_cdr(data, kind)
         event.node = plain(event.node, self.get_namespace())
         if event.node:  # else it is another cell's
-            self._on_message(topic, kind, interval, serialize_message(event))
+            self._on_message(topic, kind, interval, bytes(typestore().serialize_cdr(event, kind)))
 
     def _offer(self, topic: str) -> None:
         for publisher in self.get_publishers_info_by_topic(_here(topic)):
