@@ -33,7 +33,7 @@ class ViewerNode(ProgramNode):
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    sys.exit(run(ViewerNode, niceness=10))
+    sys.exit(run(ViewerNode))
 
 
 if __name__ == "__main__":
