@@ -47,16 +47,6 @@ def test_recorder_comes_on_request():
     assert "recorder" in names(graph.build("piper_pick", {"record": "true", "run_dir": "x"}))
 
 
-def test_a_simulated_arm_stays_off_the_network(monkeypatch):
-    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
-    assert graph.build("piper_pick", {}).environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
-
-
-def test_the_user_may_choose_another_middleware_profile(monkeypatch):
-    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/mine.xml")
-    assert graph.build("piper_pick", {}).environment["FASTDDS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
-
-
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / "model.safetensors"
@@ -106,17 +96,6 @@ def test_missing_can_interface_says_how_to_bring_it_up(checkpoint):
         graph.build("piper_pick", {"hardware": "piper", "checkpoint": checkpoint, "can_channel": "can7"})
 
 
-def test_older_distributions_are_told_in_their_own_words(monkeypatch):
-    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    found = {}
-    for distribution in ("humble", "jazzy", "kilted"):
-        monkeypatch.setenv("ROS_DISTRO", distribution)
-        found[distribution] = graph.build("piper_pick", {}).environment
-    assert [name for name, given in found.items() if "FASTRTPS_DEFAULT_PROFILES_FILE" in given] == ["humble", "jazzy"]
-    assert [name for name, given in found.items() if given.get("ROS_LOCALHOST_ONLY") == "1"] == ["humble"]
-
-
 def test_every_camera_of_the_file_is_recorded(tmp_path):
     cameras = tmp_path / "cameras.yaml"
     text = resource("config", "cameras.yaml").read_text()
@@ -138,7 +117,6 @@ def test_two_machines_share_the_graph_and_the_robot_keeps_what_guards_the_arm(mo
     assert {node.parameters["image_transport"] for node in host.nodes} == {"compressed"}
     assert robot.environment == host.environment
     assert robot.environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
-    assert robot.environment["FASTDDS_DEFAULT_PROFILES_FILE"].endswith("fastdds_network.xml")
 
 
 def test_the_host_of_a_real_robot_needs_no_bus_and_the_robot_no_checkpoint(checkpoint, monkeypatch):

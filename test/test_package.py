@@ -108,9 +108,8 @@ def test_wheel_holds_every_file(tmp_path: Path) -> None:
     assert any(name.endswith("share/ament_index/resource_index/packages/tristage_ros") for name in packed)
 
 
-@pytest.mark.parametrize("profile", ["fastdds.xml", "fastdds_network.xml"])
-def test_shared_memory_holds_several_frames_and_fits_a_container(profile: str) -> None:
-    text = (ROOT / "config" / profile).read_text()
+def test_shared_memory_holds_several_frames_and_fits_a_container() -> None:
+    text = (ROOT / "config" / "fastdds.xml").read_text()
     segment = int(re.search(r"<segment_size>(\d+)<", text)[1])
     frame = 640 * 480 * (3 + 2) + 4096 * 6 * 4  # colour, depth, cloud
     assert segment >= 5 * frame

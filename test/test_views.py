@@ -18,6 +18,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 from tristage_ros import graph, views
 from tristage_ros.devices.urdf import urdf
 from tristage_ros.nodes import arm_messages
+from tristage_ros.nodes.rqt import __main__ as rqt
 from tristage_ros.resources import resource
 
 TOPICS = {
@@ -86,7 +87,7 @@ def test_the_topics_here_are_those_of_the_nodes():
     code = "\n".join(path.read_text() for path in Path(graph.__file__).parent.joinpath("nodes").glob("*.py"))
     for topic in OURS:
         kind = TOPICS[topic].__name__
-        assert re.search(rf'create_publisher\(\s*{kind}, "{topic}"', code), f"no node publishes {kind} on {topic}"
+        assert re.search(rf'create_publisher\(\s*{kind}, "{topic[1:]}"', code), f"no node publishes {kind} on {topic}"
 
 
 def test_every_value_of_the_perspective_can_be_read_back(perspective):
@@ -112,7 +113,7 @@ def test_every_running_plugin_has_its_settings_and_its_place(perspective):
     places = bytes.fromhex(re.search(r"b'([0-9a-f]+)'", state)[1]).decode("utf-16-be", errors="ignore")
     places += bytes.fromhex(re.search(r"b'([0-9a-f]+)'", state)[1])[1:].decode("utf-16-be", errors="ignore")
     assert all(name in places for name in names)
-    assert {name.split("/")[0] for name in running} <= set(views.views()["rqt"].packages)
+    assert {name.split("/")[0] for name in running} <= set(views.VIEWS["rqt"].packages)
 
 
 def test_every_curve_of_rqt_is_a_number(perspective):
@@ -126,7 +127,7 @@ def test_every_curve_of_rqt_is_a_number(perspective):
     for curve in curves:
         topic = next(topic for topic in TOPICS if curve.startswith(f"{topic}/"))
         assert is_plottable(type_of(TOPICS[topic], curve.removeprefix(f"{topic}/").split("/"))), curve
-        assert topic in views.views()["rqt"].topics, "rqt must wait for it"
+        assert rqt.TOPICS[topic.removeprefix("/")] == TOPICS[topic].__name__, "rqt's own node must know it"
 
 
 def test_rqt_shows_the_overlay(perspective):
@@ -207,7 +208,7 @@ def test_a_viewer_that_is_not_installed_is_named_in_one_line(prefix, name):
         graph.build("piper_pick", {name: "true"})
     text = str(error.value)
     assert "\n" not in text and text.startswith(f"{name}:=true needs")
-    for package in views.views()[name].packages:
+    for package in views.VIEWS[name].packages:
         assert f"ros-jazzy-{package.replace('_', '-')}" in text
     assert "tristage monitor" in text
 
@@ -219,12 +220,24 @@ def test_only_what_is_missing_is_asked_for(prefix):
 
 
 def test_viewers_come_with_what_they_need_once(prefix):
-    for view in views.views().values():
+    for view in views.VIEWS.values():
         prefix(*view.packages)
     nodes = graph.build("piper_pick", {"rqt": "true", "rviz": "true", "foxglove": "true"}).nodes
     beside = [node.name for node in nodes if node.executable in ("viewer", "robot_model")]
     assert beside == ["robot_model", "diagnostic_aggregator_viewer", "rqt_viewer", "rviz_viewer", "foxglove_viewer"]
     for node in nodes:
-        for argument in node.parameters.get("arguments", ()):
-            if argument.startswith("/"):
-                assert Path(argument).is_file()
+        assert node.executable != "viewer" or node.parameters["view"] in views.VIEWS
+
+
+@pytest.mark.parametrize("name", views.VIEWS)
+def test_every_topic_of_a_configuration_is_one_that_a_namespace_changes(name, tmp_path):
+    view = views.VIEWS[name]
+    plain, changed = ("\n".join(view.command_line(namespace, tmp_path)) for namespace in ("/", "/cell1"))
+    assert "__ns:=/cell1" in changed and "/cell1" not in plain
+    if view.configuration:
+        text = resource("config", view.configuration).read_text()
+        named = re.findall(r"(?:'|: )(/[a-z]\w*(?:/\w+)*)", text)
+        assert {topic for topic in TOPICS if any(f"{name}/".startswith(f"{topic}/") for name in named)} == {
+            *view.topics
+        }
+        assert all(any(f"{name}/".startswith(f"{topic}/") for topic in view.topics) for name in named)

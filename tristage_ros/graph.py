@@ -14,7 +14,7 @@ from zlib import crc32
 from tristage_ros import camera_graph, views
 from tristage_ros.arguments import PIPER_PICK, REPLAY, GraphError, resolve
 from tristage_ros.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
-from tristage_ros.middleware import alone, profile
+from tristage_ros.middleware import one_machine
 from tristage_ros.namespaces import NamespaceError, absolute
 from tristage_ros.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.perception.extrinsics import load_extrinsics
@@ -283,8 +283,7 @@ def _require_can(channel: str) -> None:
 
 def environment(simulated: bool = False) -> dict[str, str]:
     """Return the environment variables that the nodes need; those of the user win."""
-    # Without the profile FastDDS drops images; a simulated arm stays off the network that a real one may be on.
-    return _unless_set(profile("fastdds.xml") | (alone() if simulated else {}))
+    return _unless_set(one_machine(simulated))
 
 
 def _unless_set(wanted: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tristage_ros.middleware import profile
+from tristage_ros.middleware import two_machines
 
 ALL, ROBOT, HOST = "all", "robot", "host"
 MACHINES = (ALL, ROBOT, HOST)
@@ -40,9 +40,7 @@ class Machines:
 
     def environment(self, machine: str) -> dict[str, str]:
         """Return the variables by which the nodes of `machine` (robot or host) find those of the other."""
-        other = self.host if machine == ROBOT else self.robot
-        peers = {"ROS_STATIC_PEERS": other} if other else {}
-        return profile("fastdds_network.xml") | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", **peers}
+        return two_machines(self.host if machine == ROBOT else self.robot)
 
 
 def read_machines(path: Path) -> Machines:

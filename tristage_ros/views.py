@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
+from tristage_ros.namespaces import program_arguments
 from tristage_ros.resources import resource
 from tristage_ros.ros_packages import is_installed
 
 FOXGLOVE_PORT = 8765
+MODEL, AGGREGATOR = "robot_model", "diagnostic_aggregator"
 
 
 class NotInstalledError(ValueError):
@@ -17,43 +21,64 @@ class NotInstalledError(ValueError):
 
 @dataclass(frozen=True)
 class View:
-    """Describe one viewer: what it needs, what it runs, and which topics must be there before it starts."""
+    """Describe one viewer: what it needs, what it runs, and how it is told of a cell in a namespace."""
 
     packages: tuple[str, ...]
     executable: str  # of the first package
-    arguments: tuple[str, ...]
-    topics: tuple[str, ...] = ("/diagnostics",)
-    needs: tuple[str, ...] = ()  # what runs beside it: "diagnostic_aggregator", "robot_model"
+    arguments: tuple[str, ...] = ()  # in front of the path of `configuration`
+    configuration: str = ""  # file in config/
+    topics: tuple[str, ...] = ()  # that the configuration names, as in a cell without a namespace
+    node_arguments: tuple[str, ...] = ()  # as after --ros-args
+    starter: str = ""  # folder in nodes/ that, run by Python, runs the program in its own process
+    needs: tuple[str, ...] = ()  # what runs beside it
+
+    def command_line(self, namespace: str, folder: Path) -> list[str]:
+        """Return the program's arguments for a cell in `namespace`; files that it takes for that are in `folder`."""
+        files = [str(self._configured(namespace, folder))] if self.configuration else []
+        return [*self.arguments, *files, *program_arguments(namespace), *self.node_arguments]
+
+    def _configured(self, namespace: str, folder: Path) -> Path:
+        shipped = resource("config", self.configuration)
+        if namespace in ("", "/") or not self.topics:
+            return shipped
+        names = "|".join(re.escape(topic) for topic in self.topics)
+        text = re.sub(rf"(?<![\w/])({names})\b", rf"{namespace}\1", shipped.read_text(encoding="utf-8"))
+        path = folder / shipped.name
+        path.write_text(text, encoding="utf-8")
+        return path
 
 
-def _ros_arguments(name: str) -> tuple[str, ...]:
-    return ("--ros-args", "--params-file", str(resource("config", name)))
-
-
-def views() -> dict[str, View]:
-    """Return the viewers by the name of their launch argument."""
-    return {
-        "rqt": View(
-            ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_robot_monitor", "diagnostic_aggregator"),
-            "rqt_gui",
-            ("--force-discover", "--perspective-file", str(resource("config", "tristage.perspective"))),
-            # rqt drops the curves of topics that it does not find when it starts.
-            ("/tristage/pruning", "/tristage/timings", "/tristage/overlay", "/diagnostics"),
-            ("diagnostic_aggregator",),
-        ),
-        "rviz": View(
-            ("rviz2", "robot_state_publisher"),
-            "rviz2",
-            ("-d", str(resource("config", "tristage.rviz"))),
-            needs=("robot_model",),
-        ),
-        "foxglove": View(
-            ("foxglove_bridge", "robot_state_publisher"),
-            "foxglove_bridge",
-            ("--ros-args", "-p", f"port:={FOXGLOVE_PORT}"),
-            needs=("robot_model",),
-        ),
-    }
+VIEWS = {
+    "rqt": View(
+        ("rqt_gui", "rqt_plot", "rqt_image_view", "rqt_robot_monitor", "diagnostic_aggregator"),
+        "rqt_gui",
+        ("--force-discover", "--perspective-file"),
+        "tristage.perspective",
+        ("/tristage/pruning", "/tristage/timings", "/tristage/overlay"),
+        starter="rqt",
+        needs=(AGGREGATOR,),
+    ),
+    "rviz": View(
+        ("rviz2", "robot_state_publisher"),
+        "rviz2",
+        ("-d",),
+        "tristage.rviz",
+        ("/tristage/cloud", "/tristage/kept_cloud", "/tristage/overlay", "/arm/end_pose", "/robot_description"),
+        needs=(MODEL,),
+    ),
+    "foxglove": View(
+        ("foxglove_bridge", "robot_state_publisher"),
+        "foxglove_bridge",
+        node_arguments=("-p", f"port:={FOXGLOVE_PORT}"),
+        needs=(MODEL,),
+    ),
+    AGGREGATOR: View(
+        ("diagnostic_aggregator",),
+        "aggregator_node",
+        ("--ros-args", "--params-file"),
+        "diagnostic_aggregator.yaml",
+    ),
+}
 
 
 def view_nodes(names: list[str]) -> list[tuple[str, str, dict[str, object]]]:
@@ -62,24 +87,12 @@ def view_nodes(names: list[str]) -> list[tuple[str, str, dict[str, object]]]:
     Raises:
         NotInstalledError: a package is missing.
     """
-    chosen = {name: view for name, view in views().items() if name in names}
-    for name, view in chosen.items():
-        _require(name, view)
-    beside: dict[str, tuple[str, str, dict[str, object]]] = {
-        "robot_model": ("robot_model", "robot_model", {}),
-        "diagnostic_aggregator": _node(
-            "diagnostic_aggregator", "aggregator_node", _ros_arguments("diagnostic_aggregator.yaml"), ("/diagnostics",)
-        ),
-    }
-    needed = [beside[need] for need in beside if any(need in view.needs for view in chosen.values())]
-    return needed + [_node(v.packages[0], v.executable, v.arguments, v.topics, name) for name, v in chosen.items()]
-
-
-def _node(
-    package: str, executable: str, arguments: tuple[str, ...], topics: tuple[str, ...], name: str = ""
-) -> tuple[str, str, dict[str, object]]:
-    parameters = {"package": package, "executable": executable, "arguments": list(arguments), "topics": list(topics)}
-    return f"{name or package}_viewer", "viewer", parameters
+    for name in names:
+        _require(name, VIEWS[name])
+    needed = {need for name in names for need in VIEWS[name].needs}
+    model: list[tuple[str, str, dict[str, object]]] = [(MODEL, MODEL, {})] if MODEL in needed else []
+    shown = [name for name in (AGGREGATOR, *names) if name in needed or name in names]
+    return model + [(f"{name}_viewer", "viewer", {"view": name}) for name in shown]
 
 
 def _require(name: str, view: View) -> None:

@@ -99,8 +99,14 @@ def test_ros_is_here_and_its_reach_is_told(tmp_path: Path) -> None:
     (near,) = check_ros(machine(ROS_DOMAIN_ID="7", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST"))
     assert near.level is Level.OK
     assert "domain 7" in near.text
-    _, far = check_ros(machine())
-    assert "may command the arm" in far.text
+    (near,) = check_ros(machine(ROS_DISTRO="humble", ROS_LOCALHOST_ONLY="1"))
+    assert near.level is Level.OK
+    for reach in ({}, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}):
+        _, far = check_ros(machine(**reach))
+        assert far.level is Level.WARN and "may command the arm" in far.text
+        assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in far.remedy
+    _, far = check_ros(machine(ROS_DISTRO="humble", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST"))
+    assert far.level is Level.WARN and far.remedy.endswith("export ROS_LOCALHOST_ONLY=1")
     assert check_shared_memory(machine(tmp_path)).level is Level.FAIL
 
 

@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
-from tristage_ros.middleware import profile
+from tristage_ros.middleware import one_machine
 from tristage_ros.nodes.monitor_view import view
 from tristage_ros.nodes.operator import Operator
 
@@ -47,7 +47,7 @@ def monitor(once: bool, ros_arguments: Sequence[str] = (), console: Console | No
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
-    for name, value in profile("fastdds.xml").items():
+    for name, value in one_machine(simulated=False).items():
         os.environ.setdefault(name, value)
     rclpy.init(args=list(ros_arguments), signal_handler_options=SignalHandlerOptions.NO)
     operator, executor = Operator("monitor"), SingleThreadedExecutor()

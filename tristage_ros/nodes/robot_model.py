@@ -52,7 +52,7 @@ class RobotModelNode(ProgramNode):
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    sys.exit(run(RobotModelNode, niceness=10))
+    sys.exit(run(RobotModelNode))
 
 
 if __name__ == "__main__":

@@ -1,50 +1,39 @@
-"""Start a viewer once the topics that it shows are there."""
+"""Run one viewer beside the graph: `ros2 run tristage_ros viewer --ros-args -p view:=rqt`."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
-from tristage_ros.namespaces import plain, program_arguments, relative
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.program import ProgramNode
 from tristage_ros.nodes.runner import run
+from tristage_ros.views import VIEWS
 
-PARAMETERS = (
-    Parameter("package", "", "ROS 2 package of the program"),
-    Parameter("executable", "", "the program"),
-    Parameter("arguments", [""], "its command line"),
-    Parameter("topics", [""], "topics that are published before it starts"),
-)
+PARAMETERS = (Parameter("view", "", "the viewer", choices=tuple(VIEWS)),)
 
 
 class ViewerNode(ProgramNode):
-    """Wait for topics, then run the program."""
+    """Start the program with a configuration that names the topics of this node's namespace."""
 
     def __init__(self) -> None:
-        """Begin to wait."""
+        """Start it."""
         super().__init__("viewer")
-        self.settings = declare(self, PARAMETERS)
-        self._wait = self.create_timer(0.5, self._start_when_published)
+        view = VIEWS[declare(self, PARAMETERS).view]
+        self._folder = tempfile.TemporaryDirectory(prefix="tristage-viewer-")
+        arguments = view.command_line(self.get_namespace(), Path(self._folder.name))
+        self.start(view.packages[0], view.executable, arguments, view.starter)
 
-    def _start_when_published(self) -> None:
-        s = self.settings
-        if all(self.count_publishers(relative(topic)) for topic in s.topics if topic):
-            self._wait.cancel()
-            self.start(s.package, s.executable, [a for a in s.arguments if a] + self._of_this_cell())
-
-    def _of_this_cell(self) -> list[str]:
-        """Return the arguments with which a program that names topics as without a namespace finds this cell's."""
-        namespace = self.get_namespace()
-        if namespace == "/":
-            return []
-        known = {plain(full, namespace): full for full, _ in self.get_topic_names_and_types()}
-        remap = [part for name, full in known.items() if name for part in ("-r", f"{name}:={full}")]
-        return program_arguments(namespace) + remap
+    def close(self) -> None:
+        """End the program and remove its configuration."""
+        self.close_program()
+        self._folder.cleanup()
 
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    sys.exit(run(ViewerNode, niceness=10))
+    sys.exit(run(ViewerNode))
 
 
 if __name__ == "__main__":

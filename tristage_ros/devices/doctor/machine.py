@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from tristage_ros.devices.doctor.finding import Finding, Level, Machine
+from tristage_ros.middleware import alone, stays_here
 
 _MODEL = 15_000  # MiB of GPU memory for the 7B model in bf16 with its caches
 _SHARED = 64 * 2**20  # bytes, for the images between the nodes
@@ -54,15 +55,20 @@ def check_shared_memory(machine: Machine) -> Finding:
 def check_ros(machine: Machine) -> list[Finding]:
     """Check that the ROS packages can be imported, and say on which domain they would speak."""
     missing = [name for name in _ROS if importlib.util.find_spec(name) is None]
-    domain = machine.environment.get("ROS_DOMAIN_ID", "0")
-    reach = machine.environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     if missing:
         return [
             Finding("ROS 2", Level.FAIL, f"cannot import {', '.join(missing)}", "source ROS 2, or type: make setup")
         ]
-    findings = [Finding("ROS 2", Level.OK, f"domain {domain}, discovery {reach.lower()}")]
-    if reach.upper() == "SUBNET":
-        text = "every computer of this network may command the arm"
-        remedy = "on one machine alone: export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST"
-        findings.append(Finding("ROS 2 reach", Level.WARN, text, remedy))
-    return findings
+    domain = machine.environment.get("ROS_DOMAIN_ID", "0")
+    if stays_here(machine.environment):
+        return [Finding("ROS 2", Level.OK, f"domain {domain}, this machine alone")]
+    ((name, value),) = alone(machine.environment.get("ROS_DISTRO", "")).items()
+    return [
+        Finding("ROS 2", Level.OK, f"domain {domain}, the whole network"),
+        Finding(
+            "ROS 2 reach",
+            Level.WARN,
+            "every computer of this network may command the arm",
+            f"on one machine alone: export {name}={value}",
+        ),
+    ]

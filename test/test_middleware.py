@@ -1,0 +1,205 @@
+"""Who a graph speaks with: the variables that each distribution gets, and what they come to on the network."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tristage_ros.graph import environment
+from tristage_ros.machines import Machines
+from tristage_ros.middleware import alone, stays_here
+from tristage_ros.resources import resource
+
+DISTRIBUTIONS = ["humble", "jazzy", "kilted", ""]
+PROFILES = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"}
+REACH = {"ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS"}
+READ_BY = {"humble": "FASTRTPS_DEFAULT_PROFILES_FILE", "jazzy": "FASTRTPS_DEFAULT_PROFILES_FILE"}
+LOOPBACK = "<interfaceWhiteList><address>127.0.0.1</address></interfaceWhiteList>"
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Return a function that makes this a machine of a distribution, with those variables of the user alone."""
+
+    def on(distribution, **variables):
+        for name in PROFILES | REACH | {"ROS_DISTRO"}:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"ROS_DISTRO": distribution, **variables}.items():
+            if value:
+                monkeypatch.setenv(name, value)
+
+    return on
+
+
+def profile(variables, distribution):
+    """Return the profile that FastDDS of the distribution reads."""
+    return Path(variables[READ_BY.get(distribution, "FASTDDS_DEFAULT_PROFILES_FILE")]).read_text()
+
+
+def udp(text):
+    return [
+        part for part in re.findall(r"<transport_descriptor>.*?</transport_descriptor>", text, re.S) if "UDP" in part
+    ]
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_simulated_cell_stays_here_in_the_words_of_its_distribution(on, distribution):
+    on(distribution)
+    given = environment(simulated=True)
+    assert stays_here({"ROS_DISTRO": distribution} | given)
+    transports = udp(profile(given, distribution))
+    # Humble leaves the transports of the profile open, whatever ROS_LOCALHOST_ONLY says; the others close them.
+    assert [LOOPBACK in transport for transport in transports] == [distribution == "humble"]
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_real_cell_speaks_with_the_network_unless_the_user_says_otherwise(on, distribution):
+    on(distribution)
+    given = environment(simulated=False)
+    assert not REACH & given.keys() and not stays_here({"ROS_DISTRO": distribution} | given)
+    assert profile(given, distribution) == resource("config", "fastdds.xml").read_text()
+    on(distribution, **alone(distribution))
+    assert (LOOPBACK in profile(environment(simulated=False), distribution)) == (distribution == "humble")
+
+
+def test_a_user_of_humble_who_wants_the_network_gets_it(on):
+    on("humble", ROS_LOCALHOST_ONLY="0")
+    given = environment(simulated=True)
+    assert given["ROS_LOCALHOST_ONLY"] == "0" and LOOPBACK not in profile(given, "humble")
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@pytest.mark.parametrize("name", sorted(PROFILES))
+@pytest.mark.parametrize("simulated", [True, False])
+def test_the_users_own_profile_wins_by_whichever_name(on, distribution, name, simulated):
+    on(distribution, **{name: "/mine.xml"})
+    assert {key: value for key, value in environment(simulated).items() if key in PROFILES} == {name: "/mine.xml"}
+
+
+def test_the_users_own_reach_and_peers_win(on):
+    on("kilted", ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET", ROS_STATIC_PEERS="10.0.0.9")
+    assert environment(simulated=True)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert environment(simulated=True).get("ROS_STATIC_PEERS", "10.0.0.9") == "10.0.0.9"
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_images_between_two_machines_are_cut_up_by_fastdds(on, distribution):
+    on(distribution)
+    robot, host = (Machines("10.0.0.1", "10.0.0.2").environment(machine) for machine in ("robot", "host"))
+    assert robot["ROS_STATIC_PEERS"] == "10.0.0.2" and host["ROS_STATIC_PEERS"] == "10.0.0.1"
+    assert robot["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    (transport,) = udp(profile(robot, distribution))
+    assert "<maxMessageSize>1400</maxMessageSize>" in transport and LOOPBACK not in transport
+
+
+@pytest.mark.parametrize(
+    ("distribution", "variables", "here"),
+    [
+        ("humble", {}, False),
+        ("humble", {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, False),  # which Humble does not read
+        ("humble", {"ROS_LOCALHOST_ONLY": "1"}, True),
+        ("humble", {"ROS_LOCALHOST_ONLY": "0"}, False),
+        ("jazzy", {"ROS_LOCALHOST_ONLY": "1"}, True),
+        ("jazzy", {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, True),
+        ("kilted", {"ROS_LOCALHOST_ONLY": "1"}, False),  # which Kilted does not read any more
+        ("kilted", {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}, False),
+        ("kilted", {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, False),
+        ("kilted", {"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"}, True),
+        ("", {}, False),
+        ("", {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, True),
+    ],
+)
+def test_what_keeps_nodes_here(distribution, variables, here):
+    assert stays_here({"ROS_DISTRO": distribution, **variables}) is here
+
+
+# In a network namespace of its own, whose wire ends here: one end of a pair of which nobody reads the other.
+WIRE = """
+set -e
+ip link set lo up
+ip link add wire type veth peer name far
+for end in wire far; do ip link set $end addrgenmode none; ip link set $end up; done
+ip address add 10.99.0.1/24 dev wire
+ip route add 224.0.0.0/4 dev wire
+exec "$@"
+"""
+ISOLATED = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", WIRE, "sh"]
+
+ARM = """
+import time, rclpy
+from rclpy.executors import ExternalShutdownException
+from std_srvs.srv import Trigger
+rclpy.init()
+node = rclpy.create_node("arm")
+def stop(request, response):
+    response.success = True
+    return response
+node.create_service(Trigger, "/arm/stop", stop)
+try:
+    end = time.monotonic() + 3.0  # several announcements
+    while time.monotonic() < end:
+        rclpy.spin_once(node, timeout_sec=0.1)
+    (wire,) = (line.split() for line in open("/proc/net/dev") if line.strip().startswith("wire:"))
+    bound = {line.split()[1].split(":")[0] for line in open("/proc/net/udp") if ":" in line}
+    print("sent", wire[10], "bound", *sorted(bound), flush=True)
+    rclpy.spin(node)
+except ExternalShutdownException:
+    pass
+"""
+TERMINAL = """
+import rclpy
+from std_srvs.srv import Trigger
+rclpy.init()
+node = rclpy.create_node("terminal")
+client = node.create_client(Trigger, "/arm/stop")
+found = client.wait_for_service(timeout_sec=60.0)
+asked = client.call_async(Trigger.Request())
+rclpy.spin_until_future_complete(node, asked, timeout_sec=60.0)
+print("answered", asked.result().success, flush=True)
+"""
+
+
+def isolated(variables, tmp_path):
+    """Start a node with the profile of `variables`, then a terminal without; return what both print."""
+    plain = {name: value for name, value in os.environ.items() if name not in PROFILES | REACH}
+    programs = [tmp_path / "arm.py", tmp_path / "terminal.py"]
+    for path, text in zip(programs, (ARM, TERMINAL), strict=True):
+        path.write_text(text)
+    given = " ".join(f"{name}={value}" for name, value in variables.items() if name in PROFILES)
+    script = f"""
+        {given} {sys.executable} {programs[0]} > {tmp_path}/arm.txt & arm=$!
+        until [ -s {tmp_path}/arm.txt ]; do kill -0 $arm || exit 1; sleep 0.2; done
+        {sys.executable} {programs[1]} > {tmp_path}/terminal.txt
+        kill $arm; wait $arm
+    """
+    subprocess.run([*ISOLATED, "sh", "-c", script], env=plain, check=False, timeout=240)
+    return (tmp_path / "arm.txt").read_text().split(), (tmp_path / "terminal.txt").read_text().split()
+
+
+@pytest.fixture
+def wire(ros_domain):
+    """Skip where no network namespace can be made."""
+    made = shutil.which("unshare") and subprocess.run([*ISOLATED, "true"], capture_output=True, text=True)
+    if not made or made.returncode:
+        pytest.skip(f"no network namespace of its own: {made.stderr.strip() if made else 'no unshare'}")
+
+
+@pytest.mark.timeout(300)
+def test_a_simulated_cell_on_humble_sends_nothing_and_a_plain_terminal_reaches_it(on, wire, tmp_path):
+    on("humble")
+    (_, sent, _, *bound), answer = isolated(environment(simulated=True), tmp_path)
+    assert sent == "0"
+    assert set(bound) <= {"0100007F", "0100FFEF"}  # 127.0.0.1, and the group, which it joins on loopback
+    assert answer == ["answered", "True"]
+
+
+@pytest.mark.timeout(300)
+def test_the_wire_of_these_tests_carries_what_a_cell_on_the_network_sends(on, wire, tmp_path):
+    on("humble")
+    (_, sent, _, *bound), answer = isolated(environment(simulated=False), tmp_path)
+    assert int(sent) > 0 and "00000000" in bound
+    assert answer == ["answered", "True"]
