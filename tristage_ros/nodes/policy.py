@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ from tristage_ros.nodes.lifecycle import ManagedNode
 from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
 from tristage_ros.nodes.parameters import declare
-from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, denoising_of, pruning_config
-from tristage_ros.nodes.runner import run
+from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, denoising_of, in_words, pruning_config
+from tristage_ros.nodes.runner import run, unless_stopped
 from tristage_ros.nodes.sending import sending
 from tristage_ros.nodes.step_health import pruning_part, step_part
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
@@ -101,8 +101,8 @@ class PolicyNode(ManagedNode):
         try:
             check_device(s.device)
             preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
-            self.policy = self._build(pruning_config(preset))
-            self._warm_up(self.policy)
+            self.get_logger().info(f"loading {s.checkpoint or 'random weights'} on {s.device} ...")
+            self.policy = unless_stopped(self, partial(self._load, pruning_config(preset)))
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (OSError, ValueError) as error:
             return self.refuse(str(error))
@@ -116,9 +116,9 @@ class PolicyNode(ManagedNode):
             )
         return super().on_configure(state)
 
-    def _build(self, config: PruningConfig) -> MlaPolicy:
+    def _load(self, config: PruningConfig) -> MlaPolicy:
         s = self.settings
-        return build_policy(
+        policy = build_policy(
             s.checkpoint or None,
             config,
             engine=s.engine,
@@ -129,6 +129,8 @@ class PolicyNode(ManagedNode):
             device=s.device,
             precision=s.dtype,
         )
+        self._warm_up(policy)
+        return policy
 
     def _warm_up(self, policy: MlaPolicy) -> None:
         """Take a few steps on nothing, all tokens and pruned, so that the first real ones are not the slow ones."""
@@ -163,6 +165,7 @@ class PolicyNode(ManagedNode):
         self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
+        self.get_logger().info(f"ready: {in_words(self.policy, self.settings)}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -183,14 +186,14 @@ class PolicyNode(ManagedNode):
         return super().on_shutdown(state)
 
     def close(self) -> None:
-        """End the inference thread."""
-        self._end_thread()
+        """End the inference thread; a step that takes longer than a moment ends with the process."""
+        self._end_thread(patience=1.0)
 
-    def _end_thread(self) -> None:
+    def _end_thread(self, patience: float = 5.0) -> None:
         self._stop.set()
         thread, self._thread = self._thread, None
         if thread:
-            thread.join(timeout=5.0)
+            thread.join(patience)
 
     # Callbacks
 
@@ -280,6 +283,8 @@ class PolicyNode(ManagedNode):
                 self._forget_the_future()
                 self._try_step()
         except Exception as error:
+            if stop.is_set():  # what it publishes on is gone
+                return
             self.failure = f"policy: {type(error).__name__}: {error}"
             self.get_logger().error(self.failure)
 
@@ -388,10 +393,6 @@ class PolicyNode(ManagedNode):
         return Part(WARN, "RANDOM WEIGHTS", part.values) if policy.random_weights and part.level == OK else part
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(PolicyNode, niceness=5))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(PolicyNode, niceness=5)

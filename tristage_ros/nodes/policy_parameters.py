@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
 from tristage_ros.mla.denoising import Denoising, ParallelDenoising
-from tristage_ros.mla.precision import PRECISIONS
+from tristage_ros.mla.policy import MlaPolicy
+from tristage_ros.mla.precision import PRECISIONS, QUANTISED
 from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT
 from tristage_ros.nodes.lifecycle import AUTOSTART
 from tristage_ros.nodes.parameters import Parameter
@@ -99,6 +101,19 @@ def denoising_of(settings: Any) -> Denoising:
     s = settings
     parallel = ParallelDenoising(s.tolerance, s.sweeps or None) if s.denoising == "parallel" else None
     return Denoising(s.initial_noise, s.denoising_steps or None, parallel)
+
+
+def in_words(policy: MlaPolicy, settings: Any) -> str:
+    """Return what a policy was made of, and what it is to do, in a line for a person."""
+    s, model = settings, policy.model
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    weights = s.dtype if s.dtype in QUANTISED else str(model.dtype).removeprefix("torch.")
+    preset = Path(s.pruning).stem if s.pruning else "robot"
+    return (
+        f"{s.checkpoint or 'RANDOM WEIGHTS'}, {millions:.1f} M parameters in {weights} on {model.device}; "
+        f"pruning {preset}, engine {s.engine}, denoising {s.denoising}, control {s.control}; "
+        f"instruction {s.instruction!r}"
+    )
 
 
 def check_device(name: str) -> None:

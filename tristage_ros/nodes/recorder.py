@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import Counter
@@ -181,10 +180,6 @@ class RecorderNode(Node):
         )
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(RecorderNode, niceness=10))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(RecorderNode, niceness=10)

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
@@ -21,15 +22,17 @@ from tristage_ros.nodes.parameters import ParameterError
 
 EXIT_CONFIGURATION = 2
 _BREATH = 0.001  # s, in which other threads run
+_LAST_CALLBACKS = 1.0  # s in which callbacks that run may end before their node does
 STOP = threading.Event()  # set by SIGINT and SIGTERM; what waits while a node is made must look at it
+Answer = TypeVar("Answer")
 
 
 class ConfigurationError(RuntimeError):
     """Say what keeps a node from starting; the message is one line for a person."""
 
 
-class StoppedError(RuntimeError):
-    """End a node that was asked to stop while it was being made."""
+class StoppedError(BaseException):
+    """End a node that was asked to stop while it was being made; no error, so what handles errors lets it pass."""
 
 
 class Closable(Protocol):
@@ -55,8 +58,10 @@ class NodeExecutor(MultiThreadedExecutor):
             time.sleep(_BREATH)
 
     def shutdown(self, timeout_sec: float | None = None, *, wait_for_threads: bool = True) -> bool:
-        """Stop, as the executor of rclpy does, after its threads are idle."""
-        self._executor.shutdown(wait=True)
+        """Stop, as the executor of rclpy does, after its threads are idle, or did not become so in `timeout_sec`."""
+        idle = threading.Thread(target=self._executor.shutdown, daemon=True)
+        idle.start()
+        idle.join(timeout_sec)
         return bool(super().shutdown(timeout_sec))
 
 
@@ -86,39 +91,78 @@ def run(
         signal.signal(number, on_signal)
     rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return _spin(make_node, NodeExecutor(threads) if threads > 1 else SingleThreadedExecutor())
-    except StoppedError:
-        return 0
-    except (ParameterError, ConfigurationError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return EXIT_CONFIGURATION
+        node = _made(make_node)
+        return node if isinstance(node, int) else _spin(node, _executor(threads))
     finally:
-        gc.collect()  # a node that could not be made still holds shared memory
         rclpy.try_shutdown()
 
 
-def _spin(make_node: Callable[[], Node], executor: Executor) -> int:
-    node = make_node()
-    executor.add_node(node)
-    supervisor = int(os.environ.get("TRISTAGE_SUPERVISOR", "0"))
+def unless_stopped(node: Node, work: Callable[[], Answer]) -> Answer:
+    """Return what `work` comes to, which takes long, opens no device and is given up once the process is to stop.
+
+    Raises:
+        StoppedError: it was given up, and with it `node`.
+    """
+    answer: Future[Answer] = Future()
+
+    def carry_out() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=carry_out, daemon=True).start()
+    while not answer.done():
+        if _to_stop(node):
+            node.destroy_node()
+            raise StoppedError
+        wait([answer], timeout=0.05)
+    return answer.result()
+
+
+def _made(make_node: Callable[[], Node]) -> Node | int:
+    """Return the node, or the exit code where there is none."""
     try:
-        while rclpy.ok() and not STOP.is_set() and not getattr(node, "failure", None):
+        return make_node()
+    except StoppedError:
+        code = 0
+    except (ParameterError, ConfigurationError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        code = EXIT_CONFIGURATION
+    gc.collect()  # a node that could not be made still holds shared memory
+    return code
+
+
+def _executor(threads: int) -> Executor:
+    return NodeExecutor(threads) if threads > 1 else SingleThreadedExecutor()
+
+
+def _spin(node: Node, executor: Executor) -> int:
+    executor.add_node(node)
+    try:
+        while rclpy.ok() and not _to_stop(node) and not getattr(node, "failure", None):
             executor.spin_once(timeout_sec=0.1)
-            if supervisor and not _alive(supervisor):
-                node.get_logger().error("the supervisor is gone: stopping")
-                break
-    except ExternalShutdownException:
+    except (ExternalShutdownException, StoppedError):
         pass
     finally:
         close = getattr(node, "close", None)
         if close:
             close()
-        executor.shutdown(timeout_sec=1.0)
+        executor.shutdown(timeout_sec=_LAST_CALLBACKS)
         node.destroy_node()
     failure = getattr(node, "failure", None)
     if failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
     return 1 if failure else 0
+
+
+def _to_stop(node: Node) -> bool:
+    """Tell whether a signal came, or whoever started this process and would end it is gone."""
+    supervisor = int(os.environ.get("TRISTAGE_SUPERVISOR", "0"))
+    if not STOP.is_set() and supervisor and not _alive(supervisor):
+        node.get_logger().error("the supervisor is gone: stopping")
+        STOP.set()
+    return STOP.is_set()
 
 
 def _alive(pid: int) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.program import ProgramNode
 from tristage_ros.nodes.runner import run
@@ -32,10 +30,6 @@ class ViewerNode(ProgramNode):
             self.start(s.package, s.executable, [argument for argument in s.arguments if argument])
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(ViewerNode, niceness=10))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(ViewerNode, niceness=10)
