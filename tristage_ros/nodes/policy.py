@@ -7,7 +7,6 @@ import time
 from collections import deque
 from functools import partial
 
-import numpy as np
 import torch
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -21,7 +20,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
-from tristage_ros.mla.policy import MlaPolicy, ModelOutputError, build_policy
+from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
 from tristage_ros.mla.values import Observation, StepReport
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import image_message, seconds
@@ -32,17 +31,16 @@ from tristage_ros.nodes.lifecycle import ManagedNode
 from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
 from tristage_ros.nodes.parameters import declare
-from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, denoising_of, in_words, pruning_config
+from tristage_ros.nodes.policy_loading import in_words, loaded
+from tristage_ros.nodes.policy_parameters import PARAMETERS
 from tristage_ros.nodes.runner import run, unless_stopped
 from tristage_ros.nodes.sending import sending
 from tristage_ros.nodes.step_health import pruning_part, step_part
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
 from tristage_ros.nodes.stream import Stream, limits_of
 from tristage_ros.nodes.zero import zero_of
-from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.overlay import draw_overlay
-from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import resource
 
 TURN = 6.0  # rad/m, how much a tool turns on its way to a key frame, at most
@@ -99,10 +97,8 @@ class PolicyNode(ManagedNode):
             )
         torch.set_num_threads(s.threads)
         try:
-            check_device(s.device)
-            preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
             self.get_logger().info(f"loading {s.checkpoint or 'random weights'} on {s.device} ...")
-            self.policy = unless_stopped(self, partial(self._load, pruning_config(preset)))
+            self.policy = unless_stopped(self, partial(loaded, s))
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (OSError, ValueError) as error:
             return self.refuse(str(error))
@@ -115,35 +111,6 @@ class PolicyNode(ManagedNode):
                 "RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only"
             )
         return super().on_configure(state)
-
-    def _load(self, config: PruningConfig) -> MlaPolicy:
-        s = self.settings
-        policy = build_policy(
-            s.checkpoint or None,
-            config,
-            engine=s.engine,
-            denoising=denoising_of(s),
-            seed=s.seed,
-            tokenizer=s.tokenizer or None,
-            dataset=s.dataset or None,
-            device=s.device,
-            precision=s.dtype,
-        )
-        self._warm_up(policy)
-        return policy
-
-    def _warm_up(self, policy: MlaPolicy) -> None:
-        """Take a few steps on nothing, all tokens and pruned, so that the first real ones are not the slow ones."""
-        blank = Observation(
-            image=np.zeros((480, 640, 3), np.uint8),
-            camera=CameraModel(640, 480, 600.0, 600.0, 319.5, 239.5),
-            points=np.random.default_rng(0).uniform(-0.5, 0.5, (1024, 3)).astype(np.float32),
-            state=np.zeros(7, np.float32),
-        )
-        policy.reset(self.settings.instruction)
-        for _ in range(3):
-            policy.act(blank)
-        policy.reset(self.settings.instruction)
 
     def _subscribe(self) -> None:
         buffer, transport = self.buffer, self.settings.image_transport

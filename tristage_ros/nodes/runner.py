@@ -89,16 +89,26 @@ def run(
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
+    gc.freeze()  # what was imported stays, and is not gone through again
     rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = _made(make_node)
-        return node if isinstance(node, int) else _spin(node, _executor(threads))
+        return _spin(make_node, NodeExecutor(threads) if threads > 1 else SingleThreadedExecutor())
+    except StoppedError:
+        return 0
+    except (ParameterError, ConfigurationError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return EXIT_CONFIGURATION
     finally:
+        gc.collect()  # a node that could not be made, or has states, still holds shared memory
         rclpy.try_shutdown()
 
 
 def unless_stopped(node: Node, work: Callable[[], Answer]) -> Answer:
-    """Return what `work` comes to, which takes long, opens no device and is given up once the process is to stop.
+    """Return what `work` comes to; once the process is to stop, give it up.
+
+    Args:
+        node: which needs it.
+        work: what takes long and opens no device. It goes on until the process ends, so it must not hold the node.
 
     Raises:
         StoppedError: it was given up, and with it `node`.
@@ -120,29 +130,13 @@ def unless_stopped(node: Node, work: Callable[[], Answer]) -> Answer:
     return answer.result()
 
 
-def _made(make_node: Callable[[], Node]) -> Node | int:
-    """Return the node, or the exit code where there is none."""
-    try:
-        return make_node()
-    except StoppedError:
-        code = 0
-    except (ParameterError, ConfigurationError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        code = EXIT_CONFIGURATION
-    gc.collect()  # a node that could not be made still holds shared memory
-    return code
-
-
-def _executor(threads: int) -> Executor:
-    return NodeExecutor(threads) if threads > 1 else SingleThreadedExecutor()
-
-
-def _spin(node: Node, executor: Executor) -> int:
+def _spin(make_node: Callable[[], Node], executor: Executor) -> int:
+    node = make_node()
     executor.add_node(node)
     try:
         while rclpy.ok() and not _to_stop(node) and not getattr(node, "failure", None):
             executor.spin_once(timeout_sec=0.1)
-    except (ExternalShutdownException, StoppedError):
+    except ExternalShutdownException:
         pass
     finally:
         close = getattr(node, "close", None)
