@@ -13,10 +13,12 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -46,6 +48,21 @@ def interruptible() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, once)
+
+
+def end_with_supervisor() -> None:
+    """Ask this process to stop, as SIGTERM does, once the one that started it and would end it is gone."""
+    supervisor = os.environ.get("TRISTAGE_SUPERVISOR")
+    if supervisor:
+        threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
+
+
+def _end_with(pid: str) -> None:
+    while Path("/proc", pid).exists():
+        time.sleep(0.5)
+    with suppress(OSError):  # what it said was read by the same process, perhaps
+        os.write(2, b"error: the process that started this one is gone: stopping\n")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def leave(code: int) -> NoReturn:
@@ -106,6 +123,7 @@ def node(name: str) -> NoReturn:
     """Run the node of the module `name`."""
     quietly(0)
     streams()
+    end_with_supervisor()
     try:
         main: Callable[[], int] = import_module(f"tristage_ros.nodes.{name}").main
     except ImportError as error:

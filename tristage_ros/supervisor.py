@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from honcho.printer import Message, Printer
 
 from tristage_ros.graph import Graph, GraphError, NodeSpec
 from tristage_ros.ros_packages import program
+from tristage_ros.start import end_with_supervisor
 
 SHARED_MEMORY = Path("/dev/shm")
 MIDDLEWARE_FILES = re.compile(r"(sem\.)?fastdds_|lttng-ust-wait")
@@ -97,8 +97,7 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     environment = os.environ | graph.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
     for name, command in commands.items():
         manager.add_process(name, "exec " + shlex.join(command), env=environment)
-    if above := os.environ.get("TRISTAGE_SUPERVISOR"):
-        threading.Thread(target=_end_with, args=(int(above),), daemon=True).start()
+    end_with_supervisor()
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal is gone
     manager.loop()
     remove_unused(shared_memory() - before)
@@ -122,13 +121,6 @@ def takes_more(output: TextIO, patience: float) -> bool:
         return bool(select.select([], [output], [], patience)[1])
     except (OSError, ValueError):  # it is kept in memory
         return True
-
-
-def _end_with(pid: int) -> None:
-    """Ask this process to stop once process `pid` is gone."""
-    while Path("/proc", str(pid)).exists():
-        time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _command(node: NodeSpec, graph: Graph) -> list[str]:

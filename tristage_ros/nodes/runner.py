@@ -68,7 +68,7 @@ class NodeExecutor(MultiThreadedExecutor):
 def run(
     make_node: Callable[[], Node], argv: Sequence[str] | None = None, *, threads: int = 1, niceness: int = 0
 ) -> int:
-    """Spin the node made by `make_node` until a signal, its `failure` or its supervisor's death ends it.
+    """Spin the node made by `make_node` until a signal or its `failure` ends it.
 
     Args:
         make_node: makes the node once rclpy is up.
@@ -123,7 +123,7 @@ def unless_stopped(node: Node, work: Callable[[], Answer]) -> Answer:
 
     threading.Thread(target=carry_out, daemon=True).start()
     while not answer.done():
-        if _to_stop(node):
+        if STOP.is_set():
             node.destroy_node()
             raise StoppedError
         wait([answer], timeout=0.05)
@@ -134,7 +134,7 @@ def _spin(make_node: Callable[[], Node], executor: Executor) -> int:
     node = make_node()
     executor.add_node(node)
     try:
-        while rclpy.ok() and not _to_stop(node) and not getattr(node, "failure", None):
+        while rclpy.ok() and not STOP.is_set() and not getattr(node, "failure", None):
             executor.spin_once(timeout_sec=0.1)
     except ExternalShutdownException:
         pass
@@ -148,22 +148,3 @@ def _spin(make_node: Callable[[], Node], executor: Executor) -> int:
     if failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
     return 1 if failure else 0
-
-
-def _to_stop(node: Node) -> bool:
-    """Tell whether a signal came, or whoever started this process and would end it is gone."""
-    supervisor = int(os.environ.get("TRISTAGE_SUPERVISOR", "0"))
-    if not STOP.is_set() and supervisor and not _alive(supervisor):
-        node.get_logger().error("the supervisor is gone: stopping")
-        STOP.set()
-    return STOP.is_set()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
