@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import resource
 import signal
 import socket
@@ -20,6 +19,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
+
+from tristage_ros.evaluation.bench.machine import describe
 from tristage_ros.start import NODES
 
 RATE = "control:=rate"  # to infer without an operator
@@ -37,8 +39,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=3, help="of every stop; the median counts (default: 3)")
     repetitions = parser.parse_args().repetitions
-    print(f"{time.strftime('%Y-%m-%d')}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"load {', '.join(f'{load:.1f}' for load in os.getloadavg())}; seconds, medians of {repetitions}\n")
+    for name in ("date", "cpu", "load"):
+        print(f"- {name}: {describe(torch.device('cpu'), '')[name]}")
+    print(f"- command: python bench/stop.py; seconds, medians of {repetitions}\n")
     print("| stopped when | idle | busy | killed |\n|---|--:|--:|--:|")
     for moment in MOMENTS:
         idle, busy = ([_stop(moment, spinning) for _ in range(repetitions)] for spinning in (0, os.cpu_count() or 1))

@@ -17,6 +17,7 @@ NODES = {
     "arm": ["-p", "can_interface:=virtual", "-p", "can_channel:=stopping"],
     "point_cloud": [],
 }
+pytestmark = pytest.mark.serial
 CTRL_C = [signal.SIGINT] * 3  # a terminal sends it to all, and a launch system once more
 AT_ONCE = 8.0  # s; a launch system waits for 5, on a machine that does nothing else
 SCRIPT = "import sys; from tristage_ros.start import {0}; sys.exit({0}())"
@@ -67,7 +68,7 @@ def start(ros_domain, tmp_path):
         each.process.wait()
 
 
-def wait_until(condition, what, seconds=60.0):
+def wait_until(condition, what, seconds=150.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
@@ -143,6 +144,18 @@ def test_a_machine_that_is_busy_changes_nothing(start):
             process.wait()
 
 
+@pytest.mark.parametrize("moment", ["torch loads", "ready"])
+def test_a_launch_system_that_was_killed_takes_it_along(start, monkeypatch, moment):
+    launch = subprocess.Popen(["sleep", "1000"])
+    monkeypatch.setenv("TRISTAGE_SUPERVISOR", str(launch.pid))
+    node = start("policy")
+    wait_until(lambda: MOMENTS[moment](node), moment)
+    launch.kill()
+    launch.wait()
+    assert node.process.wait(AT_ONCE) in (0, -signal.SIGTERM)
+    assert "is gone: stopping" in node.log.read_text() and "Traceback" not in node.log.read_text()
+
+
 def test_the_policy_says_what_it_loaded(start):
     node = start("policy", "-m", "-p", "control:=rate", "-p", "instruction:='close the box'")
     wait_until(lambda: node.says("ready"), "ready")
@@ -156,14 +169,14 @@ def test_a_module_that_is_missing_is_one_line(start, tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     node = start("policy")
-    assert node.process.wait(60) == 2
+    assert node.process.wait(150) == 2
     said = node.log.read_text()
     assert said.count("\n") == 1 and "policy: No module named 'torch'" in said and "virtual environment" in said
 
 
 def test_closed_standard_streams_are_not_taken_by_a_socket(start, tmp_path):
     command = [sys.executable, "-m", "tristage_ros.nodes", "point_cloud"]
-    shell = f'exec {" ".join(command)} >&- 2>&-'
+    shell = f"exec {' '.join(command)} >&- 2>&-"
     node = Process(["sh", "-c", shell], tmp_path)
     try:
         wait_until(lambda: node.maps("/dev/shm/fastdds_"), "middleware")
