@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -24,6 +25,17 @@ def shared_files() -> list[tuple[str, list[str]]]:
     return list(files.items())
 
 
+def interpreter() -> str:
+    """Return what the scripts are run with: the Python of the activated environment, not the one that runs colcon.
+
+    Ctrl-C is held back, where this machine's env can, until `tristage_ros.start` answers it: launch systems send it at
+    any moment, and Python, for the tenth of a second in which it starts, answers it with a traceback.
+    """
+    held = "--block-signal=INT"
+    able = subprocess.run(["env", held, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return f"/usr/bin/env -S {held} python3" if able else "/usr/bin/env python3"
+
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -38,10 +50,11 @@ setup(
     # The rest is in package.xml and requirements.txt: with ROS 2 some of it comes from the system, not from pip.
     install_requires=["setuptools"],
     zip_safe=False,
+    options={"build_scripts": {"executable": interpreter()}},
     entry_points={
         "console_scripts": [
-            "tristage = tristage_ros.cli:main",
-            *(f"{node} = tristage_ros.nodes.{node}:main" for node in NODES),
+            "tristage = tristage_ros.start:tristage",
+            *(f"{node} = tristage_ros.start:{node}" for node in NODES),
         ]
     },
 )

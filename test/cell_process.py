@@ -18,7 +18,7 @@ class CellProcess:
         command = [
             sys.executable,
             "-m",
-            "tristage_ros.cli",
+            "tristage_ros",
             "run",
             "piper_pick",
             *(f"{k}:={v}" for k, v in given.items()),

@@ -31,7 +31,7 @@ def summary(bag):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         command = ["replay", str(SMALL_BAG), "--lockstep", "--every-frame", "--out", folder]
-        subprocess.run([sys.executable, "-m", "tristage_ros.cli", *command], check=True)
+        subprocess.run([sys.executable, "-m", "tristage_ros", *command], check=True)
         found = summary(Path(folder) / "bag")
     GOLDEN.write_text(json.dumps(found) + "\n")
     print(f"{len(found['rates'])} steps, mean rates {np.mean(found['rates'], axis=0).round(3)}: {GOLDEN}")

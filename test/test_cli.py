@@ -1,5 +1,13 @@
 """What is typed wrong is answered in one line, with exit code 2."""
 
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from tristage_ros.cli import main
@@ -42,3 +50,44 @@ def test_interrupted_it_says_so_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr("tristage_ros.evaluation.bench.command.run", interrupted)
     assert main(["bench", "--size", "tiny"]) == 130
     assert capsys.readouterr().err == "interrupted: what was not finished is not written\n"
+
+
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+TRISTAGE = [sys.executable, "-m", "tristage_ros"]
+
+
+@pytest.mark.parametrize("environment", [BUFFERED, BUFFERED | {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["bench", "--quick", "--only", "pruning"]])
+def test_where_the_reader_has_seen_enough_it_ends_in_silence(words, environment):
+    """As with `tristage ... | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [*TRISTAGE, *words], stdout=write, stderr=subprocess.PIPE, env=environment, check=False, timeout=200
+    )
+    os.close(write)
+    assert process.returncode in (0, 1, 141)  # what was said before the reader left; 1 is how rich leaves
+    assert b"Traceback" not in process.stderr and b"rror" not in process.stderr
+
+
+def test_a_closed_output_is_no_obstacle():
+    shell = shlex.join([*TRISTAGE, "--version"])
+    assert subprocess.run(["sh", "-c", f"{shell} >&-"], env=BUFFERED, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["run", "piper_pick"], 0), (["bench", "--size", "mini"], 130), (["demo"], 130)]
+)
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
+def test_ctrl_c_as_it_starts_ends_it_in_a_line_at_most(words, code, delay, tmp_path):
+    held = ["env", "--block-signal=INT"]
+    process = subprocess.Popen([*held, *TRISTAGE, *words], cwd=tmp_path, stderr=subprocess.PIPE, env=BUFFERED)
+    while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(os.fsencode(sys.executable)):
+        time.sleep(0.001)
+    time.sleep(delay)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert b"Traceback" not in error and error.count(b"\n") <= 1

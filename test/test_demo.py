@@ -22,7 +22,7 @@ def start(ros_domain, free_port, tmp_path):
         command = [
             sys.executable,
             "-m",
-            "tristage_ros.cli",
+            "tristage_ros",
             "demo",
             "--out",
             "run",

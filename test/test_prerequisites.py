@@ -94,6 +94,7 @@ def test_with_everything_there_nothing_is_said_nor_imported(bare):
         ("#!/usr/bin/python3", "/usr/bin/python3"),
         ("#!/usr/bin/env python3", None),
         ("#! /usr/bin/env python3 -u", None),
+        ("#!/usr/bin/env -S --block-signal=INT python3", None),
     ],
 )
 def test_the_interpreter_of_a_script_is_that_of_its_first_line(tmp_path, monkeypatch, line, interpreter):
@@ -117,7 +118,7 @@ def test_the_command_needs_nothing_but_python_to_say_so(tmp_path):
     """As in a terminal in which only ROS 2 is sourced: `honcho`, `numpy` and the like are nowhere."""
     for typed in (["run", "piper_pick"], ["monitor", "--once"], ["record"], ["demo"]):
         process = subprocess.run(
-            [sys.executable, "-S", "-m", "tristage_ros.cli", *typed],
+            [sys.executable, "-S", "-m", "tristage_ros", *typed],
             capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert process.returncode == 2 and "Traceback" not in process.stderr, process.stderr

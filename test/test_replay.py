@@ -34,7 +34,7 @@ SECOND = 10**9
 
 
 def tristage(*arguments, timeout=1000):
-    command = [sys.executable, "-m", "tristage_ros.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "tristage_ros", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=os.environ | {"COLUMNS": "160"})
 
 
@@ -201,7 +201,7 @@ def test_beside_an_arm_nothing_is_replayed(ros_context, tmp_path):
 
 
 def test_ctrl_c_ends_everything(ros_domain, tmp_path):
-    command = [sys.executable, "-m", "tristage_ros.cli", "replay", SMALL_BAG, "--lockstep", "--out", tmp_path / "run"]
+    command = [sys.executable, "-m", "tristage_ros", "replay", SMALL_BAG, "--lockstep", "--out", tmp_path / "run"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log = tmp_path / "run" / "log.txt"
     end = time.monotonic() + 60
@@ -252,7 +252,7 @@ def play_plainly(node, path):
 
 
 def test_a_plain_player_drives_the_nodes_by_the_bags_own_topics_and_clock(ros_context, tmp_path):
-    command = [sys.executable, "-m", "tristage_ros.cli", "run", "replay"]
+    command = [sys.executable, "-m", "tristage_ros", "run", "replay"]
     log = (tmp_path / "log.txt").open("w")
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     node, answers = Node("plain_player"), []

@@ -16,17 +16,27 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from tristage_ros.graph import Graph, NodeSpec
+from tristage_ros.start import flush
 from tristage_ros.supervisor import run
 nodes = tuple(NodeSpec(f"n{i}", "sh", package="", arguments=("-c", text)) for i, text in enumerate(sys.argv[1:]))
-sys.exit(run(Graph("test", nodes, Path("none.yaml"), {"MARK": "set"})))
+code = run(Graph("test", nodes, Path("none.yaml"), {"MARK": "set"}))
+flush()
+sys.exit(code)
 """
 MARK = f"marker-{os.getpid()}-"  # of this run of the tests
 PATIENT = "trap 'echo bye; exit 0' TERM; echo ready $MARK; while :; do sleep 0.05; done"
 
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 def start(*scripts):
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *scripts], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, *scripts],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=BUFFERED,
     )
 
 
@@ -80,6 +90,27 @@ def test_where_nobody_reads_any_more_an_interrupt_still_stops_every_node():
     assert process.wait(timeout=20) == 0
     process.stderr.close()
     assert not alive(f"{MARK}pipe")
+
+
+def test_a_full_pipe_that_nobody_reads_holds_up_neither_the_nodes_nor_their_end(tmp_path):
+    said = "x" * 200
+    chatty = f"trap 'exit 0' TERM; while :; do echo {said}; echo . >> {tmp_path}/lines; sleep 0.001; done # {MARK}full"
+    process = start(chatty)
+    lines = tmp_path / "lines"
+    end = time.monotonic() + 60
+    while not lines.exists() or lines.stat().st_size < 2 * 800:  # a pipe takes 64 KiB
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    process.stdout.close()
+    process.stderr.close()
+    assert not alive(f"{MARK}full")
+
+
+def test_a_line_of_any_length_is_printed_whole():
+    out, _ = start("head -c 9000 /dev/zero | tr '\\0' x; echo").communicate(timeout=20)
+    assert out.count("x") == 9000
 
 
 def test_a_node_that_ignores_the_signal_is_killed():

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tristage_ros import __version__
@@ -22,10 +21,11 @@ from tristage_ros.evaluation.episodes.options import add_options as add_evaluate
 from tristage_ros.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
 from tristage_ros.prerequisites import complaint, require
+from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.training.options import add_options as add_training_options
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141  # as of a program that a closed pipe ended
 
 
 class UsageError(ValueError):
@@ -35,19 +35,24 @@ class UsageError(ValueError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = _parser().parse_args(argv)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever started processes ends them
     try:
         return int(options.command(options))
     except (GraphError, NamespaceError, UsageError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, BrokenPipeError) and unread():  # as `head` leaves when it has seen enough
+            return EXIT_UNREAD
+        _complain(f"error: {error}")
         return EXIT_USAGE
     except ModuleNotFoundError as error:
-        print(f"error: {complaint([error.name or str(error)], sys.executable)}", file=sys.stderr)
+        _complain(f"error: {complaint([error.name or str(error)], sys.executable)}")
         return EXIT_USAGE
     except KeyboardInterrupt:  # of a command that has nothing to put in order
-        print("interrupted: what was not finished is not written", file=sys.stderr)
+        _complain("interrupted: what was not finished is not written")
         return EXIT_INTERRUPTED
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):  # nobody reads
+        print(text, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,6 +150,7 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
 
     def command(options: argparse.Namespace) -> int:
         run = importlib.import_module(f"tristage_ros.{module}").run
+        interruptible()
         try:
             return int(run(options))
         except ValueError as error:
@@ -166,18 +172,21 @@ def _run(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from tristage_ros.nodes.demo import demo  # rclpy only where it is needed
 
+    interruptible()
     return demo(options.seconds, options.out, parse_arguments(options.arguments))
 
 
 def _monitor(options: argparse.Namespace) -> int:
     from tristage_ros.nodes.monitor import monitor
 
+    interruptible()
     return monitor(options.once, node_arguments(options))
 
 
 def _record(options: argparse.Namespace) -> int:
     from tristage_ros.nodes.record import record
 
+    interruptible()
     return record(options)
 
 
@@ -185,6 +194,7 @@ def _report(options: argparse.Namespace) -> int:
     from tristage_ros.bags.reader import BagError
     from tristage_ros.evaluation.report import report
 
+    interruptible()
     try:
         beside = options.bag if (options.bag / "bag").exists() else options.bag.parent
         paths = report(options.bag, options.out or beside, {})
@@ -192,7 +202,3 @@ def _report(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     print(paths.html)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

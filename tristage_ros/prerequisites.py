@@ -62,6 +62,7 @@ def interpreter(script: Path) -> str:
     """Return the interpreter that runs an installed `script`, as its first line says."""
     with script.open("rb") as file:
         words = file.readline().decode(errors="replace").removeprefix("#!").split()
-    if len(words) > 1 and Path(words[0]).name == "env":
-        return shutil.which(words[1]) or words[1]
+    if Path(words[0]).name == "env":
+        name = next(word for word in words[1:] if not word.startswith("-"))
+        return shutil.which(name) or name
     return words[0]

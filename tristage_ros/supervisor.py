@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +20,12 @@ from honcho.printer import Message, Printer
 
 from tristage_ros.graph import OURS, Graph, GraphError, NodeSpec, parameter_files
 from tristage_ros.ros_packages import program
+from tristage_ros.start import end_with_supervisor
 
 SHARED_MEMORY = Path("/dev/shm")
 MIDDLEWARE_FILES = re.compile(r"(sem\.)?fastdds_|lttng-ust-wait")
+LONGEST = 2000  # characters of a line; a pipe that takes anything takes as many
+PATIENCE = 1.0  # s for a reader to go on reading
 STOPPED = re.compile(r"(\w+) stopped \(rc=(-?\d+)\)")
 
 
@@ -34,6 +37,7 @@ class FirstExit(Printer):
         super().__init__(output)
         self.codes: dict[str, int] = {}  # by node, in the order in which they stopped
         self.complaints: dict[str, str] = {}
+        self._patience = PATIENCE
 
     def write(self, message: Message) -> None:
         """Print a line of a node or of the supervisor itself."""
@@ -43,7 +47,16 @@ class FirstExit(Printer):
             self.codes[found[1]] = int(found[2])
         if text.startswith("error: "):
             self.complaints[message.name] = text.removeprefix("error: ").strip()
-        with suppress(OSError, RuntimeError):  # nobody reads, or the disk is full: the nodes still have to be stopped
+        for begin in range(0, len(text), LONGEST):
+            self._print(message._replace(data=text[begin : begin + LONGEST]))
+
+    def _print(self, message: Message) -> None:
+        """Print, unless nobody reads: the nodes go on, and still have to be stopped."""
+        if not takes_more(self.output, self._patience):
+            self._patience = 0.0
+            return
+        self._patience = PATIENCE
+        with suppress(OSError, RuntimeError):  # nobody will read any more, or the disk is full
             super().write(message)
 
 
@@ -85,8 +98,7 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     environment = os.environ | graph.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
     for name, command in commands.items():
         manager.add_process(name, "exec " + shlex.join(command), env=environment)
-    if above := os.environ.get("TRISTAGE_SUPERVISOR"):
-        threading.Thread(target=_end_with, args=(int(above),), daemon=True).start()
+    end_with_supervisor()
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal is gone
     manager.loop()
     remove_unused(shared_memory() - before)
@@ -98,15 +110,18 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
         return 0
     name, code = culprits[0], printer.codes[culprits[0]]
     why = f": {printer.complaints[name]}" if name in printer.complaints else ""
-    print(f"error: {name} ended with exit code {code}{why}", file=sys.stderr, flush=True)
+    if takes_more(sys.stderr, PATIENCE):
+        with suppress(OSError):
+            print(f"error: {name} ended with exit code {code}{why}", file=sys.stderr, flush=True)
     return code if code > 0 else 1
 
 
-def _end_with(pid: int) -> None:
-    """Ask this process to stop once process `pid` is gone."""
-    while Path("/proc", str(pid)).exists():
-        time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGTERM)
+def takes_more(output: TextIO, patience: float) -> bool:
+    """Tell whether printing would not wait longer than `patience`, s, for somebody to read a pipe empty."""
+    try:
+        return bool(select.select([], [output], [], patience)[1])
+    except (OSError, ValueError):  # it is kept in memory
+        return True
 
 
 def _command(node: NodeSpec, graph: Graph, parameters: Path | None) -> list[str]:
@@ -118,7 +133,7 @@ def _command(node: NodeSpec, graph: Graph, parameters: Path | None) -> list[str]
 
 def _program(node: NodeSpec) -> list[str]:
     if node.package == OURS:
-        return [sys.executable, "-m", f"tristage_ros.nodes.{node.executable}"]
+        return [sys.executable, "-m", "tristage_ros.nodes", node.executable]
     found = program(node.package, node.executable) or shutil.which(node.executable)
     if found is None:
         raise GraphError(

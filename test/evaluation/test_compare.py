@@ -137,7 +137,7 @@ def test_two_bags_become_a_table_json_and_curves(bag, tmp_path):
 
 def test_the_command_compares_and_its_exit_code_says_how(bag, tmp_path):
     first, second = bag("a", step(0)), bag("b", step(0, turn=3.0))
-    command = [sys.executable, "-m", "tristage_ros.cli", "compare", first, second, "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "tristage_ros", "compare", first, second, "--out", tmp_path / "out"]
     assert subprocess.run(command, capture_output=True, timeout=120).returncode == 0
     done = subprocess.run([*command, "--limit", "rotation_deg=2"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "rotation_deg is 3" in done.stdout

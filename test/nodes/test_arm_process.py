@@ -41,7 +41,7 @@ class Bench:
 
     def start(self):
         words = ["can_interface:=remote", f"can_channel:={self.cell.can_channel}", "speed_scale:=0.4", "max_age:=8.0"]
-        command = [sys.executable, "-m", "tristage_ros.nodes.arm", "--ros-args"]
+        command = [sys.executable, "-m", "tristage_ros.nodes", "arm", "--ros-args"]
         self.processes.append(subprocess.Popen(command + [w for text in words for w in ("-p", text)]))
         self.status = self.pose = None
         self.until(lambda: self.status and self.pose, "the arm node comes up")

@@ -41,8 +41,8 @@ class Cameras:
     def node(self, name, serial, log):
         parameters = [f"camera_name:={name}", f"serial_no:=_{serial}", *PROFILES]
         overrides = [word for text in parameters for word in ("-p", text)]
-        command = [sys.executable, "-m", "tristage_ros.nodes.camera", "--ros-args", "-r", f"__node:={name}", *overrides]
-        return subprocess.Popen(command, stderr=log, env=os.environ | {"HOME": str(self.home)})
+        command = [sys.executable, "-m", "tristage_ros.nodes", "camera", "--ros-args", "-r", f"__node:={name}"]
+        return subprocess.Popen([*command, *overrides], stderr=log, env=os.environ | {"HOME": str(self.home)})
 
 
 @pytest.fixture

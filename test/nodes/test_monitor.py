@@ -24,7 +24,7 @@ from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 from tristage_ros.nodes.monitor_view import LETTERS, view
 from tristage_ros.nodes.operator import Operator
 
-MONITOR = [sys.executable, "-m", "tristage_ros.cli", "monitor"]
+MONITOR = [sys.executable, "-m", "tristage_ros", "monitor"]
 
 
 def pruning(step=7):

@@ -75,7 +75,7 @@ def test_a_failure_closes_the_node_and_is_code_1(start):
 
 
 def test_an_arm_that_never_answers_does_not_keep_the_node_from_stopping(ros_domain, free_port):
-    command = [sys.executable, "-m", "tristage_ros.nodes.arm", "--ros-args", "-p", "can_interface:=remote"]
+    command = [sys.executable, "-m", "tristage_ros.nodes", "arm", "--ros-args", "-p", "can_interface:=remote"]
     process = subprocess.Popen(
         [*command, "-p", f"can_channel:=127.0.0.1:{free_port}"],
         stdout=subprocess.PIPE,

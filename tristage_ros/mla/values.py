@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.pruning.report import PruningReport
-from tristage_ros.pruning.values import TokenMasks
+
+if TYPE_CHECKING:  # the simulated cell has observations, and no torch
+    from tristage_ros.pruning.report import PruningReport
+    from tristage_ros.pruning.values import TokenMasks
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 
@@ -256,10 +255,6 @@ class ArmNode(ManagedNode):
         return part(self.controller.snapshot()) if self.controller else Part(WARN, "not connected")
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(ArmNode, threads=2))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(ArmNode, threads=2)

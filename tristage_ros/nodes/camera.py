@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from rclpy.node import Node
@@ -85,10 +84,6 @@ class CameraNode(Node):
         self.link.close()
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(CameraNode))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(CameraNode)

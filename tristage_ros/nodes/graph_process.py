@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,10 +18,10 @@ class GraphProcess:
         """Start the nodes; what they say goes to `log`."""
         self._log = log
         texts = [f"{name}:={value}" for name, value in arguments.items()]
-        command = [sys.executable, "-m", "tristage_ros.cli", "run", graph, *texts]
+        command = [sys.executable, "-m", "tristage_ros", "run", graph, *texts]
         environment = os.environ | {"TRISTAGE_SUPERVISOR": str(os.getpid())}  # without us it ends by itself
         with log.open("w") as file:
-            # A session of its own: Ctrl-C reaches the supervisor once, from us.
+            # A session of its own: Ctrl-C reaches us alone, and we decide when the supervisor is to end.
             self._process = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=environment
             )
@@ -39,7 +38,7 @@ class GraphProcess:
     def end(self) -> None:
         """Stop it."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.terminate()
         try:
             self._process.wait(SHUT_DOWN)
         except subprocess.TimeoutExpired:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from functools import partial
@@ -256,10 +255,6 @@ class PointCloudNode(Node):
         return source.stream.part(self._now(), reason, **refused)
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(PointCloudNode, niceness=5))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(PointCloudNode, niceness=5)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
+from functools import partial
 
-import numpy as np
 import torch
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -21,7 +20,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.devices.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
-from tristage_ros.mla.policy import MlaPolicy, ModelOutputError, build_policy
+from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
 from tristage_ros.mla.values import Observation, StepReport
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import image_message, seconds
@@ -32,17 +31,16 @@ from tristage_ros.nodes.lifecycle import ManagedNode
 from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
 from tristage_ros.nodes.parameters import declare
-from tristage_ros.nodes.policy_parameters import PARAMETERS, check_device, denoising_of, pruning_config
-from tristage_ros.nodes.runner import run
+from tristage_ros.nodes.policy_loading import in_words, loaded
+from tristage_ros.nodes.policy_parameters import PARAMETERS
+from tristage_ros.nodes.runner import run, unless_stopped
 from tristage_ros.nodes.sending import sending
 from tristage_ros.nodes.step_health import pruning_part, step_part
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
 from tristage_ros.nodes.stream import Stream, limits_of
 from tristage_ros.nodes.zero import zero_of
-from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.overlay import draw_overlay
-from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import resource
 
 TURN = 6.0  # rad/m, how much a tool turns on its way to a key frame, at most
@@ -99,10 +97,8 @@ class PolicyNode(ManagedNode):
             )
         torch.set_num_threads(s.threads)
         try:
-            check_device(s.device)
-            preset = s.pruning or str(resource("config", "pruning", "robot.yaml"))
-            self.policy = self._build(pruning_config(preset))
-            self._warm_up(self.policy)
+            self.get_logger().info(f"loading {s.checkpoint or 'random weights'} on {s.device} ...")
+            self.policy = unless_stopped(self, partial(loaded, s))
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (OSError, ValueError) as error:
             return self.refuse(str(error))
@@ -115,33 +111,6 @@ class PolicyNode(ManagedNode):
                 "RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only"
             )
         return super().on_configure(state)
-
-    def _build(self, config: PruningConfig) -> MlaPolicy:
-        s = self.settings
-        return build_policy(
-            s.checkpoint or None,
-            config,
-            engine=s.engine,
-            denoising=denoising_of(s),
-            seed=s.seed,
-            tokenizer=s.tokenizer or None,
-            dataset=s.dataset or None,
-            device=s.device,
-            precision=s.dtype,
-        )
-
-    def _warm_up(self, policy: MlaPolicy) -> None:
-        """Take a few steps on nothing, all tokens and pruned, so that the first real ones are not the slow ones."""
-        blank = Observation(
-            image=np.zeros((480, 640, 3), np.uint8),
-            camera=CameraModel(640, 480, 600.0, 600.0, 319.5, 239.5),
-            points=np.random.default_rng(0).uniform(-0.5, 0.5, (1024, 3)).astype(np.float32),
-            state=np.zeros(7, np.float32),
-        )
-        policy.reset(self.settings.instruction)
-        for _ in range(3):
-            policy.act(blank)
-        policy.reset(self.settings.instruction)
 
     def _subscribe(self) -> None:
         buffer, transport = self.buffer, self.settings.image_transport
@@ -163,6 +132,7 @@ class PolicyNode(ManagedNode):
         self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
+        self.get_logger().info(f"ready: {in_words(self.policy, self.settings)}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -183,14 +153,14 @@ class PolicyNode(ManagedNode):
         return super().on_shutdown(state)
 
     def close(self) -> None:
-        """End the inference thread."""
-        self._end_thread()
+        """End the inference thread; a step that takes longer than a moment ends with the process."""
+        self._end_thread(patience=1.0)
 
-    def _end_thread(self) -> None:
+    def _end_thread(self, patience: float = 5.0) -> None:
         self._stop.set()
         thread, self._thread = self._thread, None
         if thread:
-            thread.join(timeout=5.0)
+            thread.join(patience)
 
     # Callbacks
 
@@ -280,6 +250,8 @@ class PolicyNode(ManagedNode):
                 self._forget_the_future()
                 self._try_step()
         except Exception as error:
+            if stop.is_set():  # what it publishes on is gone
+                return
             self.failure = f"policy: {type(error).__name__}: {error}"
             self.get_logger().error(self.failure)
 
@@ -388,10 +360,6 @@ class PolicyNode(ManagedNode):
         return Part(WARN, "RANDOM WEIGHTS", part.values) if policy.random_weights and part.level == OK else part
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(PolicyNode, niceness=5))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(PolicyNode, niceness=5)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-import yaml
-
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising
 from tristage_ros.mla.precision import PRECISIONS
 from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT
 from tristage_ros.nodes.lifecycle import AUTOSTART
 from tristage_ros.nodes.parameters import Parameter
 from tristage_ros.nodes.step_health import PARAMETERS as HEALTH_PARAMETERS
 from tristage_ros.nodes.stream import PARAMETERS as STREAM_PARAMETERS
-from tristage_ros.pruning import PruningConfig
 
 PARAMETERS = (
     AUTOSTART,
@@ -78,32 +71,3 @@ PARAMETERS = (
     *HEALTH_PARAMETERS,
     *STREAM_PARAMETERS,
 )
-
-
-def pruning_config(path: str) -> PruningConfig:
-    """Return the pruning preset in a YAML file.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it is no preset; the message names the file and what is wrong with it.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            return PruningConfig.from_dict(yaml.safe_load(file) or {})
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def denoising_of(settings: Any) -> Denoising:
-    """Return how the node's `settings` want it to denoise."""
-    s = settings
-    parallel = ParallelDenoising(s.tolerance, s.sweeps or None) if s.denoising == "parallel" else None
-    return Denoising(s.initial_noise, s.denoising_steps or None, parallel)
-
-
-def check_device(name: str) -> None:
-    """Raise ValueError when torch cannot run on the device."""
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:  # an unknown name, and a torch without CUDA
-        raise ValueError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import Counter
@@ -196,10 +195,6 @@ def _here(topic: str) -> str:
     return topic if topic in OF_THE_DOMAIN else relative(topic)
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(RecorderNode, niceness=10))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(RecorderNode, niceness=10)

@@ -98,7 +98,7 @@ def _with_bag(cost: Cost, counter: _Counter, path: Path, share: float) -> Cost:
 @contextmanager
 def _cell(arguments: Sequence[str], log: Path) -> Iterator[Path]:
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tristage_ros.cli", "run", "piper_pick", *arguments]
+    command = [sys.executable, "-m", "tristage_ros", "run", "piper_pick", *arguments]
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
     try:

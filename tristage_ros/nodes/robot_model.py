@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -50,10 +49,6 @@ class RobotModelNode(ProgramNode):
         self._folder.cleanup()
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(RobotModelNode))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(RobotModelNode)

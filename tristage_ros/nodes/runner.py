@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
@@ -21,15 +22,17 @@ from tristage_ros.nodes.parameters import ParameterError
 
 EXIT_CONFIGURATION = 2
 _BREATH = 0.001  # s, in which other threads run
+_LAST_CALLBACKS = 1.0  # s in which callbacks that run may end before their node does
 STOP = threading.Event()  # set by SIGINT and SIGTERM; what waits while a node is made must look at it
+Answer = TypeVar("Answer")
 
 
 class ConfigurationError(RuntimeError):
     """Say what keeps a node from starting; the message is one line for a person."""
 
 
-class StoppedError(RuntimeError):
-    """End a node that was asked to stop while it was being made."""
+class StoppedError(BaseException):
+    """End a node that was asked to stop while it was being made; no error, so what handles errors lets it pass."""
 
 
 class Closable(Protocol):
@@ -55,15 +58,17 @@ class NodeExecutor(MultiThreadedExecutor):
             time.sleep(_BREATH)
 
     def shutdown(self, timeout_sec: float | None = None, *, wait_for_threads: bool = True) -> bool:
-        """Stop, as the executor of rclpy does, after its threads are idle."""
-        self._executor.shutdown(wait=True)
+        """Stop, as the executor of rclpy does, after its threads are idle, or did not become so in `timeout_sec`."""
+        idle = threading.Thread(target=self._executor.shutdown, daemon=True)
+        idle.start()
+        idle.join(timeout_sec)
         return bool(super().shutdown(timeout_sec))
 
 
 def run(
     make_node: Callable[[], Node], argv: Sequence[str] | None = None, *, threads: int = 1, niceness: int = 0
 ) -> int:
-    """Spin the node made by `make_node` until a signal, its `failure` or its supervisor's death ends it.
+    """Spin the node made by `make_node` until a signal or its `failure` ends it.
 
     Args:
         make_node: makes the node once rclpy is up.
@@ -84,6 +89,7 @@ def run(
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
+    gc.freeze()  # what was imported stays, and is not gone through again
     rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:
         return _spin(make_node, NodeExecutor(threads) if threads > 1 else SingleThreadedExecutor())
@@ -93,39 +99,52 @@ def run(
         print(f"error: {error}", file=sys.stderr, flush=True)
         return EXIT_CONFIGURATION
     finally:
-        gc.collect()  # a node that could not be made still holds shared memory
+        gc.collect()  # a node that could not be made, or has states, still holds shared memory
         rclpy.try_shutdown()
+
+
+def unless_stopped(node: Node, work: Callable[[], Answer]) -> Answer:
+    """Return what `work` comes to; once the process is to stop, give it up.
+
+    Args:
+        node: which needs it.
+        work: what takes long and opens no device. It goes on until the process ends, so it must not hold the node.
+
+    Raises:
+        StoppedError: it was given up, and with it `node`.
+    """
+    answer: Future[Answer] = Future()
+
+    def carry_out() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=carry_out, daemon=True).start()
+    while not answer.done():
+        if STOP.is_set():
+            node.destroy_node()
+            raise StoppedError
+        wait([answer], timeout=0.05)
+    return answer.result()
 
 
 def _spin(make_node: Callable[[], Node], executor: Executor) -> int:
     node = make_node()
     executor.add_node(node)
-    supervisor = int(os.environ.get("TRISTAGE_SUPERVISOR", "0"))
     try:
         while rclpy.ok() and not STOP.is_set() and not getattr(node, "failure", None):
             executor.spin_once(timeout_sec=0.1)
-            if supervisor and not _alive(supervisor):
-                node.get_logger().error("the supervisor is gone: stopping")
-                break
     except ExternalShutdownException:
         pass
     finally:
         close = getattr(node, "close", None)
         if close:
             close()
-        executor.shutdown(timeout_sec=1.0)
+        executor.shutdown(timeout_sec=_LAST_CALLBACKS)
         node.destroy_node()
     failure = getattr(node, "failure", None)
     if failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
     return 1 if failure else 0
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
+from functools import partial
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
@@ -15,7 +15,7 @@ from tristage_ros.nodes.convert import camera_info_message
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.image_transport import QUALITY, ImagePublisher
 from tristage_ros.nodes.parameters import Parameter, declare
-from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.nodes.runner import ConfigurationError, run, unless_stopped
 from tristage_ros.nodes.sending import sending
 from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
@@ -67,7 +67,7 @@ class SimulationNode(Node):
         self.frames = self.late = 0
         self._told = (0, 0)
         try:
-            self.cell = Cell(self._cell_config())
+            self.cell = unless_stopped(self, partial(Cell, self._cell_config()))
             self.cell.start()
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"simulation: {error}") from error
@@ -148,10 +148,6 @@ class SimulationNode(Node):
         self.cell.close()
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(SimulationNode))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(SimulationNode)

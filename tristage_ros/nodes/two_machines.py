@@ -222,7 +222,7 @@ def halves(
         parameters.setdefault(node, {}).setdefault("ros__parameters", {}).update(values)
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump(parameters), encoding="utf-8")
-    command = [sys.executable, "-m", "tristage_ros.cli", "run", "piper_pick", f"parameters:={path}"]
+    command = [sys.executable, "-m", "tristage_ros", "run", "piper_pick", f"parameters:={path}"]
     environments = {name: os.environ | read_machines(path).environment(name) for name in (ROBOT, HOST)}
     processes = []
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -31,10 +30,6 @@ class ViewerNode(ProgramNode):
         self._folder.cleanup()
 
 
-def main() -> None:
-    """Run the node until a signal ends it."""
-    sys.exit(run(ViewerNode))
-
-
-if __name__ == "__main__":
-    main()
+def main() -> int:
+    """Run the node until a signal ends it; return the exit code."""
+    return run(ViewerNode)

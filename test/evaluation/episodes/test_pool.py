@@ -83,7 +83,7 @@ def test_workers_end_with_the_command(tiny_checkpoint: str, tmp_path: Path) -> N
         "--out",
         str(tmp_path),
     ]
-    command = [sys.executable, "-m", "tristage_ros.cli", "evaluate", "--checkpoint", tiny_checkpoint, *words]
+    command = [sys.executable, "-m", "tristage_ros", "evaluate", "--checkpoint", tiny_checkpoint, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             finished, deadline = tmp_path / "episodes.jsonl", time.monotonic() + 90

@@ -1,0 +1,5 @@
+"""The `tristage` command as `python -m tristage_ros`."""
+
+from tristage_ros.start import tristage
+
+tristage()
