@@ -86,7 +86,7 @@ def test_the_topics_here_are_those_of_the_nodes():
     code = "\n".join(path.read_text() for path in Path(graph.__file__).parent.joinpath("nodes").glob("*.py"))
     for topic in OURS:
         kind = TOPICS[topic].__name__
-        assert re.search(rf'create_publisher\(\s*{kind}, "{topic}"', code), f"no node publishes {kind} on {topic}"
+        assert re.search(rf'create_publisher\(\s*{kind}, "{topic[1:]}"', code), f"no node publishes {kind} on {topic}"
 
 
 def test_every_value_of_the_perspective_can_be_read_back(perspective):
