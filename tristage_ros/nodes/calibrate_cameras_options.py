@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tristage_ros.namespaces import add_node_options
+
 
 def add_calibrate_cameras_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
@@ -22,3 +24,4 @@ def add_calibrate_cameras_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cameras-file", type=Path, help="mounts to start from (default: config/cameras.yaml)")
     parser.add_argument("--out", type=Path, default=Path("cameras.yaml"), help="file to write (default: cameras.yaml)")
+    add_node_options(parser)
