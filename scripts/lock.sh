@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Remakes constraints.txt (for .venv) and locks/*.txt (for pip beside apt's packages). Needs uv: pip install uv.
+# Pins that are there and still fit stay as they are; scripts/lock.sh --upgrade renews all of them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# What apt brings must come from apt: a second copy in a virtual environment would take its place for apt's other packages.
+readonly BY_APT=(matplotlib numpy opencv-python opencv-python-headless pyyaml scipy setuptools)
+lock() { # FILE PYTHON [OPTION...]
+  local file=$1 python=$2
+  shift 2
+  uv pip compile --quiet --universal --no-annotate --custom-compile-command scripts/lock.sh \
+    --python-version "$python" -o "$file" "$@"
+}
+
+lock_beside_apt() { # DISTRIBUTION PYTHON [OPTION...]
+  local distribution=$1 python=$2
+  shift 2
+  # shellcheck disable=SC2046
+  lock "locks/$distribution.txt" "$python" requirements.txt $(printf -- '--no-emit-package %s ' "${BY_APT[@]}") "$@"
+  # torch's build with CUDA asks for these itself, its build without does not.
+  sed -i -E '/^(cuda|nvidia|triton)/d' "locks/$distribution.txt"
+}
+
+lock constraints.txt 3.10 requirements-venv.txt "$@"
+lock_beside_apt humble 3.10 -c locks/apt/humble.txt "$@"
+lock_beside_apt jazzy 3.12 -c locks/apt/jazzy.txt "$@"
+lock_beside_apt lyrical 3.14 "$@" # apt's versions there are not known here
