@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.develop import develop
 
 NAME = "tristage_ros"
+MESSAGES = "tristage_msgs"
 NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
 SHIPPED = ("config", "launch", "msg")
 
@@ -24,6 +28,29 @@ def shared_files() -> list[tuple[str, list[str]]]:
     return list(files.items())
 
 
+class DevelopForAnyPython(develop):
+    """Give the scripts of a symlinked build the interpreter of [build_scripts], which setuptools reads for copies only."""
+
+    def write_script(self, script_name: str, contents: str, *arguments: object) -> None:
+        """Write a script under another first line."""
+        interpreter = self.get_finalized_command("build_scripts").executable
+        super().write_script(script_name, f"#!{interpreter}\n{contents.partition(chr(10))[2]}", *arguments)
+
+
+def check_messages() -> None:
+    """End a colcon build to which the messages are unknown: it would succeed, and no node would start."""
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    index = Path("share", "ament_index", "resource_index", "packages", MESSAGES)
+    builds = {"install", "develop"}.intersection(sys.argv) and "COLCON" in os.environ
+    if builds and not any((Path(prefix) / index).exists() for prefix in prefixes):
+        source = Path(__file__).resolve().parent
+        sys.exit(
+            f"error: {MESSAGES} is not in this workspace, and colcon does not look for it inside {NAME}; type this, and "
+            f"build again:  ln -s {source.name}/msg {source.parent / MESSAGES}"
+        )
+
+
+check_messages()
 setup(
     name=NAME,
     version="0.1.0",
@@ -38,6 +65,7 @@ setup(
     # The rest is in package.xml and requirements.txt: with ROS 2 some of it comes from the system, not from pip.
     install_requires=["setuptools"],
     zip_safe=False,
+    cmdclass={"develop": DevelopForAnyPython},
     entry_points={
         "console_scripts": [
             "tristage = tristage_ros.cli:main",

@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What apt brings must come from apt: a second copy in a virtual environment would take its place for apt's other packages.
-readonly BY_APT=(matplotlib numpy opencv-python opencv-python-headless pyyaml scipy setuptools)
+# apt's own packages need apt's own versions of these: a newer one in a virtual environment would take their place.
+readonly BY_APT=(matplotlib opencv-python opencv-python-headless pyyaml scipy setuptools)
+
 lock() { # FILE PYTHON [OPTION...]
   local file=$1 python=$2
   shift 2
@@ -25,4 +26,4 @@ lock_beside_apt() { # DISTRIBUTION PYTHON [OPTION...]
 lock constraints.txt 3.10 requirements-venv.txt "$@"
 lock_beside_apt humble 3.10 -c locks/apt/humble.txt "$@"
 lock_beside_apt jazzy 3.12 -c locks/apt/jazzy.txt "$@"
-lock_beside_apt lyrical 3.14 "$@" # apt's versions there are not known here
+lock_beside_apt lyrical 3.14 --no-emit-package numpy "$@" # apt's versions there are not known here
