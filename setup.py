@@ -29,7 +29,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 
 class DevelopForAnyPython(develop):
-    """Give the scripts of a symlinked build the interpreter of [build_scripts], which setuptools reads for copies only."""
+    """Give scripts of a symlinked build the interpreter that [build_scripts] gives to copied ones."""
 
     def write_script(self, script_name: str, contents: str, *arguments: object) -> None:
         """Write a script under another first line."""
@@ -43,10 +43,9 @@ def check_messages() -> None:
     index = Path("share", "ament_index", "resource_index", "packages", MESSAGES)
     builds = {"install", "develop"}.intersection(sys.argv) and "COLCON" in os.environ
     if builds and not any((Path(prefix) / index).exists() for prefix in prefixes):
-        source = Path(__file__).resolve().parent
         sys.exit(
-            f"error: {MESSAGES} is not in this workspace, and colcon does not look for it inside {NAME}; type this, and "
-            f"build again:  ln -s {source.name}/msg {source.parent / MESSAGES}"
+            f"error: {MESSAGES} is not in this workspace: colcon does not look for a package inside another. "
+            f"Type this in the workspace, and build again:  ln -s {Path(__file__).resolve().parent}/msg src/{MESSAGES}"
         )
 
 

@@ -1,9 +1,8 @@
-"""The package as others get it: manifests, dependencies, the files that are installed, the set-up's refusals."""
+"""The package as others get it: manifests, dependencies, locks and the files that are installed."""
 
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shutil
 import subprocess
@@ -115,28 +114,3 @@ def test_shared_memory_holds_several_frames_and_fits_a_container(profile: str) -
     frame = 640 * 480 * (3 + 2) + 4096 * 6 * 4  # colour, depth, cloud
     assert segment >= 5 * frame
     assert 3 * segment <= 64e6  # /dev/shm of a container; the simulation, the point cloud and the policy publish
-
-
-@pytest.mark.parametrize(
-    ("commands", "environment", "message"),
-    [
-        ({"uname": "echo Linux aarch64"}, {}, "build with colcon"),
-        ({"uname": "echo Darwin arm64"}, {}, "build with colcon"),
-        ({}, {"PYTHON": "/bin/false"}, "PYTHON=/bin/false is not a Python 3.10"),
-        ({}, {"PYTHON": "/no/such/python"}, "PYTHON=/no/such/python is not a Python 3.10"),
-    ],
-)
-def test_setup_refuses_with_the_way_out(
-    tmp_path: Path, commands: dict[str, str], environment: dict[str, str], message: str
-) -> None:
-    copy_tree(tmp_path, (*INSTALLED, "scripts", "constraints.txt", "requirements.txt", "requirements-venv.txt"))
-    for name, script in commands.items():
-        command = tmp_path / name
-        command.write_text(f"#!/bin/sh\n{script}\n")
-        command.chmod(0o755)
-    (tmp_path / ".venv").mkdir()
-    environment = os.environ | environment | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "scripts/setup.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert (tmp_path / ".venv").exists()
