@@ -1,10 +1,11 @@
-"""The computer: clock, GPU memory, shared memory, the ROS packages."""
+"""The computer: clock, GPU memory, shared memory, the ROS packages, numpy."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 
+from tristage_ros import shadowing
 from tristage_ros.devices.doctor.finding import Finding, Level, Machine
 
 _MODEL = 15_000  # MiB of GPU memory for the 7B model in bf16 with its caches
@@ -66,3 +67,9 @@ def check_ros(machine: Machine) -> list[Finding]:
         remedy = "on one machine alone: export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST"
         findings.append(Finding("ROS 2 reach", Level.WARN, text, remedy))
     return findings
+
+
+def check_numpy() -> Finding:
+    """Check that the system's compiled packages meet the numpy that they were compiled for."""
+    text, _, remedy = shadowing.complaint().rpartition(": ")
+    return Finding("numpy", Level.FAIL, text, remedy) if text else Finding("numpy", Level.OK, "one that fits")
