@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import socket
+import sys
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# Where the tests' own modules are; the option `pythonpath` is unknown to pytest 6, which Humble has.
+sys.path[:0] = [str(ROOT / folder) for folder in ("test", "test/nodes", "test/bags")]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds.xml"))
 
