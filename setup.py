@@ -63,6 +63,7 @@ setup(
     data_files=shared_files(),
     # The rest is in package.xml and requirements.txt: with ROS 2 some of it comes from the system, not from pip.
     install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},  # by this `colcon test` knows that the tests are pytest's
     zip_safe=False,
     cmdclass={"develop": DevelopForAnyPython},
     entry_points={

@@ -148,6 +148,12 @@ def build(tree: Path, *arguments: str, **environment: str) -> subprocess.Complet
     return subprocess.run(command, cwd=tree, env=os.environ | environment, capture_output=True, text=True)
 
 
+def test_colcon_test_takes_pytest(tmp_path: Path) -> None:
+    copy_tree(tmp_path, INSTALLED)
+    assert build(tmp_path, "-q", "egg_info").returncode == 0
+    assert "[test]\npytest\n" in (tmp_path / "tristage_ros.egg-info" / "requires.txt").read_text()
+
+
 @pytest.mark.parametrize("command", ["install", "develop"])
 def test_colcon_build_without_the_messages_ends_with_the_line_to_type(tmp_path: Path, command: str) -> None:
     copy_tree(tmp_path, INSTALLED)
