@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from scipy.spatial.transform import Rotation
 
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.ros_packages import is_installed
@@ -49,7 +48,7 @@ def mount_nodes(path: Path) -> list[dict[str, Any]]:
     nodes = []
     for name, mount in _mounts(path).items():
         x, y, z = mount.pose[:3, 3]
-        qx, qy, qz, qw = Rotation.from_matrix(mount.pose[:3, :3]).as_quat()
+        qx, qy, qz, qw = mount.quaternion
         numbers = {"x": x, "y": y, "z": z, "qx": qx, "qy": qy, "qz": qz, "qw": qw}
         frames = {"frame-id": mount.parent, "child-frame-id": f"{name}_color_optical_frame"}
         words = [f"{value:.9f}" for value in numbers.values()] + list(frames.values())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.kinematics import GRIPPER_RANGE, dh_is_offset, forward, tool_pose
 from tristage_ros.devices.values import ArmMode
-from tristage_ros.evaluation.figures import BLUE, DARK, GREEN, LIGHT, RED, SKY, require
+from tristage_ros.evaluation.figures import BLUE, DARK, GREEN, LIGHT, RED, SKY, legend_below, require
 from tristage_ros.evaluation.run import JOINT_NAMES, Run
 from tristage_ros.evaluation.summary import LIMITS
 
@@ -28,7 +28,7 @@ def joints(run: Run) -> Figure:
     if not len(run.joint_times):
         require(run.status, "/joint_states and /arm/status")
     figure = Figure(figsize=(12, 8.2))
-    axes = figure.subplots(5, 2, sharex=True, height_ratios=(1, 1, 1, 1, 0.3), gridspec_kw={"hspace": 0.04})
+    axes = figure.subplots(5, 2, sharex=True, gridspec_kw={"height_ratios": (1, 1, 1, 1, 0.3), "hspace": 0.04})
     units = [(180 / np.pi, "°")] * 6 + [(1e3, " mm")]
     for index, (ax, name, (scale, unit)) in enumerate(zip(axes.flat, JOINT_NAMES, units, strict=False)):
         low, high = LIMITS[index] * scale
@@ -41,7 +41,7 @@ def joints(run: Run) -> Figure:
     handles = [measured, limit, *(Patch(color=color) for color in MODE_COLORS.values())]
     labels = ["measured", "limit", *(f"arm {mode.name.lower()}" for mode in MODE_COLORS)]
     axes[3, 1].set_axis_off()
-    axes[3, 1].legend(handles, labels, ncols=2, loc="center")
+    axes[3, 1].legend(handles, labels, ncol=2, loc="center")
     for ax in axes[4]:
         _draw_modes(ax, run)
     return figure
@@ -77,7 +77,7 @@ def trajectory(run: Run) -> Figure:
         ax.set_aspect("equal", adjustable="datalim")
         ax.margins(0.1)
     figure.colorbar(drawn, ax=side, label="time [s]")
-    figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    legend_below(figure, above.get_legend_handles_labels()[0], columns=4)
     return figure
 
 

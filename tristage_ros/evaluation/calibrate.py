@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tristage_ros.evaluation.calibrate_options import STEPS
-from tristage_ros.evaluation.figures import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE
+from tristage_ros.evaluation.figures import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
 from tristage_ros.evaluation.observations import from_bag, from_cell
 from tristage_ros.evaluation.salience_trace import load_trace, record_trace, save_trace
 from tristage_ros.mla.policy import build_policy
@@ -107,7 +107,7 @@ def _shares(rates: Rates) -> tuple[float, ...]:
 def figure(result: Calibration, config: PruningConfig) -> Figure:
     """Draw the distribution of M_3d with the old and new thresholds, and the rates before and after."""
     drawing = Figure(figsize=(10, 3.8))
-    left, right = drawing.subplots(1, 2, width_ratios=(2, 1))
+    left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (2, 1)})
     left.hist(result.m_3d.numpy(), BINS, color=LIGHT)
     for settings, style, when in ((config, ":", "before"), (result.config, "-", "after")):
         left.axvline(settings.tau_2d, color=BLUE, ls=style, label=f"tau_2d {when}: {settings.tau_2d:.3f}")
@@ -120,5 +120,5 @@ def figure(result: Calibration, config: PruningConfig) -> Figure:
         bars = right.bar([k + offset for k in range(3)], heights, 0.38, color=color, label=when)
         right.bar_label(bars, fmt="%.0f", fontsize=8, color=DARK)
     right.set(title="Tokens pruned [%]", xticks=range(3), xticklabels=names, ylim=(0, 108))
-    drawing.legend(loc="outside lower center", ncols=6, fontsize=8)
+    legend_below(drawing, [h for ax in (left, right) for h in ax.get_legend_handles_labels()[0]], columns=6)
     return drawing

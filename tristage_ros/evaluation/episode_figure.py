@@ -22,6 +22,8 @@ from tristage_ros.evaluation.figures import (
     ORANGE,
     PARTS,
     dots,
+    legend_below,
+    legend_upwards,
     pixels,
     require,
     spread_out,
@@ -38,7 +40,7 @@ def episode(run: Run) -> Figure:
     figure = Figure(figsize=(14, 8.0))
     strip, curves = figure.subfigures(2, 1, height_ratios=(0.8, 1.25))
     shown = _draw_strip(strip, run)
-    rates, costs = curves.subplots(2, 1, sharex=True, height_ratios=(1.4, 1))
+    rates, costs = curves.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1.4, 1)})
     _draw_rates(rates, run)
     _draw_costs(costs, run)
     for number, time in enumerate(shown, 1):
@@ -66,7 +68,7 @@ def _draw_strip(figure: Any, run: Run) -> list[float]:
         column[0].set_title(f"{number}:  {time:.1f} s", fontsize=9, fontweight="normal")
         column[1].imshow(pixels(overlay.value))
     patches = [Patch(color=f"#{bytes(KEPT_COLORS[kind]).hex()}", label=label) for kind, label in KEPT_LABELS.items()]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4)
+    legend_below(figure, patches, columns=4)
     return times
 
 
@@ -109,4 +111,4 @@ def _draw_costs(ax: Axes, run: Run) -> None:
     for (name, color), height in zip(PARTS.items(), heights, strict=True):
         ax.bar(times, height, width, base, color=color, label=name)
         base += height
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
+    legend_upwards(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -71,7 +71,7 @@ def pruning_rates(run: Run) -> Figure:
         ax.set(title=f"{kind.upper()} tokens: {mean}", ylabel="pruned [%]", ylim=(-3, 103))
     axes[1].set(xlabel="control step", xlim=(0.5, len(steps) + 0.5))
     handles = [*axes[0].get_lines(), *([Patch(color="#eeeeee", label="ran on all tokens")] if full else [])]
-    figure.legend(handles=handles, loc="outside right upper")
+    axes[0].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -79,7 +79,7 @@ def timings(run: Run) -> Figure:
     """Draw over control steps the milliseconds of each part, the camera frame's age at the action, and the rate."""
     require(run.timings, "/tristage/timings")
     figure = Figure(figsize=(10, 7))
-    parts_ax, age_ax, rate_ax = figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 1, 1))
+    parts_ax, age_ax, rate_ax = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": (2.2, 1, 1)})
     steps = np.arange(1, len(run.timings) + 1)
     total = column(run.timings, "total_ms")
     _draw_parts(parts_ax, np.array([step.parts_ms for step in run.timings]), total)
@@ -90,13 +90,27 @@ def timings(run: Run) -> Figure:
     for value, dashes in ((median, "-"), (p95, ":")):
         age_ax.axhline(value, color=BLUE, ls=dashes, lw=1.2)
     age_ax.set(title=f"Camera to action: median {median:.0f} ms (line), p95 {p95:.0f} ms (dotted)", ylabel="ms")
-    age_ax.set_ylim(0, 1.1 * np.nanmax(age, initial=1.0))
+    age_ax.set_ylim(0, 1.1 * np.nanmax([1.0, *age]))
     rate = column(run.timings, "control_rate_hz")
     rate_ax.plot(steps, np.where(rate > 0, rate, np.nan), color=BLACK, **dots(steps))
     rate_ax.set(title="Control rate, over the last ten actions", ylabel="Hz", xlabel="control step")
-    rate_ax.set(xlim=(0.5, len(steps) + 0.5), ylim=(0, 1.1 * np.nanmax(rate, initial=1.0)))
-    figure.legend(*parts_ax.get_legend_handles_labels(), loc="outside right upper", reverse=True)
+    rate_ax.set(xlim=(0.5, len(steps) + 0.5), ylim=(0, 1.1 * np.nanmax([1.0, *rate])))
+    legend_upwards(parts_ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def legend_upwards(ax: Axes, **place: Any) -> None:
+    """Add a legend that names the last one drawn first, as stacked parts lie on one another."""
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(handles[::-1], labels[::-1], **place)
+
+
+def legend_below(figure: FigureBase, handles: Sequence[Any], columns: int) -> None:
+    """Add a legend below everything in a figure with constrained layout; matplotlib knows such a place from 3.7 on."""
+    rows = -(-len(handles) // columns)
+    legend = figure.legend(handles=handles, loc="lower center", ncol=columns, borderaxespad=0.2)
+    # The layout leaves room for this label, and the legend lies on it.
+    figure.supxlabel("\n" * (rows - 1) + " ", fontsize=1.3 * legend.get_texts()[0].get_fontsize())
 
 
 def _draw_parts(ax: Axes, parts: NDArray[np.float64], total: NDArray[np.float64]) -> None:

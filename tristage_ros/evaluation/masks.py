@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 
 from tristage_ros.evaluation.calibrate import Source
 from tristage_ros.evaluation.calibrate_options import INSTRUCTION
-from tristage_ros.evaluation.figures import KEPT_LABELS, STYLE
+from tristage_ros.evaluation.figures import KEPT_LABELS, STYLE, legend_below
 from tristage_ros.evaluation.salience_trace import record_trace
 from tristage_ros.mla.policy import build_policy
 from tristage_ros.mla.preprocess import patch_colors, patch_depths
@@ -92,7 +92,7 @@ def figure(
     for ax, step in zip(axes[0], shown, strict=True):
         ax.set_title(f"step {step + 1}", fontweight="normal", fontsize=9)
     patches = [Patch(color=f"#{bytes(KEPT_COLORS[kind]).hex()}", label=label) for kind, label in KEPT_LABELS.items()]
-    drawing.legend(handles=patches, loc="outside lower center", ncols=4)
+    legend_below(drawing, patches, columns=4)
     return drawing
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from tristage_ros.evaluation.figures import BLUE, GREY, ORANGE, RED, SKY, column, dots, require
+from tristage_ros.evaluation.figures import BLUE, GREY, ORANGE, RED, SKY, column, dots, legend_below, require
 from tristage_ros.evaluation.run import Run
 
 SETS = (("object", RED, 2), ("robot", SKY, 1), ("background", GREY, 0))  # with the index in the messages
@@ -25,5 +25,5 @@ def salience(run: Run) -> Figure:
         for name, color, index in SETS:
             ax.plot(steps, by_set[:, index], color=color, lw=1.6, label=name, **dots(steps))
         ax.set(title=f"Stage 2, attention: M_{kind} by semantic set", ylim=(0, None), xlabel="control step")
-    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    legend_below(figure, axes[1, 0].get_lines(), columns=3)
     return figure

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 DICTIONARY = "DICT_4X4_100"  # the coarsest markers: they are told apart from the farthest
 FEWEST = 6  # corners; fewer do not fix a pose well
+REFINEMENT = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 50, 0.001)
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Board:
     marker: float = 0.036  # m
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        if not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"):
-            wanted = "pip install 'opencv-python-headless>=4.7,<5'"
-            raise ValueError(f"boards need OpenCV 4.7 or later, here is {cv2.__version__}: {wanted}")
+        """Check the numbers, and that OpenCV knows markers."""
+        if not hasattr(cv2, "aruco"):
+            raise ValueError(
+                f"boards need OpenCV's module aruco, which {cv2.__version__} here is built without; type: "
+                "pip install 'opencv-python-headless>=4.7,<4.12'"
+            )
         if min(self.columns, self.rows) < 3:
             raise ValueError(f"a board of {self.columns}x{self.rows} squares is too small; take at least 3x3")
         if not 0 < self.marker < self.square:
@@ -45,15 +48,19 @@ class Board:
             raise ValueError(f"a board of {self.columns}x{self.rows} squares needs more than the 100 markers there are")
 
     @cached_property
-    def _board(self) -> cv2.aruco.CharucoBoard:
-        dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, DICTIONARY))
-        return cv2.aruco.CharucoBoard((self.columns, self.rows), self.square, self.marker, dictionary)
+    def _squares(self) -> NDArray[np.int64]:
+        """Return column and row of the squares with a marker, [M, 2], in the order of the markers' numbers."""
+        places = np.stack(np.meshgrid(np.arange(self.columns), np.arange(self.rows)), axis=-1).reshape(-1, 2)
+        light: NDArray[np.int64] = places[places.sum(axis=1) % 2 == 1]
+        return light
 
     @cached_property
-    def _detector(self) -> cv2.aruco.CharucoDetector:
-        parameters = cv2.aruco.DetectorParameters()
-        parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
-        return cv2.aruco.CharucoDetector(self._board, cv2.aruco.CharucoParameters(), parameters)
+    def _markers(self) -> NDArray[np.float64]:
+        """Return the corners of the markers, [M, 4, 2] m, as OpenCV goes round them: top left, clockwise."""
+        margin = (self.square - self.marker) / 2
+        around = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * self.marker
+        markers: NDArray[np.float64] = (self._squares * self.square + margin)[:, None] + around
+        return markers
 
     @property
     def size(self) -> tuple[float, float]:
@@ -62,8 +69,9 @@ class Board:
 
     def points(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return where corners [N] are in the board's frame, [N, 3] m."""
-        corners = np.asarray(self._board.getChessboardCorners(), np.float64)
-        return corners[ids]
+        across = self.columns - 1
+        corners = np.stack([ids % across + 1, ids // across + 1, np.zeros_like(ids)], axis=-1)
+        return np.asarray(corners * self.square, np.float64)
 
     def image(self, pixels_per_square: int) -> NDArray[np.uint8]:
         """Return the board as an image [H, W], without a margin."""
@@ -71,15 +79,60 @@ class Board:
         image: NDArray[np.uint8] = np.kron(~dark, np.full((pixels_per_square,) * 2, 255)).astype(np.uint8)
         scale = pixels_per_square / self.square
         side = round(self.marker * scale)
-        for number, corners in zip(np.ravel(self._board.getIds()), self._board.getObjPoints(), strict=True):
-            left, top = (round(float(place) * scale) for place in corners[0][:2])
-            marker = cv2.aruco.generateImageMarker(self._board.getDictionary(), int(number), side)
-            image[top : top + side, left : left + side] = marker
+        for number, (left, top) in enumerate(np.rint(self._markers[:, 0] * scale).astype(int)):
+            image[top : top + side, left : left + side] = _draw_marker(number, side)
         return image
 
     def find(self, color: NDArray[np.uint8]) -> Corners | None:
         """Return the corners in an image [H, W, 3] RGB, None when too few are seen."""
-        found, ids, _, _ = self._detector.detectBoard(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY))
-        if ids is None or len(ids) < FEWEST:
+        gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
+        markers = {number: corners for number, corners in _detect_markers(gray) if number < len(self._squares)}
+        ids = np.arange((self.columns - 1) * (self.rows - 1))
+        found = {int(number): place for number in ids if (place := self._find(int(number), markers, gray)) is not None}
+        if len(found) < FEWEST:
             return None
-        return Corners(np.asarray(ids, np.int64).ravel(), np.asarray(found, np.float64).reshape(-1, 2))
+        return Corners(np.array(list(found), np.int64), np.array(list(found.values()), np.float64))
+
+    def _find(
+        self, number: int, markers: dict[int, NDArray[np.float32]], gray: NDArray[np.uint8]
+    ) -> NDArray[np.float64] | None:
+        """Return where a corner is, [2]; None unless both markers that touch its squares are seen."""
+        corner = self.points(np.array([number]))[0, :2]
+        away = np.linalg.norm(self._markers.mean(axis=1) - corner, axis=1)
+        beside = [int(marker) for marker in np.flatnonzero(away < self.square)]
+        if not all(marker in markers for marker in beside):
+            return None
+        drawn, seen = (np.concatenate([of[marker] for marker in beside]) for of in (self._markers, markers))
+        homography, _ = cv2.findHomography(drawn, seen)
+        if homography is None:
+            return None
+        start = cv2.perspectiveTransform(corner.reshape(1, 1, 2), homography)
+        # The window must not reach the markers, whose corners are as good.
+        window = int(np.clip(np.linalg.norm(seen - start[0], axis=1).min() - 2, 1, 10))
+        place: NDArray[np.float64] = cv2.cornerSubPix(
+            gray, start.astype(np.float32), (window, window), (-1, -1), REFINEMENT
+        )[0, 0]
+        return place
+
+
+# OpenCV's own names of these functions changed with 4.7, and its class of this board knows another pattern before 4.6.
+
+
+def _dictionary() -> cv2.aruco.Dictionary:
+    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, DICTIONARY))
+
+
+def _draw_marker(number: int, side: int) -> NDArray[np.uint8]:
+    draw = getattr(cv2.aruco, "generateImageMarker", None) or cv2.aruco.drawMarker
+    image: NDArray[np.uint8] = draw(_dictionary(), number, side)
+    return image
+
+
+def _detect_markers(gray: NDArray[np.uint8]) -> list[tuple[int, NDArray[np.float32]]]:
+    """Return number and corners [4, 2] of every marker in an image."""
+    # Without OpenCV's refinement of the markers' corners: old versions take them for those of the squares.
+    if hasattr(cv2.aruco, "ArucoDetector"):
+        corners, ids, _ = cv2.aruco.ArucoDetector(_dictionary()).detectMarkers(gray)
+    else:
+        corners, ids, _ = cv2.aruco.detectMarkers(gray, _dictionary())
+    return [(int(number), corner[0]) for number, corner in zip(np.ravel(ids), corners, strict=True)] if corners else []

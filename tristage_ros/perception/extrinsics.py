@@ -27,6 +27,13 @@ class CameraMount:
     parent: Literal["base_link", "flange"]
     pose: NDArray[np.float64]  # [4, 4] optical frame (x right, y down, z forward) in the parent frame, m
 
+    @property
+    def quaternion(self) -> NDArray[np.float64]:
+        """Return the rotation as a unit quaternion [4], x, y, z, w."""
+        # A copy: before scipy 1.15, Rotation refuses arrays that may not be written, and a pose that was read is one.
+        quaternion: NDArray[np.float64] = Rotation.from_matrix(np.array(self.pose[:3, :3])).as_quat()
+        return quaternion
+
 
 def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
     """Read every camera's mount from a YAML file, by camera name.
@@ -60,7 +67,7 @@ def save_extrinsics(
         entry = content["cameras"].setdefault(name, {})
         entry["parent"] = mount.parent
         entry["translation"] = [round(float(value), 6) for value in mount.pose[:3, 3]]
-        entry["rotation"] = [round(float(value), 8) for value in Rotation.from_matrix(mount.pose[:3, :3]).as_quat()]
+        entry["rotation"] = [round(float(value), 8) for value in mount.quaternion]
         entry["calibration"] = dict(notes[name])
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
     Path(path).write_text(_HEADER + text, encoding="utf-8")

@@ -209,7 +209,7 @@ def _pose(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Po
 
 
 def _vector(pose: Pose) -> NDArray[np.float64]:
-    return np.concatenate([Rotation.from_matrix(pose[:3, :3]).as_rotvec(), pose[:3, 3]])
+    return np.concatenate([Rotation.from_matrix(np.array(pose[:3, :3])).as_rotvec(), pose[:3, 3]])
 
 
 def _from_vector(vector: NDArray[np.float64]) -> Pose:

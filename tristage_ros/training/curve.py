@@ -33,7 +33,8 @@ def draw_curve(steps: list[dict[str, Any]], notes: list[dict[str, Any]], path: P
         shares = [100 * note["successes"] / note["episodes"] for note in own]
         successes.plot([note["step"] for note in own], shares, "o", label=task)
     successes.set(ylabel="success of rollouts, %", ylim=(-2, 102))
-    figure.legend(loc="outside lower center", ncols=3)
+    handles = [*losses.get_lines(), *successes.get_lines()]
+    losses.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 

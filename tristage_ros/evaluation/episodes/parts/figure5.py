@@ -73,7 +73,7 @@ def draw(records: Sequence[Record], title: str) -> Figure:
     """Draw the mean of rates and milliseconds at every step that at least half of the episodes reached."""
     length = int(median(record.length for record in records))
     figure = Figure(figsize=(8, 4.2))
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (2, 1)})
     steps = range(1, length + 1)
 
     def mean(name: str) -> list[float]:

@@ -45,7 +45,7 @@ def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
             style = {"fmt": f"o{dashes}", "color": _color(variant), "ms": 4, "capsize": 2, "label": label}
             ax.errorbar(x, 100 * y, np.hstack([_interval(summary) for _, summary in points]), **style)
         ax.set(title="with guard" if guard else "without guard", xlabel="r, % of visual tokens")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=2)
     panels[0].set(ylabel="success, %")
     if found:
         panels[0].set(ylim=(10 * np.floor(10 * min(summary.success.low for _, summary in found)) - 3, 103))
