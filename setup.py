@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.develop import develop
 
 NAME = "tristage_ros"
+MESSAGES = "tristage_msgs"
 NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
 SHIPPED = ("config", "launch", "msg")
 
@@ -36,6 +40,28 @@ def interpreter() -> str:
     return f"/usr/bin/env -S {held} python3" if able else "/usr/bin/env python3"
 
 
+class DevelopForAnyPython(develop):
+    """Give scripts of a symlinked build the interpreter that [build_scripts] gives to copied ones."""
+
+    def write_script(self, script_name: str, contents: str, *arguments: object) -> None:
+        """Write a script under another first line."""
+        interpreter = self.get_finalized_command("build_scripts").executable
+        super().write_script(script_name, f"#!{interpreter}\n{contents.partition(chr(10))[2]}", *arguments)
+
+
+def check_messages() -> None:
+    """End a colcon build to which the messages are unknown: it would succeed, and no node would start."""
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    index = Path("share", "ament_index", "resource_index", "packages", MESSAGES)
+    builds = {"install", "develop"}.intersection(sys.argv) and "COLCON" in os.environ
+    if builds and not any((Path(prefix) / index).exists() for prefix in prefixes):
+        sys.exit(
+            f"error: {MESSAGES} is not in this workspace: colcon does not look for a package inside another. "
+            f"Type this in the workspace, and build again:  ln -s {Path(__file__).resolve().parent}/msg src/{MESSAGES}"
+        )
+
+
+check_messages()
 setup(
     name=NAME,
     version="0.1.0",
@@ -49,8 +75,10 @@ setup(
     data_files=shared_files(),
     # The rest is in package.xml and requirements.txt: with ROS 2 some of it comes from the system, not from pip.
     install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},  # by this `colcon test` knows that the tests are pytest's
     zip_safe=False,
     options={"build_scripts": {"executable": interpreter()}},
+    cmdclass={"develop": DevelopForAnyPython},
     entry_points={
         "console_scripts": [
             "tristage = tristage_ros.start:tristage",

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv: the packages pinned in constraints.txt with ROS 2's wheels, this package (editable) and its messages.
-# Does only what is missing, and may be interrupted at any point.  PYTHON=python3.12 chooses the interpreter.
+# Does only what is missing, and may be interrupted at any point.  PYTHON=python3.12 chooses the interpreter,
+# TORCH=cpu or TORCH=cuda the build of torch; by default that with CUDA where an NVIDIA GPU is, and it stays as it was made.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,6 +10,7 @@ readonly LOG=$VENV/setup.log
 # A stamp is removed before and written after the work that it stands for, so one that exists can be trusted.
 readonly PACKAGES_STAMP=$VENV/.packages-stamp
 readonly MESSAGES_STAMP=$VENV/.messages-stamp
+readonly TORCH_INDEX=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 
 # A sourced ROS 2, or a Python of its wheels that called this, would mix its libraries with those of .venv.
 unset PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
@@ -30,10 +32,29 @@ messages_wanted() { cat msg/* scripts/build_messages.py scripts/ros_wheels.cmake
 
 minor_version() { "$1" -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
-# Whole: its packages were all installed, at this place, and its interpreter (of $PYTHON's version, if given) still runs.
+has_nvidia_gpu() { [[ -e /dev/nvidiactl ]] || nvidia-smi -L >/dev/null 2>&1; }
+
+stamped_torch() { sed -n '2{/^cpu$/p;/^cuda$/p}' "$PACKAGES_STAMP"; }
+
+# An environment keeps its build of torch until another is asked for: a GPU that comes and goes would rebuild it each time.
+torch_wanted() {
+  if [[ -n ${TORCH:-} ]]; then
+    echo "$TORCH"
+  elif venv_is_whole; then
+    stamped_torch
+  elif has_nvidia_gpu; then
+    echo cuda
+  else
+    echo cpu
+  fi
+}
+
+# Whole: its packages were all installed, at this place, with $TORCH's build if that is given, and its interpreter (of
+# $PYTHON's version, if given) still runs.
 venv_is_whole() {
   local version
   [[ -f $PACKAGES_STAMP && $(tail -n 1 "$PACKAGES_STAMP") == "$VENV" ]] || return 1
+  [[ -n $(stamped_torch) && ${TORCH:-$(stamped_torch)} == "$(stamped_torch)" ]] || return 1
   version=$(minor_version "$VENV/bin/python") || return 1
   [[ -z ${PYTHON:-} || $version == "$(minor_version "$PYTHON")" ]]
 }
@@ -119,11 +140,13 @@ install_system_packages() {
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 install_packages() {
-  local python missing whole=true
+  local python missing torch whole=true
   [[ -z ${PYTHON:-} ]] || find_python >/dev/null || fail "PYTHON=$PYTHON is not a Python 3.10, 3.11, 3.12 or 3.13"
+  [[ ${TORCH:-cpu} =~ ^(cpu|cuda)$ ]] || fail "TORCH=$TORCH is neither cpu nor cuda"
+  torch=$(torch_wanted)
   venv_is_whole || whole=false
   if ! $whole; then
-    [[ ! -e $VENV ]] || say "rebuilding .venv, which is incomplete, moved or of another Python"
+    [[ ! -e $VENV ]] || say "rebuilding .venv, which is incomplete, moved, or of another Python or torch"
     rm -rf "$VENV"
     mkdir "$VENV"
   fi
@@ -138,12 +161,22 @@ install_packages() {
     say "creating .venv with $python ($(minor_version "$python"))"
     run "cannot create .venv" "$python" -m venv "$VENV"
   fi
-  say "installing Python packages (minutes the first time; log: .venv/setup.log)"
+  say "installing Python packages, torch for $torch (minutes the first time; log: .venv/setup.log)"
+  [[ $torch == cuda ]] || install_torch_for_cpu
   run "cannot install the Python packages" \
     "$VENV/bin/python" -m pip install -r requirements-venv.txt -c constraints.txt
   run "cannot install tristage_ros itself" \
     "$VENV/bin/python" -m pip install --no-deps --no-build-isolation -e .
-  printf '%s\n' "$(packages_wanted)" "$VENV" >"$PACKAGES_STAMP"
+  printf '%s\n' "$(packages_wanted)" "$torch" "$VENV" >"$PACKAGES_STAMP"
+}
+
+# PyPI has torch with CUDA only. What goes wrong here is no failure, and stays out of the log that `explain` reads.
+install_torch_for_cpu() {
+  local version
+  version=$(sed -n 's/^torch==\([^ ;]*\).*/\1/p' constraints.txt)
+  "$VENV/bin/python" -m pip install --no-deps --retries 1 --timeout 10 --index-url "$TORCH_INDEX" "torch==$version+cpu" \
+    >"$VENV/torch.log" 2>&1 ||
+    say "no torch for CPUs at $TORCH_INDEX (log: .venv/torch.log): PyPI's brings NVIDIA's libraries, 2.7 GB to download"
 }
 
 build_messages() {
@@ -163,4 +196,5 @@ main() {
   say "done in $SECONDS s"
 }
 
-main
+# Not when sourced: the tests call single functions.
+[[ ${BASH_SOURCE[0]} != "$0" ]] || main

@@ -3,9 +3,11 @@
 import contextlib
 import fcntl
 import gc
+import importlib.util
 import os
 import random
 import socket
+import sys
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# Where the tests' own modules are; the option `pythonpath` is unknown to pytest 6, which Humble has.
+sys.path[:0] = [str(ROOT / folder) for folder in ("test", "test/nodes", "test/bags")]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds.xml"))
 
@@ -22,6 +26,17 @@ _used = deque(maxlen=30)  # the last ones that this process used: what ended the
 
 
 _AGAINST_THE_CLOCK = {"ros_domain", "module_ros_domain", "wait_until"}
+
+
+def pytest_sessionstart():
+    """Say which interpreter this is where it lacks what pip installs: `colcon test` takes the system's by itself."""
+    lacking = [name for name in ("honcho", "rosbags", "torch") if importlib.util.find_spec(name) is None]
+    if lacking:
+        pytest.exit(
+            f"no test runs: {sys.executable} finds no {', '.join(lacking)}; activate the virtual environment that has "
+            "them and type: python3 -m colcon test --packages-select tristage_ros",
+            returncode=pytest.ExitCode.NO_TESTS_COLLECTED,
+        )
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,4 @@
-"""The package as others get it: manifests, dependencies, the files that are installed, the set-up's refusals."""
+"""The package as others get it: manifests, dependencies, locks and the files that are installed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 import zipfile
-from importlib.metadata import distribution
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import tristage_ros
 
@@ -24,7 +25,11 @@ if not (ROOT / "setup.py").exists():
     pytest.skip("needs the source tree", allow_module_level=True)
 
 ROSDEP_KEYS = {name: f"python3-{name}" for name in ("matplotlib", "numpy", "scipy", "yaml")} | {"cv2": "python3-opencv"}
-PIP_NAMES = {"can": "python-can", "can_remote": "python-can-remote", "OpenGL": "PyOpenGL"}
+PIP_NAMES = {"can": "python-can", "can_remote": "python-can-remote", "open3d": "open3d-cpu", "OpenGL": "PyOpenGL"}
+# Of these apt's compiled packages need apt's versions; see locks/apt.
+OF_APT = {"matplotlib", "opencv-python", "opencv-python-headless", "pyyaml", "scipy", "setuptools"}
+LOCKS = {"humble": "3.10", "jazzy": "3.12", "lyrical": "3.14"}
+NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
 INSTALLED = ("tristage_ros", "config", "launch", "msg", "resource", "package.xml", "setup.py", "setup.cfg")
 
 
@@ -89,15 +94,35 @@ def test_every_requirement_is_pinned_once_for_each_python(python: str) -> None:
         assert wanted.specifier.contains(exact.version), wanted
 
 
+@pytest.mark.parametrize("distribution_of_ros", LOCKS)
+def test_lock_pins_every_requirement_and_puts_nothing_before_apts_packages(distribution_of_ros: str) -> None:
+    python = LOCKS[distribution_of_ros]
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    lock = requirements(f"locks/{distribution_of_ros}.txt")
+    used = [pin for pin in lock if not pin.marker or pin.marker.evaluate(environment)]
+    pins = {canonicalize_name(pin.name): pin.specifier for pin in used}
+    assert all(specifier.operator == "==" for pin in pins.values() for specifier in pin)
+    assert not OF_APT & set(pins)
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))], "torch without CUDA needs none"
+    for wanted in requirements("requirements.txt"):
+        if not wanted.marker or wanted.marker.evaluate(environment):
+            (pin,) = pins[canonicalize_name(wanted.name)]
+            assert wanted.specifier.contains(pin.version), wanted
+    apt = ROOT / "locks" / "apt" / f"{distribution_of_ros}.txt"
+    numpy = [str(pin.specifier) for pin in requirements(str(apt)) if pin.name == "numpy"] if apt.exists() else []
+    assert [str(specifier) for name, specifier in pins.items() if name == "numpy"] == numpy
+
+
 def test_console_scripts_lead_to_functions() -> None:
     scripts = {script.name: script for script in distribution("tristage_ros").entry_points}
-    nodes = {"arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer"}
-    assert set(scripts) == {"tristage", *nodes}
+    assert set(scripts) == {"tristage", *NODES}
     for script in scripts.values():
         assert callable(script.load()), script
 
 
 def test_wheel_holds_every_file(tmp_path: Path) -> None:
+    if Version(version("setuptools")) < Version("70.1"):
+        pytest.importorskip("wheel", reason="setuptools packs wheels itself since 70.1")
     copy_tree(tmp_path, INSTALLED)
     subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=tmp_path, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
@@ -116,26 +141,44 @@ def test_shared_memory_holds_several_frames_and_fits_a_container() -> None:
     assert 3 * segment <= 64e6  # /dev/shm of a container; the simulation, the point cloud and the policy publish
 
 
-@pytest.mark.parametrize(
-    ("commands", "environment", "message"),
-    [
-        ({"uname": "echo Linux aarch64"}, {}, "build with colcon"),
-        ({"uname": "echo Darwin arm64"}, {}, "build with colcon"),
-        ({}, {"PYTHON": "/bin/false"}, "PYTHON=/bin/false is not a Python 3.10"),
-        ({}, {"PYTHON": "/no/such/python"}, "PYTHON=/no/such/python is not a Python 3.10"),
-    ],
+def build(tree: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run setup.py as colcon does."""
+    command = [sys.executable, "setup.py", *arguments]
+    return subprocess.run(command, cwd=tree, env=os.environ | environment, capture_output=True, text=True)
+
+
+def test_colcon_test_takes_pytest(tmp_path: Path) -> None:
+    copy_tree(tmp_path, INSTALLED)
+    assert build(tmp_path, "-q", "egg_info").returncode == 0
+    assert "[test]\npytest\n" in (tmp_path / "tristage_ros.egg-info" / "requires.txt").read_text()
+
+
+@pytest.mark.parametrize("command", ["install", "develop"])
+def test_colcon_build_without_the_messages_ends_with_the_line_to_type(tmp_path: Path, command: str) -> None:
+    copy_tree(tmp_path, INSTALLED)
+    done = build(tmp_path, command, COLCON="1", AMENT_PREFIX_PATH=f"/nowhere{os.pathsep}{tmp_path}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"ln -s {tmp_path}/msg src/tristage_msgs" in done.stderr
+    found = tmp_path / "share/ament_index/resource_index/packages/tristage_msgs"
+    found.parent.mkdir(parents=True)
+    found.touch()
+    done = build(tmp_path, "--version", command, COLCON="1", AMENT_PREFIX_PATH=f"/nowhere{os.pathsep}{tmp_path}")
+    assert done.stdout.strip() == tristage_ros.__version__
+    assert build(tmp_path, "--version", command, AMENT_PREFIX_PATH="").returncode == 0  # pip and Debian's packaging
+
+
+@pytest.mark.skipif(
+    Version(version("setuptools")) >= Version("80"), reason="setuptools 80 has no develop: colcon copies instead"
 )
-def test_setup_refuses_with_the_way_out(
-    tmp_path: Path, commands: dict[str, str], environment: dict[str, str], message: str
-) -> None:
-    copy_tree(tmp_path, (*INSTALLED, "scripts", "constraints.txt", "requirements.txt", "requirements-venv.txt"))
-    for name, script in commands.items():
-        command = tmp_path / name
-        command.write_text(f"#!/bin/sh\n{script}\n")
-        command.chmod(0o755)
-    (tmp_path / ".venv").mkdir()
-    environment = os.environ | environment | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "scripts/setup.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert (tmp_path / ".venv").exists()
+def test_scripts_of_a_symlinked_build_take_the_python_of_the_path(tmp_path: Path) -> None:
+    copy_tree(tmp_path, INSTALLED)
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = tmp_path / "prefix" / "lib" / python / "site-packages"
+    site.mkdir(parents=True)
+    folder = str(tmp_path / "build")
+    done = build(tmp_path, "develop", "--editable", "--build-directory", folder, "--no-deps", "--prefix",
+                 str(tmp_path / "prefix"), PYTHONPATH=str(site))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scripts = sorted((tmp_path / "prefix/lib/tristage_ros").iterdir())
+    assert [script.name for script in scripts if script.name != "tristage"] == sorted(NODES)
+    assert {script.read_text().partition("\n")[0] for script in scripts} == {"#!/usr/bin/env python3"}

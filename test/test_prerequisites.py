@@ -64,8 +64,8 @@ def test_one_line_names_what_is_missing_and_what_to_type(bare):
         prerequisites.require(["policy", "arm"], python)
     text = str(error.value)
     assert "\n" not in text and text.startswith(python)
-    assert "torch" in text and "piper_sdk" in text and "pip install -r requirements.txt" in text
-    assert "tristage_msgs: colcon build --base-paths . msg" in text
+    assert "torch" in text and "piper_sdk" in text and "pip install -r locks/$ROS_DISTRO.txt" in text
+    assert "tristage_msgs: ln -s tristage_ros/msg src/tristage_msgs in the workspace, colcon build" in text
     assert "cv2" not in text and "mujoco" not in text and "rosdep" not in text
 
 

@@ -23,6 +23,10 @@ OF_NODE = {  # by executable
 ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy")
 MESSAGES = ("tristage_msgs",)
 SYSTEM = ("cv2", "matplotlib", "numpy", "scipy", "yaml")  # in a virtual environment these are the system's
+SOURCE = "source /opt/ros/$ROS_DISTRO/setup.bash"
+BUILD = "ln -s tristage_ros/msg src/tristage_msgs in the workspace, colcon build, source install/setup.bash"
+ROSDEP = "rosdep install --from-paths src --ignore-src -y"
+ACTIVATE = "activate the virtual environment that has them, or in one of your own pip install -r locks/$ROS_DISTRO.txt"
 FIND = (  # without the current folder, in which one that is called like a module may be
     "import sys; from importlib.util import find_spec; del sys.path[0]; "
     "print(*(name for name in sys.argv[1:] if find_spec(name) is None))"
@@ -46,14 +50,12 @@ def missing(executables: Iterable[str], python: str, *others: str) -> list[str]:
 def complaint(modules: Collection[str], python: str) -> str:
     """Return which `modules` the interpreter `python` lacks, and what to type, in one line."""
     ways = {
-        "source /opt/ros/$ROS_DISTRO/setup.bash": [m for m in modules if m in ROS],
-        "colcon build --base-paths . msg, then source install/setup.bash": [m for m in modules if m in MESSAGES],
-        "rosdep install --from-paths . msg --ignore-src -y": [m for m in modules if m in SYSTEM],
+        SOURCE: [module for module in modules if module in ROS],
+        BUILD: [module for module in modules if module in MESSAGES],
+        ROSDEP: [module for module in modules if module in SYSTEM],
     }
     known = [module for found in ways.values() for module in found]
-    ways["activate the virtual environment that has them, or pip install -r requirements.txt in one"] = [
-        module for module in modules if module not in known
-    ]
+    ways[ACTIVATE] = [module for module in modules if module not in known]
     told = "; ".join(f"{', '.join(found)}: {way}" for way, found in ways.items() if found)
     return f"{python} does not find what the nodes import: {told}"
 

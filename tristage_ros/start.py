@@ -22,6 +22,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from tristage_ros import shadowing
+
 EXIT_CONFIGURATION, EXIT_INTERRUPTED = 2, 130
 NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
 
@@ -111,6 +113,8 @@ def tristage() -> NoReturn:
     quietly(0 if asked_to_run else EXIT_INTERRUPTED)
     streams()
     try:
+        if told := shadowing.complaint():
+            sys.exit(f"error: {told}")
         sys.exit(import_module("tristage_ros.cli").main())
     except KeyboardInterrupt:  # in the moment between a command and here
         sys.exit(EXIT_INTERRUPTED)
@@ -124,6 +128,9 @@ def node(name: str) -> NoReturn:
     quietly(0)
     streams()
     end_with_supervisor()
+    if told := shadowing.complaint():
+        print(f"error: {name}: {told}", file=sys.stderr)
+        leave(EXIT_CONFIGURATION)
     try:
         main: Callable[[], int] = import_module(f"tristage_ros.nodes.{name}").main
     except ImportError as error:

@@ -20,7 +20,8 @@ from tristage_ros.bags.reader import BagReader
 from tristage_ros.resources import resource
 
 TOPIC, TYPE = "/tristage/run", "std_msgs/msg/String"
-PACKAGES = ("tristage_ros", "torch", "numpy", "opencv-python-headless", "open3d", "fpsample", "rosbags", "piper_sdk")
+PACKAGES = ("tristage_ros", "torch", "numpy", "opencv-python-headless", "open3d", "open3d-cpu",
+            "fpsample", "rosbags", "piper_sdk")  # fmt: skip
 # What an empty value of a parameter stands for.
 DEFAULT_FILES = {"pruning": ("config", "pruning", "robot.yaml"), "cameras_file": ("config", "cameras.yaml")}
 CONFIGURATION = (".yaml", ".yml")

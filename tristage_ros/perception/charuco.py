@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 DICTIONARY = "DICT_4X4_100"  # the coarsest markers: they are told apart from the farthest
 FEWEST = 6  # corners; fewer do not fix a pose well
+aruco: Any = getattr(cv2, "aruco", None)  # its functions were renamed with 4.7; some builds are without
 REFINEMENT = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 50, 0.001)
 
 
@@ -33,7 +35,7 @@ class Board:
 
     def __post_init__(self) -> None:
         """Check the numbers, and that OpenCV knows markers."""
-        if not hasattr(cv2, "aruco"):
+        if aruco is None:
             raise ValueError(
                 f"boards need OpenCV's module aruco, which {cv2.__version__} here is built without; type: "
                 "pip install 'opencv-python-headless>=4.7,<4.12'"
@@ -115,15 +117,15 @@ class Board:
         return place
 
 
-# OpenCV's own names of these functions changed with 4.7, and its class of this board knows another pattern before 4.6.
+# OpenCV's own class of this board is not used: before 4.6 it knows another pattern.
 
 
-def _dictionary() -> cv2.aruco.Dictionary:
-    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, DICTIONARY))
+def _dictionary() -> Any:
+    return aruco.getPredefinedDictionary(getattr(aruco, DICTIONARY))
 
 
 def _draw_marker(number: int, side: int) -> NDArray[np.uint8]:
-    draw = getattr(cv2.aruco, "generateImageMarker", None) or cv2.aruco.drawMarker
+    draw = getattr(aruco, "generateImageMarker", None) or aruco.drawMarker
     image: NDArray[np.uint8] = draw(_dictionary(), number, side)
     return image
 
@@ -131,8 +133,8 @@ def _draw_marker(number: int, side: int) -> NDArray[np.uint8]:
 def _detect_markers(gray: NDArray[np.uint8]) -> list[tuple[int, NDArray[np.float32]]]:
     """Return number and corners [4, 2] of every marker in an image."""
     # Without OpenCV's refinement of the markers' corners: old versions take them for those of the squares.
-    if hasattr(cv2.aruco, "ArucoDetector"):
-        corners, ids, _ = cv2.aruco.ArucoDetector(_dictionary()).detectMarkers(gray)
+    if hasattr(aruco, "ArucoDetector"):
+        corners, ids, _ = aruco.ArucoDetector(_dictionary()).detectMarkers(gray)
     else:
-        corners, ids, _ = cv2.aruco.detectMarkers(gray, _dictionary())
+        corners, ids, _ = aruco.detectMarkers(gray, _dictionary())
     return [(int(number), corner[0]) for number, corner in zip(np.ravel(ids), corners, strict=True)] if corners else []

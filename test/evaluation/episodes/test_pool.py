@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed import LocalCluster
 
 from tristage_ros.cli import main
 from tristage_ros.evaluation.episodes.cell import Cell, Job, Mode
@@ -18,6 +17,8 @@ from tristage_ros.evaluation.episodes.pool import Spread, run_jobs
 from tristage_ros.evaluation.episodes.record import Record
 from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.mla.checkpoint import CheckpointError
+
+LocalCluster = pytest.importorskip("distributed", reason="no cluster to test with").LocalCluster
 
 JOBS = [Job(Cell("box", v), seed) for v in (UNPRUNED, Variant("random", 0.5)) for seed in (9600, 9601)]
 

@@ -9,12 +9,13 @@ from tristage_ros.devices.doctor.arm import check_arm
 from tristage_ros.devices.doctor.bus import check_bus
 from tristage_ros.devices.doctor.cameras import check_cameras
 from tristage_ros.devices.doctor.finding import Finding, Level, Machine
-from tristage_ros.devices.doctor.machine import check_clock, check_gpu, check_ros, check_shared_memory
+from tristage_ros.devices.doctor.machine import check_clock, check_gpu, check_numpy, check_ros, check_shared_memory
 
 
 def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Iterator[Finding]:
     """Yield what each check finds, the machine first, the arm last."""
     yield from check_ros(machine)
+    yield check_numpy()
     yield check_shared_memory(machine)
     yield check_clock(machine)
     yield check_gpu(machine)

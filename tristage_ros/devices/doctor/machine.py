@@ -1,10 +1,11 @@
-"""The computer: clock, GPU memory, shared memory, the ROS packages."""
+"""The computer: clock, GPU memory, shared memory, the ROS packages, numpy."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 
+from tristage_ros import shadowing
 from tristage_ros.devices.doctor.finding import Finding, Level, Machine
 from tristage_ros.middleware import alone, stays_here
 
@@ -72,3 +73,9 @@ def check_ros(machine: Machine) -> list[Finding]:
             f"on one machine alone: export {name}={value}",
         ),
     ]
+
+
+def check_numpy() -> Finding:
+    """Check that the system's compiled packages meet the numpy that they were compiled for."""
+    text, _, remedy = shadowing.complaint().rpartition(": ")
+    return Finding("numpy", Level.FAIL, text, remedy) if text else Finding("numpy", Level.OK, "one that fits")

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Tests the rooms that need no torch with the versions that apt has, each distribution in an environment of its own below
+# .venv-apt, beside a pretended ROS 2 in which everything is installed.  scripts/apt_versions.sh [humble] [jazzy] ...
+# Makes only what is missing, and may be interrupted at any point.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+unset PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# Set on many a machine that tests, on few that are used: it hides output that is never flushed.
+unset PYTHONUNBUFFERED
+export PYTHONNOUSERSITE=1
+
+# jazzy-figures: matplotlib 3.6.3, which Ubuntu 24.04 has, is on PyPI for Python 3.11 at the latest.
+readonly -A PYTHONS=([humble]=3.10 [jazzy]=3.12 [jazzy-figures]=3.11)
+readonly ALL=(humble jazzy jazzy-figures)
+readonly FIGURES=(test/evaluation/test_report.py test/evaluation/test_compare.py)
+readonly ROOMS=(
+  test/perception test/devices test/bags "${FIGURES[@]}" test/evaluation/test_arm.py test/evaluation/bench/test_table.py
+  test/nodes/test_convert.py test/nodes/test_image_transport.py test/nodes/test_stream.py
+  test/test_apt_versions.py test/test_camera_graph.py test/test_cli.py test/test_graph.py test/test_supervisor.py
+  test/test_views.py test/test_real_frames.py
+)
+
+say() { printf 'apt versions: %s\n' "$*"; }
+
+find_python() { # VERSION
+  local candidate
+  for candidate in "python$1" "$HOME/.pyenv/versions/$1".*/bin/python; do
+    [[ $("$candidate" -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == "$1" ]] || continue
+    command -v "$candidate"
+    return
+  done
+  return 1
+}
+
+wanted() { cat "locks/apt-test/$1.txt" msg/*.msg scripts/build_messages.py scripts/ros_wheels.cmake setup.py setup.cfg | sha256sum; }
+
+make_environment() { # LEG PYTHON
+  local venv=$PWD/.venv-apt/$1
+  [[ -f $venv/.stamp && $(<"$venv/.stamp") == "$(wanted "$1") $venv" ]] && return
+  say "$1: making .venv-apt/$1 with Python ${PYTHONS[$1]} (log: .venv-apt/$1/setup.log)"
+  rm -rf "$venv"
+  mkdir -p "$venv"
+  touch .venv-apt/COLCON_IGNORE
+  {
+    .venv/bin/uv venv --quiet --allow-existing --python "$2" "$venv"
+    # The lock is whole: there is nothing to resolve.
+    .venv/bin/uv pip install --no-deps --python "$venv/bin/python" -r "locks/apt-test/$1.txt"
+    .venv/bin/uv pip install --no-deps --no-build-isolation --python "$venv/bin/python" -e .
+    "$venv/bin/python" scripts/build_messages.py
+  } >"$venv/setup.log" 2>&1 || {
+    tail -n 8 "$venv/setup.log" >&2
+    say "$1: the environment could not be made; the whole log: .venv-apt/$1/setup.log" >&2
+    return 1
+  }
+  printf '%s %s\n' "$(wanted "$1")" "$venv" >"$venv/.stamp"
+}
+
+test_leg() { # LEG
+  local rooms=("${ROOMS[@]}")
+  [[ $1 != jazzy-figures ]] || rooms=("${FIGURES[@]}")
+  say "$1: $(".venv-apt/$1/bin/python" test/pretended_ros.py --versions)"
+  OMP_NUM_THREADS=1 ".venv-apt/$1/bin/python" -m pytest -n 2 --pretend-ros "${1%-figures}" "${rooms[@]}"
+}
+
+main() {
+  local leg python skipped=()
+  for leg in "${@:-${ALL[@]}}"; do
+    [[ -v PYTHONS[$leg] ]] || { say "no leg is called $leg; there are: ${ALL[*]}" >&2; return 2; }
+    if python=$(find_python "${PYTHONS[$leg]}"); then
+      make_environment "$leg" "$python"
+      test_leg "$leg"
+    else
+      skipped+=("$leg (no Python ${PYTHONS[$leg]} on this machine)")
+    fi
+  done
+  ((${#skipped[@]} == 0)) || say "NOT TESTED: $(IFS=,; echo "${skipped[*]}")" >&2
+}
+
+main "$@"
