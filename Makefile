@@ -4,7 +4,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 # A sourced ROS 2 does not mix with the wheels in .venv.
 unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: all setup demo results test lint clean distclean help
+.PHONY: all setup demo results test test-apt lint clean distclean help
 .DEFAULT_GOAL := all
 
 all: setup
@@ -22,6 +22,10 @@ results: setup
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serial"
 	$(BIN)/python -m pytest -m serial
+	scripts/apt_versions.sh
+
+test-apt: setup
+	scripts/apt_versions.sh
 
 lint: setup
 	$(BIN)/ruff check .
@@ -30,16 +34,17 @@ lint: setup
 
 clean:
 	rm -rf build install log *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name ".venv*" -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv
+	rm -rf .venv .venv-apt
 
 help:
-	@echo "make            set up .venv: Python packages, ROS 2 wheels, messages (PYTHON=python3.12 chooses the Python)"
+	@echo "make            set up .venv: Python packages, ROS 2 wheels, messages (PYTHON=python3.12 chooses the Python, TORCH=cpu|cuda the build)"
 	@echo "make demo       run the whole simulated cell (DEMO_SECONDS=60 limits it)"
 	@echo "make results    the paper's tables and figures into docs/results.md (CHECKPOINT=file), under 3 hours on 2 cores"
-	@echo "make test       lint, then run the tests"
+	@echo "make test       lint, run the tests, then those of the rooms without torch with the versions that apt has"
+	@echo "make test-apt   the last of these alone"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make clean      remove what building and testing left"
-	@echo "make distclean  remove .venv as well"
+	@echo "make distclean  remove .venv and .venv-apt as well"

@@ -28,9 +28,16 @@ _used = deque(maxlen=30)  # the last ones that this process used: what ended the
 _AGAINST_THE_CLOCK = {"ros_domain", "module_ros_domain", "wait_until"}
 
 
-def pytest_sessionstart():
+def pytest_addoption(parser):
+    parser.addoption(
+        "--without-torch", action="store_true", help="this Python has none: scripts/apt_versions.sh"
+    )
+
+
+def pytest_sessionstart(session):
     """Say which interpreter this is where it lacks what pip installs: `colcon test` takes the system's by itself."""
-    lacking = [name for name in ("honcho", "rosbags", "torch") if importlib.util.find_spec(name) is None]
+    needed = ("honcho", "rosbags", *(() if session.config.getoption("without_torch") else ("torch",)))
+    lacking = [name for name in needed if importlib.util.find_spec(name) is None]
     if lacking:
         pytest.exit(
             f"no test runs: {sys.executable} finds no {', '.join(lacking)}; activate the virtual environment that has "

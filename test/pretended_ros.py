@@ -64,7 +64,7 @@ def versions() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--versions", action="store_true", required=True, help="print the versions of this Python")
-    parser.parse_args()
+    parser = argparse.ArgumentParser(description="Install it, and print the versions of this Python's packages.")
+    parser.add_argument("prefix", type=Path)
+    install(parser.parse_args().prefix)
     print(versions())

@@ -1,5 +1,7 @@
 """What is typed wrong is answered in one line, with exit code 2."""
 
+import functools
+import importlib.util
 import os
 import shlex
 import signal
@@ -11,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from tristage_ros.cli import main
+
+WITH_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+TORCH = functools.partial(pytest.param, marks=WITH_TORCH)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +48,7 @@ def test_a_duration_is_positive(seconds, capsys):
     assert "--seconds" in capsys.readouterr().err
 
 
+@WITH_TORCH
 def test_interrupted_it_says_so_in_one_line(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
@@ -57,7 +63,7 @@ TRISTAGE = [sys.executable, "-m", "tristage_ros"]
 
 
 @pytest.mark.parametrize("environment", [BUFFERED, BUFFERED | {"PYTHONUNBUFFERED": "1"}])
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["bench", "--quick", "--only", "pruning"]])
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], TORCH(["bench", "--quick", "--only", "pruning"])])
 def test_where_the_reader_has_seen_enough_it_ends_in_silence(words, environment):
     """As with `tristage ... | head -1`."""
     read, write = os.pipe()
@@ -76,7 +82,7 @@ def test_a_closed_output_is_no_obstacle():
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(["run", "piper_pick"], 0), (["bench", "--size", "mini"], 130), (["demo"], 130)]
+    ("words", "code"), [TORCH(["run", "piper_pick"], 0), TORCH(["bench", "--size", "mini"], 130), (["demo"], 130)]
 )
 @pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
 def test_ctrl_c_as_it_starts_ends_it_in_a_line_at_most(words, code, delay, tmp_path):

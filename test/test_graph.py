@@ -10,7 +10,7 @@ from tristage_ros.resources import resource
 
 
 def names(described):
-    return [node.name for node in described.nodes]
+    return [node.name for node in described.nodes if node.package != "tf2_ros"]  # which comes where it is installed
 
 
 def parameters(described, name):

@@ -181,4 +181,5 @@ def test_scripts_of_a_symlinked_build_take_the_python_of_the_path(tmp_path: Path
     assert done.returncode == 0, done.stderr
     scripts = sorted((tmp_path / "prefix/lib/tristage_ros").iterdir())
     assert [script.name for script in scripts if script.name != "tristage"] == sorted(NODES)
-    assert {script.read_text().partition("\n")[0] for script in scripts} == {"#!/usr/bin/env python3"}
+    (first,) = {script.read_text().partition("\n")[0] for script in scripts}
+    assert first.startswith("#!/usr/bin/env ") and first.endswith(" python3")

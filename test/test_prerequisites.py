@@ -6,7 +6,6 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import grimp
 import pytest
 
 from tristage_ros import cli, prerequisites
@@ -20,6 +19,7 @@ WITH_RCLPY = {"builtin_interfaces", "rcl_interfaces", "std_msgs", "std_srvs", "s
 
 @pytest.fixture(scope="module")
 def imports():
+    grimp = pytest.importorskip("grimp")  # of import-linter
     graph = grimp.build_graph("tristage_ros", include_external_packages=True)
 
     def of(node):

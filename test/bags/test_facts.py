@@ -1,6 +1,7 @@
 """What a bag knows of its run: parameters, the content of the files they name, versions, the checkpoint's hash."""
 
 import hashlib
+import importlib.util
 from dataclasses import replace
 
 import pytest
@@ -40,7 +41,8 @@ def test_files_are_kept_with_their_content_and_defaults_are_found(run):
 
 
 def test_versions_are_those_of_this_installation(run):
-    assert {"python", "torch", "numpy", "rosbags"} <= run.versions.keys()
+    assert {"python", "numpy", "rosbags"} <= run.versions.keys()
+    assert ("torch" in run.versions) == (importlib.util.find_spec("torch") is not None)
 
 
 def test_differences_name_what_changed_and_nothing_else(run):

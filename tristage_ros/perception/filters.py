@@ -56,7 +56,7 @@ def write_ply(path: str | Path, points: NDArray[np.float32], colors: NDArray[np.
     cloud = _cloud(points)
     if colors is not None:
         cloud.colors = open3d.utility.Vector3dVector(colors / 255.0)
-    if not open3d.io.write_point_cloud(Path(path), cloud):
+    if not open3d.io.write_point_cloud(str(path), cloud):
         raise OSError(f"cannot write {path}; does its folder exist, and does its name end in .ply?")
 
 

@@ -52,4 +52,5 @@ def pixel_array(
             f"{encoding} image of {width}x{height} pixels with step {step} holds {content.size} bytes; "
             f"the step must be at least {packed} bytes and the size height * step"
         )
-    return content.reshape(height, step)[:, :packed].view(kind).reshape(height, width, channels)
+    rows = np.ascontiguousarray(content.reshape(height, step)[:, :packed])
+    return rows.view(kind).reshape(height, width, channels)
