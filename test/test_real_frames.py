@@ -48,7 +48,7 @@ def nodes(ros_context, tmp_path):
         ["policy", *common, "-p", "control:=rate", "-p", "rate_hz:=20.0", "-p", "allow_random_weights:=true"],
     ]
     processes = [
-        subprocess.Popen([sys.executable, "-m", f"tristage_ros.nodes.{command[0]}", *command[1:]])
+        subprocess.Popen([sys.executable, "-m", "tristage_ros.nodes", *command])
         for command in commands
     ]
     yield processes
