@@ -29,9 +29,7 @@ _AGAINST_THE_CLOCK = {"ros_domain", "module_ros_domain", "wait_until"}
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--without-torch", action="store_true", help="this Python has none: scripts/apt_versions.sh"
-    )
+    parser.addoption("--without-torch", action="store_true", help="this Python has none: scripts/apt_versions.sh")
 
 
 def pytest_sessionstart(session):

@@ -47,10 +47,7 @@ def nodes(ros_context, tmp_path):
         ["point_cloud", *common, "-p", "cameras:=[front]", *ROOM],
         ["policy", *common, "-p", "control:=rate", "-p", "rate_hz:=20.0", "-p", "allow_random_weights:=true"],
     ]
-    processes = [
-        subprocess.Popen([sys.executable, "-m", "tristage_ros.nodes", *command])
-        for command in commands
-    ]
+    processes = [subprocess.Popen([sys.executable, "-m", "tristage_ros.nodes", *command]) for command in commands]
     yield processes
     for process in processes:
         process.terminate()

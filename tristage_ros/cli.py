@@ -34,8 +34,8 @@ class UsageError(ValueError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parser().parse_args(argv)
     try:
+        options = _parser().parse_args(argv)
         return int(options.command(options))
     except (GraphError, NamespaceError, UsageError, OSError) as error:
         if isinstance(error, BrokenPipeError) and unread():  # as `head` leaves when it has seen enough

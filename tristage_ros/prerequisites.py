@@ -17,7 +17,7 @@ OF_NODE = {  # by executable
     "policy": ("cv2", "fpsample", "rosbags", "safetensors", "scipy", "tokenizers", "torch", "tristage_msgs"),
     "recorder": ("cv2", "rosbags", "tristage_msgs"),
     "robot_model": ("tristage_msgs",),
-    "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy", "torch"),
+    "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy"),
     "viewer": (),
 }
 ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy")

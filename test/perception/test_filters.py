@@ -50,7 +50,7 @@ def test_ply_can_be_read_again(tmp_path: Path) -> None:
 
     points, colors = table(40), np.random.default_rng(1).integers(0, 256, (50, 3), np.uint8)
     filters.write_ply(tmp_path / "cloud.ply", points, colors)
-    cloud = open3d.io.read_point_cloud(tmp_path / "cloud.ply")
+    cloud = open3d.io.read_point_cloud(str(tmp_path / "cloud.ply"))
     np.testing.assert_allclose(cloud.points, points, atol=1e-6)
     np.testing.assert_array_equal(np.round(np.asarray(cloud.colors) * 255), colors)
 
