@@ -18,9 +18,10 @@ readonly ROOMS=(
   test/perception test/devices test/bags "${FIGURES[@]}" test/evaluation/test_arm.py test/evaluation/bench/test_table.py
   test/nodes/test_{convert,image_transport,stream,joint_history,parameters,viewer,arm,recorder,point_cloud}.py
   test/simulation/test_{frames,wire,served_bus,scene}.py
-  test/test_{camera_graph,cli,graph,middleware,namespaces,package,parameter_file,prerequisites,pretended_ros}.py
-  test/test_{shadowing,supervisor,views}.py
+  test/test_{camera_graph,graph,namespaces,parameter_file,pretended_ros,views}.py
 )
+# What depends on the age of Python more than on that of a library.
+readonly PROGRAMS=(test/test_{cli,middleware,package,prerequisites,shadowing,supervisor}.py)
 
 say() { printf 'apt versions: %s\n' "$*"; }
 
@@ -49,7 +50,7 @@ make_environment() { # LEG PYTHON
     .venv/bin/uv pip install --no-deps --python "$venv/bin/python" -r "locks/apt-test/$1.txt"
     # As `colcon build --symlink-install` does it.
     "$venv/bin/python" setup.py --quiet develop --no-deps
-    "$venv/bin/python" scripts/build_messages.py
+    [[ $1 == *-figures ]] || "$venv/bin/python" scripts/build_messages.py
   } >"$venv/setup.log" 2>&1 || {
     tail -n 8 "$venv/setup.log" >&2
     say "$1: the environment could not be made; the whole log: .venv-apt/$1/setup.log" >&2
@@ -60,11 +61,14 @@ make_environment() { # LEG PYTHON
 
 test_leg() { # LEG
   local python=.venv-apt/$1/bin/python prefix=$PWD/.venv-apt/$1/ros rooms=("${ROOMS[@]}")
-  [[ $1 != *-figures ]] || rooms=("${FIGURES[@]}")
+  case $1 in
+    humble) rooms+=("${PROGRAMS[@]}") ;;
+    *-figures) rooms=("${FIGURES[@]}") ;;
+  esac
   rm -rf "$prefix"
   say "$1: $("$python" test/pretended_ros.py "$prefix")"
   AMENT_PREFIX_PATH=$prefix ROS_DISTRO=${1%-figures} OMP_NUM_THREADS=1 \
-    "$python" -m pytest -n 2 --without-torch "${rooms[@]}"
+    "$python" -m pytest -n 2 --without-torch --durations=5 "${rooms[@]}"
 }
 
 main() {
