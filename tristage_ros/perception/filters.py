@@ -6,7 +6,7 @@ Open3D is imported on first use, because it costs 0.6 s and 230 MB that the cont
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,8 @@ def write_ply(path: str | Path, points: NDArray[np.float32], colors: NDArray[np.
     cloud = _cloud(points)
     if colors is not None:
         cloud.colors = open3d.utility.Vector3dVector(colors / 255.0)
-    if not open3d.io.write_point_cloud(str(path), cloud):
+    name: Any = str(path)  # open3d 0.18 takes nothing else, of which the stubs of 0.20 know nothing
+    if not open3d.io.write_point_cloud(name, cloud):
         raise OSError(f"cannot write {path}; does its folder exist, and does its name end in .ply?")
 
 
