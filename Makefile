@@ -4,7 +4,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 # A sourced ROS 2 does not mix with the wheels in .venv.
 unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: all setup demo results test test-apt lint clean distclean help
+.PHONY: all setup demo results test test-long test-apt lint clean distclean help
 .DEFAULT_GOAL := all
 
 all: setup
@@ -20,9 +20,12 @@ results: setup
 	@$(BIN)/tristage evaluate --all --document docs/results.md --out runs/results $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serial"
-	$(BIN)/python -m pytest -m serial
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serial and not long"
+	$(BIN)/python -m pytest -m "serial and not long"
 	scripts/apt_versions.sh
+
+test-long: setup
+	$(BIN)/python -m pytest -m long
 
 test-apt: setup
 	scripts/apt_versions.sh
@@ -44,6 +47,7 @@ help:
 	@echo "make demo       run the whole simulated cell (DEMO_SECONDS=60 limits it)"
 	@echo "make results    the paper's tables and figures into docs/results.md (CHECKPOINT=file), under 3 hours on 2 cores"
 	@echo "make test       lint, run the tests, then those of the rooms without torch with the versions that apt has"
+	@echo "make test-long  what takes long: the shipped models at their tasks, bags with damage, every row of the studies"
 	@echo "make test-apt   the last of these alone"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make clean      remove what building and testing left"

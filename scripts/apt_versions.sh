@@ -26,6 +26,10 @@ readonly LONG=(
   --deselect test/devices/test_guard.py::test_tool_never_leaves_the_workspace
   --deselect test/devices/test_piper.py::test_ten_thousand_bursts_of_two_threads_neither_mix_nor_get_lost
 )
+# What waits on a clock or a bus more than it works anything out.
+readonly PACED=(
+  test/devices/test_{controller,faults,realsense_link}.py test/nodes/test_{arm,recorder}.py test/evaluation/test_arm.py
+)
 # What depends on the age of Python more than on that of a library.
 readonly PROGRAMS=(test/test_{cli,middleware,package,prerequisites,shadowing,supervisor}.py)
 
@@ -69,12 +73,13 @@ test_leg() { # LEG
   local python=.venv-apt/$1/bin/python prefix=$PWD/.venv-apt/$1/ros rooms=("${ROOMS[@]}")
   case $1 in
     humble) rooms+=("${PROGRAMS[@]}") ;;
+    jazzy) rooms+=("${PACED[@]/#/--ignore=}") ;;
     *-figures) rooms=("${FIGURES[@]}") ;;
   esac
   rm -rf "$prefix"
   say "$1: $("$python" test/pretended_ros.py "$prefix")"
   AMENT_PREFIX_PATH=$prefix ROS_DISTRO=${1%-figures} OMP_NUM_THREADS=1 \
-    "$python" -m pytest -n 2 --without-torch --durations=5 "${LONG[@]}" "${rooms[@]}"
+    "$python" -m pytest -n 3 --without-torch --durations=5 "${LONG[@]}" "${rooms[@]}"
 }
 
 main() {

@@ -155,6 +155,7 @@ def test_the_chain_runs_end_to_end_and_ends_cleanly(start, listener, tmp_path):
     assert {"/tristage/pruning", "/tristage/action", "/arm/status", "/front/color/image_raw"} <= topics
 
 
+@pytest.mark.long
 def test_subscribers_get_the_frames_whatever_their_quality_of_service(start, listener):
     start()
     spin_until(listener, listener.ready, what="the cell comes up")

@@ -9,6 +9,7 @@ from tristage_ros.nodes.recording_cost import measure
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]
 
 
+@pytest.mark.long
 def test_every_frame_of_both_cameras_is_recorded_at_full_rate(ros_domain, free_port, tmp_path):
     cost = measure(8.0, tmp_path, [f"can_channel:=127.0.0.1:{free_port}"], record=True)
     assert cost.camera_rate > 0 and cost.megabytes_per_minute > 0

@@ -83,6 +83,7 @@ def test_another_threshold_is_named_and_beyond_its_tolerance_the_exit_code_is_1(
     assert np.array(written["errors"]).shape == (written["steps"], 7)
 
 
+@pytest.mark.long
 def test_a_run_at_a_rate_is_replayed_in_the_steps_that_it_sent(ros_domain, whole, tmp_path):
     done = tristage("replay", SMALL_BAG, "--lockstep", "--set", "policy.control=rate", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -93,6 +94,7 @@ def test_a_run_at_a_rate_is_replayed_in_the_steps_that_it_sent(ros_domain, whole
         assert {len(chunk.gripper) > 1 for chunk in chunks} == {not key_frames}
 
 
+@pytest.mark.long
 def test_late_swapped_and_repeated_frames_change_nothing_in_lockstep(whole, tmp_path):
     images = {topic: [m for m in stored() if m.topic == topic] for topic in IMAGES}
 
@@ -108,6 +110,7 @@ def test_late_swapped_and_repeated_frames_change_nothing_in_lockstep(whole, tmp_
         assert words in done.stdout.replace("2 out of order", "1 out of order")
 
 
+@pytest.mark.long
 def test_dropped_frames_are_left_out_and_told(whole, tmp_path):
     path = damaged(tmp_path / "bag", lambda m, n: [] if n in (4, 5) or (n == 9 and "wrist" in m.topic) else [m])
     done = replay(path, tmp_path / "run", "--against", whole, "--limit", "unmatched=0")
@@ -128,6 +131,7 @@ def test_a_truncated_bag_is_replayed_to_the_break(whole, tmp_path):
     assert result["steps"] > 3 and result["first_difference"] is None, "up to the break nothing changes"
 
 
+@pytest.mark.long
 def test_a_foreign_bag_gives_the_same_from_either_storage(module_ros_domain, tmp_path):
     names = [part for old, new in REMAP.items() for part in ("--remap", f"{old}:={new}")]
     front = ("--set", "point_cloud.cameras=[front]")
@@ -140,6 +144,7 @@ def test_a_foreign_bag_gives_the_same_from_either_storage(module_ros_domain, tmp
     assert len(read_steps(tmp_path / "MCAP").steps) > 20
 
 
+@pytest.mark.long
 def test_in_real_time_late_frames_are_refused_and_the_rest_is_acted_on(module_ros_domain, tmp_path):
     path = damaged(tmp_path / "bag", lambda m, n: [m._replace(stamp=m.stamp + SECOND)] if n < 5 else [m])
     done = tristage(

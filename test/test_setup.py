@@ -98,6 +98,7 @@ def installed(tree: Path) -> set[str]:
     return {line for line in lines if line.startswith(("torch", "nvidia"))}
 
 
+@pytest.mark.long
 def test_torch_without_cuda_comes_from_its_own_index_and_stays(tree: Path, indexes: str) -> None:
     assert "torch for cpu" in set_up(tree, indexes, TORCH="cpu")
     assert installed(tree) == {"torch==2.13.0+cpu"}
@@ -108,6 +109,7 @@ def test_torch_without_cuda_comes_from_its_own_index_and_stays(tree: Path, index
     assert say(tree, "venv_is_whole || echo rebuild", TORCH="cuda") == "rebuild\n"
 
 
+@pytest.mark.long
 def test_index_without_an_answer_costs_gigabytes_and_says_so_once(tree: Path, indexes: str) -> None:
     environment = {"TORCH": "cpu", "TORCH_INDEX": "http://127.0.0.1:9/cpu"}
     assert "2.7 GB to download" in set_up(tree, indexes, **environment)

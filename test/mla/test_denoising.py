@@ -72,6 +72,7 @@ def test_every_sweep_settles_a_step_for_good(seed, sweeps):
     assert len(system.evaluated) <= sweeps
 
 
+@pytest.mark.long
 def test_it_stays_within_its_tolerance_and_needs_fewer_sweeps_for_a_wider_one():
     sampler, used = EIGHT, {}
     for tolerance in (1e-1, 1e-2, 1e-4):

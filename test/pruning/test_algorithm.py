@@ -137,7 +137,7 @@ class Transcription:
         return {"2D"} if much_2d and not above(x["m_3d_s2"], self.config.obj_3d_epsilon) else {"2D", "3D"}
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     patches=st.integers(3, 12),

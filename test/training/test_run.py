@@ -51,6 +51,7 @@ def test_the_checkpoint_is_half_and_says_how_it_was_made(recipe, config, shards,
     assert stored.dtype == torch.bfloat16
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_train_collects_trains_rolls_out_and_checks(tmp_path, capsys):
     """The whole command with the real model and simulation, and once more, when only the check is left to do."""

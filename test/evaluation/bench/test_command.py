@@ -15,6 +15,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr(session.Ceilings, "measure", classmethod(lambda cls, *_: cls(1e11, 1e10)))
 
 
+@pytest.mark.long
 def test_the_command_prints_and_writes_every_section(hasty, tmp_path, capsys):
     files = {name: tmp_path / "new" / f"bench.{name}" for name in ("json", "markdown")}
     files["plot"] = tmp_path / "pictures" / "bench.png"

@@ -15,6 +15,7 @@ def rows():
     return measure_weights(Workload.shipped(), Rounds(measured=1, warm_up=1))
 
 
+@pytest.mark.long
 def test_fewer_bytes_cost_little(rows):
     by_name = {row["precision"]: row for row in rows}
     assert rows[0]["precision"] == "float32" and rows[0]["error"] == 0.0

@@ -79,6 +79,7 @@ def test_what_was_kept_of_a_hand_is_noted(attempts: Attempts) -> None:
     assert 0.0 < np.mean([share for share in kept if share is not None]) < 1.0
 
 
+@pytest.mark.long
 def test_dropped_frames_are_steps_less(attempts: Attempts) -> None:
     whole, dropped = (
         attempts.run(Job(Cell("banana", Variant("random", 0.8), "continuous", condition), SEED))

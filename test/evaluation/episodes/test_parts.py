@@ -65,7 +65,17 @@ def publish(part: Part, folder: Path) -> Chapter:
     return chapter
 
 
-@pytest.mark.parametrize("name", [name for name in PARTS if name not in NEED_THE_MODEL])
+LONG = ("denoising", "continuous2")  # of many rows
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in LONG else [])
+        for name in PARTS
+        if name not in NEED_THE_MODEL
+    ],
+)
 def test_every_part_makes_its_chapter(name: str, study: Study, tmp_path: Path) -> None:
     part = PARTS[name](study)
     pretend(part)
@@ -92,6 +102,7 @@ def test_a_table_says_what_the_episodes_say(study: Study, tmp_path: Path) -> Non
     assert full[8] == "70.0, 2.49x"
 
 
+@pytest.mark.long
 def test_methods_are_compared_on_the_same_episodes(study: Study, tmp_path: Path) -> None:
     part = PARTS["table2"](study)
     pretend(part)

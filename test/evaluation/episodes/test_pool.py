@@ -62,6 +62,7 @@ def test_a_cluster_that_is_not_there(
     assert "Traceback" not in error
 
 
+@pytest.mark.long
 def test_each_mode_has_its_model(tiny_checkpoint: str) -> None:
     modes: tuple[Mode, ...] = ("key frames", "continuous")
     jobs = [Job(Cell("box", mode=mode), 9600) for mode in modes]
@@ -71,6 +72,7 @@ def test_each_mode_has_its_model(tiny_checkpoint: str) -> None:
         list(run_jobs(jobs, models, Spread()))
 
 
+@pytest.mark.long
 def test_workers_end_with_the_command(tiny_checkpoint: str, tmp_path: Path) -> None:
     words = [
         "--tasks",

@@ -10,6 +10,7 @@ from tristage_ros.evaluation.episodes.variant import UNPRUNED, Variant
 from tristage_ros.resources import MINI, MINI_CONTINUOUS, resource
 
 SEEDS = range(9_500, 9_506)
+VARIANTS = {"unpruned": UNPRUNED, "robot": Variant("tristage", 0.7, True, "robot")}
 LEAST = {"banana": 4, "box": 5, "laptop": 5, "fridge": 4, "umbrella": 2}  # of as many seeds
 
 
@@ -24,19 +25,27 @@ def test_they_are_small() -> None:
     assert sum(resource(*checkpoint).stat().st_size for checkpoint in (MINI, MINI_CONTINUOUS)) < 25e6
 
 
-@pytest.mark.parametrize("variant", [UNPRUNED, Variant("tristage", 0.7, True, "robot")], ids=["unpruned", "robot"])
-@pytest.mark.parametrize("task", LEAST)
+@pytest.mark.parametrize(
+    ("task", "variant"),
+    [
+        pytest.param(
+            task, variant, id=f"{task}-{name}", marks=[] if (task, name) == ("banana", "robot") else [pytest.mark.long]
+        )
+        for task in LEAST
+        for name, variant in VARIANTS.items()
+    ],
+)
 def test_it_does_its_tasks(attempts: Attempts, task: str, variant: Variant) -> None:
     records = [attempts.run(Job(Cell(task, variant), seed)) for seed in SEEDS]
     done = sum(record.success for record in records)
     assert done >= LEAST[task], [record.fault for record in records if not record.success]
 
 
+@pytest.mark.long
 def test_one_of_them_is_led_in_a_closed_loop() -> None:
     attempts = Attempts(str(resource(*MINI_CONTINUOUS)))
     try:
-        robot = Variant("tristage", 0.7, True, "robot")
-        cells = [Cell(task, variant, "continuous") for task in ("banana", "box") for variant in (UNPRUNED, robot)]
+        cells = [Cell(task, variant, "continuous") for task in ("banana", "box") for variant in VARIANTS.values()]
         records = [attempts.run(Job(cell, seed)) for cell in cells for seed in SEEDS[:3]]
     finally:
         attempts.close()
