@@ -73,13 +73,13 @@ test_leg() { # LEG
   local python=.venv-apt/$1/bin/python prefix=$PWD/.venv-apt/$1/ros rooms=("${ROOMS[@]}")
   case $1 in
     humble) rooms+=("${PROGRAMS[@]}") ;;
-    jazzy) rooms+=("${PACED[@]/#/--ignore=}") ;;
+    jazzy) rooms+=("${PACED[@]/#/--deselect=}") ;;
     *-figures) rooms=("${FIGURES[@]}") ;;
   esac
   rm -rf "$prefix"
   say "$1: $("$python" test/pretended_ros.py "$prefix")"
   AMENT_PREFIX_PATH=$prefix ROS_DISTRO=${1%-figures} OMP_NUM_THREADS=1 \
-    "$python" -m pytest -n 3 --without-torch --durations=5 "${LONG[@]}" "${rooms[@]}"
+    "$python" -m pytest -n 2 --without-torch --durations=5 "${LONG[@]}" "${rooms[@]}"
 }
 
 main() {

@@ -103,7 +103,7 @@ def test_ctrl_c_ends_the_policy_with_0_and_in_silence(start, how, moment):
     assert "Traceback" not in said and "rror" not in said and "xception" not in said
 
 
-@pytest.mark.parametrize("delay", [0.05, pytest.param(0.7, marks=pytest.mark.long), 2.0])
+@pytest.mark.parametrize("delay", [0.05, 0.7, 2.0])
 @pytest.mark.parametrize("name", ["simulation", "arm", "point_cloud"])
 def test_ctrl_c_ends_the_others_as_they_start(start, name, delay):
     node = start(name)
