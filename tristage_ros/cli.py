@@ -84,32 +84,32 @@ def _parser() -> argparse.ArgumentParser:
     record.set_defaults(command=_record)
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
-    replay.set_defaults(command=_run_of("nodes.replay_command"))
+    replay.set_defaults(command=_run_of("tristage_ros.nodes.replay_command"))
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
-    compare.set_defaults(command=_run_of("evaluation.compare_command"))
+    compare.set_defaults(command=_run_of("tristage_ros.evaluation.compare_command"))
     report = commands.add_parser("report", help="write the report of a recorded run")
     report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, or the folder of a run with one in it")
     report.add_argument("--out", type=Path, help="folder of the report (default: that of the run)")
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     calibrate_options.add_arguments(calibrate)
-    calibrate.set_defaults(command=_run_of("evaluation.calibrate"))
+    calibrate.set_defaults(command=_run_of("tristage_ros.evaluation.calibrate"))
     cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
     add_calibrate_cameras_options(cameras)
-    cameras.set_defaults(command=_run_of("nodes.calibrate_cameras"))
+    cameras.set_defaults(command=_run_of("tristage_ros.nodes.calibrate_cameras"))
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
-    bench.set_defaults(command=_run_of("evaluation.bench.command"))
+    bench.set_defaults(command=_run_of("tristage_ros.evaluation.bench.command"))
     train = commands.add_parser("train", help="train the mini model on demonstrations of the simulated cell")
     add_training_options(train)
-    train.set_defaults(command=_run_of("training.command"))
+    train.set_defaults(command=_run_of("tristage_ros.training.command"))
     doctor = commands.add_parser("doctor", help="check this machine and the robot before the first motion")
     doctor_options.add_arguments(doctor)
-    doctor.set_defaults(command=_run_of("devices.doctor.command"))
+    doctor.set_defaults(command=_run_of("tristage_ros.devices.doctor.command"))
     evaluate = commands.add_parser("evaluate", help="run simulated episodes: the paper's tables and figures")
     add_evaluate_options(evaluate)
-    evaluate.set_defaults(command=_run_of("evaluation.episodes.command"))
+    evaluate.set_defaults(command=_run_of("tristage_ros.evaluation.episodes.command"))
     return parser
 
 
@@ -147,7 +147,7 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
     """Return the command that a module's `run` carries out; torch, rclpy and the SDKs are imported when it does."""
 
     def command(options: argparse.Namespace) -> int:
-        run = importlib.import_module(f"tristage_ros.{module}").run
+        run = importlib.import_module(module).run
         interruptible()
         try:
             return int(run(options))

@@ -25,7 +25,16 @@ from typing import NoReturn
 from tristage_ros import shadowing
 
 EXIT_CONFIGURATION, EXIT_INTERRUPTED = 2, 130
-NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
+NODES = {  # by name, the modules whose `main` runs them
+    "arm": "tristage_ros.nodes.arm",
+    "camera": "tristage_ros.nodes.camera",
+    "point_cloud": "tristage_ros.nodes.point_cloud",
+    "policy": "tristage_ros.nodes.policy",
+    "recorder": "tristage_ros.nodes.recorder",
+    "robot_model": "tristage_ros.nodes.robot_model",
+    "simulation": "tristage_ros.nodes.simulation",
+    "viewer": "tristage_ros.nodes.viewer",
+}
 
 
 def quietly(code: int) -> None:
@@ -124,7 +133,7 @@ def tristage() -> NoReturn:
 
 
 def node(name: str) -> NoReturn:
-    """Run the node of the module `name`."""
+    """Run the node that `ros2 run` knows by `name`."""
     quietly(0)
     streams()
     end_with_supervisor()
@@ -132,7 +141,7 @@ def node(name: str) -> NoReturn:
         print(f"error: {name}: {told}", file=sys.stderr)
         leave(EXIT_CONFIGURATION)
     try:
-        main: Callable[[], int] = import_module(f"tristage_ros.nodes.{name}").main
+        main: Callable[[], int] = import_module(NODES[name]).main
     except ImportError as error:
         print(f"error: {name}: {error}; was the workspace sourced, the virtual environment activated?", file=sys.stderr)
         leave(EXIT_CONFIGURATION)
