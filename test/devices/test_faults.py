@@ -10,11 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tristage_ros.devices.controller import ControllerConfig
-from tristage_ros.devices.guard import GuardConfig
-from tristage_ros.devices.piper import PiperError
-from tristage_ros.devices.values import ArmMode, ChunkState
-from tristage_ros.evaluation.arm.faults import (
+from tristage_ros.bench.arm.faults import (
     FAR,
     FAULTS,
     Fault,
@@ -22,7 +18,11 @@ from tristage_ros.evaluation.arm.faults import (
     interrupted,
     provoke,
 )
-from tristage_ros.evaluation.arm.rig import Rig
+from tristage_ros.bench.arm.rig import Rig
+from tristage_ros.devices.controller import ControllerConfig
+from tristage_ros.devices.guard import GuardConfig
+from tristage_ros.devices.piper import PiperError
+from tristage_ros.devices.values import ArmMode, ChunkState
 from tristage_ros.simulation.controller import OLD_SOFTWARE, SOFTWARE
 
 # a computer under load schedules late; these tests are about what happens, not about when

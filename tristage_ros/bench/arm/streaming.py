@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.bench.arm.process import processor_seconds
+from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.controller import ControllerConfig
 from tristage_ros.devices.joint_path import JointPath
 from tristage_ros.devices.values import CommandSource
-from tristage_ros.evaluation.arm.process import processor_seconds
-from tristage_ros.evaluation.arm.rig import Rig
 
 Floats = NDArray[np.float64]
 

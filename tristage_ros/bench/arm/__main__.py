@@ -1,18 +1,18 @@
-"""Measure the arm's side on the emulated arm: `python -m tristage_ros.evaluation.arm reactions|stream|soak`."""
+"""Measure the arm's side on the emulated arm: `python -m tristage_ros.bench.arm reactions|stream|soak`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from tristage_ros.evaluation.arm.reactions import table
-from tristage_ros.evaluation.arm.soak import soak
-from tristage_ros.evaluation.arm.streaming import stream
+from tristage_ros.bench.arm.reactions import table
+from tristage_ros.bench.arm.soak import soak
+from tristage_ros.bench.arm.streaming import stream
 
 
 def main() -> int:
     """Run one measurement; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tristage_ros.evaluation.arm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tristage_ros.bench.arm", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     reactions = commands.add_parser("reactions", help="provoke every fault and print how fast it is answered")
     reactions.add_argument("--repetitions", type=int, default=3, help="of each fault; the median counts (default: 3)")

@@ -1,13 +1,13 @@
-"""How fast every fault of the table is answered: `python -m tristage_ros.evaluation.arm reactions`."""
+"""How fast every fault of the table is answered: `python -m tristage_ros.bench.arm reactions`."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable
 
-from tristage_ros.evaluation.arm import faults
-from tristage_ros.evaluation.arm.faults import FAULTS, Fault
-from tristage_ros.evaluation.arm.rig import Rig
+from tristage_ros.bench.arm import faults
+from tristage_ros.bench.arm.faults import FAULTS, Fault
+from tristage_ros.bench.arm.rig import Rig
 
 TEST = "test_faults.py::test_fault"
 NOT_A_FAULT = ("CAN drops 10 %", "policy killed mid-chunk")  # nothing has to be noticed: the way is finished

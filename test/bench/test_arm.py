@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tristage_ros.evaluation.arm.faults import FAULTS
-from tristage_ros.evaluation.arm.reactions import NOT_A_FAULT, TEST
-from tristage_ros.evaluation.arm.soak import Sample, growth, soak
-from tristage_ros.evaluation.arm.streaming import stream
+from tristage_ros.bench.arm.faults import FAULTS
+from tristage_ros.bench.arm.reactions import NOT_A_FAULT, TEST
+from tristage_ros.bench.arm.soak import Sample, growth, soak
+from tristage_ros.bench.arm.streaming import stream
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "arm.md"
 
