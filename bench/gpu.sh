@@ -7,5 +7,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 name=${BENCH_SIZE:-7b}-${BENCH_DEVICE:-cuda}
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
-exec "${PYTHON:-python3}" -m tristage_ros.evaluation.bench --size "${name%-*}" --device "${name##*-}" \
+exec "${PYTHON:-python3}" -m tristage_ros.bench.model --size "${name%-*}" --device "${name##*-}" \
     --json "${OUT:-bench}/$name.json" --markdown "${OUT:-bench}/$name.md" "$@"

@@ -15,7 +15,7 @@ readonly -A PYTHONS=([humble]=3.10 [jazzy]=3.12 [jazzy-figures]=3.11)
 readonly ALL=(humble jazzy jazzy-figures)
 readonly FIGURES=(test/evaluation/test_report.py test/evaluation/test_compare.py)
 readonly ROOMS=(
-  test/perception test/devices test/bags "${FIGURES[@]}" test/bench/test_arm.py test/evaluation/bench/test_table.py
+  test/perception test/devices test/bags "${FIGURES[@]}" test/bench/test_arm.py test/bench/model/test_table.py
   test/nodes/test_{convert,image_transport,stream,joint_history,parameters,viewer,arm,recorder,point_cloud}.py
   test/simulation/test_{frames,wire,served_bus,scene}.py
   test/test_{camera_graph,graph,namespaces,parameter_file,pretended_ros,views}.py

@@ -53,7 +53,7 @@ def test_interrupted_it_says_so_in_one_line(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tristage_ros.evaluation.bench.command.run", interrupted)
+    monkeypatch.setattr("tristage_ros.bench.model.command.run", interrupted)
     assert main(["bench", "--size", "tiny"]) == 130
     assert capsys.readouterr().err == "interrupted: what was not finished is not written\n"
 

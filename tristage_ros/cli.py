@@ -13,9 +13,9 @@ from pathlib import Path
 from tristage_ros import __version__
 from tristage_ros.arguments import ARGUMENTS, GraphError
 from tristage_ros.bags.record_options import add_record_options
+from tristage_ros.bench.model.options import add_options as add_bench_options
 from tristage_ros.devices.doctor import options as doctor_options
 from tristage_ros.evaluation import calibrate_options
-from tristage_ros.evaluation.bench.options import add_options as add_bench_options
 from tristage_ros.evaluation.compare_options import add_compare_options, add_replay_options
 from tristage_ros.evaluation.episodes.options import add_options as add_evaluate_options
 from tristage_ros.namespaces import NamespaceError, add_node_options, node_arguments
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     cameras.set_defaults(command=_run_of("tristage_ros.nodes.calibrate_cameras"))
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
-    bench.set_defaults(command=_run_of("tristage_ros.evaluation.bench.command"))
+    bench.set_defaults(command=_run_of("tristage_ros.bench.model.command"))
     train = commands.add_parser("train", help="train the mini model on demonstrations of the simulated cell")
     add_training_options(train)
     train.set_defaults(command=_run_of("tristage_ros.training.command"))

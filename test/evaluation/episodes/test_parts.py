@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from tristage_ros.evaluation.bench.timing import Rounds
+from tristage_ros.bench.model.timing import Rounds
 from tristage_ros.evaluation.episodes import deviation, document
 from tristage_ros.evaluation.episodes.cell import MODES, Mode
 from tristage_ros.evaluation.episodes.files import save

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.bench.model.variants import LABELS
 from tristage_ros.evaluation.episodes.one_modality import OneModalityRandom
 from tristage_ros.evaluation.episodes.options import METHODS, TASKS
 from tristage_ros.evaluation.episodes.parts.matrix import variants

@@ -9,8 +9,8 @@ import matplotlib
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tristage_ros.evaluation.bench.machine import describe
-from tristage_ros.evaluation.bench.table import show
+from tristage_ros.bench.model.machine import describe
+from tristage_ros.bench.model.table import show
 from tristage_ros.evaluation.episodes import document
 from tristage_ros.evaluation.episodes.models import Models
 from tristage_ros.evaluation.episodes.options import command_line, parts_of

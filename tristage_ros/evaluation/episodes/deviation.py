@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.evaluation.bench.timing import one_thread
+from tristage_ros.bench.model.timing import one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.expert import expert_steps

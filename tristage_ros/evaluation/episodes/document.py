@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib
 
-from tristage_ros.evaluation.bench.table import write_chapter
+from tristage_ros.bench.model.table import write_chapter
 from tristage_ros.evaluation.episodes.parts import Chapter
 from tristage_ros.evaluation.figures import STYLE
 

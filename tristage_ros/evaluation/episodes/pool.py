@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from joblib import Parallel, delayed, parallel_config
 
-from tristage_ros.evaluation.bench.timing import one_thread
+from tristage_ros.bench.model.timing import one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Job
 from tristage_ros.evaluation.episodes.models import Models

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from tristage_ros import __version__
-from tristage_ros.evaluation.bench.machine import describe
-from tristage_ros.evaluation.bench.table import ratio
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians, one_thread
+from tristage_ros.bench.model.machine import describe
+from tristage_ros.bench.model.table import ratio
+from tristage_ros.bench.model.timing import Rounds, alternate, medians, one_thread
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.expert import expert_observations

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tristage_ros.evaluation.bench.timing import Rounds
+from tristage_ros.bench.model.timing import Rounds
 from tristage_ros.evaluation.episodes.attempt import Attempts
 from tristage_ros.evaluation.episodes.cell import Cell, Job, Mode
 from tristage_ros.evaluation.episodes.deviation import Deviation, deviations

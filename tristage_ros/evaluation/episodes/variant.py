@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.bench.model.variants import LABELS
 from tristage_ros.evaluation.episodes.one_modality import Modality, OneModalityRandom
 from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.pruning import PruningConfig, make_pruner

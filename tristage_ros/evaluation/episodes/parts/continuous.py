@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.bench.model.variants import LABELS
 from tristage_ros.evaluation.episodes.parts.matrix import Matrix
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Row
 from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE, free, matters

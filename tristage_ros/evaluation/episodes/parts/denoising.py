@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.evaluation.episodes.cell import Cell, Mode
 from tristage_ros.evaluation.episodes.expert import expert_observations
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, against, success

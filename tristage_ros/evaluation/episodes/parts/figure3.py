@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tristage_ros.evaluation.bench.table import Table
+from tristage_ros.bench.model.table import Table
 from tristage_ros.evaluation.episodes.cell import Cell
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, percent
 from tristage_ros.evaluation.episodes.variant import OBSERVED

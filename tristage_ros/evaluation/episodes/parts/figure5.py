@@ -7,7 +7,7 @@ from statistics import fmean, median
 
 from matplotlib.figure import Figure
 
-from tristage_ros.evaluation.bench.table import Table
+from tristage_ros.bench.model.table import Table
 from tristage_ros.evaluation.episodes.cell import MODES
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, percent
 from tristage_ros.evaluation.episodes.record import Record

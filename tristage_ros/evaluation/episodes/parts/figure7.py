@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tristage_ros.evaluation.bench.table import Table, ratio
+from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, against, pruned, success
 from tristage_ros.evaluation.episodes.summary import Summary
 from tristage_ros.evaluation.episodes.variant import Variant

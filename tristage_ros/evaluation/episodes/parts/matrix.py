@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
-from tristage_ros.evaluation.bench.table import Table
+from tristage_ros.bench.model.table import Table
 from tristage_ros.evaluation.episodes.parts import pictures
 from tristage_ros.evaluation.episodes.parts.part import (
     Chapter,

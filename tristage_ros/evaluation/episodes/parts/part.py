@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 
-from tristage_ros.evaluation.bench.table import Table
+from tristage_ros.bench.model.table import Table
 from tristage_ros.evaluation.episodes.cell import Cell, Job, Mode
 from tristage_ros.evaluation.episodes.study import Study
 from tristage_ros.evaluation.episodes.summary import Episodes, Summary, compare, summarise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from tristage_ros.evaluation.bench.table import Table
+from tristage_ros.bench.model.table import Table
 from tristage_ros.evaluation.episodes.condition import CONDITIONS
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, against, percent, success
 from tristage_ros.evaluation.episodes.parts.table2 import MAIN_RATE

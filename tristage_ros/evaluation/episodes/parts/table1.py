@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tristage_ros.evaluation.bench.table import Table
+from tristage_ros.bench.model.table import Table
 from tristage_ros.evaluation.episodes import paper
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row, against, percent, success
 from tristage_ros.evaluation.episodes.summary import over_steps, summarise

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from tristage_ros.evaluation.bench.table import Table, ratio
-from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.bench.model.table import Table, ratio
+from tristage_ros.bench.model.variants import LABELS
 from tristage_ros.evaluation.episodes import paper
 from tristage_ros.evaluation.episodes.parts.matrix import Matrix
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Row, percent

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tristage_ros.evaluation.bench.overhead import measure_overhead, overhead_table
-from tristage_ros.evaluation.bench.timing import one_thread
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.overhead import measure_overhead, overhead_table
+from tristage_ros.bench.model.timing import one_thread
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.evaluation.episodes.cell import Cell
 from tristage_ros.evaluation.episodes.expert import expert_observations
 from tristage_ros.evaluation.episodes.parts.part import Chapter, Part, Row

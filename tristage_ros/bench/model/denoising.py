@@ -5,10 +5,10 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from tristage_ros.evaluation.bench.table import Table, ratio
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
-from tristage_ros.evaluation.bench.variants import LABELS, Running, Variant
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.table import Table, ratio
+from tristage_ros.bench.model.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.variants import LABELS, Running, Variant
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.mla.denoising import Denoising, ParallelDenoising
 
 RATE = 0.7

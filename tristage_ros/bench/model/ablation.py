@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tristage_ros.evaluation.bench.table import Table, ratio
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
-from tristage_ros.evaluation.bench.variants import Running, Variant
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.table import Table, ratio
+from tristage_ros.bench.model.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.variants import Running, Variant
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.mla.engine import ENGINES, EngineName
 
 RATE = 0.7

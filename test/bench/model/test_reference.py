@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tristage_ros.evaluation.bench import reference
-from tristage_ros.evaluation.bench.timing import Rounds
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model import reference
+from tristage_ros.bench.model.timing import Rounds
+from tristage_ros.bench.model.workloads import Workload
 
 
 def test_their_decoder_has_our_shapes() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tristage_ros.evaluation.bench.growth import BESIDES
-from tristage_ros.evaluation.bench.table import Table, ratio
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.growth import BESIDES
+from tristage_ros.bench.model.table import Table, ratio
+from tristage_ros.bench.model.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.mla.engine import CachedEngine, Prefix
 
 TOKENS = {512: "unpruned", 160: "r = 70 %"}  # visual ones, and how that comes about

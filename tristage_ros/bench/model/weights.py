@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tristage_ros.evaluation.bench.table import Table, ratio
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
-from tristage_ros.evaluation.bench.variants import Running, Variant
-from tristage_ros.evaluation.bench.workloads import FRAMES, Workload
+from tristage_ros.bench.model.table import Table, ratio
+from tristage_ros.bench.model.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.variants import Running, Variant
+from tristage_ros.bench.model.workloads import FRAMES, Workload
 from tristage_ros.mla.memory import free_bytes, needed_bytes
 from tristage_ros.mla.precision import PRECISIONS, QUANTISED, available, loaded_as, quantise
 

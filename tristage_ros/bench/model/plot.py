@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from tristage_ros.evaluation.bench.steps import CORNER_RATE
-from tristage_ros.evaluation.bench.variants import LABELS
+from tristage_ros.bench.model.steps import CORNER_RATE
+from tristage_ros.bench.model.variants import LABELS
 from tristage_ros.evaluation.figures import STYLE
 
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")

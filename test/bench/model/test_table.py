@@ -1,4 +1,4 @@
-from tristage_ros.evaluation.bench.table import Table, show, write_chapter
+from tristage_ros.bench.model.table import Table, show, write_chapter
 
 TABLE = Table("Rows", ("method", "ms"), [("none", "2.0")], note="A note.")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tristage_ros.evaluation.bench.ceilings import Ceilings
-from tristage_ros.evaluation.bench.table import Table, percent, ratio
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
-from tristage_ros.evaluation.bench.variants import LABELS, RATES, Running, Variant, step_variants
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.ceilings import Ceilings
+from tristage_ros.bench.model.table import Table, percent, ratio
+from tristage_ros.bench.model.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.variants import LABELS, RATES, Running, Variant, step_variants
+from tristage_ros.bench.model.workloads import Workload
 
 CORNER_RATE = 0.7
 PAPER = {  # average speedups, Table 2

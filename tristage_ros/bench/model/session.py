@@ -8,22 +8,13 @@ from typing import Any
 
 import torch
 
-from tristage_ros.evaluation.bench import (
-    ablation,
-    denoising,
-    growth,
-    overhead,
-    pruning_only,
-    reference,
-    steps,
-    weights,
-)
-from tristage_ros.evaluation.bench.ceilings import Ceilings
-from tristage_ros.evaluation.bench.summary import summary_table
-from tristage_ros.evaluation.bench.table import Table
-from tristage_ros.evaluation.bench.timing import Rounds
-from tristage_ros.evaluation.bench.variants import RATES
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model import ablation, denoising, growth, overhead, pruning_only, reference, steps, weights
+from tristage_ros.bench.model.ceilings import Ceilings
+from tristage_ros.bench.model.summary import summary_table
+from tristage_ros.bench.model.table import Table
+from tristage_ros.bench.model.timing import Rounds
+from tristage_ros.bench.model.variants import RATES
+from tristage_ros.bench.model.workloads import Workload
 
 
 class Session:

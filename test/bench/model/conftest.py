@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tristage_ros.evaluation.bench.workloads import Workload
+    from tristage_ros.bench.model.workloads import Workload
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,6 +24,6 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def tiny() -> Workload:
-    from tristage_ros.evaluation.bench.workloads import Workload
+    from tristage_ros.bench.model.workloads import Workload
 
     return Workload.build("tiny")

@@ -1,6 +1,6 @@
 import torch
 
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.timing import Rounds, alternate, medians
 
 CPU = torch.device("cpu")
 

@@ -8,10 +8,10 @@ import sys
 
 import torch
 
-from tristage_ros.evaluation.bench.machine import describe
-from tristage_ros.evaluation.bench.options import SECTIONS, command_line
-from tristage_ros.evaluation.bench.session import Session
-from tristage_ros.evaluation.bench.table import Table, show, write_chapter
+from tristage_ros.bench.model.machine import describe
+from tristage_ros.bench.model.options import SECTIONS, command_line
+from tristage_ros.bench.model.session import Session
+from tristage_ros.bench.model.table import Table, show, write_chapter
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         options.json.write_text(json.dumps({"machine": facts, "size": options.size} | session.figures, indent=1))
     where = f"CPU, threads: {facts['threads']}" if device.type == "cpu" else device.type
     if options.plot:
-        from tristage_ros.evaluation.bench.plot import picture
+        from tristage_ros.bench.model.plot import picture
 
         options.plot.parent.mkdir(parents=True, exist_ok=True)
         picture(session.figures, f"{options.size} on {where}").savefig(options.plot, dpi=90)

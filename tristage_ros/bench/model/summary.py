@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tristage_ros.evaluation.bench.steps import CORNER_RATE, StepFigures, find
-from tristage_ros.evaluation.bench.table import Table, percent, ratio
+from tristage_ros.bench.model.steps import CORNER_RATE, StepFigures, find
+from tristage_ros.bench.model.table import Table, percent, ratio
 
 AIMS = {  # by size: pruned over unpruned, cached over recompute, best over recompute, overhead
     "mini": (2.3, 4.5, 0.0, 0.02),

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
 from tristage_ros.mla.engine import ENGINES
 from tristage_ros.mla.values import StepReport

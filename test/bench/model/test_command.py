@@ -3,8 +3,8 @@ import json
 import pytest
 
 from tristage_ros import cli
-from tristage_ros.evaluation.bench import growth, pruning_only, reference, session
-from tristage_ros.evaluation.bench.timing import Rounds
+from tristage_ros.bench.model import growth, pruning_only, reference, session
+from tristage_ros.bench.model.timing import Rounds
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fpsample import fps_sampling
 
-from tristage_ros.evaluation import bench
+from tristage_ros.bench import model as bench
 from tristage_ros.mla import point_tokens
 
 ABSENT = ("fpsample", "tokenizers", "safetensors", "rich", "cv2", "yaml", "scipy", "rclpy", "open3d", "can", "mujoco")
@@ -17,7 +17,7 @@ def test_torch_and_numpy_are_enough():
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r}));"
         "sys.argv = ['bench', '--size', 'tiny', '--quick', '--only', 'overhead'];"
-        "import runpy; runpy.run_module('tristage_ros.evaluation.bench', run_name='__main__')"
+        "import runpy; runpy.run_module('tristage_ros.bench.model', run_name='__main__')"
     )
     root = Path(bench.__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=120)

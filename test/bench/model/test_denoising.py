@@ -3,10 +3,10 @@ import sys
 import pytest
 import torch
 
-from tristage_ros.evaluation.bench.denoising import SETTINGS, denoising_table, measure_denoising
-from tristage_ros.evaluation.bench.session import Session
-from tristage_ros.evaluation.bench.timing import Rounds
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.denoising import SETTINGS, denoising_table, measure_denoising
+from tristage_ros.bench.model.session import Session
+from tristage_ros.bench.model.timing import Rounds
+from tristage_ros.bench.model.workloads import Workload
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from tristage_ros.evaluation.bench.timing import Rounds, alternate
+from tristage_ros.bench.model.timing import Rounds, alternate
 from tristage_ros.mla.config import MlaConfig
 
 

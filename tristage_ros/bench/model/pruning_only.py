@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from tristage_ros.evaluation.bench.table import Table
-from tristage_ros.evaluation.bench.timing import Rounds, alternate
-from tristage_ros.evaluation.bench.variants import TimedPruner, Variant, prune
+from tristage_ros.bench.model.table import Table
+from tristage_ros.bench.model.timing import Rounds, alternate
+from tristage_ros.bench.model.variants import TimedPruner, Variant, prune
 from tristage_ros.pruning import Salience, TokenGeometry, TokenMasks
 
 HEADS = 32

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from tristage_ros.evaluation.bench.timing import Rounds
-from tristage_ros.evaluation.bench.variants import LABELS, RATES, Running, TimedPruner, Variant, prune, step_variants
-from tristage_ros.evaluation.bench.workloads import FRAMES, Workload, observe
+from tristage_ros.bench.model.timing import Rounds
+from tristage_ros.bench.model.variants import LABELS, RATES, Running, TimedPruner, Variant, prune, step_variants
+from tristage_ros.bench.model.workloads import FRAMES, Workload, observe
 from tristage_ros.perception.projection import patch_of_points
 
 

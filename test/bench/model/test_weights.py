@@ -4,9 +4,9 @@ import sys
 import pytest
 import torch
 
-from tristage_ros.evaluation.bench.timing import Rounds
-from tristage_ros.evaluation.bench.weights import measure_weights, precisions, weights_table
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.timing import Rounds
+from tristage_ros.bench.model.weights import measure_weights, precisions, weights_table
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.mla.precision import PRECISIONS, loaded_as, quantise
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from statistics import median
 
-from tristage_ros.evaluation.bench.table import Table, percent
-from tristage_ros.evaluation.bench.timing import Rounds, alternate
-from tristage_ros.evaluation.bench.variants import Running, TimedPruner, Variant, prune
-from tristage_ros.evaluation.bench.workloads import Workload
+from tristage_ros.bench.model.table import Table, percent
+from tristage_ros.bench.model.timing import Rounds, alternate
+from tristage_ros.bench.model.variants import Running, TimedPruner, Variant, prune
+from tristage_ros.bench.model.workloads import Workload
 
 STAGES = ("stage1", "stage2", "stage3", "fusion")
 PAPER = {"stage1": 12.0, "stage2": 38.0, "stage3": 11.0}  # ms of a step of 1050 ms, Table 4

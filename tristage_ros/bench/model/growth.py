@@ -7,9 +7,9 @@ from functools import partial
 
 import torch
 
-from tristage_ros.evaluation.bench.table import Table
-from tristage_ros.evaluation.bench.timing import Rounds, alternate, medians
-from tristage_ros.evaluation.bench.workloads import Workload, observe
+from tristage_ros.bench.model.table import Table
+from tristage_ros.bench.model.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.workloads import Workload, observe
 from tristage_ros.mla.engine import ENGINES, EngineName, Prefix, make_engine
 from tristage_ros.mla.preprocess import sample_cloud
 
