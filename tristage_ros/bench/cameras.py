@@ -1,4 +1,4 @@
-"""Measure what a subscriber gets of two emulated cameras: `python bench/cameras.py [--seconds 20]`.
+"""Measure what a subscriber gets of two emulated cameras: `python tristage_ros/bench/cameras.py [--seconds 20]`.
 
 Two camera nodes, each a process of its own as in the graph, publish 640x480 RGB-D at 30 Hz from software devices of the
 SDK; this process subscribes to colour and aligned depth of both. Latency counts from the camera's stamp, which is taken

@@ -1,6 +1,6 @@
 """What the arm does when the link to the GPU host is slow, loses frames or is cut.
 
-`python -m tristage_ros.nodes.two_machines`
+`python -m tristage_ros.bench.two_machines`
 The simulated cell and the arm run in one network namespace, point cloud and policy in another, each half started as on
 its machine; the wire between them is ours. Prints a table of what the arm's own status said. Needs root and iproute2.
 """
@@ -255,7 +255,7 @@ def trials(
     try:
         with tempfile.TemporaryDirectory() as name, halves(network, Path(name), settings) as environments:
             words = [str(network.control), json.dumps(list(wires)), *map(str, (seconds, partition, healed))]
-            program = [sys.executable, "-m", "tristage_ros.nodes.two_machines", "--observe", *words]
+            program = [sys.executable, "-m", "tristage_ros.bench.two_machines", "--observe", *words]
             observer = subprocess.run(
                 network.command(ROBOT, program),
                 env=environments[ROBOT],

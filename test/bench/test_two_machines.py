@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tristage_ros.nodes.two_machines import trials
+from tristage_ros.bench.two_machines import trials
 from tristage_ros.simulation.network import Network
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]

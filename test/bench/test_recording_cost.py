@@ -4,7 +4,7 @@ import pytest
 
 from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
-from tristage_ros.nodes.recording_cost import measure
+from tristage_ros.bench.recording_cost import measure
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]
 

@@ -1,4 +1,4 @@
-"""Measure how long a graph takes to stop, at every moment of its life: `python bench/stop.py [--repetitions 3]`.
+"""Measure how long a graph takes to stop, at every moment of its life: `python tristage_ros/bench/stop.py [--repetitions 3]`.
 
 Runs the simulated cell as `tristage run piper_pick` does, sends it SIGINT at a moment that its output tells, and counts
 until the last process is gone: on a machine that does nothing else, and with a process more per core that never rests.
@@ -41,7 +41,7 @@ def main() -> int:
     repetitions = parser.parse_args().repetitions
     for name in ("date", "cpu", "load"):
         print(f"- {name}: {describe(torch.device('cpu'), '')[name]}")
-    print(f"- command: python bench/stop.py; seconds, medians of {repetitions}\n")
+    print(f"- command: python tristage_ros/bench/stop.py; seconds, medians of {repetitions}\n")
     print("| stopped when | idle | busy | killed |\n|---|--:|--:|--:|")
     for moment in MOMENTS:
         idle, busy = ([_stop(moment, spinning) for _ in range(repetitions)] for spinning in (0, os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""What recording costs: the simulated cell with and without it. `python -m tristage_ros.nodes.recording_cost`.
+"""What recording costs: the simulated cell with and without it. `python -m tristage_ros.bench.recording_cost`.
 
 Prints the control rate of both runs, the frames that were published and recorded, MB per minute, and the processor's
 share of the recorder. The machine must have nothing else to do.

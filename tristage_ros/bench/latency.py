@@ -1,4 +1,4 @@
-"""Measure how old an observation is when it moves the arm: `python bench/latency.py [--seconds 60] [NAME:=VALUE ...]`.
+"""Measure how old an observation is when it moves the arm: `python tristage_ros/bench/latency.py [--seconds 60] [NAME:=VALUE ...]`.
 
 Runs the simulated cell as `tristage run piper_pick` does, one process per node, and listens beside them: to the
 policy's timings and chunks over ROS, and to the set-points on the CAN bus that the arm node writes. Times count from
