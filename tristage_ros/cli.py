@@ -15,13 +15,13 @@ from tristage_ros.arguments import ARGUMENTS, GraphError
 from tristage_ros.bags.record_options import add_record_options
 from tristage_ros.bench.model.options import add_options as add_bench_options
 from tristage_ros.devices.doctor import options as doctor_options
-from tristage_ros.evaluation import calibrate_options
 from tristage_ros.evaluation.compare_options import add_compare_options, add_replay_options
-from tristage_ros.evaluation.episodes.options import add_options as add_evaluate_options
 from tristage_ros.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
 from tristage_ros.prerequisites import complaint, require
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
+from tristage_ros.studies import calibrate_options
+from tristage_ros.studies.options import add_options as add_evaluate_options
 from tristage_ros.training.options import add_options as add_training_options
 
 EXIT_USAGE = 2
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     calibrate_options.add_arguments(calibrate)
-    calibrate.set_defaults(command=_run_of("tristage_ros.evaluation.calibrate"))
+    calibrate.set_defaults(command=_run_of("tristage_ros.studies.calibrate"))
     cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
     add_calibrate_cameras_options(cameras)
     cameras.set_defaults(command=_run_of("tristage_ros.nodes.calibrate_cameras"))
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_run_of("tristage_ros.devices.doctor.command"))
     evaluate = commands.add_parser("evaluate", help="run simulated episodes: the paper's tables and figures")
     add_evaluate_options(evaluate)
-    evaluate.set_defaults(command=_run_of("tristage_ros.evaluation.episodes.command"))
+    evaluate.set_defaults(command=_run_of("tristage_ros.studies.command"))
     return parser
 
 

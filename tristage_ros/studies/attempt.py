@@ -1,0 +1,107 @@
+"""Run episodes with a policy: key frame by key frame, or continuously, several control steps a second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
+from tristage_ros.mla.engine import EngineName
+from tristage_ros.mla.loading import load_model, load_tokenizer
+from tristage_ros.mla.policy import MlaPolicy
+from tristage_ros.simulation.closed_loop import ClosedLoop
+from tristage_ros.simulation.episode import Episode, StepOutcome
+from tristage_ros.simulation.segmentation import BACKGROUND, OBJECT, label_of_patches
+from tristage_ros.simulation.variation import Variation
+from tristage_ros.studies.cell import Cell, Job
+from tristage_ros.studies.condition import CONDITIONS, Condition
+from tristage_ros.studies.record import Record
+
+
+class Attempts:
+    """Carry out one episode after the other in this process; model and simulated cell are made once."""
+
+    def __init__(self, checkpoint: str | None) -> None:
+        """Load the model, in float32 whatever it is stored in.
+
+        Raises:
+            CheckpointError: the checkpoint is missing or something else.
+        """
+        self.model, self.statistics = load_model(checkpoint, None, torch.float32, "cpu", 0)
+        self._tokenizer = load_tokenizer(self.model.config, None, checkpoint)
+        self._random = checkpoint is None
+        self._episodes: dict[Variation, Episode] = {}
+
+    def policy(
+        self, pruner: Any, seed: int, engine: EngineName = "cached", denoising: Denoising = SEQUENTIAL
+    ) -> MlaPolicy:
+        """Return a policy with a pruner of its own, whose noise begins with `seed`."""
+        return MlaPolicy(
+            self.model, self._tokenizer, self.statistics, pruner,
+            engine=engine, denoising=denoising, seed=seed, random_weights=self._random,
+        )  # fmt: skip
+
+    def run(self, job: Job) -> Record:
+        """Return what came of an episode.
+
+        Raises:
+            RenderingError: this machine cannot render.
+        """
+        cell, condition = job.cell, CONDITIONS[job.cell.condition]
+        episode = self.episode(cell, job.seed)
+        policy = self.policy(cell.variant.pruner(job.seed), job.seed, denoising=cell.variant.denoising)
+        policy.reset(condition.instruct(episode.task))
+        record = Record(cell.name, job.seed)
+        run = continuously if cell.mode == "continuous" else by_key_frames
+        run(episode, policy, condition, record)
+        record.success, record.seconds = episode.success(), round(episode.time, 2)
+        return record
+
+    def episode(self, cell: Cell, seed: int) -> Episode:
+        """Return the scene of a cell and seed, at its beginning."""
+        variation = CONDITIONS[cell.condition].variation
+        if variation not in self._episodes:
+            self.close()  # a rendering context each would be a lot of them
+            self._episodes[variation] = Episode(cell.task, seed, variation)
+        self._episodes[variation].reset(seed, cell.task)
+        return self._episodes[variation]
+
+    def close(self) -> None:
+        """Free the rendering contexts."""
+        while self._episodes:
+            self._episodes.popitem()[1].close()
+
+
+def by_key_frames(episode: Episode, policy: MlaPolicy, condition: Condition, record: Record) -> None:
+    """Carry out one key frame after the other, each to its end."""
+    while not episode.finished:
+        action, report = policy.act(condition.shown(episode.observe()))
+        record.add(episode.key_frame().stage, report)
+        if episode.variation.hand:
+            record.see("hand", patches(episode.hand()), report)
+        _note(record, episode.step(action))
+
+
+def continuously(episode: Episode, policy: MlaPolicy, condition: Condition, record: Record) -> None:
+    """Take a new key frame to go for several times a second, while the arm is moving."""
+    loop, luck = ClosedLoop(episode), np.random.default_rng(record.seed)
+    while not loop.finished:
+        if luck.random() < condition.dropped:
+            loop.skip()
+            continue
+        action, report = policy.act(condition.shown(episode.observe()))
+        record.add(episode.key_frame().stage, report)
+        _note(record, loop.step(action))
+
+
+def patches(pixels: NDArray[np.bool_], grid: int = 16) -> NDArray[np.bool_]:
+    """Return which patches, row by row, show enough of what `pixels` [H, W] say."""
+    return np.asarray(label_of_patches(np.where(pixels, OBJECT, BACKGROUND), grid) == OBJECT)
+
+
+def _note(record: Record, outcome: StepOutcome) -> None:
+    record.refused += not outcome.accepted
+    record.fault = outcome.reason or record.fault

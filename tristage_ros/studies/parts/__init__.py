@@ -1,0 +1,28 @@
+"""The tables and figures of the paper, and ours beside them, by name."""
+
+from __future__ import annotations
+
+from tristage_ros.studies.parts.continuous import Continuous2, Continuous3
+from tristage_ros.studies.parts.controls import Controls
+from tristage_ros.studies.parts.denoising import DenoisingPart
+from tristage_ros.studies.parts.figure3 import Figure3
+from tristage_ros.studies.parts.figure5 import Figure5
+from tristage_ros.studies.parts.figure7 import Figure7
+from tristage_ros.studies.parts.figure8 import Figure8
+from tristage_ros.studies.parts.matrix import Matrix
+from tristage_ros.studies.parts.part import Chapter, Part
+from tristage_ros.studies.parts.robustness import Robustness
+from tristage_ros.studies.parts.table1 import Table1
+from tristage_ros.studies.parts.table2 import Table2
+from tristage_ros.studies.parts.table3 import Table3
+from tristage_ros.studies.parts.table4 import Table4
+
+PARTS: dict[str, type[Part]] = {
+    part.name: part
+    for part in (
+        Table2, Table3, Continuous2, Continuous3, Controls, Table1, Table4, Figure3, Figure5, Figure7, Figure8,
+        Robustness, DenoisingPart, Matrix,
+    )
+}  # fmt: skip
+
+__all__ = ["PARTS", "Chapter", "Part"]

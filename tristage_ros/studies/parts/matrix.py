@@ -1,0 +1,148 @@
+"""Methods against rates: what the command runs when no table is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+
+from tristage_ros.bench.model.table import Table
+from tristage_ros.mla.engine import EngineName
+from tristage_ros.studies.parts import pictures
+from tristage_ros.studies.parts.part import (
+    Chapter,
+    Part,
+    Row,
+    against,
+    p_value,
+    percent,
+    pruned,
+    success,
+)
+from tristage_ros.studies.summary import Summary, over_steps
+from tristage_ros.studies.variant import UNPRUNED, Variant
+
+SUCCESS = ("method", "r %", "n", "success % [95 %]", "to unpruned [95 %]", "p", "steps")
+SUCCESS_NOTE = (
+    "Success with its Wilson interval; the difference to unpruned is that of the same episodes, with Newcombe's "
+    "interval and McNemar's exact test. Steps: control steps of a successful episode. Every pruned row keeps its "
+    "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
+    "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV and VLA-Pruner run the "
+    "decoder's first 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 layers and "
+    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others. With "r '
+    'over all layers" they keep so much less behind layer 1 that the mean over the layers is that of the others, and '
+    "VLA-Pruner prunes from the second step on, by as much history as there is."
+)
+ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
+TIMES = tuple(f"{engine}{x}" for engine in ENGINES for x in (" ms", " x", ", episode"))
+COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", "goal mm", *TIMES)
+COST_NOTE = (
+    "Pruned: % of 2D / 3D tokens, mean over all control steps, the first, unpruned ones included; stage 1, stage 2, "
+    "fused: what the stages alone would prune, before budget and guard. Goal: how far it is from the unpruned policy's "
+    "on the same observations of the first task, from the same noise, median and 90 % quantile over {steps} control "
+    "steps; the unpruned policy's own is {own} mm from the expert's. Milliseconds: medians of control steps on the "
+    "same observations, one thread, all rows in turn; x: a pruned step over the unpruned one of the same engine; "
+    "episode: all its steps over as many unpruned ones, with those that a method itself leaves unpruned."
+)
+IN_PASS = ("fastv", "vla_pruner")  # methods that decide inside the pass
+SIDES = ("stage1_", "stage2_", "fused_")
+
+
+def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...], layers: int) -> list[Variant]:
+    """Return the ways to run a method at a rate in a decoder of so many layers.
+
+    They are as published and guarded; of those that decide inside the pass also as early as they can, with the rate
+    behind the first layer and, where that is possible, over all layers; of tri-stage every preset.
+    """
+    if method == "none":
+        return [UNPRUNED]
+    if method != "tristage":
+        early = [Variant(method, rate, True, layer=1)] if method in IN_PASS else []
+        if early and layers * (1 - rate) > 1:  # the first layer alone has 1 / layers of all tokens
+            behind = (("target_rate", round(layers * rate / (layers - 1), 4)),)
+            early.append(Variant(method, rate, True, settings=behind, layer=1))
+        return [*(Variant(method, rate, guard) for guard in (False, True)), *early]
+    paper = [Variant(method, rate, guard, "paper") for guard in (False, True)]
+    return [*paper, Variant(method, rate, True, "robot"), Variant(method, rate, True, "calibrated", calibrated)]
+
+
+class Matrix(Part):
+    """Compare all methods at all rates, and tri-stage with every guarded baseline."""
+
+    name = "matrix"
+    title = "Methods and rates"
+    number = 100
+
+    def rows(self) -> list[Row]:
+        """Return the unpruned row, then rate by rate every method as published and guarded."""
+        return [self.row(variant) for variant in self.variants(self.study.scope.methods, self.study.scope.rates)]
+
+    def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
+        """Return every way to run the methods at the rates, the unpruned one first."""
+        tristage = "tristage" in methods
+        calibrated = self.study.thresholds(self.mode).settings if tristage else ()
+        layers = self.study.attempts(self.mode).model.config.layers
+        ways = (variants(method, rate, calibrated, layers) for rate in rates for method in methods)
+        return list(dict.fromkeys([UNPRUNED, *chain.from_iterable(ways)]))
+
+    def chapter(self) -> Chapter:
+        """Return the table of all rows, the contest at every rate, and success over rate."""
+        found = self.found()
+        if not found:
+            return Chapter(self.title)
+        compared = [row.variant for row, _ in found]
+        speeds, (moved, own) = self.study.speeds(compared, self.mode), self.study.deviations(compared, self.mode)
+        successes, costs = (
+            Table("Success", SUCCESS, note=SUCCESS_NOTE),
+            Table("Pruning and speed", COST, note=COST_NOTE.format(own=own, steps=len(own.distances))),
+        )
+        for row, summary in found:
+            head, speed = self.head(row), speeds[row.variant.name]
+            steps = f"{summary.key_frames:.1f}" if summary.success.successes else "-"
+            n = str(summary.success.n)
+            successes.rows.append((*head, n, success(summary), against(summary), p_value(summary), steps))
+            stages = [pruned(summary, side) if row.variant.method == "tristage" else "" for side in SIDES]
+            share = over_steps(self.episodes(row).values(), "pruned")
+            fast = [text for engine in ENGINES for text in speed.described(engine, share)]
+            goal = str(moved[row.variant.name]) if row.variant != UNPRUNED else ""
+            costs.rows.append((*head, pruned(summary), *stages, goal, *fast))
+        tables = [self.by_task(found), successes, self.contests(found), costs]
+        chapter = Chapter(self.title, tables=[table for table in tables if table.rows])
+        chapter.pictures[f"{self.name}.png"] = pictures.success([(row.variant, summary) for row, summary in found])
+        for row, summary in found:
+            name = row.variant.name
+            more = {"speed": vars(speeds[name]), "goal_m": moved[name].distances}
+            chapter.figures[name] = summary.to_dict() | more
+        return chapter
+
+    def head(self, row: Row) -> tuple[str, str]:
+        """Return a row's method and rate for print."""
+        return row.variant.label, "" if row.variant.rate is None else percent(row.variant.rate)
+
+    def by_task(self, found: list[tuple[Row, Summary]]) -> Table:
+        """Return success at every task; no rows where there is one task alone."""
+        table = Table("Success by task, %", ("method", "r %", *self.tasks, "mean"))
+        for row, summary in found if len(self.tasks) > 1 else []:
+            tasks = [percent(summary.by_task[t].rate) if t in summary.by_task else "" for t in self.tasks]
+            table.rows.append((*self.head(row), *tasks, percent(summary.success.rate)))
+        return table
+
+    def contests(self, found: list[tuple[Row, Summary]]) -> Table:
+        """Return how tri-stage compares with every baseline at the same rate, guard against guard."""
+        note = "Difference of success on the same episodes in points, with McNemar's exact p; above 0: tri-stage wins."
+        budgeted = [row for row, _ in found if row.variant.rate is not None]
+        others = {(self.rival(row), row.variant.rate, row.variant.guard): row for row in budgeted}
+        rivals = list(dict.fromkeys(self.rival(row) for row in budgeted if row.variant.method != "tristage"))
+        table = Table("Tri-stage against the baselines, guard alike", ("tri-stage", "r %", *rivals), note=note)
+        for row in budgeted:
+            if row.variant.method == "tristage":
+                met = [others.get((rival, row.variant.rate, row.variant.guard)) for rival in rivals]
+                table.rows.append(
+                    (*self.head(row), *("" if other is None else self.contest(row, other) for other in met))
+                )
+        return table
+
+    @staticmethod
+    def rival(row: Row) -> str:
+        """Return a baseline's label, guarded or not."""
+        return replace(row.variant, guard=True).label.removesuffix(", guard")

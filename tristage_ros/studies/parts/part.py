@@ -1,0 +1,140 @@
+"""What a table or a figure is: the episodes it needs, and the chapter it makes of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+
+from tristage_ros.bench.model.table import Table
+from tristage_ros.studies.cell import Cell, Job, Mode
+from tristage_ros.studies.study import Study
+from tristage_ros.studies.summary import Episodes, Summary, compare, summarise
+from tristage_ros.studies.variant import UNPRUNED, Variant
+
+
+@dataclass
+class Chapter:
+    """Hold what a part found: tables, pictures by file name, and the same as JSON."""
+
+    title: str
+    note: str = ""
+    tables: list[Table] = field(default_factory=list)
+    pictures: dict[str, Figure] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Name one line of a table: a variant at all tasks of the part."""
+
+    variant: Variant = UNPRUNED
+    mode: Mode = "key frames"
+    condition: str = "plain"
+
+    def cells(self, tasks: Sequence[str]) -> list[Cell]:
+        """Return its cells."""
+        return [Cell(task, self.variant, self.mode, self.condition) for task in tasks]
+
+
+class Part(ABC):
+    """Make one table or figure of the paper, or one of ours, from episodes of a study."""
+
+    name: ClassVar[str]  # what the command calls it
+    title: ClassVar[str]
+    number: ClassVar[int]  # episodes of every cell, unless the command says otherwise
+    mode: ClassVar[Mode] = "key frames"
+
+    def __init__(self, study: Study) -> None:
+        """Take over the study's scope."""
+        self.study = study
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Return the tasks of this part."""
+        return self.study.scope.tasks
+
+    def tasks_of(self, row: Row) -> tuple[str, ...]:
+        """Return the tasks of a row."""
+        return self.tasks
+
+    @abstractmethod
+    def rows(self) -> list[Row]:
+        """Return what episodes it needs."""
+
+    @abstractmethod
+    def chapter(self) -> Chapter:
+        """Return the chapter, from the episodes that are finished."""
+
+    def count(self, row: Row) -> int:
+        """Return how many episodes every cell of a row has by custom."""
+        return self.number
+
+    def jobs(self) -> list[Job]:
+        """Return all its episodes, seed by seed, so that whatever is finished can be compared in pairs."""
+        wanted = [
+            (seed, Job(cell, seed))
+            for row in self.rows()
+            for cell in row.cells(self.tasks_of(row))
+            for seed in self.study.seeds(self.count(row))
+        ]
+        return [job for _, job in sorted(wanted, key=lambda pair: pair[0])]
+
+    def row(self, variant: Variant = UNPRUNED) -> Row:
+        """Return the row of a variant in the mode of this part."""
+        return Row(variant, self.mode)
+
+    def episodes(self, row: Row) -> Episodes:
+        """Return the finished episodes of a row."""
+        return self.study.episodes(self.tasks_of(row), self.count(row), row.variant, row.mode, row.condition)
+
+    def summary(self, row: Row) -> Summary | None:
+        """Return a row's figures, compared with the unpruned row of its mode and condition."""
+        return summarise(self.episodes(row), self.episodes(Row(UNPRUNED, row.mode, row.condition)))
+
+    def found(self) -> list[tuple[Row, Summary]]:
+        """Return the rows of which an episode is finished, with their figures."""
+        found = [(row, self.summary(row)) for row in self.rows()]
+        return [(row, summary) for row, summary in found if summary is not None]
+
+    def contest(self, first: Row, second: Row) -> str:
+        """Return how the first row's success compares with the second's, for print; empty without episodes."""
+        result = compare(self.episodes(first), self.episodes(second))
+        return "" if result is None else f"{points(result.difference)} (p = {result.p_value:.3g}, n = {result.n})"
+
+
+def percent(share: float) -> str:
+    """Return a share as whole percent for print."""
+    return f"{100 * share:.0f}"
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points for print."""
+    return f"{100 * share:+.1f}"
+
+
+def success(summary: Summary) -> str:
+    """Return success in percent with its interval for print."""
+    found = summary.success
+    return f"{100 * found.rate:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def against(summary: Summary) -> str:
+    """Return the difference to unpruned with its interval for print."""
+    found = summary.against
+    if found is None:
+        return ""
+    return f"{points(found.difference)} [{points(found.low)}, {points(found.high)}]"
+
+
+def p_value(summary: Summary) -> str:
+    """Return the p value of the difference to unpruned for print."""
+    return "" if summary.against is None else f"{summary.against.p_value:.3g}"
+
+
+def pruned(summary: Summary, side: str = "") -> str:
+    """Return the shares of 2D and of 3D tokens that were pruned, for print; `side`: before rate_ (stage1_, ...)."""
+    return f"{percent(summary.rates[f'{side}rate_2d'])} / {percent(summary.rates[f'{side}rate_3d'])}"

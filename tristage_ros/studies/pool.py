@@ -1,0 +1,107 @@
+"""Episodes in parallel processes, one torch thread each: on this machine, or on a cluster that there is."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+import torch
+from joblib import Parallel, delayed, parallel_config
+
+from tristage_ros.bench.model.timing import one_thread
+from tristage_ros.studies.attempt import Attempts
+from tristage_ros.studies.cell import Job
+from tristage_ros.studies.models import Models
+from tristage_ros.studies.record import Record
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Say where episodes run. What comes of them does not depend on it."""
+
+    processes: int = 1  # on this machine; 1 is this process; on a cluster: episodes that run at a time
+    cluster: Literal["", "dask", "ray"] = ""
+    address: str = ""  # of the cluster: Dask's scheduler ("tcp://HOST:8786"), Ray's head ("auto", "HOST:6379")
+
+    @staticmethod
+    def of(processes: int, cluster: str) -> Spread:
+        """Return what `--processes` and `--cluster` say, such as 8 and "dask:tcp://HOST:8786".
+
+        Raises:
+            ValueError: there is no such cluster.
+        """
+        if processes < 1:
+            raise ValueError(f"--processes is {processes}; it must be at least 1")
+        kind, _, address = cluster.partition(":")
+        if cluster and (kind not in ("dask", "ray") or not address):
+            raise ValueError(f"--cluster is {cluster!r}; give dask:ADDRESS or ray:ADDRESS, as dask:tcp://HOST:8786")
+        return Spread(processes, kind, address)  # type: ignore[arg-type]
+
+
+def run_jobs(jobs: Sequence[Job], models: Models, spread: Spread) -> Iterator[Record]:
+    """Yield the episodes as they are finished.
+
+    On a cluster this package has to be installed everywhere, and the checkpoints must be found under the same paths.
+    Raises whatever an episode raises; those that were finished before have been yielded. OSError where there is no
+    cluster at the address, ValueError where its library is not installed.
+    """
+    if not spread.cluster and (spread.processes == 1 or len(jobs) == 1):
+        yield from _here(jobs, models)
+        return
+    with ExitStack() as stack:
+        backend = _joined(spread, stack)
+        stack.enter_context(parallel_config(backend, n_jobs=spread.processes, **_LIMITS.get(backend, {})))
+        run = delayed(_run)
+        yield from Parallel(return_as="generator_unordered")(run(models.of(job.cell.mode), job) for job in jobs)
+
+
+_LIMITS = {"loky": {"inner_max_num_threads": 1}}
+
+
+def _joined(spread: Spread, stack: ExitStack) -> str:
+    """Join the cluster until the stack ends, and return what joblib calls it."""
+    try:
+        if spread.cluster == "dask":
+            stack.enter_context(import_module("distributed").Client(spread.address, timeout=10))
+            return "dask"
+        if spread.cluster == "ray":
+            import_module("ray").init(spread.address)
+            import_module("ray.util.joblib").register_ray()
+            return "ray"
+    except ImportError as error:
+        raise ValueError(f"--cluster {spread.cluster}: {error}; install it here and on the cluster") from None
+    return "loky"
+
+
+def _here(jobs: Sequence[Job], models: Models) -> Iterator[Record]:
+    made: dict[str | None, Attempts] = {}
+    try:
+        with one_thread():
+            for job in jobs:
+                yield _attempts(made, models.of(job.cell.mode)).run(job)
+    finally:
+        for attempts in made.values():
+            attempts.close()
+
+
+_worker = threading.local()  # a rendering context belongs to its thread
+
+
+def _run(checkpoint: str | None, job: Job) -> Record:
+    if not hasattr(_worker, "made"):
+        torch.set_num_threads(1)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers
+        _worker.made = {}
+    return _attempts(_worker.made, checkpoint).run(job)
+
+
+def _attempts(made: dict[str | None, Attempts], checkpoint: str | None) -> Attempts:
+    if checkpoint not in made:
+        made[checkpoint] = Attempts(checkpoint)
+    return made[checkpoint]

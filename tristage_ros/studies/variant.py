@@ -1,0 +1,112 @@
+"""What prunes in an episode: a method, its settings and whether the change guard watches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from tristage_ros.bench.model.variants import LABELS
+from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
+from tristage_ros.pruning import PruningConfig, make_pruner
+from tristage_ros.studies.one_modality import Modality, OneModalityRandom
+
+Preset = Literal["paper", "robot", "calibrated"]
+# What keeps a method from going blind:
+GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age", "watch_share")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Name one way to prune. All variants share the token bucket, and all guarded ones the guard of the robot preset.
+
+    Baselines look at `rate` and the guard alone. `calibrated` is the robot preset whose thresholds, among `settings`,
+    were chosen on seeds of their own.
+    """
+
+    method: str = "none"  # a key of LABELS
+    rate: float | None = None  # share of all visual tokens to prune; None: the stages decide
+    guard: bool = False
+    preset: Preset = "paper"  # of tri-stage
+    settings: tuple[tuple[str, Any], ...] = ()  # of PruningConfig, changed after all that
+    modality: Modality | None = None  # random only: the one that is pruned, to `rate` of it
+    layer: int | None = None  # of methods that decide inside the pass: the first on fewer tokens; None: their paper's
+    denoising: Denoising = SEQUENTIAL
+
+    @property
+    def name(self) -> str:
+        """Return a name that no other variant has and that stays the same from run to run."""
+        preset = self.preset if self.method == "tristage" else ""
+        rate = "" if self.rate is None else f"r={self.rate:.2f}"
+        settings = [f"{key}={sorted(v) if isinstance(v, frozenset) else v}" for key, v in sorted(self.settings)]
+        denoising = "" if self.denoising == SEQUENTIAL else denoising_label(self.denoising)
+        layer = "" if self.layer is None else f"layer={self.layer}"
+        words = [self.method, self.modality, layer, preset, rate, "guard" * self.guard, *settings, denoising]
+        return " ".join(filter(None, words))
+
+    @property
+    def key(self) -> str:
+        """Return the name with a digest of all that it stands for, so that another preset is another variant."""
+        if self.method == "none":
+            return self.name
+        settings = self.config(0).to_dict()
+        if self.method != "tristage":
+            settings = {name: settings[name] for name in (*GUARD, "target_rate", "token_bucket", *dict(self.settings))}
+        return f"{self.name} #{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
+
+    @property
+    def over_layers(self) -> bool:
+        """Tell whether `rate` is the mean over the decoder's layers, those that run on all tokens included."""
+        return "target_rate" in dict(self.settings)
+
+    @property
+    def label(self) -> str:
+        """Return the method for print, without its rate."""
+        label = LABELS[self.method]
+        if self.layer is not None:
+            label += ", r over all layers" if self.over_layers else f" from layer {self.layer} on"
+        if self.method == "tristage":
+            label += f", {self.preset}"
+            stages = dict(self.settings).get("stages")
+            label += "" if stages is None else ", " + (" + ".join(f"S{stage}" for stage in sorted(stages)))
+        # The robot preset has the guard; what differs from the custom is what has to be said.
+        usual = self.method == "tristage" and self.preset != "paper"
+        return label + ("" if self.guard == usual else ", guard" if self.guard else ", no guard")
+
+    def config(self, seed: int) -> PruningConfig:
+        """Return the pruning settings for the episode of `seed`."""
+        robot, paper = PruningConfig.robot(), PruningConfig.paper()
+        base, guard = paper if self.preset == "paper" else robot, robot if self.guard else paper
+        guarded = {name: getattr(guard, name) for name in GUARD}
+        return replace(base, seed=seed, **{"target_rate": self.rate} | guarded | dict(self.settings))
+
+    def pruner(self, seed: int) -> Any:
+        """Return the pruner for the episode of `seed`.
+
+        Raises:
+            ValueError: the method is unknown, lacks its rate, or a setting is wrong.
+        """
+        config = self.config(seed)
+        if self.modality is not None:
+            return OneModalityRandom(config, self.modality)
+        inside: dict[str, Any] = {} if self.layer is None else {"mid_layer": self.layer}
+        if self.over_layers and self.method == "vla_pruner":
+            inside["full_history"] = False  # every step is to prune that the others prune
+        return make_pruner(self.method, config, **inside)
+
+
+def denoising_label(denoising: Denoising) -> str:
+    """Return a way to denoise for print; no other has the same."""
+    words = [f"{denoising.steps or 'all'} steps", f"{denoising.initial_noise} noise"]
+    if parallel := denoising.parallel:
+        most = "" if parallel.sweeps is None else f", at most {parallel.sweeps} sweeps"
+        words.append(f"side by side to {parallel.tolerance:g}{most}")
+    return ", ".join(words)
+
+
+UNPRUNED = Variant()
+# Nothing is pruned, but everything is observed: for what speaks of the model and not of a method.
+NOTHING = (("stages", frozenset({3})),)
+OBSERVED = Variant("tristage", preset="robot", settings=NOTHING)  # stage 1 before the final norm
+OBSERVED_LOGITS = Variant("tristage", preset="paper", settings=NOTHING)
