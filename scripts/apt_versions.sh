@@ -13,7 +13,7 @@ export PYTHONNOUSERSITE=1
 # jazzy-figures: matplotlib 3.6.3, which Ubuntu 24.04 has, is on PyPI for Python 3.11 at the latest.
 readonly -A PYTHONS=([humble]=3.10 [jazzy]=3.12 [jazzy-figures]=3.11)
 readonly ALL=(humble jazzy jazzy-figures)
-readonly FIGURES=(test/evaluation/test_report.py test/evaluation/test_compare.py)
+readonly FIGURES=(test/reports/test_report.py test/reports/test_compare.py)
 readonly ROOMS=(
   test/perception test/devices test/bags "${FIGURES[@]}" test/bench/test_arm.py test/bench/model/test_table.py
   test/nodes/test_{convert,image_transport,stream,joint_history,parameters,viewer,arm,recorder,point_cloud}.py

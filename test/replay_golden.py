@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tristage_ros.evaluation.compare import read_steps
+from tristage_ros.reports.compare.compare import read_steps
 
 SMALL_BAG = Path(__file__).parent / "data" / "small_bag"
 GOLDEN = SMALL_BAG.with_suffix(".json")

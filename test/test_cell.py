@@ -20,11 +20,11 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats
 from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.devices.kinematics import JOINT_LIMITS
-from tristage_ros.evaluation.report import report
 from tristage_ros.namespaces import inside
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import seconds
 from tristage_ros.nodes.operator import Operator
+from tristage_ros.reports.report import report
 from tristage_ros.resources import resource
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]

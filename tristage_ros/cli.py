@@ -15,10 +15,10 @@ from tristage_ros.arguments import ARGUMENTS, GraphError
 from tristage_ros.bags.record_options import add_record_options
 from tristage_ros.bench.model.options import add_options as add_bench_options
 from tristage_ros.devices.doctor import options as doctor_options
-from tristage_ros.evaluation.compare_options import add_compare_options, add_replay_options
 from tristage_ros.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
 from tristage_ros.prerequisites import complaint, require
+from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.studies import calibrate_options
 from tristage_ros.studies.options import add_options as add_evaluate_options
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.set_defaults(command=_run_of("tristage_ros.nodes.replay_command"))
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
-    compare.set_defaults(command=_run_of("tristage_ros.evaluation.compare_command"))
+    compare.set_defaults(command=_run_of("tristage_ros.reports.compare.command"))
     report = commands.add_parser("report", help="write the report of a recorded run")
     report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, or the folder of a run with one in it")
     report.add_argument("--out", type=Path, help="folder of the report (default: that of the run)")
@@ -190,7 +190,7 @@ def _record(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from tristage_ros.bags.reader import BagError
-    from tristage_ros.evaluation.report import report
+    from tristage_ros.reports.report import report
 
     interruptible()
     try:

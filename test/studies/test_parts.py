@@ -8,10 +8,10 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from tristage_ros.reports.episodes.parts import PARTS, Chapter, Part
 
 from tristage_ros.bench.model.timing import Rounds
-from tristage_ros.evaluation.episodes.parts import PARTS, Chapter, Part
-from tristage_ros.evaluation.figures import STYLE
+from tristage_ros.reports.figures import STYLE
 from tristage_ros.studies import deviation, document
 from tristage_ros.studies.cell import MODES, Mode
 from tristage_ros.studies.files import save

@@ -145,7 +145,7 @@ class _Run:
 
 
 def _report(run_dir: Path, console: Console, interrupted: bool) -> int:
-    from tristage_ros.evaluation.report import report  # matplotlib only where it is needed
+    from tristage_ros.reports.report import report  # matplotlib only where it is needed
 
     console.print()  # the table ends without a line break where it is not a terminal
     if interrupted:

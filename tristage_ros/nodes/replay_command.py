@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from tristage_ros.bags.reader import BagError
-from tristage_ros.evaluation.compare_command import compare_and_tell
 from tristage_ros.nodes.replay import Outcome, Request, replay
 from tristage_ros.nodes.replay_processes import ReplayError
+from tristage_ros.reports.compare.command import compare_and_tell
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from tristage_ros.evaluation.figures import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
 from tristage_ros.mla.policy import build_policy
 from tristage_ros.mla.values import Observation
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import Calibration, Rates, TraceStep, calibrate
+from tristage_ros.reports.figures import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
 from tristage_ros.resources import find_checkpoint, resource
 from tristage_ros.studies.calibrate_options import STEPS
 from tristage_ros.studies.observations import from_bag, from_cell

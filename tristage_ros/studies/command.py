@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tristage_ros.bench.model.machine import describe
 from tristage_ros.bench.model.table import show
-from tristage_ros.evaluation.figures import STYLE
 from tristage_ros.pruning.baselines import METHODS
+from tristage_ros.reports.figures import STYLE
 from tristage_ros.simulation.tasks import task_called
 from tristage_ros.studies import document
 from tristage_ros.studies.models import Models

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 
 from tristage_ros.bench.model.table import write_chapter
-from tristage_ros.evaluation.figures import STYLE
+from tristage_ros.reports.figures import STYLE
 from tristage_ros.studies.parts import Chapter
 
 HEAD = """# Results

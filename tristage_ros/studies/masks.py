@@ -18,13 +18,13 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tristage_ros.evaluation.figures import KEPT_LABELS, STYLE, legend_below
 from tristage_ros.mla.policy import build_policy
 from tristage_ros.mla.preprocess import patch_colors, patch_depths
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.overlay import KEPT_COLORS, draw_overlay
 from tristage_ros.pruning import FrameContext, PruningConfig, TokenMasks, TriStagePruner
 from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.reports.figures import KEPT_LABELS, STYLE, legend_below
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.calibrate import Source
 from tristage_ros.studies.calibrate_options import INSTRUCTION

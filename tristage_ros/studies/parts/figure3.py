@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tristage_ros.bench.model.table import Table
-from tristage_ros.evaluation.figures import BLUE, GREEN, GREY, ORANGE
 from tristage_ros.mla.values import Observation
 from tristage_ros.pruning import PruningConfig, TokenMasks
 from tristage_ros.pruning.calibration import TraceStep
@@ -22,6 +21,7 @@ from tristage_ros.pruning.learning import learn
 from tristage_ros.pruning.salience import salience_of_patches
 from tristage_ros.pruning.semantic import semantic_sets
 from tristage_ros.pruning.state import PatchState
+from tristage_ros.reports.figures import BLUE, GREEN, GREY, ORANGE
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.segmentation import label_of_patches
 from tristage_ros.studies.cell import Cell

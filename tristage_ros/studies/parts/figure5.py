@@ -8,7 +8,7 @@ from statistics import fmean, median
 from matplotlib.figure import Figure
 
 from tristage_ros.bench.model.table import Table
-from tristage_ros.evaluation.figures import BLACK, BLUE, GREY, ORANGE, SKY
+from tristage_ros.reports.figures import BLACK, BLUE, GREY, ORANGE, SKY
 from tristage_ros.studies.cell import MODES
 from tristage_ros.studies.parts.part import Chapter, Part, Row, percent
 from tristage_ros.studies.record import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from tristage_ros.bench.model.table import Table, ratio
-from tristage_ros.evaluation.figures import BLUE, GREEN
+from tristage_ros.reports.figures import BLUE, GREEN
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, pruned, success
 from tristage_ros.studies.summary import Summary
 from tristage_ros.studies.variant import Variant

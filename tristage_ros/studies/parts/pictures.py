@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tristage_ros.evaluation.figures import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY
+from tristage_ros.reports.figures import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY
 from tristage_ros.studies.summary import Summary
 from tristage_ros.studies.variant import Variant
 

@@ -13,9 +13,9 @@ from tristage_ros.bags.facts import Facts
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.evaluation.compare import Step, Steps, compare, read_steps
-from tristage_ros.evaluation.compare_command import compare_and_tell
-from tristage_ros.evaluation.compare_options import LIMITS
+from tristage_ros.reports.compare.command import compare_and_tell
+from tristage_ros.reports.compare.compare import Step, Steps, compare, read_steps
+from tristage_ros.reports.compare.options import LIMITS
 
 ACTION, PRUNING, TIMINGS = (f"tristage_msgs/msg/{name}" for name in ("ActionChunk", "PruningStats", "StageTimings"))
 SECOND = 10**9

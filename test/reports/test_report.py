@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from evaluation.browser import Browser
+
 from tristage_ros.bags.facts import TOPIC, TYPE, Facts
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.devices.kinematics import forward, tool_pose
-from tristage_ros.evaluation import arm_figures, figures
-from tristage_ros.evaluation.episode_figure import episode
-from tristage_ros.evaluation.events import arm_events
-from tristage_ros.evaluation.report import report
-from tristage_ros.evaluation.run import Run, read_run
-from tristage_ros.evaluation.salience_figure import salience
-from tristage_ros.evaluation.summary import LIMITS, limits_exceeded, summarize
+from tristage_ros.reports import arm_figures, figures
+from tristage_ros.reports.episode_figure import episode
+from tristage_ros.reports.events import arm_events
+from tristage_ros.reports.report import report
+from tristage_ros.reports.run import Run, read_run
+from tristage_ros.reports.salience_figure import salience
+from tristage_ros.reports.summary import LIMITS, limits_exceeded, summarize
 
 FIGURES = {"episode", "pruning", "salience", "timings", "views", "trajectory", "joints"}
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -186,7 +186,7 @@ def test_the_path_is_that_of_the_arm_with_the_zero_of_its_firmware(record_run) -
 
 
 def test_a_long_recording_keeps_pictures_from_all_of_it(record_run, monkeypatch) -> None:
-    monkeypatch.setattr("tristage_ros.evaluation.run.PICTURES", 4)
+    monkeypatch.setattr("tristage_ros.reports.run.PICTURES", 4)
     run = read_run(record_run(30))
     shown = [run.seconds(view) for view in run.views["front"]]
     assert 4 <= len(shown) < 8 and shown[0] < 0.1 * run.duration and shown[-1] > 0.75 * run.duration

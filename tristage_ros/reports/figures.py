@@ -12,8 +12,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from tristage_ros.evaluation.run import Run
 from tristage_ros.perception.color import color_image
+from tristage_ros.reports.run import Run
 
 STYLE = {
     "font.size": 10,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tristage_ros.bags.facts import Facts, differences, read_facts
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.devices.kinematics import quaternion_to_matrix
-from tristage_ros.evaluation.compare_options import LEAST
-from tristage_ros.evaluation.run import ACTION, PRUNING, TIMINGS
+from tristage_ros.reports.compare.options import LEAST
+from tristage_ros.reports.run import ACTION, PRUNING, TIMINGS
 
 SAME_MOMENT = 20_000_000  # ns; observations this close are the same
 AXES = ("x", "y", "z", "about x", "about y", "about z", "gripper")

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tristage_ros.bags.reader import Message
-from tristage_ros.evaluation.arm_figures import gripper_closed
-from tristage_ros.evaluation.figures import (
+from tristage_ros.perception.overlay import KEPT_COLORS
+from tristage_ros.reports.arm_figures import gripper_closed
+from tristage_ros.reports.figures import (
     BLUE,
     DARK,
     KEPT_LABELS,
@@ -28,8 +29,7 @@ from tristage_ros.evaluation.figures import (
     require,
     spread_out,
 )
-from tristage_ros.evaluation.run import Run
-from tristage_ros.perception.overlay import KEPT_COLORS
+from tristage_ros.reports.run import Run
 
 COLUMNS = 8
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from tristage_ros.evaluation.figures import BLUE, GREY, ORANGE, RED, SKY, column, dots, legend_below, require
-from tristage_ros.evaluation.run import Run
+from tristage_ros.reports.figures import BLUE, GREY, ORANGE, RED, SKY, column, dots, legend_below, require
+from tristage_ros.reports.run import Run
 
 SETS = (("object", RED, 2), ("robot", SKY, 1), ("background", GREY, 0))  # with the index in the messages
 

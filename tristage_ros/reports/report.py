@@ -9,12 +9,12 @@ from html import escape
 from pathlib import Path
 
 from tristage_ros.bags.reader import BagError
-from tristage_ros.evaluation import arm_figures, figures
-from tristage_ros.evaluation.episode_figure import episode
-from tristage_ros.evaluation.events import arm_events
-from tristage_ros.evaluation.run import Run, read_run
-from tristage_ros.evaluation.salience_figure import salience
-from tristage_ros.evaluation.summary import Row, summarize
+from tristage_ros.reports import arm_figures, figures
+from tristage_ros.reports.episode_figure import episode
+from tristage_ros.reports.events import arm_events
+from tristage_ros.reports.run import Run, read_run
+from tristage_ros.reports.salience_figure import salience
+from tristage_ros.reports.summary import Row, summarize
 
 STAGES = "Stage 1 and 2 show what each would prune alone; applied is what is left after fusion, budget and guards."
 STRIP = (

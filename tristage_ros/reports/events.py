@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tristage_ros.devices.values import ArmMode, ChunkState
-from tristage_ros.evaluation.run import Run
+from tristage_ros.reports.run import Run
 
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 BAD_MODES = {ArmMode.FAULT: "fault", ArmMode.DISCONNECTED: "disconnected"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from tristage_ros.evaluation.compare import Comparison
-from tristage_ros.evaluation.figures import BLACK, BLUE, GREEN, ORANGE, RED, SKY
+from tristage_ros.reports.compare.compare import Comparison
+from tristage_ros.reports.figures import BLACK, BLUE, GREEN, ORANGE, RED, SKY
 
 RUNS = (("first run", "-", 2.4), ("second run", "--", 1.4))
 COLORS = {"rate": BLACK, "rate_2d": BLUE, "rate_3d": ORANGE}

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tristage_ros.evaluation.compare import AXES, UNITS, Comparison
+from tristage_ros.reports.compare.compare import AXES, UNITS, Comparison
 
 
 def print_comparison(result: Comparison, console: Console) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.kinematics import GRIPPER_RANGE, JOINT_LIMITS
 from tristage_ros.devices.values import ArmMode
-from tristage_ros.evaluation.run import JOINT_NAMES, Run
+from tristage_ros.reports.run import JOINT_NAMES, Run
 
 LIMITS = np.vstack([JOINT_LIMITS, GRIPPER_RANGE])  # [7, 2] rad, the gripper in m
 # Encoders read a little beyond the end where a joint rests on it.

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.kinematics import GRIPPER_RANGE, dh_is_offset, forward, tool_pose
 from tristage_ros.devices.values import ArmMode
-from tristage_ros.evaluation.figures import BLUE, DARK, GREEN, LIGHT, RED, SKY, legend_below, require
-from tristage_ros.evaluation.run import JOINT_NAMES, Run
-from tristage_ros.evaluation.summary import LIMITS
+from tristage_ros.reports.figures import BLUE, DARK, GREEN, LIGHT, RED, SKY, legend_below, require
+from tristage_ros.reports.run import JOINT_NAMES, Run
+from tristage_ros.reports.summary import LIMITS
 
 MODE_COLORS = {
     ArmMode.DISCONNECTED: DARK,

@@ -10,10 +10,10 @@ from pathlib import Path
 import matplotlib
 from rich.console import Console
 
-from tristage_ros.evaluation.compare import compare, read_steps
-from tristage_ros.evaluation.compare_figure import comparison_figure
-from tristage_ros.evaluation.compare_table import print_comparison
-from tristage_ros.evaluation.figures import STYLE
+from tristage_ros.reports.compare.compare import compare, read_steps
+from tristage_ros.reports.compare.figure import comparison_figure
+from tristage_ros.reports.compare.table import print_comparison
+from tristage_ros.reports.figures import STYLE
 
 EXIT_DIFFERENT = 1
 
