@@ -22,9 +22,9 @@ readonly ROOMS=(
 )
 # Hundreds of examples of pure arithmetic, which `make test` goes through with the newest versions.
 readonly LONG=(
-  --deselect test/devices/test_guard.py::test_whatever_comes_in_what_goes_out_is_bounded
-  --deselect test/devices/test_guard.py::test_tool_never_leaves_the_workspace
-  --deselect test/devices/test_piper.py::test_ten_thousand_bursts_of_two_threads_neither_mix_nor_get_lost
+  --deselect test/devices/arm/test_guard.py::test_whatever_comes_in_what_goes_out_is_bounded
+  --deselect test/devices/arm/test_guard.py::test_tool_never_leaves_the_workspace
+  --deselect test/devices/arm/test_piper.py::test_ten_thousand_bursts_of_two_threads_neither_mix_nor_get_lost
 )
 # What waits on a clock or a bus more than it works anything out.
 readonly PACED=(

@@ -12,7 +12,7 @@ import can
 import numpy as np
 import pytest
 
-from tristage_ros.devices.piper import PiperDriver
+from tristage_ros.devices.arm.piper import PiperDriver
 
 HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
 _channels = itertools.count()

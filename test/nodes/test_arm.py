@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
-from tristage_ros.devices.values import CommandSource
+from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.arm import ArmNode
 from tristage_ros.nodes.arm_messages import guard_part, motors_part

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from tristage_ros.cli import main
-from tristage_ros.devices.kinematics import forward
+from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.nodes import calibrate_cameras
 from tristage_ros.nodes.board_views import STILL
 from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options

@@ -126,7 +126,7 @@ def test_the_wrist_camera_is_placed_by_the_joint_states(setting):
     wrist.publish_joints(stamp - 0.01)
     wrist.publish_joints(stamp + 0.01)
     s.until(lambda: s.clouds)
-    from tristage_ros.devices.kinematics import forward
+    from tristage_ros.devices.arm.kinematics import forward
 
     flange = forward([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])
     expected = flange[:3, 3] + 0.1 * flange[:3, 2]

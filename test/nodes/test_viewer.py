@@ -15,7 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.urdf import urdf
+from tristage_ros.devices.arm.urdf import urdf
 from tristage_ros.namespaces import inside
 from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.robot_model import RobotModelNode

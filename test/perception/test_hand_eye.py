@@ -5,7 +5,7 @@ import pytest
 from board_scene import BoardScene, lens, pose, random_joints
 from scipy.spatial.transform import Rotation
 
-from tristage_ros.devices.kinematics import forward
+from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.hand_eye import CalibrationError, View, calibrate

@@ -14,7 +14,7 @@ from tristage_ros.bags.facts import TOPIC, TYPE, Facts
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.devices.kinematics import forward, tool_pose
+from tristage_ros.devices.arm.kinematics import forward, tool_pose
 from tristage_ros.reports import arm_figures, figures
 from tristage_ros.reports.episode_figure import episode
 from tristage_ros.reports.events import arm_events

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from tristage_ros.devices import kinematics
+from tristage_ros.devices.arm import kinematics
 from tristage_ros.simulation.cell import Cell, CellConfig
 from tristage_ros.simulation.scene import HOME
 

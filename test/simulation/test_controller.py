@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.devices import kinematics
+from tristage_ros.devices.arm import kinematics
 from tristage_ros.simulation import frames
 from tristage_ros.simulation.controller import Controller
 from tristage_ros.simulation.frames import ArmStatus, Frame, MoveMode

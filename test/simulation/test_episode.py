@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tristage_ros.devices.kinematics import rpy_to_matrix
+from tristage_ros.devices.arm.kinematics import rpy_to_matrix
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.values import Action
 from tristage_ros.perception.projection import project

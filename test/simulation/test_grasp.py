@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tristage_ros.devices import kinematics
+from tristage_ros.devices.arm import kinematics
 from tristage_ros.simulation import grasp
 from tristage_ros.simulation.scene import HOME
 

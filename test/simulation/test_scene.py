@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from tristage_ros.devices import kinematics
+from tristage_ros.devices.arm import kinematics
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.simulation.scene import HOME, OBJECTS, build_model, camera_pose, object_poses, start_state
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tristage_ros.devices import kinematics
+from tristage_ros.devices.arm import kinematics
 from tristage_ros.simulation.scene import HOME
 
 GOAL = HOME + np.array([0.3, 0.1, 0.1, -0.2, -0.3, 0.5])

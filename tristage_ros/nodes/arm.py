@@ -17,14 +17,14 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
-from tristage_ros.devices import values
-from tristage_ros.devices.body import Body
-from tristage_ros.devices.chunks import ChunkLimits
-from tristage_ros.devices.controller import ArmController, ControllerConfig
-from tristage_ros.devices.guard import GuardConfig
-from tristage_ros.devices.joint_path import JointPath
-from tristage_ros.devices.piper import PiperDriver, PiperError
-from tristage_ros.devices.values import CommandSource
+from tristage_ros.devices.arm import values
+from tristage_ros.devices.arm.body import Body
+from tristage_ros.devices.arm.chunks import ChunkLimits
+from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
+from tristage_ros.devices.arm.guard import GuardConfig
+from tristage_ros.devices.arm.joint_path import JointPath
+from tristage_ros.devices.arm.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.nodes import arm_messages, qos
 from tristage_ros.nodes.arm_services import ArmServices
 from tristage_ros.nodes.convert import seconds

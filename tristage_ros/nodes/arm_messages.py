@@ -8,9 +8,9 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.feedback import MotorBits, MotorHealth
-from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
-from tristage_ros.devices.values import BASE_FRAME, ArmMode, ArmState, ChunkState
+from tristage_ros.devices.arm.feedback import MotorBits, MotorHealth
+from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.arm.values import BASE_FRAME, ArmMode, ArmState, ChunkState
 from tristage_ros.nodes.convert import header
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from tristage_ros.nodes.joint_history import ARM_JOINTS, GRIPPER_JOINT

@@ -9,9 +9,9 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from tristage_ros.devices.controller import ArmController
-from tristage_ros.devices.recovery import GripperCare, Recovery
-from tristage_ros.devices.values import ArmMode
+from tristage_ros.devices.arm.controller import ArmController
+from tristage_ros.devices.arm.recovery import GripperCare, Recovery
+from tristage_ros.devices.arm.values import ArmMode
 
 Answer = tuple[bool, str]
 

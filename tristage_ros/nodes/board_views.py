@@ -11,7 +11,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.kinematics import forward
+from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import camera_model, seconds
 from tristage_ros.nodes.joint_history import JointHistory

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 
-from tristage_ros.devices.robot_state import robot_state
-from tristage_ros.devices.values import BASE_FRAME
+from tristage_ros.devices.arm.robot_state import robot_state
+from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.convert import camera_model, cloud_points, depth_image, seconds
 from tristage_ros.nodes.joint_history import JointHistory

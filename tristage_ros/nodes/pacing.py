@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE
+from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE
 from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.nodes.convert import seconds

@@ -11,8 +11,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.kinematics import forward
-from tristage_ros.devices.values import BASE_FRAME
+from tristage_ros.devices.arm.kinematics import forward
+from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import camera_model, cloud_message, depth_image, seconds
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part

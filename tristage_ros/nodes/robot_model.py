@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.kinematics import dh_is_offset
-from tristage_ros.devices.urdf import urdf
+from tristage_ros.devices.arm.kinematics import dh_is_offset
+from tristage_ros.devices.arm.urdf import urdf
 from tristage_ros.namespaces import program_arguments
 from tristage_ros.nodes.program import ProgramNode
 from tristage_ros.nodes.runner import run

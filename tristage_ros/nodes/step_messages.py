@@ -9,7 +9,7 @@ import numpy as np
 from geometry_msgs.msg import Quaternion, Vector3
 from tristage_msgs.msg import ActionChunk, PruningStats, StageTimings
 
-from tristage_ros.devices.kinematics import matrix_to_quaternion, rpy_to_matrix
+from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, rpy_to_matrix
 from tristage_ros.mla.values import Action, StepReport
 from tristage_ros.nodes.convert import header, to_stamp
 

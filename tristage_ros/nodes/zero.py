@@ -5,7 +5,7 @@ from __future__ import annotations
 from rclpy.node import Node
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.kinematics import dh_is_offset
+from tristage_ros.devices.arm.kinematics import dh_is_offset
 
 
 def zero_of(node: Node, status: ArmStatus, before: bool) -> bool:

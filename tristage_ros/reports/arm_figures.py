@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, dh_is_offset, forward, tool_pose
-from tristage_ros.devices.values import ArmMode
+from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, dh_is_offset, forward, tool_pose
+from tristage_ros.devices.arm.values import ArmMode
 from tristage_ros.reports.figures import BLUE, DARK, GREEN, LIGHT, RED, SKY, legend_below, require
 from tristage_ros.reports.run import JOINT_NAMES, Run
 from tristage_ros.reports.summary import LIMITS

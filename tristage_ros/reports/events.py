@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tristage_ros.devices.values import ArmMode, ChunkState
+from tristage_ros.devices.arm.values import ArmMode, ChunkState
 from tristage_ros.reports.run import Run
 
 FIGURE = re.compile(r"-?\d+(\.\d+)?")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, JOINT_LIMITS
-from tristage_ros.devices.values import ArmMode
+from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS
+from tristage_ros.devices.arm.values import ArmMode
 from tristage_ros.reports.run import JOINT_NAMES, Run
 
 LIMITS = np.vstack([JOINT_LIMITS, GRIPPER_RANGE])  # [7, 2] rad, the gripper in m

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import matrix_to_rpy
+from tristage_ros.devices.arm.kinematics import matrix_to_rpy
 from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action
 from tristage_ros.simulation.grasp import tool_rotation

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices import kinematics
+from tristage_ros.devices.arm import kinematics
 
 FINGER_STROKE = kinematics.GRIPPER_RANGE[1] / 2  # m, of each finger
 FINGER_FORCE = 25.0  # N, at most

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices import kinematics
+from tristage_ros.devices.arm import kinematics
 from tristage_ros.simulation import commands, frames
 from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus, MoveMode
 from tristage_ros.simulation.motion import Line, Ramp

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tristage_ros.devices import chunks
-from tristage_ros.devices.controller import ControllerConfig
-from tristage_ros.devices.execution import Execution
-from tristage_ros.devices.guard import Guard, RefusedError
-from tristage_ros.devices.history import JointHistory
-from tristage_ros.devices.values import ActionChunk
+from tristage_ros.devices.arm import chunks
+from tristage_ros.devices.arm.controller import ControllerConfig
+from tristage_ros.devices.arm.execution import Execution
+from tristage_ros.devices.arm.guard import Guard, RefusedError
+from tristage_ros.devices.arm.history import JointHistory
+from tristage_ros.devices.arm.values import ActionChunk
 from tristage_ros.simulation.controller import GRIPPER_ACCELERATION, GRIPPER_SPEED, Drive
 from tristage_ros.simulation.motion import Ramp
 from tristage_ros.simulation.plant import Plant

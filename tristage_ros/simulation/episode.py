@@ -11,10 +11,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.controller import ControllerConfig
-from tristage_ros.devices.kinematics import matrix_to_quaternion, rpy_to_matrix
-from tristage_ros.devices.robot_state import robot_state
-from tristage_ros.devices.values import ActionChunk
+from tristage_ros.devices.arm.controller import ControllerConfig
+from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, rpy_to_matrix
+from tristage_ros.devices.arm.robot_state import robot_state
+from tristage_ros.devices.arm.values import ActionChunk
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.extrinsics import load_extrinsics

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import rpy_to_matrix
+from tristage_ros.devices.arm.kinematics import rpy_to_matrix
 
 Floats = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import forward
-from tristage_ros.devices.robot_state import robot_state
+from tristage_ros.devices.arm.kinematics import forward
+from tristage_ros.devices.arm.robot_state import robot_state
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import Workspace, build_cloud

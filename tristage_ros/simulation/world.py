@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, forward, tool_pose
+from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, forward, tool_pose
 from tristage_ros.simulation.grasp import tool_yaw
 from tristage_ros.simulation.scene import body_pose
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bags.reader import BagError, BagReader, Message
-from tristage_ros.devices.robot_state import robot_state
+from tristage_ros.devices.arm.robot_state import robot_state
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import Workspace, build_cloud

@@ -6,10 +6,10 @@ import uuid
 import numpy as np
 import pytest
 
-from tristage_ros.devices.controller import ArmController, ControllerConfig
-from tristage_ros.devices.kinematics import matrix_to_quaternion, rpy_to_matrix
-from tristage_ros.devices.piper import PiperDriver
-from tristage_ros.devices.values import ActionChunk, ChunkState
+from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
+from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, rpy_to_matrix
+from tristage_ros.devices.arm.piper import PiperDriver
+from tristage_ros.devices.arm.values import ActionChunk, ChunkState
 from tristage_ros.simulation.approach import whole
 from tristage_ros.simulation.cell import Cell, CellConfig
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tristage_ros.bench.arm.rig import Rig
-from tristage_ros.devices.piper import PiperError
-from tristage_ros.devices.values import ArmMode, ArmState, ChunkState
+from tristage_ros.devices.arm.piper import PiperError
+from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
 from tristage_ros.simulation.frames import ArmStatus
 
 FAR = (0.0, 0.25, 0.0)  # m, a way that takes longer than any fault needs to be noticed

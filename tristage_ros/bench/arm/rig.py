@@ -13,10 +13,10 @@ import can
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.controller import ArmController, ControllerConfig
-from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
-from tristage_ros.devices.piper import PiperDriver
-from tristage_ros.devices.values import ActionChunk, ArmState
+from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
+from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.arm.piper import PiperDriver
+from tristage_ros.devices.arm.values import ActionChunk, ArmState
 from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Cell, CellConfig
 from tristage_ros.simulation.controller import SOFTWARE

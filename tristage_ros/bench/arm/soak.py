@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tristage_ros.bench.arm.process import open_files, resident_bytes
 from tristage_ros.bench.arm.rig import Rig
-from tristage_ros.devices.values import ChunkState
+from tristage_ros.devices.arm.values import ChunkState
 
 _WAYS = ((0.0, 0.05, 0.0), (0.0, 0.0, -0.04), (0.0, -0.05, 0.0), (0.0, 0.0, 0.04))  # m, back to the start
 _GROWTH = 8e6  # bytes between the first and the last quarter that count as none: the allocator's own play

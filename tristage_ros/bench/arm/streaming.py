@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tristage_ros.bench.arm.process import processor_seconds
 from tristage_ros.bench.arm.rig import Rig
-from tristage_ros.devices.controller import ControllerConfig
-from tristage_ros.devices.joint_path import JointPath
-from tristage_ros.devices.values import CommandSource
+from tristage_ros.devices.arm.controller import ControllerConfig
+from tristage_ros.devices.arm.joint_path import JointPath
+from tristage_ros.devices.arm.values import CommandSource
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tristage_ros.devices.can_bus import BITRATE, bring_up
+from tristage_ros.devices.arm.can_bus import BITRATE, bring_up
 from tristage_ros.devices.doctor.finding import Finding, Level, Machine
 
 

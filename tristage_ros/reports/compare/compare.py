@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.bags.facts import Facts, differences, read_facts
 from tristage_ros.bags.reader import BagError, BagReader
-from tristage_ros.devices.kinematics import quaternion_to_matrix
+from tristage_ros.devices.arm.kinematics import quaternion_to_matrix
 from tristage_ros.reports.compare.options import LEAST
 from tristage_ros.reports.run import ACTION, PRUNING, TIMINGS
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import forward, tool_pose
+from tristage_ros.devices.arm.kinematics import forward, tool_pose
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 from tristage_ros.simulation.piece import Piece
 from tristage_ros.simulation.scene import HOME

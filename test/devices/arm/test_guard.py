@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.devices.guard import Guard, GuardConfig, RefusedError
-from tristage_ros.devices.kinematics import JOINT_LIMITS, forward, link_poses
-from tristage_ros.devices.workspace import Workspace
+from tristage_ros.devices.arm.guard import Guard, GuardConfig, RefusedError
+from tristage_ros.devices.arm.kinematics import JOINT_LIMITS, forward, link_poses
+from tristage_ros.devices.arm.workspace import Workspace
 
 HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
 STEP = 0.01

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import FINGERTIP_OFFSET
+from tristage_ros.devices.arm.kinematics import FINGERTIP_OFFSET
 
 Floats = NDArray[np.float64]
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tristage_ros.devices.chunks import ChunkLimits, check, waypoints
-from tristage_ros.devices.guard import GuardConfig, RefusedError
-from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
-from tristage_ros.devices.values import ActionChunk
+from tristage_ros.devices.arm.chunks import ChunkLimits, check, waypoints
+from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
+from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.arm.values import ActionChunk
 
 HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
 TOOL = tool_pose(forward(HOME))

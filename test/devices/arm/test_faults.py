@@ -19,10 +19,10 @@ from tristage_ros.bench.arm.faults import (
     provoke,
 )
 from tristage_ros.bench.arm.rig import Rig
-from tristage_ros.devices.controller import ControllerConfig
-from tristage_ros.devices.guard import GuardConfig
-from tristage_ros.devices.piper import PiperError
-from tristage_ros.devices.values import ArmMode, ChunkState
+from tristage_ros.devices.arm.controller import ControllerConfig
+from tristage_ros.devices.arm.guard import GuardConfig
+from tristage_ros.devices.arm.piper import PiperError
+from tristage_ros.devices.arm.values import ArmMode, ChunkState
 from tristage_ros.simulation.controller import OLD_SOFTWARE, SOFTWARE
 
 # a computer under load schedules late; these tests are about what happens, not about when

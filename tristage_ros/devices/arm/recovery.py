@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from tristage_ros.devices.controller import ArmController
-from tristage_ros.devices.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.controller import ArmController
+from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 
 _SOONEST, _LATEST = 1.0, 30.0  # s between the two requests that make a reset or a new zero
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from piper_sdk import C_PiperForwardKinematics
 
-from tristage_ros.devices import kinematics
-from tristage_ros.devices.kinematics import (
+from tristage_ros.devices.arm import kinematics
+from tristage_ros.devices.arm.kinematics import (
     JOINT_LIMITS,
     UnreachablePoseError,
     dh_is_offset,

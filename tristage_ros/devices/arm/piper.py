@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
-from tristage_ros.devices import frame_gate, kinematics
-from tristage_ros.devices.can_bus import BITRATE, quiet_creation, socketcan_trouble
-from tristage_ros.devices.feedback import ArmFeedback, MotorHealth
+from tristage_ros.devices.arm import frame_gate, kinematics
+from tristage_ros.devices.arm.can_bus import BITRATE, quiet_creation, socketcan_trouble
+from tristage_ros.devices.arm.feedback import ArmFeedback, MotorHealth
 
 _FEEDBACK = range(0x251, 0x2B0)
 _STATUS, _GRIPPER, _FIRMWARE = 0x2A1, 0x2A8, 0x4AF

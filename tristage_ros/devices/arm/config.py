@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tristage_ros.devices.chunks import ChunkLimits
-from tristage_ros.devices.execution import GripperTiming
-from tristage_ros.devices.guard import GuardConfig
-from tristage_ros.devices.trajectory import MotionLimits
+from tristage_ros.devices.arm.chunks import ChunkLimits
+from tristage_ros.devices.arm.execution import GripperTiming
+from tristage_ros.devices.arm.guard import GuardConfig
+from tristage_ros.devices.arm.trajectory import MotionLimits
 
 
 @dataclass(frozen=True)

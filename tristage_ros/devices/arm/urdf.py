@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import (
+from tristage_ros.devices.arm.kinematics import (
     GRIPPER_RANGE,
     JOINT_LIMITS,
     JOINT_MAX_VELOCITY,
@@ -21,7 +21,7 @@ from tristage_ros.devices.kinematics import (
     link_poses,
     matrix_to_rpy,
 )
-from tristage_ros.devices.values import BASE_FRAME
+from tristage_ros.devices.arm.values import BASE_FRAME
 
 _COLORS = {"shell": "0.90 0.90 0.92 1", "joint": "0.20 0.20 0.22 1"}
 # By link, in its own frame: ends of a cylinder and its radius, m.

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.feedback import ArmFeedback
+from tristage_ros.devices.arm.feedback import ArmFeedback
 
 BASE_FRAME = "base_link"  # at the foot of the arm: z up, x forward
 

@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, JOINT_LIMITS, forward, tool_pose
-from tristage_ros.devices.urdf import urdf
+from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS, forward, tool_pose
+from tristage_ros.devices.arm.urdf import urdf
 
 JOINTS = [f"joint{k}" for k in range(1, 7)]
 

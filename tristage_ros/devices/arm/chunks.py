@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices import kinematics
-from tristage_ros.devices.guard import GuardConfig, RefusedError
-from tristage_ros.devices.trajectory import Waypoint
-from tristage_ros.devices.values import BASE_FRAME, ActionChunk
+from tristage_ros.devices.arm import kinematics
+from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
+from tristage_ros.devices.arm.trajectory import Waypoint
+from tristage_ros.devices.arm.values import BASE_FRAME, ActionChunk
 
 Floats = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tristage_ros.devices.kinematics import flange_pose, rpy_to_matrix
-from tristage_ros.devices.workspace import Workspace
+from tristage_ros.devices.arm.kinematics import flange_pose, rpy_to_matrix
+from tristage_ros.devices.arm.workspace import Workspace
 
 DOWN, LEVEL = (math.pi, 0.0, 0.0), (0.0, math.pi / 2, 0.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tristage_ros.devices.guard import RefusedError
+from tristage_ros.devices.arm.guard import RefusedError
 
 
 class Freshness:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.devices.trajectory import MotionLimits, Trajectory, Waypoint
+from tristage_ros.devices.arm.trajectory import MotionLimits, Trajectory, Waypoint
 
 STEP = 0.01
 LIMITS = MotionLimits()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import FINGERTIP_OFFSET, TOOL_OFFSET, tool_pose
+from tristage_ros.devices.arm.kinematics import FINGERTIP_OFFSET, TOOL_OFFSET, tool_pose
 
 _FINGER = FINGERTIP_OFFSET - TOOL_OFFSET  # m, from the grasp centre to the fingertips
 

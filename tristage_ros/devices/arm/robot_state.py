@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.kinematics import GRIPPER_RANGE, forward, matrix_to_rpy, tool_pose
+from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, forward, matrix_to_rpy, tool_pose
 
 
 def robot_state(joints: NDArray[np.float64], dh_is_offset: bool = True) -> NDArray[np.float32]:

@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tristage_ros.devices.controller import ArmController, ControllerConfig
-from tristage_ros.devices.guard import GuardConfig
-from tristage_ros.devices.kinematics import forward, matrix_to_quaternion, tool_pose
-from tristage_ros.devices.piper import PiperDriver, PiperError
-from tristage_ros.devices.trajectory import MotionLimits
-from tristage_ros.devices.values import ActionChunk, ArmMode, ChunkState
-from tristage_ros.devices.workspace import Workspace
+from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
+from tristage_ros.devices.arm.guard import GuardConfig
+from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.arm.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.trajectory import MotionLimits
+from tristage_ros.devices.arm.values import ActionChunk, ArmMode, ChunkState
+from tristage_ros.devices.arm.workspace import Workspace
 
 COMMANDS = {0x151, 0x155, 0x156, 0x157, 0x159, 0x471, 0x4AF}
 # a computer under load schedules late; these tests are about what happens, not about when

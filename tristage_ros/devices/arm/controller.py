@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from tristage_ros.devices.arm_config import ControllerConfig, check_scale
-from tristage_ros.devices.guard import RefusedError
-from tristage_ros.devices.joint_path import JointPath
-from tristage_ros.devices.motion import OWNERS, Motion
-from tristage_ros.devices.piper import PiperDriver, PiperError
-from tristage_ros.devices.values import ActionChunk, ArmMode, ArmState, CommandSource
+from tristage_ros.devices.arm.config import ControllerConfig, check_scale
+from tristage_ros.devices.arm.guard import RefusedError
+from tristage_ros.devices.arm.joint_path import JointPath
+from tristage_ros.devices.arm.motion import OWNERS, Motion
+from tristage_ros.devices.arm.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.values import ActionChunk, ArmMode, ArmState, CommandSource
 
 __all__ = ["ArmController", "ControllerConfig"]
 

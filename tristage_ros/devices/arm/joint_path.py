@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.guard import GuardConfig, RefusedError
-from tristage_ros.devices.trajectory import Waypoint
+from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
+from tristage_ros.devices.arm.trajectory import Waypoint
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import can
 import numpy as np
 import pytest
 
-from tristage_ros.devices.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 
 
 def test_reads_what_the_arm_reports(arm, driver: PiperDriver) -> None:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tristage_ros.devices.guard import GuardConfig, RefusedError
-from tristage_ros.devices.joint_path import JointPath, waypoints
+from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
+from tristage_ros.devices.arm.joint_path import JointPath, waypoints
 
 HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])
 NOW = 100.0

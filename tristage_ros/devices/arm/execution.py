@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.trajectory import MotionLimits, Path, Trajectory, Waypoint
+from tristage_ros.devices.arm.trajectory import MotionLimits, Path, Trajectory, Waypoint
 
 _SAME_OPENING = 1e-3  # m between gripper targets that need no time
 _ARRIVED = 0.005  # rad between measured joints and key frame, about 2 mm at the tool, at which the arm is there

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices import chunks, joint_path
-from tristage_ros.devices.arm_config import ControllerConfig
-from tristage_ros.devices.execution import Execution
-from tristage_ros.devices.feedback import ArmFeedback
-from tristage_ros.devices.freshness import Freshness
-from tristage_ros.devices.guard import Guard, RefusedError, Setpoint
-from tristage_ros.devices.history import JointHistory
-from tristage_ros.devices.joint_path import JointPath
-from tristage_ros.devices.kinematics import JOINT_MAX_VELOCITY
-from tristage_ros.devices.link import Link
-from tristage_ros.devices.trajectory import Waypoint
-from tristage_ros.devices.values import ActionChunk, ChunkState, CommandSource
+from tristage_ros.devices.arm import chunks, joint_path
+from tristage_ros.devices.arm.config import ControllerConfig
+from tristage_ros.devices.arm.execution import Execution
+from tristage_ros.devices.arm.feedback import ArmFeedback
+from tristage_ros.devices.arm.freshness import Freshness
+from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
+from tristage_ros.devices.arm.history import JointHistory
+from tristage_ros.devices.arm.joint_path import JointPath
+from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
+from tristage_ros.devices.arm.link import Link
+from tristage_ros.devices.arm.trajectory import Waypoint
+from tristage_ros.devices.arm.values import ActionChunk, ChunkState, CommandSource
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
 _NOISE = 0.02  # rad

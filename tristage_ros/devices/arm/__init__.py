@@ -1,0 +1,1 @@
+"""The arm, its guard and its path."""
