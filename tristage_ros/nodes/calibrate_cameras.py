@@ -18,7 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.table import Table
 
-from tristage_ros.devices.realsense import connected
+from tristage_ros.devices.realsense.device import connected
 from tristage_ros.graph import environment
 from tristage_ros.namespaces import node_arguments
 from tristage_ros.nodes.board_views import BoardViews

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rclpy.node import Node
 
-from tristage_ros.devices.realsense import Connected, Recording, Settings, Source
-from tristage_ros.devices.realsense_link import CameraLink, Frame, Patience
-from tristage_ros.devices.realsense_values import Profile
+from tristage_ros.devices.realsense.device import Connected, Recording, Settings, Source
+from tristage_ros.devices.realsense.link import CameraLink, Frame, Patience
+from tristage_ros.devices.realsense.values import Profile
 from tristage_ros.nodes.camera_health import CameraHealth
 from tristage_ros.nodes.camera_topics import CameraTopics
 from tristage_ros.nodes.image_transport import QUALITY

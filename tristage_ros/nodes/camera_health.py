@@ -6,8 +6,8 @@ import time
 
 from rclpy.node import Node
 
-from tristage_ros.devices.realsense import Settings
-from tristage_ros.devices.realsense_link import FIRST_FRAME, CameraLink, Frame
+from tristage_ros.devices.realsense.device import Settings
+from tristage_ros.devices.realsense.link import FIRST_FRAME, CameraLink, Frame
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.stream import Stream, StreamLimits
 

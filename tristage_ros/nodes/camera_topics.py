@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
-from tristage_ros.devices.realsense_link import Frame
-from tristage_ros.devices.realsense_values import Intrinsics
+from tristage_ros.devices.realsense.link import Frame
+from tristage_ros.devices.realsense.values import Intrinsics
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import header
 from tristage_ros.nodes.image_transport import ImagePublisher

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.realsense_values import Capture
+from tristage_ros.devices.realsense.values import Capture
 
 DARK = 16  # 0..255; an image whose brightest percent is darker shows nothing
 _EVERY = 8  # of the pixels that are looked at, in both directions

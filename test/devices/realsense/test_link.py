@@ -5,8 +5,8 @@ import time
 import pytest
 from emulated_realsense import SMALL, EmulatedRealSense, record
 
-from tristage_ros.devices.realsense import Recording, Settings
-from tristage_ros.devices.realsense_link import CameraLink, Patience
+from tristage_ros.devices.realsense.device import Recording, Settings
+from tristage_ros.devices.realsense.link import CameraLink, Patience
 
 STREAMS = Settings(SMALL, SMALL)
 HASTY = Patience(lost_after=1.0, retry=0.2, frozen_after=0.5, restart_after=1.5)

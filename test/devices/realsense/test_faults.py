@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tristage_ros.devices.realsense_faults import ImageWatch
-from tristage_ros.devices.realsense_values import Capture
+from tristage_ros.devices.realsense.faults import ImageWatch
+from tristage_ros.devices.realsense.values import Capture
 
 RNG = np.random.default_rng(0)
 
