@@ -16,9 +16,9 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch_ros.actions import Node
 
-from tristage_ros import namespaces, prerequisites
-from tristage_ros.arguments import ARGUMENTS, refuse_unknown, typed
-from tristage_ros.ros_packages import program
+from tristage_ros.graph import namespaces, prerequisites
+from tristage_ros.graph.arguments import ARGUMENTS, refuse_unknown, typed
+from tristage_ros.graph.ros_packages import program
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -62,7 +62,7 @@ def processes(context: LaunchContext, name: str) -> list:
     if is_launched_itself(context):
         refuse_unknown(ARGUMENTS[name], typed(context.argv))
     try:
-        from tristage_ros import graph  # takes numpy and more
+        from tristage_ros.graph import graph  # takes numpy and more
     except ModuleNotFoundError as error:
         raise RuntimeError(prerequisites.complaint([error.name], sys.executable)) from None
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS[name]}

@@ -20,7 +20,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats
 from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.devices.arm.kinematics import JOINT_LIMITS
-from tristage_ros.namespaces import inside
+from tristage_ros.graph.namespaces import inside
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import seconds
 from tristage_ros.nodes.operator import Operator

@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from tristage_ros import __version__
-from tristage_ros.arguments import ARGUMENTS, GraphError
 from tristage_ros.bags.record_options import add_record_options
 from tristage_ros.bench.model.options import add_options as add_bench_options
 from tristage_ros.devices.doctor import options as doctor_options
-from tristage_ros.namespaces import NamespaceError, add_node_options, node_arguments
+from tristage_ros.graph.arguments import ARGUMENTS, GraphError
+from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
+from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
-from tristage_ros.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.studies import calibrate_options
@@ -158,11 +158,11 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tristage_ros import graph  # and what it takes to describe one, only where that is asked for
+    from tristage_ros.graph import graph  # and what it takes to describe one, only where that is asked for
 
     described = graph.build(options.graph, parse_arguments(options.arguments))
     require(described.executables, sys.executable, "honcho")
-    from tristage_ros.supervisor import run
+    from tristage_ros.graph.supervisor import run
 
     return run(described)
 

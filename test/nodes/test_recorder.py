@@ -19,7 +19,7 @@ from tristage_msgs.msg import PruningStats
 from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.namespaces import inside
+from tristage_ros.graph.namespaces import inside
 from tristage_ros.nodes import diagnostics, qos
 from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.recorder import RecorderNode

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tristage_ros.bags.facts import Facts
-from tristage_ros.graph import GraphError, build
+from tristage_ros.graph.graph import GraphError, build
 from tristage_ros.nodes.replay_settings import Settings
 
 FACTS = Facts(

@@ -8,7 +8,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from tristage_msgs.msg import ActionChunk
 
-from tristage_ros.namespaces import inside
+from tristage_ros.graph.namespaces import inside
 from tristage_ros.nodes.arm import ACTIONS
 from tristage_ros.nodes.rivals import rivals
 

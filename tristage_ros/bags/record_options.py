@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tristage_ros.namespaces import add_node_options
+from tristage_ros.graph.namespaces import add_node_options
 
 
 def add_record_options(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from tristage_ros.graph import environment
+from tristage_ros.graph.graph import environment
 from tristage_ros.nodes import qos
 from tristage_ros.nodes.convert import seconds
 

@@ -26,9 +26,9 @@ import rclpy
 from numpy.typing import NDArray
 from tristage_msgs.msg import ActionChunk, StageTimings
 
-from tristage_ros.graph import environment
+from tristage_ros.graph.graph import environment
+from tristage_ros.graph.graph_process import GraphProcess
 from tristage_ros.nodes.convert import seconds
-from tristage_ros.nodes.graph_process import GraphProcess
 from tristage_ros.nodes.operator import Operator
 
 START_UP, SETTLE = 90.0, 5.0  # s

@@ -24,7 +24,7 @@ from sensor_msgs.msg import CameraInfo
 from tristage_msgs.msg import StageTimings
 
 from tristage_ros.bags.reader import BagReader
-from tristage_ros.graph import environment
+from tristage_ros.graph.graph import environment
 from tristage_ros.nodes.operator import Operator
 
 CAMERAS = ("front", "wrist")

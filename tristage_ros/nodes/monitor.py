@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
-from tristage_ros.middleware import one_machine
+from tristage_ros.graph.middleware import one_machine
 from tristage_ros.nodes.monitor_view import view
 from tristage_ros.nodes.operator import Operator
 

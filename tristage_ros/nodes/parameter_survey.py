@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.task import Future
 
-from tristage_ros.namespaces import plain
+from tristage_ros.graph.namespaces import plain
 
 PERIOD = 1.0  # s between looks for nodes that are new
 

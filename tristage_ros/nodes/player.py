@@ -23,8 +23,8 @@ from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.reader import Message
 from tristage_ros.bags.recording import JOINTS, SAME, STATUS, Played
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.graph import REPLAYED
-from tristage_ros.namespaces import relative
+from tristage_ros.graph.graph import REPLAYED
+from tristage_ros.graph.namespaces import relative
 from tristage_ros.nodes import qos
 
 NODES = ("point_cloud", "policy")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rclpy.node import Node
 
+from tristage_ros.graph.prerequisites import interpreter
+from tristage_ros.graph.ros_packages import program
 from tristage_ros.nodes.runner import ConfigurationError
-from tristage_ros.prerequisites import interpreter
-from tristage_ros.ros_packages import program
 
 PATIENCE = 3.0  # s to end by itself
 NICE = ("nice", "-n", "10")  # what shows may wait when the processor is short; the node that has to end it may not

@@ -7,8 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from tristage_ros.graph import environment
-from tristage_ros.namespaces import node_arguments
+from tristage_ros.graph.graph import environment
+from tristage_ros.graph.namespaces import node_arguments
 from tristage_ros.nodes.recorder import RecorderNode
 from tristage_ros.nodes.runner import run
 

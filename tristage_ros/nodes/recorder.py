@@ -23,7 +23,7 @@ from tristage_ros.bags.images import COLOR_FORMATS
 from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.offered import offered
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.namespaces import plain, relative
+from tristage_ros.graph.namespaces import plain, relative
 from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.parameter_survey import ParameterSurvey
 from tristage_ros.nodes.parameters import Parameter, declare

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tristage_ros.bags.facts import Facts
-from tristage_ros.graph import GraphError, preset
+from tristage_ros.graph.graph import GraphError, preset
 from tristage_ros.nodes.parameters import Parameter
 from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
 from tristage_ros.nodes.policy_parameters import PARAMETERS as POLICY_PARAMETERS

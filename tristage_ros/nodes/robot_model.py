@@ -9,10 +9,10 @@ from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.arm.kinematics import dh_is_offset
 from tristage_ros.devices.arm.urdf import urdf
-from tristage_ros.namespaces import program_arguments
+from tristage_ros.graph.namespaces import program_arguments
+from tristage_ros.graph.parameter_file import write_parameters
 from tristage_ros.nodes.program import ProgramNode
 from tristage_ros.nodes.runner import run
-from tristage_ros.parameter_file import write_parameters
 
 PACKAGE = "robot_state_publisher"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from tristage_ros.graph.viewers import VIEWS
 from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.program import ProgramNode
 from tristage_ros.nodes.runner import run
-from tristage_ros.views import VIEWS
 
 PARAMETERS = (Parameter("view", "", "the viewer", choices=tuple(VIEWS)),)
 

@@ -7,7 +7,7 @@ import os
 
 from tristage_ros import shadowing
 from tristage_ros.devices.doctor.finding import Finding, Level, Machine
-from tristage_ros.middleware import alone, stays_here
+from tristage_ros.graph.middleware import alone, stays_here
 
 _MODEL = 15_000  # MiB of GPU memory for the 7B model in bf16 with its caches
 _SHARED = 64 * 2**20  # bytes, for the images between the nodes

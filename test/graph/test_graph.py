@@ -5,7 +5,7 @@ import os
 import pytest
 import yaml
 
-from tristage_ros import graph
+from tristage_ros.graph import graph
 from tristage_ros.resources import resource
 
 

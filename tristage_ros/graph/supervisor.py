@@ -18,8 +18,8 @@ from typing import TextIO
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
-from tristage_ros.graph import OURS, Graph, GraphError, NodeSpec, parameter_files
-from tristage_ros.ros_packages import program
+from tristage_ros.graph.graph import OURS, Graph, GraphError, NodeSpec, parameter_files
+from tristage_ros.graph.ros_packages import program
 from tristage_ros.start import end_with_supervisor
 
 SHARED_MEMORY = Path("/dev/shm")

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tristage_ros.graph import Graph, GraphError, NodeSpec
-from tristage_ros.supervisor import remove_unused, run
+from tristage_ros.graph.graph import Graph, GraphError, NodeSpec
+from tristage_ros.graph.supervisor import remove_unused, run
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from tristage_ros.graph import Graph, NodeSpec
+from tristage_ros.graph.graph import Graph, NodeSpec
 from tristage_ros.start import flush
-from tristage_ros.supervisor import run
+from tristage_ros.graph.supervisor import run
 nodes = tuple(NodeSpec(f"n{i}", "sh", package="", arguments=("-c", text)) for i, text in enumerate(sys.argv[1:]))
 code = run(Graph("test", nodes, Path("none.yaml"), {"MARK": "set"}))
 flush()

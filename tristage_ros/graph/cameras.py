@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from tristage_ros.namespaces import GLOBAL_NAMES
+from tristage_ros.graph.namespaces import GLOBAL_NAMES
+from tristage_ros.graph.ros_packages import is_installed
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.ros_packages import is_installed
 
 # What our node always does, and realsense2_camera must be told. Its own transforms would give the frames two parents.
 LIKE_OURS = {"align_depth.enable": True, "enable_sync": True, "publish_tf": False}

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
 
-from tristage_ros import camera_graph, views
-from tristage_ros.arguments import PIPER_PICK, REPLAY, GraphError, resolve
-from tristage_ros.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
-from tristage_ros.middleware import one_machine
-from tristage_ros.namespaces import NamespaceError, absolute
-from tristage_ros.parameter_file import ParameterFileError, parameters_of, write_parameters
+from tristage_ros.graph import cameras as camera_graph
+from tristage_ros.graph import viewers as views
+from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
+from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
+from tristage_ros.graph.middleware import one_machine
+from tristage_ros.graph.namespaces import NamespaceError, absolute
+from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tristage_ros.middleware import two_machines
+from tristage_ros.graph.middleware import two_machines
 
 ALL, ROBOT, HOST = "all", "robot", "host"
 MACHINES = (ALL, ROBOT, HOST)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tristage_ros.arguments import GraphError
+from tristage_ros.graph.arguments import GraphError
 
 OF_EVERY_NODE = ("numpy", "rclpy", "yaml")
 OF_NODE = {  # by executable

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tristage_ros import cli, prerequisites
-from tristage_ros.graph import GraphError
+from tristage_ros import cli
+from tristage_ros.graph import prerequisites
+from tristage_ros.graph.graph import GraphError
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONAL = {"realsense2_camera_msgs"}  # what is missing without them nobody can hear

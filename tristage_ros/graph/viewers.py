@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tristage_ros.namespaces import program_arguments
+from tristage_ros.graph.namespaces import program_arguments
+from tristage_ros.graph.ros_packages import is_installed
 from tristage_ros.resources import resource
-from tristage_ros.ros_packages import is_installed
 
 FOXGLOVE_PORT = 8765
 MODEL, AGGREGATOR = "robot_model", "diagnostic_aggregator"

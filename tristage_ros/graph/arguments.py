@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tristage_ros.machines import ALL, MACHINES
+from tristage_ros.graph.machines import ALL, MACHINES
+from tristage_ros.graph.viewers import FOXGLOVE_PORT
 from tristage_ros.simulation.instructions import INSTRUCTIONS
-from tristage_ros.views import FOXGLOVE_PORT
 
 BOOLEAN = ("true", "false")
 COLOR_FORMATS = ("jpeg", "png", "raw")

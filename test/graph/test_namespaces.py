@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import tristage_ros
-from tristage_ros import graph, supervisor
-from tristage_ros.namespaces import (
+from tristage_ros.graph import graph, supervisor
+from tristage_ros.graph.namespaces import (
     NamespaceError,
     absolute,
     add_node_options,

@@ -5,9 +5,9 @@ import rclpy
 import yaml
 from rclpy.node import Node
 
-from tristage_ros.graph import GraphError, build
+from tristage_ros.graph.graph import GraphError, build
+from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.nodes.parameters import Parameter, declare
-from tristage_ros.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.resources import resource
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tristage_ros import camera_graph, graph, supervisor
+from tristage_ros.graph import cameras as camera_graph
+from tristage_ros.graph import graph, supervisor
 from tristage_ros.nodes.camera import PARAMETERS
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
