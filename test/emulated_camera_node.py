@@ -6,7 +6,7 @@ from emulated_realsense import EmulatedRealSense
 
 from tristage_ros.devices.realsense.values import Profile
 from tristage_ros.nodes.camera import CameraNode
-from tristage_ros.nodes.runner import run
+from tristage_ros.ros.runner import run
 
 
 def main():

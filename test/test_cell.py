@@ -21,11 +21,11 @@ from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.devices.arm.kinematics import JOINT_LIMITS
 from tristage_ros.graph.namespaces import inside
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import seconds
-from tristage_ros.nodes.operator import Operator
 from tristage_ros.reports.report import report
 from tristage_ros.resources import resource
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import seconds
+from tristage_ros.ros.operator import Operator
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]
 NODES = ("simulation", "point_cloud", "policy", "arm", "recorder")

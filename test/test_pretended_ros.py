@@ -8,8 +8,8 @@ import pytest
 import yaml
 from cell_process import CellProcess, spin_until
 
-from tristage_ros.nodes.operator import Operator
 from tristage_ros.resources import resource
+from tristage_ros.ros.operator import Operator
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(300)]
 VIEWERS = {"rqt": "true", "rviz": "True", "foxglove": "TRUE"}

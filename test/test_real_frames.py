@@ -14,9 +14,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2
 from tristage_msgs.msg import PruningStats
 
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import cloud_points
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import cloud_points
 
 FRAMES = Path(__file__).resolve().parents[2] / "shared" / "data" / "redwood_rgbd"
 CAMERA = CameraModel(640, 480, 525.0, 525.0, 319.5, 239.5, frame_id="front_color_optical_frame")

@@ -26,8 +26,8 @@ from tristage_msgs.msg import ActionChunk, PruningStats
 
 from tristage_ros import cli
 from tristage_ros.bags.reader import BagReader
-from tristage_ros.nodes.convert import seconds
 from tristage_ros.reports.compare.compare import read_steps
+from tristage_ros.ros.convert import seconds
 
 pytestmark = pytest.mark.timeout(1200)  # the nodes are polite: on a busy machine they get little of it
 SECOND = 10**9

@@ -7,8 +7,8 @@ from rclpy.node import Node
 
 from tristage_ros.graph.graph import GraphError, build
 from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
-from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.resources import resource
+from tristage_ros.ros.parameters import Parameter, declare
 
 
 @pytest.fixture

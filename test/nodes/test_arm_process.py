@@ -14,8 +14,8 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
-from tristage_ros.nodes.convert import header
 from tristage_ros.resources import resource
+from tristage_ros.ros.convert import header
 from tristage_ros.simulation import commands
 from tristage_ros.simulation.cell import Cell, CellConfig
 

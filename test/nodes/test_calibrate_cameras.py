@@ -19,12 +19,12 @@ from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.nodes import calibrate_cameras
 from tristage_ros.nodes.board_views import STILL
 from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
-from tristage_ros.nodes.convert import header, seconds
-from tristage_ros.nodes.joint_history import ARM_JOINTS, GRIPPER_JOINT
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
+from tristage_ros.ros.convert import header, seconds
+from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT
 
 NAMES = ("front", "wrist")
 BOARD = Board()

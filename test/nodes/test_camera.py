@@ -15,12 +15,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
-from tristage_ros.nodes import qos
 from tristage_ros.nodes.camera import CameraNode
 from tristage_ros.nodes.camera_topics import intrinsics_message
-from tristage_ros.nodes.convert import camera_model, seconds
-from tristage_ros.nodes.diagnostics import ERROR, OK, WARN
-from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import camera_model, seconds
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN
+from tristage_ros.ros.runner import ConfigurationError
 
 STREAMS = {
     "color/image_raw": Image,

@@ -13,8 +13,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.diagnostics import ERROR, OK
+from tristage_ros.ros import qos
+from tristage_ros.ros.diagnostics import ERROR, OK
 
 SERVER = Path(__file__).resolve().parents[1] / "emulated_network_camera.py"
 PROFILES = ("rgb_camera.color_profile:=160x120x15", "depth_module.depth_profile:=160x120x15", "lost_after:=4.0")

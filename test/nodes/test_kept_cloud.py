@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes.convert import cloud_points
 from tristage_ros.nodes.kept_cloud import kept_cloud_message
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.overlay import KEPT_COLORS
 from tristage_ros.pruning import TokenMasks
 from tristage_ros.pruning.report import PruningReport
+from tristage_ros.ros.convert import cloud_points
 
 
 def message(points, centres, patches, keep_2d, keep_3d):

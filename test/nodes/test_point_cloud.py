@@ -11,11 +11,11 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, PointCloud2
 
 from tristage_ros.bags.images import compress
-from tristage_ros.nodes import diagnostics, qos
-from tristage_ros.nodes.convert import cloud_points, header, image_message, seconds
-from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.point_cloud import PointCloudNode
-from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.ros import diagnostics, qos
+from tristage_ros.ros.convert import cloud_points, header, image_message, seconds
+from tristage_ros.ros.parameters import ParameterError
+from tristage_ros.ros.runner import ConfigurationError
 
 WIDE = ("workspace_min:=[-2.0, -2.0, -2.0]", "workspace_max:=[2.0, 2.0, 2.0]")
 

@@ -18,12 +18,12 @@ from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.mla.policy import ModelOutputError
-from tristage_ros.nodes import diagnostics, qos
-from tristage_ros.nodes.convert import cloud_message, header, seconds
 from tristage_ros.nodes.pacing import RatePacing
-from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.policy import PolicyNode
-from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.ros import diagnostics, qos
+from tristage_ros.ros.convert import cloud_message, header, seconds
+from tristage_ros.ros.parameters import ParameterError
+from tristage_ros.ros.runner import ConfigurationError
 
 POINTS = np.random.default_rng(0).uniform([0.2, -0.2, 0.0], [0.4, 0.2, 0.1], (1024, 3)).astype(np.float32)
 COLOR = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)

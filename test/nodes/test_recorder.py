@@ -20,10 +20,10 @@ from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.graph.namespaces import inside
-from tristage_ros.nodes import diagnostics, qos
-from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.recorder import RecorderNode
-from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.ros import diagnostics, qos
+from tristage_ros.ros.parameters import ParameterError
+from tristage_ros.ros.runner import ConfigurationError
 
 
 class Setting(NodeSetting):

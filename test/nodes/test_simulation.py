@@ -9,9 +9,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.parameters import ParameterError
 from tristage_ros.nodes.simulation import SimulationNode
+from tristage_ros.ros import qos
+from tristage_ros.ros.parameters import ParameterError
 
 PATIENCE = 60.0  # s, only ever used up by a failing test
 

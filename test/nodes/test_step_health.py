@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from tristage_msgs.msg import StageTimings
 
-from tristage_ros.nodes.diagnostics import OK, WARN
 from tristage_ros.nodes.step_health import PARAMETERS, pruning_part, step_part
 from tristage_ros.pruning.report import PruningReport
+from tristage_ros.ros.diagnostics import OK, WARN
 
 LIMITS = SimpleNamespace(**{parameter.name: parameter.default for parameter in PARAMETERS})
 

@@ -21,8 +21,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from tristage_ros.graph.graph import environment
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import seconds
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES, STREAMS = ("front", "wrist"), ("color/image_raw", "aligned_depth_to_color/image_raw")

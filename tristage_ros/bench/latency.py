@@ -28,8 +28,8 @@ from tristage_msgs.msg import ActionChunk, StageTimings
 
 from tristage_ros.graph.graph import environment
 from tristage_ros.graph.graph_process import GraphProcess
-from tristage_ros.nodes.convert import seconds
-from tristage_ros.nodes.operator import Operator
+from tristage_ros.ros.convert import seconds
+from tristage_ros.ros.operator import Operator
 
 START_UP, SETTLE = 90.0, 5.0  # s
 SETPOINT = 0x155  # targets of the first two joints

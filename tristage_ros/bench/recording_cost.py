@@ -25,7 +25,7 @@ from tristage_msgs.msg import StageTimings
 
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.graph.graph import environment
-from tristage_ros.nodes.operator import Operator
+from tristage_ros.ros.operator import Operator
 
 CAMERAS = ("front", "wrist")
 START_UP, SETTLE = 90.0, 5.0  # s

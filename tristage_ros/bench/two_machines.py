@@ -26,8 +26,8 @@ import yaml
 from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.graph.machines import HOST, ROBOT, read_machines
-from tristage_ros.nodes.operator import Operator
 from tristage_ros.resources import resource
+from tristage_ros.ros.operator import Operator
 from tristage_ros.simulation.network import Network, Wire, received_here, sent_here, set_wire
 
 GOOD, CUT = Wire(), Wire(cut=True)

@@ -25,18 +25,19 @@ from tristage_ros.devices.arm.guard import GuardConfig
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.nodes import arm_messages, qos
+from tristage_ros.nodes import arm_messages
 from tristage_ros.nodes.arm_services import ArmServices
-from tristage_ros.nodes.convert import seconds
-from tristage_ros.nodes.diagnostics import WARN, Diagnostics, Part
-from tristage_ros.nodes.joint_history import ARM_JOINTS, GRIPPER_JOINT
-from tristage_ros.nodes.lifecycle import AUTOSTART, ManagedNode
-from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.rivals import rivals
-from tristage_ros.nodes.runner import STOP, run
 from tristage_ros.nodes.set_clock import SetClock
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import seconds
+from tristage_ros.ros.diagnostics import WARN, Diagnostics, Part
+from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT
+from tristage_ros.ros.lifecycle import AUTOSTART, ManagedNode
+from tristage_ros.ros.parameters import Parameter, declare
+from tristage_ros.ros.runner import STOP, run
 
 ACTIONS, TRAJECTORIES = "tristage/action", "arm/joint_trajectory"
 SOURCES = {"policy": CommandSource.POLICY, "trajectory": CommandSource.TRAJECTORY}

@@ -12,13 +12,13 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.arm.kinematics import forward
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import camera_model, seconds
-from tristage_ros.nodes.joint_history import JointHistory
-from tristage_ros.nodes.zero import zero_of
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.hand_eye import Lens, View
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import camera_model, seconds
+from tristage_ros.ros.joint_history import JointHistory
+from tristage_ros.ros.zero import zero_of
 
 OLDEST = 1.0  # s; an image that is older does not show what is there now
 STILL = 0.3  # s that the arm must have stood when an image was made

@@ -11,10 +11,10 @@ from tristage_ros.devices.realsense.link import CameraLink, Frame, Patience
 from tristage_ros.devices.realsense.values import Profile
 from tristage_ros.nodes.camera_health import CameraHealth
 from tristage_ros.nodes.camera_topics import CameraTopics
-from tristage_ros.nodes.image_transport import QUALITY
-from tristage_ros.nodes.parameters import Parameter, declare
-from tristage_ros.nodes.runner import ConfigurationError, run
-from tristage_ros.nodes.sending import sending
+from tristage_ros.ros.image_transport import QUALITY
+from tristage_ros.ros.parameters import Parameter, declare
+from tristage_ros.ros.runner import ConfigurationError, run
+from tristage_ros.ros.sending import sending
 
 PARAMETERS = (
     Parameter("camera_name", "camera", "first part of the frames' names, as in front_color_optical_frame"),

@@ -12,9 +12,9 @@ from sensor_msgs.msg import CameraInfo
 
 from tristage_ros.devices.realsense.link import Frame
 from tristage_ros.devices.realsense.values import Intrinsics
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import header
-from tristage_ros.nodes.image_transport import ImagePublisher
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import header
+from tristage_ros.ros.image_transport import ImagePublisher
 
 try:  # comes with the C++ node; nobody can subscribe to it where it is missing
     from realsense2_camera_msgs.msg import Metadata

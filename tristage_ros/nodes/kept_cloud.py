@@ -7,8 +7,8 @@ from scipy.spatial import cKDTree
 from sensor_msgs.msg import PointCloud2, PointField
 
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes.convert import header, to_array
 from tristage_ros.perception.overlay import KEPT_COLORS
+from tristage_ros.ros.convert import header, to_array
 
 FIELDS = [
     PointField(name=name, offset=4 * index, datatype=kind, count=1)

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from tristage_ros.graph.middleware import one_machine
 from tristage_ros.nodes.monitor_view import view
-from tristage_ros.nodes.operator import Operator
+from tristage_ros.ros.operator import Operator
 
 PERIOD = 0.25  # s between two pictures
 PATIENCE = 10.0  # s that a single picture waits for the first control step

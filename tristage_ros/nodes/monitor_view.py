@@ -11,9 +11,9 @@ from rich.style import Style
 from rich.text import Text
 from tristage_msgs.msg import PruningStats
 
-from tristage_ros.nodes.operator import Operator
 from tristage_ros.nodes.table import QUIET, arm_text, pruning_table, salience_table, timings_table
 from tristage_ros.perception.overlay import KEPT_COLORS
+from tristage_ros.ros.operator import Operator
 
 CELL = 2  # characters of a patch: about a square
 LABELS = {"both": "2D+3D kept", "2D only": "2D", "3D only": "3D", "neither": "pruned"}

@@ -13,11 +13,11 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from tristage_ros.devices.arm.robot_state import robot_state
 from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.values import Observation
-from tristage_ros.nodes.convert import camera_model, cloud_points, depth_image, seconds
-from tristage_ros.nodes.joint_history import JointHistory
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.extrinsics import CameraMount
+from tristage_ros.ros.convert import camera_model, cloud_points, depth_image, seconds
+from tristage_ros.ros.joint_history import JointHistory
 
 
 class NotReadyError(Exception):

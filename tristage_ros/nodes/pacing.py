@@ -10,7 +10,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE
 from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action, Observation
-from tristage_ros.nodes.convert import seconds
+from tristage_ros.ros.convert import seconds
 
 FINISHED = (ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED)
 ABLE = (ArmStatus.HOLDING, ArmStatus.MOVING)

@@ -25,7 +25,7 @@ from tristage_ros.bags.recording import JOINTS, SAME, STATUS, Played
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.graph.graph import REPLAYED
 from tristage_ros.graph.namespaces import relative
-from tristage_ros.nodes import qos
+from tristage_ros.ros import qos
 
 NODES = ("point_cloud", "policy")
 OUTPUTS = {

@@ -22,26 +22,26 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import image_message, seconds
-from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
-from tristage_ros.nodes.image_transport import subscribe_image
 from tristage_ros.nodes.kept_cloud import kept_cloud_message
-from tristage_ros.nodes.lifecycle import ManagedNode
 from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
-from tristage_ros.nodes.parameters import declare
 from tristage_ros.nodes.policy_loading import in_words, loaded
 from tristage_ros.nodes.policy_parameters import PARAMETERS
-from tristage_ros.nodes.runner import run, unless_stopped
-from tristage_ros.nodes.sending import sending
 from tristage_ros.nodes.step_health import pruning_part, step_part
 from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
-from tristage_ros.nodes.stream import Stream, limits_of
-from tristage_ros.nodes.zero import zero_of
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.overlay import draw_overlay
 from tristage_ros.resources import resource
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import image_message, seconds
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.ros.image_transport import subscribe_image
+from tristage_ros.ros.lifecycle import ManagedNode
+from tristage_ros.ros.parameters import declare
+from tristage_ros.ros.runner import run, unless_stopped
+from tristage_ros.ros.sending import sending
+from tristage_ros.ros.stream import Stream, limits_of
+from tristage_ros.ros.zero import zero_of
 
 TURN = 6.0  # rad/m, how much a tool turns on its way to a key frame, at most
 AS_IT_SHOULD = (KeyFramePacing.MOVING, RatePacing.PERIOD, ObservationBuffer.NEXT_FRAME)  # to wait for

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tristage_ros.mla.precision import PRECISIONS
-from tristage_ros.nodes.image_transport import IMAGE_TRANSPORT
-from tristage_ros.nodes.lifecycle import AUTOSTART
-from tristage_ros.nodes.parameters import Parameter
 from tristage_ros.nodes.step_health import PARAMETERS as HEALTH_PARAMETERS
-from tristage_ros.nodes.stream import PARAMETERS as STREAM_PARAMETERS
+from tristage_ros.ros.image_transport import IMAGE_TRANSPORT
+from tristage_ros.ros.lifecycle import AUTOSTART
+from tristage_ros.ros.parameters import Parameter
+from tristage_ros.ros.stream import PARAMETERS as STREAM_PARAMETERS
 
 PARAMETERS = (
     AUTOSTART,

@@ -10,7 +10,7 @@ from rclpy.node import Node
 
 from tristage_ros.graph.prerequisites import interpreter
 from tristage_ros.graph.ros_packages import program
-from tristage_ros.nodes.runner import ConfigurationError
+from tristage_ros.ros.runner import ConfigurationError
 
 PATIENCE = 3.0  # s to end by itself
 NICE = ("nice", "-n", "10")  # what shows may wait when the processor is short; the node that has to end it may not

@@ -24,10 +24,10 @@ from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.offered import offered
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.graph.namespaces import plain, relative
-from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.nodes.parameter_survey import ParameterSurvey
-from tristage_ros.nodes.parameters import Parameter, declare
-from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.ros.parameters import Parameter, declare
+from tristage_ros.ros.runner import ConfigurationError, run
 
 PARAMETERS = (
     Parameter("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder"),

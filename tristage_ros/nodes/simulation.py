@@ -10,14 +10,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool
 
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import camera_info_message
-from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
-from tristage_ros.nodes.image_transport import QUALITY, ImagePublisher
-from tristage_ros.nodes.parameters import Parameter, declare
-from tristage_ros.nodes.runner import ConfigurationError, run, unless_stopped
-from tristage_ros.nodes.sending import sending
 from tristage_ros.resources import resource
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import camera_info_message
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.ros.image_transport import QUALITY, ImagePublisher
+from tristage_ros.ros.parameters import Parameter, declare
+from tristage_ros.ros.runner import ConfigurationError, run, unless_stopped
+from tristage_ros.ros.sending import sending
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 from tristage_ros.simulation.variation import PLAIN, Variation

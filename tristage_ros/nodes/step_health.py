@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 from tristage_msgs.msg import StageTimings
 
-from tristage_ros.nodes.diagnostics import OK, WARN, Part
-from tristage_ros.nodes.parameters import Parameter
 from tristage_ros.pruning.report import PruningReport
+from tristage_ros.ros.diagnostics import OK, WARN, Part
+from tristage_ros.ros.parameters import Parameter
 
 PARAMETERS = (
     Parameter("slow_step", 1000.0, "a control step that takes longer is a warning", "ms", 1.0, 60000.0),

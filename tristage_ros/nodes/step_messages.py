@@ -11,7 +11,7 @@ from tristage_msgs.msg import ActionChunk, PruningStats, StageTimings
 
 from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, rpy_to_matrix
 from tristage_ros.mla.values import Action, StepReport
-from tristage_ros.nodes.convert import header, to_stamp
+from tristage_ros.ros.convert import header, to_stamp
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
-from tristage_ros.nodes.operator import Operator
 from tristage_ros.perception.overlay import KEPT_COLORS
+from tristage_ros.ros.operator import Operator
 
 QUIET = 5.0  # s without a message before it is said
 MODES = {

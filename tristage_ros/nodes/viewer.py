@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from tristage_ros.graph.viewers import VIEWS
-from tristage_ros.nodes.parameters import Parameter, declare
 from tristage_ros.nodes.program import ProgramNode
-from tristage_ros.nodes.runner import run
+from tristage_ros.ros.parameters import Parameter, declare
+from tristage_ros.ros.runner import run
 
 PARAMETERS = (Parameter("view", "", "the viewer", choices=tuple(VIEWS)),)
 

@@ -11,9 +11,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
-from tristage_ros.nodes.convert import seconds
-from tristage_ros.nodes.diagnostics import ERROR, OK, Diagnostics, Part
 from tristage_ros.nodes.point_cloud import PointCloudNode
+from tristage_ros.ros.convert import seconds
+from tristage_ros.ros.diagnostics import ERROR, OK, Diagnostics, Part
 
 
 class Setting:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 
-from tristage_ros.nodes.convert import seconds
+from tristage_ros.ros.convert import seconds
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 7))
 GRIPPER_JOINT = "gripper"

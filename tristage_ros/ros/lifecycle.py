@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from tristage_ros.nodes.parameters import Parameter
-from tristage_ros.nodes.runner import STOP, ConfigurationError, StoppedError
+from tristage_ros.ros.parameters import Parameter
+from tristage_ros.ros.runner import STOP, ConfigurationError, StoppedError
 
 AUTOSTART = Parameter("autostart", True, "configure and activate at start; false: wait for lifecycle transitions")
 

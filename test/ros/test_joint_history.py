@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import JointState
 
-from tristage_ros.nodes.convert import header
-from tristage_ros.nodes.joint_history import ARM_JOINTS, GRIPPER_JOINT, JointHistory
+from tristage_ros.ros.convert import header
+from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT, JointHistory
 
 
 def state(stamp, value, names=(*ARM_JOINTS, GRIPPER_JOINT)):

@@ -18,7 +18,7 @@ from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedEx
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from tristage_ros.nodes.parameters import ParameterError
+from tristage_ros.ros.parameters import ParameterError
 
 EXIT_CONFIGURATION = 2
 _BREATH = 0.001  # s, in which other threads run

@@ -10,12 +10,12 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import Executor
 from rclpy.node import Node
 
-from tristage_ros.nodes.runner import NodeExecutor
+from tristage_ros.ros.runner import NodeExecutor
 
 SCRIPT = """
 import sys
 from rclpy.node import Node
-from tristage_ros.nodes.runner import ConfigurationError, run
+from tristage_ros.ros.runner import ConfigurationError, run
 
 class Plain(Node):
     failure = ""

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from tristage_ros.nodes.diagnostics import ERROR, OK, WARN, Part
-from tristage_ros.nodes.parameters import Parameter
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Part
+from tristage_ros.ros.parameters import Parameter
 
 SPAN = 5.0  # s over which rate and loss are taken
 PARAMETERS = (

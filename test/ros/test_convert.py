@@ -5,8 +5,8 @@ import pytest
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 
-from tristage_ros.nodes import convert
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.ros import convert
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5, 1_764_000_000.123456789, 0.9999999999])

@@ -13,9 +13,9 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from tristage_ros.bags.images import COLOR_SUFFIX, DEPTH_SUFFIX, JPEG_QUALITY, compress, restore
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import image_message, to_array
-from tristage_ros.nodes.parameters import Parameter
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import image_message, to_array
+from tristage_ros.ros.parameters import Parameter
 
 IMAGE_TRANSPORT = Parameter(
     "image_transport",

@@ -11,9 +11,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from tristage_ros.bags.images import compress
-from tristage_ros.nodes import qos
-from tristage_ros.nodes.convert import header, image_message
-from tristage_ros.nodes.image_transport import ImagePublisher, subscribe_image
+from tristage_ros.ros import qos
+from tristage_ros.ros.convert import header, image_message
+from tristage_ros.ros.image_transport import ImagePublisher, subscribe_image
 
 DEPTH = np.random.default_rng(0).integers(0, 65535, (48, 64)).astype(np.uint16)
 SMOOTH = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], (48, 1, 3))
@@ -85,7 +85,7 @@ def test_what_is_no_image_is_left_out(node):
 def test_images_are_compressed_only_for_those_who_listen(node, monkeypatch, topic, pixels, encoding, form):
     publisher, got, work = ImagePublisher(node, topic, 90), {"raw": [], "compressed": []}, []
     monkeypatch.setattr(
-        "tristage_ros.nodes.image_transport.compress", lambda *a, **k: work.append(1) or compress(*a, **k)
+        "tristage_ros.ros.image_transport.compress", lambda *a, **k: work.append(1) or compress(*a, **k)
     )
 
     def until(transport):

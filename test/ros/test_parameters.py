@@ -4,7 +4,7 @@ import pytest
 from rclpy.node import Node
 from rclpy.parameter import Parameter as Override
 
-from tristage_ros.nodes.parameters import Parameter, ParameterError, declare
+from tristage_ros.ros.parameters import Parameter, ParameterError, declare
 
 TABLE = (
     Parameter("rate", 15.0, "how often", "Hz", 1.0, 60.0),
