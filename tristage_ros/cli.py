@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from tristage_ros import __version__
-from tristage_ros.bags.record_options import add_record_options
 from tristage_ros.bench.model.options import add_options as add_bench_options
+from tristage_ros.commands.calibrate_cameras.options import add_calibrate_cameras_options
+from tristage_ros.commands.record_options import add_record_options
 from tristage_ros.devices.doctor import options as doctor_options
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
-from tristage_ros.nodes.calibrate_cameras_options import add_calibrate_cameras_options
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.studies import calibrate_options
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     record.set_defaults(command=_record)
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
-    replay.set_defaults(command=_run_of("tristage_ros.nodes.replay_command"))
+    replay.set_defaults(command=_run_of("tristage_ros.commands.replay.command"))
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
     compare.set_defaults(command=_run_of("tristage_ros.reports.compare.command"))
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(command=_run_of("tristage_ros.studies.calibrate"))
     cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
     add_calibrate_cameras_options(cameras)
-    cameras.set_defaults(command=_run_of("tristage_ros.nodes.calibrate_cameras"))
+    cameras.set_defaults(command=_run_of("tristage_ros.commands.calibrate_cameras.command"))
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
     bench.set_defaults(command=_run_of("tristage_ros.bench.model.command"))
@@ -168,21 +168,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from tristage_ros.nodes.demo import demo  # rclpy only where it is needed
+    from tristage_ros.commands.demo import demo  # rclpy only where it is needed
 
     interruptible()
     return demo(options.seconds, options.out, parse_arguments(options.arguments))
 
 
 def _monitor(options: argparse.Namespace) -> int:
-    from tristage_ros.nodes.monitor import monitor
+    from tristage_ros.commands.monitor.command import monitor
 
     interruptible()
     return monitor(options.once, node_arguments(options))
 
 
 def _record(options: argparse.Namespace) -> int:
-    from tristage_ros.nodes.record import record
+    from tristage_ros.commands.record import record
 
     interruptible()
     return record(options)

@@ -15,8 +15,8 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
+from tristage_ros.commands.monitor.view import view
 from tristage_ros.graph.middleware import one_machine
-from tristage_ros.nodes.monitor_view import view
 from tristage_ros.ros.operator import Operator
 
 PERIOD = 0.25  # s between two pictures

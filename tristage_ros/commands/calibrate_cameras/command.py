@@ -18,10 +18,10 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.table import Table
 
+from tristage_ros.commands.calibrate_cameras.board_views import BoardViews
 from tristage_ros.devices.realsense.device import connected
 from tristage_ros.graph.graph import environment
 from tristage_ros.graph.namespaces import node_arguments
-from tristage_ros.nodes.board_views import BoardViews
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, save_extrinsics
 from tristage_ros.perception.hand_eye import Calibration, calibrate

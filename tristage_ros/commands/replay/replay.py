@@ -17,10 +17,10 @@ from tristage_ros.bags.reader import BagReader
 from tristage_ros.bags.recording import STATUS, Frame, Recording
 from tristage_ros.bags.restarts import Restart, restarts
 from tristage_ros.bags.writer import BagWriter
+from tristage_ros.commands.replay.pace import Pace, in_lockstep, in_real_time
+from tristage_ros.commands.replay.processes import ReplayError, nodes_of, player_of, stop_on_signals
+from tristage_ros.commands.replay.settings import Settings
 from tristage_ros.graph import graph
-from tristage_ros.nodes.replay_pace import Pace, in_lockstep, in_real_time
-from tristage_ros.nodes.replay_processes import ReplayError, nodes_of, player_of, stop_on_signals
-from tristage_ros.nodes.replay_settings import Settings
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.progress import Progress
 
 from tristage_ros.bags.recording import SAME, Frame, Played, Recording
 from tristage_ros.bags.restarts import Restart
-from tristage_ros.nodes.player import Player
-from tristage_ros.nodes.replay_processes import Nodes, ReplayError
+from tristage_ros.commands.replay.player import Player
+from tristage_ros.commands.replay.processes import Nodes, ReplayError
 
 AGAIN = 3.0  # s after which a frame that nobody answered is shown once more
 SILENT_FRAMES = 3  # frames in a row without an answer that end a replay

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from tristage_ros.bags.facts import Facts
+from tristage_ros.commands.replay.settings import Settings
 from tristage_ros.graph.graph import GraphError, build
-from tristage_ros.nodes.replay_settings import Settings
 
 FACTS = Facts(
     {"policy": {"seed": 7, "engine": "recompute", "gone_since": 1}, "point_cloud": {"points": 512}},

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from tristage_ros.bags.reader import BagError
-from tristage_ros.nodes.replay import Outcome, Request, replay
-from tristage_ros.nodes.replay_processes import ReplayError
+from tristage_ros.commands.replay.processes import ReplayError
+from tristage_ros.commands.replay.replay import Outcome, Request, replay
 from tristage_ros.reports.compare.command import compare_and_tell
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130

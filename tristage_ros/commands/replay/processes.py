@@ -16,9 +16,9 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 
 from tristage_ros.bags.writer import BagWriter
+from tristage_ros.commands.replay.player import NODES, Player
 from tristage_ros.graph.graph_process import GraphProcess
 from tristage_ros.graph.supervisor import remove_unused, shared_memory
-from tristage_ros.nodes.player import NODES, Player
 
 START_UP = 300.0  # s; a large model takes its time to load
 UNNAMED = "_NODE_NAME_UNKNOWN_"  # a node whose topics are known before its name is

@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.text import Text
 from tristage_msgs.msg import PruningStats
 
-from tristage_ros.nodes.table import QUIET, arm_text, pruning_table, salience_table, timings_table
+from tristage_ros.commands.monitor.table import QUIET, arm_text, pruning_table, salience_table, timings_table
 from tristage_ros.perception.overlay import KEPT_COLORS
 from tristage_ros.ros.operator import Operator
 
