@@ -137,5 +137,5 @@ def test_modules_and_packages_are_called_as_in_the_requirements():
 
 
 def test_a_node_typed_as_a_module_says_how_it_is_started():
-    done = subprocess.run([sys.executable, "-m", "tristage_ros.nodes.arm"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "tristage_ros.nodes.arm.node"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stderr == "error: type: python -m tristage_ros.nodes arm\n"

@@ -18,7 +18,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 from tristage_ros.devices.arm.urdf import urdf
 from tristage_ros.graph import graph
 from tristage_ros.graph import viewers as views
-from tristage_ros.nodes import arm_messages
+from tristage_ros.nodes.arm import messages as arm_messages
 from tristage_ros.nodes.rqt import __main__ as rqt
 from tristage_ros.resources import resource
 

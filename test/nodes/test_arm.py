@@ -18,8 +18,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.nodes.arm import ArmNode
-from tristage_ros.nodes.arm_messages import guard_part, motors_part
+from tristage_ros.nodes.arm.messages import guard_part, motors_part
+from tristage_ros.nodes.arm.node import ArmNode
 from tristage_ros.resources import resource
 from tristage_ros.ros import diagnostics, qos
 from tristage_ros.ros.convert import header

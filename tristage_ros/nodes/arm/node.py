@@ -25,10 +25,10 @@ from tristage_ros.devices.arm.guard import GuardConfig
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.nodes import arm_messages
-from tristage_ros.nodes.arm_services import ArmServices
-from tristage_ros.nodes.rivals import rivals
-from tristage_ros.nodes.set_clock import SetClock
+from tristage_ros.nodes.arm import messages as arm_messages
+from tristage_ros.nodes.arm.rivals import rivals
+from tristage_ros.nodes.arm.services import ArmServices
+from tristage_ros.nodes.arm.set_clock import SetClock
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
