@@ -27,7 +27,7 @@ from tristage_ros import shadowing
 EXIT_CONFIGURATION, EXIT_INTERRUPTED = 2, 130
 NODES = {  # by name, the modules whose `main` runs them
     "arm": "tristage_ros.nodes.arm.node",
-    "camera": "tristage_ros.nodes.camera",
+    "camera": "tristage_ros.nodes.camera.node",
     "point_cloud": "tristage_ros.nodes.point_cloud",
     "policy": "tristage_ros.nodes.policy",
     "recorder": "tristage_ros.nodes.recorder",

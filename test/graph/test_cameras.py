@@ -6,7 +6,7 @@ import yaml
 
 from tristage_ros.graph import cameras as camera_graph
 from tristage_ros.graph import graph, supervisor
-from tristage_ros.nodes.camera import PARAMETERS
+from tristage_ros.nodes.camera.node import PARAMETERS
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 

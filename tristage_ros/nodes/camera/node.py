@@ -9,8 +9,8 @@ from rclpy.node import Node
 from tristage_ros.devices.realsense.device import Connected, Recording, Settings, Source
 from tristage_ros.devices.realsense.link import CameraLink, Frame, Patience
 from tristage_ros.devices.realsense.values import Profile
-from tristage_ros.nodes.camera_health import CameraHealth
-from tristage_ros.nodes.camera_topics import CameraTopics
+from tristage_ros.nodes.camera.health import CameraHealth
+from tristage_ros.nodes.camera.topics import CameraTopics
 from tristage_ros.ros.image_transport import QUALITY
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.runner import ConfigurationError, run
