@@ -29,7 +29,7 @@ NODES = {  # by name, the modules whose `main` runs them
     "arm": "tristage_ros.nodes.arm.node",
     "camera": "tristage_ros.nodes.camera.node",
     "point_cloud": "tristage_ros.nodes.point_cloud",
-    "policy": "tristage_ros.nodes.policy",
+    "policy": "tristage_ros.nodes.policy.node",
     "recorder": "tristage_ros.nodes.recorder",
     "robot_model": "tristage_ros.nodes.robot_model",
     "simulation": "tristage_ros.nodes.simulation",

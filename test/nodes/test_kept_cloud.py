@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes.kept_cloud import kept_cloud_message
+from tristage_ros.nodes.policy.kept_cloud import kept_cloud_message
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.overlay import KEPT_COLORS
 from tristage_ros.pruning import TokenMasks

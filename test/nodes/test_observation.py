@@ -5,7 +5,7 @@ import pytest
 from camera_source import CAMERA
 from sensor_msgs.msg import JointState
 
-from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
+from tristage_ros.nodes.policy.observation import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.perception.extrinsics import CameraMount
 from tristage_ros.ros.convert import camera_info_message, cloud_message, header, image_message
 from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT

@@ -12,7 +12,7 @@ import yaml
 from tristage_ros.bags.facts import Facts
 from tristage_ros.graph.graph import GraphError, preset
 from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
-from tristage_ros.nodes.policy_parameters import PARAMETERS as POLICY_PARAMETERS
+from tristage_ros.nodes.policy.parameters import PARAMETERS as POLICY_PARAMETERS
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import resource
 from tristage_ros.ros.parameters import Parameter

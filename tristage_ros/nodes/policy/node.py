@@ -22,13 +22,13 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes.kept_cloud import kept_cloud_message
-from tristage_ros.nodes.observation import Limits, NotReadyError, ObservationBuffer
-from tristage_ros.nodes.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
-from tristage_ros.nodes.policy_loading import in_words, loaded
-from tristage_ros.nodes.policy_parameters import PARAMETERS
-from tristage_ros.nodes.step_health import pruning_part, step_part
-from tristage_ros.nodes.step_messages import StepTiming, chunk_message, pruning_message, timings_message
+from tristage_ros.nodes.policy.kept_cloud import kept_cloud_message
+from tristage_ros.nodes.policy.loading import in_words, loaded
+from tristage_ros.nodes.policy.observation import Limits, NotReadyError, ObservationBuffer
+from tristage_ros.nodes.policy.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
+from tristage_ros.nodes.policy.parameters import PARAMETERS
+from tristage_ros.nodes.policy.step_health import pruning_part, step_part
+from tristage_ros.nodes.policy.step_messages import StepTiming, chunk_message, pruning_message, timings_message
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.overlay import draw_overlay
 from tristage_ros.resources import resource
