@@ -30,7 +30,7 @@ NODES = {  # by name, the modules whose `main` runs them
     "camera": "tristage_ros.nodes.camera.node",
     "point_cloud": "tristage_ros.nodes.point_cloud",
     "policy": "tristage_ros.nodes.policy.node",
-    "recorder": "tristage_ros.nodes.recorder",
+    "recorder": "tristage_ros.nodes.recorder.node",
     "robot_model": "tristage_ros.nodes.robot_model",
     "simulation": "tristage_ros.nodes.simulation",
     "viewer": "tristage_ros.nodes.viewer",

@@ -20,7 +20,7 @@ from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.graph.namespaces import inside
-from tristage_ros.nodes.recorder import RecorderNode
+from tristage_ros.nodes.recorder.node import RecorderNode
 from tristage_ros.ros import diagnostics, qos
 from tristage_ros.ros.parameters import ParameterError
 from tristage_ros.ros.runner import ConfigurationError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tristage_ros.graph.graph import environment
 from tristage_ros.graph.namespaces import node_arguments
-from tristage_ros.nodes.recorder import RecorderNode
+from tristage_ros.nodes.recorder.node import RecorderNode
 from tristage_ros.ros.runner import run
 
 

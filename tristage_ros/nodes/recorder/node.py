@@ -24,7 +24,7 @@ from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.offered import offered
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.graph.namespaces import plain, relative
-from tristage_ros.nodes.parameter_survey import ParameterSurvey
+from tristage_ros.nodes.recorder.parameter_survey import ParameterSurvey
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.runner import ConfigurationError, run
