@@ -31,9 +31,9 @@ NODES = {  # by name, the modules whose `main` runs them
     "point_cloud": "tristage_ros.nodes.point_cloud",
     "policy": "tristage_ros.nodes.policy.node",
     "recorder": "tristage_ros.nodes.recorder.node",
-    "robot_model": "tristage_ros.nodes.robot_model",
+    "robot_model": "tristage_ros.nodes.viewers.robot_model",
     "simulation": "tristage_ros.nodes.simulation",
-    "viewer": "tristage_ros.nodes.viewer",
+    "viewer": "tristage_ros.nodes.viewers.viewer",
 }
 
 

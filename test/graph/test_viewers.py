@@ -19,7 +19,7 @@ from tristage_ros.devices.arm.urdf import urdf
 from tristage_ros.graph import graph
 from tristage_ros.graph import viewers as views
 from tristage_ros.nodes.arm import messages as arm_messages
-from tristage_ros.nodes.rqt import __main__ as rqt
+from tristage_ros.nodes.viewers.rqt import __main__ as rqt
 from tristage_ros.resources import resource
 
 TOPICS = {

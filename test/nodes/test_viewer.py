@@ -18,9 +18,9 @@ from tristage_msgs.msg import ArmStatus
 from tristage_ros.devices.arm.urdf import urdf
 from tristage_ros.graph.namespaces import inside
 from tristage_ros.graph.viewers import VIEWS
-from tristage_ros.nodes.robot_model import RobotModelNode
-from tristage_ros.nodes.rqt import __main__ as rqt
-from tristage_ros.nodes.viewer import ViewerNode
+from tristage_ros.nodes.viewers.robot_model import RobotModelNode
+from tristage_ros.nodes.viewers.rqt import __main__ as rqt
+from tristage_ros.nodes.viewers.viewer import ViewerNode
 from tristage_ros.resources import resource
 from tristage_ros.ros.parameters import ParameterError
 from tristage_ros.ros.runner import ConfigurationError

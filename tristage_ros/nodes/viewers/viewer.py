@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tristage_ros.graph.viewers import VIEWS
-from tristage_ros.nodes.program import ProgramNode
+from tristage_ros.nodes.viewers.program import ProgramNode
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.runner import run
 

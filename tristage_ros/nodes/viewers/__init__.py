@@ -1,0 +1,1 @@
+"""Viewers and the model of the arm."""
