@@ -13,8 +13,8 @@ from pathlib import Path
 from tristage_ros import __version__
 from tristage_ros.bench.model.options import add_options as add_bench_options
 from tristage_ros.commands.calibrate_cameras.options import add_calibrate_cameras_options
+from tristage_ros.commands.doctor import options as doctor_options
 from tristage_ros.commands.record_options import add_record_options
-from tristage_ros.devices.doctor import options as doctor_options
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_run_of("tristage_ros.training.command"))
     doctor = commands.add_parser("doctor", help="check this machine and the robot before the first motion")
     doctor_options.add_arguments(doctor)
-    doctor.set_defaults(command=_run_of("tristage_ros.devices.doctor.command"))
+    doctor.set_defaults(command=_run_of("tristage_ros.commands.doctor.command"))
     evaluate = commands.add_parser("evaluate", help="run simulated episodes: the paper's tables and figures")
     add_evaluate_options(evaluate)
     evaluate.set_defaults(command=_run_of("tristage_ros.studies.command"))

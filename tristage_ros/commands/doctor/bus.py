@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tristage_ros.commands.doctor.finding import Finding, Level, Machine
 from tristage_ros.devices.arm.can_bus import BITRATE, bring_up
-from tristage_ros.devices.doctor.finding import Finding, Level, Machine
 
 
 def check_bus(machine: Machine, channel: str) -> Finding:

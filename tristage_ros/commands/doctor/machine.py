@@ -6,7 +6,7 @@ import importlib.util
 import os
 
 from tristage_ros import shadowing
-from tristage_ros.devices.doctor.finding import Finding, Level, Machine
+from tristage_ros.commands.doctor.finding import Finding, Level, Machine
 from tristage_ros.graph.middleware import alone, stays_here
 
 _MODEL = 15_000  # MiB of GPU memory for the 7B model in bf16 with its caches

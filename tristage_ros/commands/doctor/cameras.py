@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tristage_ros.devices.doctor.finding import Finding, Level, Machine
+from tristage_ros.commands.doctor.finding import Finding, Level, Machine
 
 _INTEL = "8086"
 _SUPERSPEED = 5000  # Mbit/s

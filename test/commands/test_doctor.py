@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tristage_ros.devices.doctor.arm import check_arm
-from tristage_ros.devices.doctor.bus import check_bus
-from tristage_ros.devices.doctor.cameras import check_cameras
-from tristage_ros.devices.doctor.command import examine, run
-from tristage_ros.devices.doctor.finding import Level, Machine, ask
-from tristage_ros.devices.doctor.machine import check_clock, check_gpu, check_ros, check_shared_memory
-from tristage_ros.devices.doctor.options import add_arguments
+from tristage_ros.commands.doctor.arm import check_arm
+from tristage_ros.commands.doctor.bus import check_bus
+from tristage_ros.commands.doctor.cameras import check_cameras
+from tristage_ros.commands.doctor.command import examine, run
+from tristage_ros.commands.doctor.finding import Level, Machine, ask
+from tristage_ros.commands.doctor.machine import check_clock, check_gpu, check_ros, check_shared_memory
+from tristage_ros.commands.doctor.options import add_arguments
 
 
 def machine(root: Path = Path("/"), answer: str | None = None, **environment: str) -> Machine:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from tristage_ros.commands.doctor.finding import Finding, Level
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
-from tristage_ros.devices.doctor.finding import Finding, Level
 
 _FRAMES = 2500.0  # per second; a healthy arm sends about 3000
 _HOT = 60.0  # deg C

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from tristage_ros.devices.doctor.arm import check_arm
-from tristage_ros.devices.doctor.bus import check_bus
-from tristage_ros.devices.doctor.cameras import check_cameras
-from tristage_ros.devices.doctor.finding import Finding, Level, Machine
-from tristage_ros.devices.doctor.machine import check_clock, check_gpu, check_numpy, check_ros, check_shared_memory
+from tristage_ros.commands.doctor.arm import check_arm
+from tristage_ros.commands.doctor.bus import check_bus
+from tristage_ros.commands.doctor.cameras import check_cameras
+from tristage_ros.commands.doctor.finding import Finding, Level, Machine
+from tristage_ros.commands.doctor.machine import check_clock, check_gpu, check_numpy, check_ros, check_shared_memory
 
 
 def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Iterator[Finding]:
