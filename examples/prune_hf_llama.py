@@ -14,9 +14,9 @@ def build_decoder() -> LlamaModel:
     """Return a small decoder; eager attention, because the pruner looks at the weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        hidden_size=WIDTH, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, vocab_size=128
-    )
-    config._attn_implementation = "eager"
+        hidden_size=WIDTH, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, vocab_size=128,
+        attn_implementation="eager",
+    )  # fmt: skip
     return LlamaModel(config).eval()
 
 

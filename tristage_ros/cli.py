@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from tristage_ros import __version__
-from tristage_ros.bench.model.options import add_options as add_bench_options
+from tristage_ros.bench.options import add_measurements
+from tristage_ros.bench.options import add_options as add_bench_options
 from tristage_ros.commands.calibrate_cameras.options import add_calibrate_cameras_options
 from tristage_ros.commands.doctor import options as doctor_options
 from tristage_ros.commands.record_options import add_record_options
-from tristage_ros.graph.arguments import ARGUMENTS, GraphError
+from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
@@ -101,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
     bench.set_defaults(command=_run_of("tristage_ros.bench.model.command"))
+    for module, measurement in add_measurements(bench):
+        measurement.set_defaults(command=_run_of(module))
     train = commands.add_parser("train", help="train the mini model on demonstrations of the simulated cell")
     add_training_options(train)
     train.set_defaults(command=_run_of("tristage_ros.training.command"))
@@ -128,19 +131,6 @@ def _describe_graphs() -> str:
     for name, arguments in ARGUMENTS.items():
         lines += [f"{name}:", *(f"  {a.name + ':=' + a.default:46} {a.description}" for a in arguments)]
     return "\n".join(lines)
-
-
-def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
-    """Return `name:=value` texts as a mapping; raise GraphError for a text of another form."""
-    result = {}
-    for text in texts:
-        name, separator, value = text.partition(":=")
-        if not separator or not name:
-            raise GraphError(f"{text!r} is not of the form name:=value")
-        if name in result:
-            raise GraphError(f"{name} is given twice: {result[name]!r} and {value!r}")
-        result[name] = value
-    return result
 
 
 def _run_of(module: str) -> Callable[[argparse.Namespace], int]:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tristage_ros.graph import cameras as camera_graph
-from tristage_ros.graph import graph, supervisor
+from tristage_ros.graph import cameras, graph, supervisor
 from tristage_ros.nodes.camera.node import PARAMETERS
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
@@ -109,8 +108,8 @@ def test_static_transforms_are_those_of_the_cameras_file(cameras_file, installed
 
 
 def test_without_tf2_there_is_nobody_to_tell(cameras_file, monkeypatch):
-    monkeypatch.setattr(camera_graph, "is_installed", lambda package: False)
-    assert camera_graph.mount_nodes(cameras_file) == []
+    monkeypatch.setattr(cameras, "is_installed", lambda package: False)
+    assert cameras.mount_nodes(cameras_file) == []
 
 
 @pytest.mark.parametrize(

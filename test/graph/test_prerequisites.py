@@ -12,7 +12,7 @@ from tristage_ros import cli
 from tristage_ros.graph import prerequisites
 from tristage_ros.graph.graph import GraphError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = {"realsense2_camera_msgs"}  # what is missing without them nobody can hear
 WITH_RCLPY = {"builtin_interfaces", "rcl_interfaces", "std_msgs", "std_srvs", "sensor_msgs", "geometry_msgs",
               "trajectory_msgs", "diagnostic_msgs"}  # fmt: skip
@@ -137,5 +137,5 @@ def test_modules_and_packages_are_called_as_in_the_requirements():
 
 
 def test_a_node_typed_as_a_module_says_how_it_is_started():
-    done = subprocess.run([sys.executable, "-m", "tristage_ros.nodes.arm.node"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "tristage_ros.nodes.arm"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stderr == "error: type: python -m tristage_ros.nodes arm\n"

@@ -15,10 +15,10 @@ from sensor_msgs.msg import Image, JointState, PointCloud2
 from std_msgs.msg import String
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
+from tristage_ros import nodes
 from tristage_ros.devices.arm.urdf import urdf
-from tristage_ros.graph import graph
-from tristage_ros.graph import viewers as views
-from tristage_ros.nodes.arm import messages as arm_messages
+from tristage_ros.graph import graph, viewers
+from tristage_ros.nodes.arm import messages
 from tristage_ros.nodes.viewers.rqt import __main__ as rqt
 from tristage_ros.resources import resource
 
@@ -36,6 +36,13 @@ TOPICS = {
     "/robot_description": String,  # by robot_state_publisher
 }
 OURS = [topic for topic in TOPICS if topic != "/robot_description"]
+
+NODES = Path(nodes.__file__).parent
+
+
+def code_of(node):
+    """Return the code of a node, which is a file or a folder."""
+    return "".join(path.read_text() for path in (NODES / f"{node}.py", *(NODES / node).glob("*.py")) if path.exists())
 
 
 def type_of(kind, path):
@@ -85,7 +92,7 @@ def plugins(perspective):
 
 
 def test_the_topics_here_are_those_of_the_nodes():
-    code = "\n".join(path.read_text() for path in Path(graph.__file__).parent.joinpath("nodes").glob("*.py"))
+    code = "\n".join(path.read_text() for path in NODES.rglob("*.py"))
     for topic in OURS:
         kind = TOPICS[topic].__name__
         assert re.search(rf'create_publisher\(\s*{kind}, "{topic[1:]}"', code), f"no node publishes {kind} on {topic}"
@@ -114,7 +121,7 @@ def test_every_running_plugin_has_its_settings_and_its_place(perspective):
     places = bytes.fromhex(re.search(r"b'([0-9a-f]+)'", state)[1]).decode("utf-16-be", errors="ignore")
     places += bytes.fromhex(re.search(r"b'([0-9a-f]+)'", state)[1])[1:].decode("utf-16-be", errors="ignore")
     assert all(name in places for name in names)
-    assert {name.split("/")[0] for name in running} <= set(views.VIEWS["rqt"].packages)
+    assert {name.split("/")[0] for name in running} <= set(viewers.VIEWS["rqt"].packages)
 
 
 def test_every_curve_of_rqt_is_a_number(perspective):
@@ -165,13 +172,12 @@ def test_rviz_shows_topics_of_the_right_type_in_a_frame_of_the_arm(rviz):
 
 
 def test_the_aggregator_groups_every_part_and_expects_none_that_there_is_not():
-    code = Path(graph.__file__).parent.joinpath("nodes")
     parts = [
         f"{node}: {part}"
         for node in ("policy", "point_cloud", "recorder", "simulation")
-        for part in re.findall(r'_diagnostics\.add\(\s*f?"([^"]+)"', (code / f"{node}.py").read_text())
+        for part in re.findall(r'_diagnostics\.add\(\s*f?"([^"]+)"', code_of(node))
     ]
-    parts += [f"arm: {part}" for part in arm_messages.PARTS]
+    parts += [f"arm: {part}" for part in messages.PARTS]
     parts += [f"front: {part}" for part in ("device", "images", "clock")]
     assert {"policy: pruning", "point_cloud: {name} depth"} <= set(parts)
     groups = yaml.safe_load(resource("config", "diagnostic_aggregator.yaml").read_text())["/**"]["ros__parameters"]
@@ -209,7 +215,7 @@ def test_a_viewer_that_is_not_installed_is_named_in_one_line(prefix, name):
         graph.build("piper_pick", {name: "true"})
     text = str(error.value)
     assert "\n" not in text and text.startswith(f"{name}:=true needs")
-    for package in views.VIEWS[name].packages:
+    for package in viewers.VIEWS[name].packages:
         assert f"ros-jazzy-{package.replace('_', '-')}" in text
     assert "tristage monitor" in text
 
@@ -221,18 +227,18 @@ def test_only_what_is_missing_is_asked_for(prefix):
 
 
 def test_viewers_come_with_what_they_need_once(prefix):
-    for view in views.VIEWS.values():
+    for view in viewers.VIEWS.values():
         prefix(*view.packages)
     nodes = graph.build("piper_pick", {"rqt": "true", "rviz": "true", "foxglove": "true"}).nodes
     beside = [node.name for node in nodes if node.executable in ("viewer", "robot_model")]
     assert beside == ["robot_model", "diagnostic_aggregator_viewer", "rqt_viewer", "rviz_viewer", "foxglove_viewer"]
     for node in nodes:
-        assert node.executable != "viewer" or node.parameters["view"] in views.VIEWS
+        assert node.executable != "viewer" or node.parameters["view"] in viewers.VIEWS
 
 
-@pytest.mark.parametrize("name", views.VIEWS)
+@pytest.mark.parametrize("name", viewers.VIEWS)
 def test_every_topic_of_a_configuration_is_one_that_a_namespace_changes(name, tmp_path):
-    view = views.VIEWS[name]
+    view = viewers.VIEWS[name]
     plain, changed = ("\n".join(view.command_line(namespace, tmp_path)) for namespace in ("/", "/cell1"))
     assert "__ns:=/cell1" in changed and "/cell1" not in plain
     if view.configuration:

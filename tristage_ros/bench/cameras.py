@@ -1,4 +1,4 @@
-"""Measure what a subscriber gets of two emulated cameras: `python tristage_ros/bench/cameras.py [--seconds 20]`.
+"""Measure what a subscriber gets of two emulated cameras: `tristage bench cameras`.
 
 Two camera nodes, each a process of its own as in the graph, publish 640x480 RGB-D at 30 Hz from software devices of the
 SDK; this process subscribes to colour and aligned depth of both. Latency counts from the camera's stamp, which is taken
@@ -24,7 +24,7 @@ from tristage_ros.graph.graph import environment
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import seconds
 
-ROOT = Path(__file__).resolve().parents[1]
+EMULATED = Path(__file__).resolve().parents[2] / "test" / "emulated_camera_node.py"
 NAMES, STREAMS = ("front", "wrist"), ("color/image_raw", "aligned_depth_to_color/image_raw")
 RATE, WARM_UP, START_UP = 30.0, 3.0, 60.0  # Hz, s, s
 
@@ -47,13 +47,17 @@ class Subscriber(Node):
                 )
 
 
-def main() -> int:
-    """Measure and print; return 1 when a stream is worse than it should be."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long is measured (default: 20)")
-    span = parser.parse_args().seconds
+def run(options: argparse.Namespace) -> int:
+    """Measure and print; return 1 when a stream is worse than it should be.
+
+    Raises:
+        FileNotFoundError: this is no source tree: the emulated cameras are among its tests.
+    """
+    span = options.seconds
+    if not EMULATED.exists():
+        raise FileNotFoundError(f"{EMULATED} is missing: only the source tree has emulated cameras; run it there")
     os.environ.update(environment(simulated=True))
-    program = [sys.executable, str(ROOT / "test" / "emulated_camera_node.py"), "--ros-args"]
+    program = [sys.executable, str(EMULATED), "--ros-args"]
     cameras = [subprocess.Popen([*program, "-r", f"__node:={name}", "-p", f"camera_name:={name}"]) for name in NAMES]
     rclpy.init(args=[])
     node = Subscriber()
@@ -97,6 +101,3 @@ def _report(topic: str, notes: list[tuple[float, float]], begin: float, end: flo
     )
     return loss < 0.02 and float(np.median(latency)) <= 12.0
 
-
-if __name__ == "__main__":
-    sys.exit(main())

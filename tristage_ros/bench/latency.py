@@ -1,4 +1,4 @@
-"""Measure how old an observation is when it moves the arm: `python tristage_ros/bench/latency.py [--seconds 60] [NAME:=VALUE ...]`.
+"""Measure how old an observation is when it moves the arm: `tristage bench latency`.
 
 Runs the simulated cell as `tristage run piper_pick` does, one process per node, and listens beside them: to the
 policy's timings and chunks over ROS, and to the set-points on the CAN bus that the arm node writes. Times count from
@@ -26,6 +26,7 @@ import rclpy
 from numpy.typing import NDArray
 from tristage_msgs.msg import ActionChunk, StageTimings
 
+from tristage_ros.graph.arguments import parse_arguments
 from tristage_ros.graph.graph import environment
 from tristage_ros.graph.graph_process import GraphProcess
 from tristage_ros.ros.convert import seconds
@@ -91,15 +92,13 @@ class Listener(Operator):
         self._notes.of(seconds(message.header.stamp)).arrived = time.time()
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long is measured (default: 60)")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
-    options = parser.parse_args()
-    given = {"control": "frame", "can_channel": "127.0.0.1:54701"}
-    given |= dict(argument.split(":=", 1) for argument in options.arguments)
+def run(options: argparse.Namespace) -> int:
+    """Measure and print; return the exit code.
+
+    Raises:
+        GraphError: a launch argument is wrong.
+    """
+    given = {"control": "frame", "can_channel": "127.0.0.1:54701"} | parse_arguments(options.arguments)
     os.environ.update(environment(simulated=True))
     rclpy.init(args=[])
     notes = Notes()
@@ -192,6 +191,3 @@ def _spin(listener: Listener, span: float) -> None:
     while time.monotonic() < end:
         rclpy.spin_once(listener, timeout_sec=0.05)
 
-
-if __name__ == "__main__":
-    sys.exit(main())

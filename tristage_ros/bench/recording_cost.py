@@ -1,4 +1,4 @@
-"""What recording costs: the simulated cell with and without it. `python -m tristage_ros.bench.recording_cost`.
+"""What recording costs: the simulated cell with and without it. `tristage bench recording`.
 
 Prints the control rate of both runs, the frames that were published and recorded, MB per minute, and the processor's
 share of the recorder. The machine must have nothing else to do.
@@ -134,12 +134,8 @@ def _processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def main() -> int:
-    """Measure as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each run (default: 30)")
-    parser.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
-    options = parser.parse_args()
+def run(options: argparse.Namespace) -> int:
+    """Measure as the options say; return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         without, recorded = (
             measure(options.seconds, Path(folder, str(record)), options.arguments, record) for record in (False, True)
@@ -148,6 +144,3 @@ def main() -> int:
     print(f"control rate with recording: {recorded.control_rate / without.control_rate:.1%} of that without")
     return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())

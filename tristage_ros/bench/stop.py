@@ -1,4 +1,4 @@
-"""Measure how long a graph takes to stop, at every moment of its life: `python tristage_ros/bench/stop.py [--repetitions 3]`.
+"""Measure how long a graph takes to stop, at every moment of its life: `tristage bench stop`.
 
 Runs the simulated cell as `tristage run piper_pick` does, sends it SIGINT at a moment that its output tells, and counts
 until the last process is gone: on a machine that does nothing else, and with a process more per core that never rests.
@@ -34,14 +34,12 @@ MOMENTS = {  # a line of the output, and how long after it, s
 }
 
 
-def main() -> int:
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=3, help="of every stop; the median counts (default: 3)")
-    repetitions = parser.parse_args().repetitions
+def run(options: argparse.Namespace) -> int:
+    """Print both tables; return the exit code."""
+    repetitions = options.repetitions
     for name in ("date", "cpu", "load"):
         print(f"- {name}: {describe(torch.device('cpu'), '')[name]}")
-    print(f"- command: python tristage_ros/bench/stop.py; seconds, medians of {repetitions}\n")
+    print(f"- command: tristage bench stop; seconds, medians of {repetitions}\n")
     print("| stopped when | idle | busy | killed |\n|---|--:|--:|--:|")
     for moment in MOMENTS:
         idle, busy = ([_stop(moment, spinning) for _ in range(repetitions)] for spinning in (0, os.cpu_count() or 1))
@@ -99,10 +97,7 @@ def _busy(processes: int) -> Iterator[None]:
 def _import(node: str) -> Sequence[float]:
     """Return the seconds, and those of the processor, that the imports of a node take."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run([sys.executable, "-c", f"import tristage_ros.nodes.{node}"], check=True)
+    subprocess.run([sys.executable, "-c", f"import {NODES[node]}"], check=True)
     after, took = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - began
     return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """What the arm does when the link to the GPU host is slow, loses frames or is cut.
 
-`python -m tristage_ros.bench.two_machines`
+`tristage bench two-machines`
 The simulated cell and the arm run in one network namespace, point cloud and policy in another, each half started as on
 its machine; the wire between them is ours. Prints a table of what the arm's own status said. Needs root and iproute2.
 """
@@ -255,7 +255,7 @@ def trials(
     try:
         with tempfile.TemporaryDirectory() as name, halves(network, Path(name), settings) as environments:
             words = [str(network.control), json.dumps(list(wires)), *map(str, (seconds, partition, healed))]
-            program = [sys.executable, "-m", "tristage_ros.bench.two_machines", "--observe", *words]
+            program = [sys.executable, "-m", "tristage_ros.bench.two_machines", *words]
             observer = subprocess.run(
                 network.command(ROBOT, program),
                 env=environments[ROBOT],
@@ -273,17 +273,8 @@ def trials(
     return [Trial(**line["trial"]) for line in lines if "trial" in line], found[0] if found else None
 
 
-def main() -> int:
-    """Go through everything and print the table."""
-    if sys.argv[1:2] == ["--observe"]:
-        control, wires, *numbers = sys.argv[2:]
-        observe(int(control), json.loads(wires), *map(float, numbers))
-        return 0
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each state of the wire (default: 20)")
-    parser.add_argument("--partition", type=float, default=5.0, help="seconds that the wire is cut (default: 5)")
-    parser.add_argument("--frame-rate", type=float, default=15.0, help="of the cameras (default: 15)")
-    options = parser.parse_args()
+def run(options: argparse.Namespace) -> int:
+    """Go through everything and print the table; return the exit code."""
     if obstacle := Network.obstacle():
         print(f"error: {obstacle}", file=sys.stderr)
         return 2
@@ -301,5 +292,6 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # the observer, in the network namespace of the robot
+    _control, _wires, *_numbers = sys.argv[1:]
+    observe(int(_control), json.loads(_wires), *map(float, _numbers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tristage_ros.graph.machines import ALL, MACHINES
@@ -140,3 +140,16 @@ def resolve(known: tuple[Argument, ...], given: Mapping[str, str]) -> dict[str, 
 
 
 ARGUMENTS = {"piper_pick": PIPER_PICK, "replay": REPLAY}  # by graph
+
+
+def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
+    """Return `name:=value` texts as a mapping; raise GraphError for a text of another form."""
+    result = {}
+    for text in texts:
+        name, separator, value = text.partition(":=")
+        if not separator or not name:
+            raise GraphError(f"{text!r} is not of the form name:=value")
+        if name in result:
+            raise GraphError(f"{name} is given twice: {result[name]!r} and {value!r}")
+        result[name] = value
+    return result

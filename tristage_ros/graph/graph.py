@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
 
-from tristage_ros.graph import cameras as camera_graph
-from tristage_ros.graph import viewers as views
 from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
+from tristage_ros.graph.cameras import CameraGraphError, driver_nodes, mount_nodes
 from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
 from tristage_ros.graph.middleware import one_machine
 from tristage_ros.graph.namespaces import NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
+from tristage_ros.graph.viewers import NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
@@ -30,7 +30,7 @@ class NodeSpec:
     """Describe one process of the graph."""
 
     name: str
-    executable: str  # console script, and module below tristage_ros.nodes
+    executable: str  # console script
     parameters: dict[str, object] = field(default_factory=dict)
     package: str = OURS
     arguments: tuple[str, ...] = ()
@@ -250,16 +250,16 @@ def _cameras_file(path: str) -> Path:
 
 def _camera_nodes(driver: str, path: Path, simulated: bool) -> list[NodeSpec]:
     try:
-        drivers = [] if simulated else camera_graph.driver_nodes(driver, path)
-        return [NodeSpec(**node) for node in drivers + camera_graph.mount_nodes(path)]
-    except camera_graph.CameraGraphError as error:
+        drivers = [] if simulated else driver_nodes(driver, path)
+        return [NodeSpec(**node) for node in drivers + mount_nodes(path)]
+    except CameraGraphError as error:
         raise GraphError(str(error)) from error
 
 
 def _viewers(names: list[str]) -> list[NodeSpec]:
     try:
-        return [NodeSpec(*node) for node in views.view_nodes(names)]
-    except views.NotInstalledError as error:
+        return [NodeSpec(*node) for node in view_nodes(names)]
+    except NotInstalledError as error:
         raise GraphError(str(error)) from error
 
 

@@ -47,9 +47,10 @@ class JointLinear(nn.Linear):
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         weight = self.weight if keep_vars else self.weight.detach()
-        destination |= dict(zip(self._keys(prefix), weight.chunk(len(self.names)), strict=True))
+        destination |= dict(zip(self.keys(prefix), weight.chunk(len(self.names)), strict=True))
 
-    def _keys(self, prefix: str) -> list[str]:
+    def keys(self, prefix: str) -> list[str]:
+        """Return what the joined layers are called in a checkpoint, below `prefix`."""
         parent = prefix.rstrip(".").rpartition(".")[0]
         return [f"{parent}.{name}.weight".lstrip(".") for name in self.names]
 
@@ -58,7 +59,7 @@ class JointLinear(nn.Linear):
         """Join what is about to be loaded into the joint layers of `parent`; to be registered as its hook."""
         for name, layer in parent.named_children():
             if isinstance(layer, JointLinear):
-                keys = layer._keys(f"{prefix}{name}.")
+                keys = layer.keys(f"{prefix}{name}.")
                 if all(key in state_dict for key in keys):
                     state_dict[f"{prefix}{name}.weight"] = torch.cat([state_dict.pop(key) for key in keys])
 

@@ -57,7 +57,7 @@ def declare(node: Node, parameters: Sequence[Parameter]) -> SimpleNamespace:
         ParameterError: the node was given a parameter that it does not have, or a value of the wrong type or range.
     """
     known = [parameter.name for parameter in parameters]
-    for name in node._parameter_overrides:  # rclpy ignores unknown ones without a word
+    for name in node._parameter_overrides:  # noqa: SLF001 - rclpy ignores unknown ones without a word
         if name not in known and name not in OF_EVERY_NODE and not name.startswith("qos_overrides."):
             raise ParameterError(f"{node.get_name()} has no parameter {name!r}; it has: {', '.join(sorted(known))}")
     values = {parameter.name: _declare(node, parameter) for parameter in parameters}

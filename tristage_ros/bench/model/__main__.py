@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from tristage_ros.bench.model.command import run
-from tristage_ros.bench.model.options import add_options
+from tristage_ros.bench.options import add_options
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tristage_ros.bench.model")

@@ -9,9 +9,9 @@ import sys
 import torch
 
 from tristage_ros.bench.model.machine import describe
-from tristage_ros.bench.model.options import SECTIONS, command_line
 from tristage_ros.bench.model.session import Session
 from tristage_ros.bench.model.table import Table, show, write_chapter
+from tristage_ros.bench.options import SECTIONS, command_line
 
 
 def run(options: argparse.Namespace) -> int:

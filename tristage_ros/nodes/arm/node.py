@@ -25,7 +25,7 @@ from tristage_ros.devices.arm.guard import GuardConfig
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.nodes.arm import messages as arm_messages
+from tristage_ros.nodes.arm import messages
 from tristage_ros.nodes.arm.rivals import rivals
 from tristage_ros.nodes.arm.services import ArmServices
 from tristage_ros.nodes.arm.set_clock import SetClock
@@ -87,7 +87,7 @@ class ArmNode(ManagedNode):
         self.create_timer(0.05, self._publish_status)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, f"piper on {self.settings.can_channel}")
-        for name, part in arm_messages.PARTS.items():
+        for name, part in messages.PARTS.items():
             self._diagnostics.add(name, lambda part=part: self._part(part))
         if self.settings.autostart:
             self.bring_up()
@@ -241,8 +241,8 @@ class ArmNode(ManagedNode):
         state, offset = self.controller.snapshot(), self._clock_offset()
         if not math.isfinite(state.feedback_age) or state.feedback_age > 0.05:
             return  # an old position with a new stamp would be a lie
-        self._joint_publisher.publish(arm_messages.joint_state(state, offset))
-        self._pose_publisher.publish(arm_messages.end_pose(state, offset, self._dh_is_offset))
+        self._joint_publisher.publish(messages.joint_state(state, offset))
+        self._pose_publisher.publish(messages.end_pose(state, offset, self._dh_is_offset))
 
     def _publish_status(self) -> None:
         if self.controller is None:
@@ -250,7 +250,7 @@ class ArmNode(ManagedNode):
         state = self.controller.snapshot()
         monotonic, chunk_stamp = self._newest_chunk
         newest = chunk_stamp if state.chunk_stamp == monotonic else Time()
-        self._status_publisher.publish(arm_messages.arm_status(state, self._clock_offset(), newest))
+        self._status_publisher.publish(messages.arm_status(state, self._clock_offset(), newest))
 
     def _part(self, part: Callable[[values.ArmState], Part]) -> Part:
         return part(self.controller.snapshot()) if self.controller else Part(WARN, "not connected")

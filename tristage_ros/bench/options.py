@@ -1,0 +1,90 @@
+"""The options of `tristage bench`, without torch and rclpy: `tristage` declares them whatever it is asked to do."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+SIZES = ("tiny", "mini", "7b")
+DTYPES = ("float32", "bfloat16")
+SECTIONS = ("steps", "overhead", "ablation", "denoising", "weights", "pruning", "growth", "reference")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what measures the model, which is `tristage bench` by itself."""
+    parser.add_argument("--size", choices=SIZES, default="mini", help="of the model (default: mini)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: float32 on a CPU, bfloat16 on CUDA")
+    parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: 1, as the policy node)")
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="measure this only; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="few rounds and one rate: a first look, not a result")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables here, as a chapter of the file")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw control steps and growth here; needs matplotlib"
+    )
+
+
+def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Declare what measures more than the model; yield the module whose `run` does it, and its parser."""
+    measurements = bench.add_subparsers(metavar="[MEASUREMENT]", title="what else can be measured")
+
+    def measurement(module: str, name: str, told: str) -> tuple[str, argparse.ArgumentParser]:
+        return f"tristage_ros.bench.{module}", measurements.add_parser(name, help=told, description=told)
+
+    yield measurement("arm.command", "arm", "the emulated arm: reactions to faults, streaming, a long run")
+    arm = measurements.choices["arm"].add_subparsers(dest="measurement", required=True, metavar="WHAT")
+    reactions = arm.add_parser("reactions", help="provoke every fault and print how fast it is answered")
+    reactions.add_argument("--repetitions", type=_count, default=3, help="of each; the median counts (default: 3)")
+    streaming = arm.add_parser("stream", help="stream joint targets: tracking, jitter, processor")
+    streaming.add_argument("--seconds", type=_positive, default=30.0, help="default: 30")
+    streaming.add_argument("--rate", type=float, default=50.0, help="set-points per second, 20 to 200 (default: 50)")
+    soaking = arm.add_parser("soak", help="move for a long time; fails when memory, threads or files grow")
+    soaking.add_argument("--seconds", type=_positive, default=600.0, help="default: 600")
+
+    yield (each := measurement("cameras", "cameras", "what a subscriber gets of two emulated cameras"))
+    each[1].add_argument("--seconds", type=_positive, default=20.0, help="how long is measured (default: 20)")
+
+    yield (each := measurement("latency", "latency", "how old an observation is when it moves the simulated arm"))
+    each[1].add_argument("--seconds", type=_positive, default=60.0, help="how long is measured (default: 60)")
+    each[1].add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    each[1].add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
+
+    yield (each := measurement("recording_cost", "recording", "the simulated cell with a recorder and without"))
+    each[1].add_argument("--seconds", type=_positive, default=30.0, help="of each run (default: 30)")
+    each[1].add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
+
+    yield (each := measurement("stop", "stop", "how long a graph takes to stop, at every moment of its life"))
+    each[1].add_argument("--repetitions", type=_count, default=3, help="of every stop; the median counts (default: 3)")
+
+    yield (each := measurement("two_machines", "two-machines", "a link that is slow, loses frames or is cut"))
+    each[1].add_argument("--seconds", type=_positive, default=20.0, help="of each state of the wire (default: 20)")
+    each[1].add_argument("--partition", type=_positive, default=5.0, help="s that the wire is cut (default: 5)")
+    each[1].add_argument("--frame-rate", type=_positive, default=15.0, help="of the cameras (default: 15)")
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
+
+
+def command_line(options: argparse.Namespace) -> str:
+    """Return the command that runs the same measurement."""
+    words = ["tristage", "bench", "--size", options.size, "--device", options.device]
+    words += ["--dtype", options.dtype] if options.dtype else []
+    words += ["--threads", str(options.threads)] if options.device == "cpu" else []
+    words += [word for section in options.only or () for word in ("--only", section)]
+    return " ".join(words + ["--quick"] * options.quick)

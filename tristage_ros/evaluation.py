@@ -1,0 +1,5 @@
+"""Nothing but a sign: what was in this folder is in studies/, reports/ and bench/."""
+
+from tristage_ros.moved import tell
+
+tell()
