@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.model import Mla
+from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.prompt import PromptTokenizer

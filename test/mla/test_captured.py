@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from tristage_ros.mla.captured import BUCKET, CapturedEngine, StaticPasses, padded
-from tristage_ros.mla.engine import CachedEngine, Prefix
 from tristage_ros.mla.llama import Llama
 from tristage_ros.mla.model import Mla
+from tristage_ros.mla.passes import CachedEngine, Prefix
 
 SUFFIX = torch.tensor([300, 301])
 

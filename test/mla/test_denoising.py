@@ -3,8 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising, Passes, sequential
-from tristage_ros.mla.diffusion import DdimSampler
+from tristage_ros.mla.passes import DdimSampler, Denoising, ParallelDenoising, Passes, sequential
 
 SAMPLERS = {
     f"{prediction}, {steps}, {clip}": DdimSampler.with_steps(steps, clip, prediction)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from tristage_ros.mla.diffusion import DdimSampler, cosine_betas
 from tristage_ros.mla.model import time_encoding
+from tristage_ros.mla.passes import DdimSampler, cosine_betas
 
 
 def test_betas():

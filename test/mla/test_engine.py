@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.mla.engine import CachedEngine, Prefix, RecomputeEngine
+from tristage_ros.mla.passes import CachedEngine, Prefix, RecomputeEngine
 
 
 def random_prefix(seed: int, length: int) -> tuple[Prefix, torch.Tensor]:

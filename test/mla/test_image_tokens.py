@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.image_tokens import CLIP_MEAN, CLIP_STD, ImageTokenizer
 from tristage_ros.mla.model import Mla
+from tristage_ros.mla.visual_tokens import CLIP_MEAN, CLIP_STD, ImageTokenizer
 
 
 def normed(x, norm):

@@ -1,7 +1,7 @@
 import pytest
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.layout import SequenceLayout
+from tristage_ros.mla.inputs import SequenceLayout
 
 
 @pytest.mark.parametrize(

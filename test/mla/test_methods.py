@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.policy import build_policy
-from tristage_ros.mla.spatial import tool_speed
+from tristage_ros.mla.inputs import tool_speed
+from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.model import random_model
+from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.pruning import PruningConfig, make_pruner
 from tristage_ros.pruning.baselines import METHODS
 

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tristage_ros.mla.engine import Prefix, make_engine
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.mid_pass import MidPass, MidPassEngine
+from tristage_ros.mla.model import random_model
+from tristage_ros.mla.passes import MidPass, MidPassEngine, Prefix, make_engine
 
 POSITIONS = torch.arange(3, 23)
 SUFFIX_POSITIONS = torch.tensor([30, 31])

@@ -8,12 +8,11 @@ import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.memory import MemoryShortageError
-from tristage_ros.mla.model import Mla
+from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.official import load_official, save_official
-from tristage_ros.mla.policy import build_policy
 from tristage_ros.pruning import PruningConfig, TriStagePruner
 
 STATISTICS = DatasetStatistics.tabletop()

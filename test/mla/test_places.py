@@ -2,8 +2,7 @@ import math
 
 import torch
 
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.places import PlaceEmbedder, window_centres
+from tristage_ros.mla.model import PlaceEmbedder, random_model, window_centres
 
 
 def test_window_centres_go_row_by_row():

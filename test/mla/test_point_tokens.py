@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.model import Mla
-from tristage_ros.mla.point_tokens import PointTokenizer, coarse_square_distance, farthest_points, position_encoding
+from tristage_ros.mla.model import Mla, random_model
+from tristage_ros.mla.visual_tokens import PointTokenizer, coarse_square_distance, farthest_points, position_encoding
 
 
 def plain_farthest(points: torch.Tensor, count: int, start: int = 0) -> list[int]:

@@ -6,16 +6,14 @@ import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, save_checkpoint
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising
-from tristage_ros.mla.diffusion import DdimSampler
-from tristage_ros.mla.engine import RecomputeEngine
-from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess, suffix_embeddings
+from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.memory import MemoryShortageError
+from tristage_ros.mla.model import random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.policy import ModelOutputError, build_policy
-from tristage_ros.mla.preprocess import preprocess
+from tristage_ros.mla.passes import DdimSampler, Denoising, ParallelDenoising, RecomputeEngine
+from tristage_ros.mla.policy import ModelOutputError
 from tristage_ros.mla.prompt import PromptTokenizer
-from tristage_ros.mla.sequence import Instruction, KeptTokens, suffix_embeddings
 from tristage_ros.mla.values import Action
 from tristage_ros.perception.projection import patch_of_points
 from tristage_ros.pruning import PruningConfig, TriStagePruner

@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tristage_ros.mla.inputs import patch_colors, patch_depths, preprocess, sample_cloud, stretch
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.preprocess import patch_colors, patch_depths, preprocess, sample_cloud, stretch
 
 STATISTICS = DatasetStatistics.tabletop()
 

@@ -5,9 +5,9 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 
 from tristage_ros.mla.checkpoint import save_checkpoint
-from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.model import random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.policy import build_policy
 from tristage_ros.mla.prompt import LLAMA_IDS, LLAMA_VARIABLE, MINI_TOKENIZER, PromptTokenizer, prompt_text
 from tristage_ros.pruning import PruningConfig
 

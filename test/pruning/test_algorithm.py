@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tristage_ros.pruning import PruningConfig, Salience, TokenGeometry, TokenMasks, TriStagePruner
-from tristage_ros.pruning.background import background_to_keep
+from tristage_ros.pruning.stages import background_to_keep
 
 NAMES = ("m_2d_s1", "m_3d_s1", "m_2d_s2", "m_3d_s2", "attention")
 

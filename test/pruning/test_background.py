@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.background import background_to_keep
+from tristage_ros.pruning.stages import background_to_keep
 
 CPU = torch.device("cpu")
 

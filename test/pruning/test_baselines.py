@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tristage_ros.pruning import FrameContext, LayerAttention, PruningConfig, Salience, TokenGeometry, TokenMasks
 from tristage_ros.pruning.baselines import METHODS, FastV, NaiveRandom, SpVla, VlaPruner, make_pruner
-from tristage_ros.pruning.baselines.vla_pruner import most_different
+from tristage_ros.pruning.baselines.in_pass import most_different
 
 Scene = Callable[[int], tuple[TokenGeometry, list[Salience]]]
 HidePruned = Callable[[Salience, TokenMasks], Salience]

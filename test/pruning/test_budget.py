@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.pruning.budget import budget_size, excess, keep_best, most_urgent, with_anchor
+from tristage_ros.pruning.decision import budget_size, excess, keep_best, most_urgent, with_anchor
 
 
 @pytest.mark.parametrize(

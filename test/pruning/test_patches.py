@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from tristage_ros.pruning import TokenGeometry
-from tristage_ros.pruning.patches import patches_with_any, sum_over_patches, value_at_points
+from tristage_ros.pruning.values import patches_with_any, sum_over_patches, value_at_points
 
 GEOMETRY = TokenGeometry(torch.tensor([2, -1, 0, 2]), 4)
 

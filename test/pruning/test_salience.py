@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tristage_ros.pruning import Salience, TokenGeometry, TokenMasks
 from tristage_ros.pruning.checks import checked_magnitudes
-from tristage_ros.pruning.salience import (
+from tristage_ros.pruning.stages import (
     attention_indicators,
     attention_share,
     feature_indicators,

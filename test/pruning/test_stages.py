@@ -5,10 +5,17 @@ from itertools import product
 import pytest
 import torch
 
-from tristage_ros.pruning.fusion import fuse
-from tristage_ros.pruning.modality import modality_candidates
-from tristage_ros.pruning.semantic import BACKGROUND, OBJECT, ROBOT, semantic_candidates, semantic_sets
-from tristage_ros.pruning.temporal import newest_weight, smooth
+from tristage_ros.pruning.stages import (
+    BACKGROUND,
+    OBJECT,
+    ROBOT,
+    fuse,
+    modality_candidates,
+    newest_weight,
+    semantic_candidates,
+    semantic_sets,
+    smooth,
+)
 from tristage_ros.pruning.values import Candidates
 
 NOTHING, ONLY_2D, ONLY_3D, BOTH = set(), {"2D"}, {"3D"}, {"2D", "3D"}

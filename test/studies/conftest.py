@@ -7,7 +7,7 @@ import pytest
 
 from tristage_ros.mla.checkpoint import save_checkpoint
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.model import random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.studies.attempt import Attempts
 

@@ -13,7 +13,7 @@ from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, flange_pose, inverse, rpy_to_matrix
-from tristage_ros.mla.policy import build_policy
+from tristage_ros.mla.loading import build_policy
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import calibrate
 from tristage_ros.reports.run import JOINT_NAMES

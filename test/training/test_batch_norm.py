@@ -1,8 +1,8 @@
 import torch
 import torch.nn.functional as F
 
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.point_tokens import BATCH_NORM_MOMENTUM, LinearNorm
+from tristage_ros.mla.model import random_model
+from tristage_ros.mla.visual_tokens import BATCH_NORM_MOMENTUM, LinearNorm
 from tristage_ros.training.batch import neighbourhoods_of
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tristage_ros.mla.initialise import random_model
+from tristage_ros.mla.model import random_model
 from tristage_ros.training.objective import Heads
 from tristage_ros.training.optimiser import Optimiser
 

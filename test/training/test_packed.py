@@ -3,11 +3,10 @@ import dataclasses
 import pytest
 import torch
 
-from tristage_ros.mla.engine import make_engine
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.preprocess import preprocess
+from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess, suffix_embeddings
+from tristage_ros.mla.model import random_model
+from tristage_ros.mla.passes import make_engine
 from tristage_ros.mla.prompt import PromptTokenizer
-from tristage_ros.mla.sequence import Instruction, KeptTokens, suffix_embeddings
 from tristage_ros.training.dataset import Collator, Dataset
 from tristage_ros.training.packed import PackedPass, attend, packed_mask
 from tristage_ros.training.plan import Plan

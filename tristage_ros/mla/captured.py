@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tristage_ros.mla.engine import PassOutput, Prefix, last
 from tristage_ros.mla.llama import KvCache, Llama, branched_mask, causal_mask, rotary_angles
+from tristage_ros.mla.passes import PassOutput, Prefix, last
 
 BUCKET = 16  # tokens; sequences are padded to a multiple, so that few shapes come up
 RECORDINGS = 64  # shapes whose recordings are kept; each holds memory for what passes need in between

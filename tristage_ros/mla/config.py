@@ -47,17 +47,17 @@ class MlaConfig:
     denoising_steps: int = 8
     # switches: the sequence
     tactile_slot: bool = True  # a zero token after the image, as models trained by the released code have
-    marker_before_state: bool = False  # the lone-space token stands before the state, as in training; see layout
+    marker_before_state: bool = False  # the lone-space token stands before the state, as in training; see SequenceLayout
     # switches: the input
     image_squash: int | None = 224  # pixels, square, that images went through in training; None: straight to image_size
     zero_constant_state: bool = True  # dimensions without extent in training are 0, as there; else as released, -1 or 1
-    place_features: bool = False  # tokens are told where they lie, beside their position; see places
+    place_features: bool = False  # tokens are told where they lie, beside their position; see PlaceEmbedder
     # switches: the arithmetic
     fps_start: FpsStart = "first"  # point that farthest-point sampling starts with; random: drawn anew in every step
     knn: KnnPrecision = "float32"  # precision of the distances to neighbours; bfloat16: as released, about 5 % differ
     norm_eps: float = 1e-5  # of the decoder's norms; Llama 2's, some code defaults to 1e-6
     final_norm: FinalNorm = "variance"  # of the action head; rms: what training with NVIDIA apex would have used
-    prediction: Prediction = "noise"  # what the action head says of a noisy action; see diffusion
+    prediction: Prediction = "noise"  # what the action head says of a noisy action; see DdimSampler
     clip_denoised: bool = False  # clip the clean action to -1..1 in every denoising step, not only in the end
 
     def __post_init__(self) -> None:

@@ -1,20 +1,28 @@
-"""A model with its statistics and its tokenizer, from whatever a checkpoint's path leads to."""
+"""A model with its statistics and its tokenizer, or a policy of them, from whatever a checkpoint's path leads to."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, load_checkpoint
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.memory import require_memory
-from tristage_ros.mla.model import Mla
+from tristage_ros.mla.memory import loaded_as, quantise, require_memory
+from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.official import load_official
+from tristage_ros.mla.passes import (
+    SEQUENTIAL,
+    Denoising,
+    EngineName,
+)
+from tristage_ros.mla.policy import MlaPolicy, StateSource
 from tristage_ros.mla.prompt import PromptTokenizer
+from tristage_ros.pruning import PruningConfig, make_pruner
 
 logger = logging.getLogger(__name__)
 
@@ -47,3 +55,55 @@ def load_tokenizer(config: MlaConfig, path: str | None, checkpoint: str | None) 
             f"{checkpoint} has a vocabulary of {config.vocabulary}: give the tokenizer.json it goes with"
         )
     return PromptTokenizer.mini()
+
+
+def build_policy(
+    checkpoint: str | None,
+    pruning: PruningConfig,
+    *,
+    method: str = "tristage",
+    method_options: Mapping[str, Any] | None = None,
+    engine: EngineName = "cached",
+    denoising: Denoising = SEQUENTIAL,
+    state_source: StateSource = "measured",
+    seed: int = 0,
+    tokenizer: str | None = None,
+    dataset: str | None = None,
+    precision: str = "stored",
+    device: str = "cpu",
+) -> MlaPolicy:
+    """Return a policy with tri-stage pruning, or with another method to compare it with.
+
+    Args:
+        checkpoint: `.safetensors` file, or run directory of a released model; None makes a mini model with random
+            weights.
+        pruning: settings of the pruner.
+        method: name of the pruning method, one of `tristage_ros.pruning.baselines.METHODS`.
+        method_options: what that method alone can be told.
+        engine: see `MlaPolicy`.
+        denoising: see `MlaPolicy`.
+        state_source: see `MlaPolicy`.
+        seed: of the noise, and of random weights.
+        tokenizer: tokenizer file of a model that does not use the mini's own; see `PromptTokenizer.llama_2`.
+        dataset: which statistics of a run directory to use; may be left out where there is only one data set.
+        precision: of the weights, one of `tristage_ros.mla.memory.PRECISIONS`; `stored` is as in a file, bfloat16
+            for a run directory, float32 for random ones. The 8-bit ones need torchao.
+        device: where the model runs; pruning runs on the CPU.
+
+    Raises CheckpointError, MemoryShortageError, FileNotFoundError or ValueError where something does not fit.
+    """
+    dtype, quantised = loaded_as(precision)
+    model, statistics = load_model(checkpoint, dataset, dtype, device, seed)
+    if quantised is not None:
+        quantise(model, quantised)
+    return MlaPolicy(
+        model,
+        load_tokenizer(model.config, tokenizer, checkpoint),
+        statistics,
+        make_pruner(method, pruning, **(method_options or {})),
+        engine=engine,
+        denoising=denoising,
+        state_source=state_source,
+        seed=seed,
+        random_weights=checkpoint is None,
+    )

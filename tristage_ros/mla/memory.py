@@ -1,16 +1,20 @@
-"""Whether a model fits on a device, asked before it is put there."""
+"""The bytes of a model: whether it fits on a device, asked before it is put there, and how many a weight takes."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
+from torch import nn
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.model import Mla
 
-PRECISIONS = (torch.float32, torch.bfloat16)
+PROPOSED = (torch.float32, torch.bfloat16)
 PROMPT_ROOM = 64  # tokens of a long instruction
 
 
@@ -52,7 +56,7 @@ def require_memory(config: MlaConfig, dtype: torch.dtype, device: str | torch.de
 
 def shortage(config: MlaConfig, dtype: torch.dtype, device: str | torch.device, free: int) -> str:
     """Return a sentence about a model that does not fit into `free` bytes, and about what would."""
-    fitting = [f"{_name(p)} ({_gb(needed_bytes(config, p))})" for p in PRECISIONS if needed_bytes(config, p) <= free]
+    fitting = [f"{_name(p)} ({_gb(needed_bytes(config, p))})" for p in PROPOSED if needed_bytes(config, p) <= free]
     mini = f"the mini model ({_gb(needed_bytes(MlaConfig.mini(), torch.float32))})"
     return (
         f"the model needs {_gb(needed_bytes(config, dtype))} as {_name(dtype)}, but {device} has {_gb(free)} free: "
@@ -66,3 +70,51 @@ def _name(dtype: torch.dtype) -> str:
 
 def _gb(count: int) -> str:
     return f"{count / 1e9:.2f} GB"
+
+
+# Bytes per weight: passes over few tokens take as long as reading the weights does.
+
+Quantised = Literal["int8", "float8"]
+QUANTISED: tuple[Quantised, ...] = get_args(Quantised)
+PRECISIONS = ("stored", "auto", "float32", "bfloat16", *QUANTISED)
+
+
+def loaded_as(name: str) -> tuple[torch.dtype | None, Quantised | None]:
+    """Return the dtype to load weights in, None for that of the file, and what to quantise them to afterwards.
+
+    `auto` is bfloat16 where a processor multiplies such matrices by itself (AMX), which is faster there, else `stored`.
+    Raises ValueError for what is none of `PRECISIONS`.
+    """
+    if name not in PRECISIONS:
+        raise ValueError(f"precision = {name!r} must be one of {', '.join(PRECISIONS)}")
+    if name == "auto":
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        return torch.bfloat16 if capabilities.get("amx_bf16") else None, None
+    for kind in QUANTISED:
+        if name == kind:
+            return None, kind
+    return None if name == "stored" else getattr(torch, name), None
+
+
+def has_torchao() -> bool:
+    """Tell whether torchao is installed."""
+    try:
+        return find_spec("torchao") is not None
+    except ValueError:  # it is marked as missing
+        return False
+
+
+def quantise(model: Mla, weights: Quantised) -> Mla:
+    """Store the linear layers of the decoder's blocks in 8 bits, in place, and return the model.
+
+    Every output channel has a scale of its own; the arithmetic stays as it was. What is rounded away shows in the
+    actions: `tristage bench --only weights` says how much. Raises ValueError for another kind, or without torchao.
+    """
+    if weights not in QUANTISED:
+        raise ValueError(f"weights = {weights!r} must be one of {', '.join(QUANTISED)}")
+    if not has_torchao():
+        raise ValueError(f"weights of {weights} need torchao: pip install torchao")
+    torchao = import_module("torchao.quantization")
+    kinds = {"int8": torchao.Int8WeightOnlyConfig, "float8": torchao.Float8WeightOnlyConfig}
+    torchao.quantize_(model.llm.layers, kinds[weights](), lambda module, name: isinstance(module, nn.Linear))
+    return model

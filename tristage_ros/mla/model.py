@@ -1,4 +1,4 @@
-"""The whole MLA model: tokenizers, embedders, decoder and action head."""
+"""The whole MLA model: tokenizers, places, embedders, decoder and action head; and random weights for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,38 @@ import torch
 from torch import Tensor, nn
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.image_tokens import ImageTokenizer, Projector
 from tristage_ros.mla.llama import Llama, RmsNorm
-from tristage_ros.mla.places import LONGEST_IMAGE, LONGEST_SPACE, PlaceEmbedder, window_centres
-from tristage_ros.mla.point_tokens import PointTokenizer
+from tristage_ros.mla.visual_tokens import ImageTokenizer, NormStatistics, PointTokenizer, Projector
+
+# Where tokens lie, as features: for models too small to learn it from positions alone.
+
+OCTAVES = 6
+LONGEST_IMAGE = 4.0  # widths of the image, the longest wavelength of image tokens
+LONGEST_SPACE = 1.6  # m, that of point tokens; the shortest is 5 cm
+
+
+class PlaceEmbedder(nn.Module):
+    """Embed places by sines and cosines whose wavelengths halve from octave to octave."""
+
+    def __init__(self, axes: int, longest: float, width: int) -> None:
+        """Build for places with `axes` coordinates, in the unit of the `longest` wavelength."""
+        super().__init__()
+        self.longest = longest
+        self.linear = nn.Linear(2 * OCTAVES * axes, width, bias=False)
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Return [..., width] from [..., axes]."""
+        octaves = 2.0 ** torch.arange(OCTAVES, device=places.device)
+        angle = places[..., None] * (2 * math.pi / self.longest * octaves)  # (..., axes, OCTAVES)
+        features = torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
+        out: Tensor = self.linear(features.to(self.linear.weight.dtype))
+        return out
+
+
+def window_centres(tokens: Tensor, grid: int) -> Tensor:
+    """Return the centres, float32 [n, 2], of image tokens, long [n], in widths of the image: right, down."""
+    return torch.stack([tokens % grid, tokens // grid], -1).add(0.5).div(grid)
+
 
 TIME_WIDTH = 256  # channels of a diffusion step before it is embedded
 HEAD_NORM_EPS = 1e-6
@@ -94,7 +122,7 @@ class Mla(nn.Module):
     """Hold the parts of the model; what is computed when, is the engine's and the policy's concern."""
 
     def __init__(self, config: MlaConfig) -> None:
-        """Build the parts with parameters that are yet to be set: see `initialise` and `load_checkpoint`."""
+        """Build the parts with parameters that are yet to be set: see `random_model` and `load_checkpoint`."""
         super().__init__()
         self.config = config
         self.vision_tower_2d = ImageTokenizer(config)
@@ -134,3 +162,65 @@ class Mla(nn.Module):
         """Return the predicted noise or velocity, float32 [B, n, action_dim], from last-block outputs [B, n, width]."""
         out: Tensor = self.final_layer(self.llm.norm(hidden)).float()
         return out
+
+
+# Random weights for a model without a checkpoint: seeded, and harmless to sample from.
+
+PATH_GAIN = 4.0  # of the noisy action over what the blocks add to its channels
+HEAD_GAIN = 0.1  # of a head that predicts velocity
+
+
+def random_model(config: MlaConfig, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Mla:
+    """Return a model in eval mode whose weights depend on `seed` alone; the global generators are left untouched."""
+    with torch.device("meta"):
+        model = Mla(config).to(dtype)
+    model.to_empty(device=device)
+    generator = torch.Generator(device=device).manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            _initialise(module, generator)
+        _connect_noise(model)
+    return model.eval().requires_grad_(False)
+
+
+def _initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Keep the variance of what passes through: one over the fan-in for weights, one for norms and embeddings."""
+    if isinstance(module, NormStatistics):
+        module.running_mean.zero_()
+        module.running_var.fill_(1.0)
+    for name, parameter in module.named_parameters(recurse=False):
+        if name == "bias":
+            parameter.zero_()
+        elif isinstance(module, nn.Embedding):
+            parameter.normal_(generator=generator)
+        elif parameter.dim() == 1:
+            parameter.fill_(1.0)
+        else:
+            parameter.normal_(0.0, parameter[0].numel() ** -0.5, generator=generator)
+
+
+def _connect_noise(model: Mla) -> None:
+    """Lead the noisy action straight to the output, so that the head predicts about the noise that it was given.
+
+    Without it every denoising step amplifies the noise, eightfold in all, and each action ends at a limit of its range.
+    A pair of GELUs passes any value: gelu(u) - gelu(-u) = u.
+    """
+    dim = model.config.action_dim
+    eye = torch.eye(dim, device=model.device, dtype=model.dtype)
+    pair = torch.cat([eye, -eye])  # (2 dim, dim)
+
+    def connect(weight: Tensor, block: Tensor) -> None:
+        weight[: len(block)] = 0
+        weight[: len(block), : block.shape[1]] = block
+
+    connect(model.x_embedder.fc1.weight, pair)
+    connect(model.x_embedder.fc2.weight, PATH_GAIN * pair.T)
+    for block in model.llm.layers:
+        for name in ("self_attn.o_proj", "mlp.down_proj"):  # what the blocks add is small beside it
+            block.get_submodule(name).weight.mul_((2 * model.config.layers) ** -0.5)  # type: ignore[operator]
+    if model.config.prediction == "velocity":  # of a model that knows nothing it is 0
+        model.final_layer.mlp.fc2.weight.mul_(HEAD_GAIN)
+        return
+    connect(model.final_layer.mlp.fc1.weight, pair)
+    spread = (1 + dim * PATH_GAIN**2 / model.config.width) ** 0.5  # of the token that carries the action
+    connect(model.final_layer.mlp.fc2.weight, spread / PATH_GAIN * pair.T)

@@ -1,10 +1,14 @@
-"""Released checkpoints: a run directory with settings, statistics and one pickled file of weights."""
+"""Released checkpoints: a run directory with settings, statistics and one pickled file of weights.
+
+Beside reading and writing them: which code trained one, and what it calls the weights.
+"""
 
 from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,8 +22,6 @@ from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.memory import require_memory
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
-from tristage_ros.mla.official_names import is_unused, released_name, released_shape
-from tristage_ros.mla.vintage import Vintage, detect_vintage
 
 OWN_SETTINGS = "tristage"  # entry of config.json where `save_official` notes the model's sizes and switches
 FILE_NAME = "step-000000-epoch-00-loss=0.0000.pt"
@@ -188,3 +190,88 @@ def _warn(model: Mla, modules: list[str]) -> tuple[str, ...]:
         "trained with a tactile sensor, whose token is zero here": "tactile_embedder" in modules,
     }
     return tuple(warning for warning, holds in found.items() if holds)
+
+
+# Which code trained a released checkpoint: it decides whether a tactile slot follows the image.
+
+RELEASE_HINTS = ("camera_name", "use_generation", "gen_", "generation_manager")
+OLDER_HINTS = ("use_reconstruction", "recon_", "reconstruction_manager")
+
+
+@dataclass(frozen=True)
+class Vintage:
+    """Say which code trained a checkpoint, and how that is known."""
+
+    name: str  # release, older, or unknown, which is taken for the release
+    fused_tokens: int  # point and image tokens, and the tactile slot where there is one
+    evidence: tuple[str, ...]  # settings and modules that give it away
+
+    @property
+    def tactile_slot(self) -> bool:
+        """Tell whether a zero token follows the image."""
+        return self.name != "older"
+
+
+def detect_vintage(settings: Collection[str], modules: Collection[str], visual_tokens: int) -> Vintage:
+    """Judge by the names of the training settings and of the checkpoint's modules.
+
+    The tactile slot came with the release; until then `visual_tokens`, both kinds together, were all. Raises ValueError
+    where the names contradict each other.
+    """
+    names = [*settings, *modules]
+    release = tuple(name for name in names if name.startswith(RELEASE_HINTS))
+    older = tuple(name for name in names if name.startswith(OLDER_HINTS))
+    if release and older:
+        raise ValueError(
+            f"{', '.join(older)} tell of code before the release, {', '.join(release)} of the release: "
+            "say by tactile_slot whether a zero token follows the image"
+        )
+    if older:
+        return Vintage("older", visual_tokens, older)
+    return Vintage("release" if release else "unknown", visual_tokens + 1, release)
+
+
+# What the released checkpoints call the weights, and which of theirs inference has no use for.
+
+RENAMED = tuple(
+    (re.compile(ours), released)
+    for ours, released in (
+        (r"^llm\.lm_head", "llm_backbone.llm.lm_head"),
+        (r"^llm\.", "llm_backbone.llm.model."),
+        (r"^projector_3d\.mlp", "projector_3d.projector"),
+        (r"^(proprio|x)_embedder", r"\1_embedder.mlp"),
+        (r"^vision_tower_3d\.raw_point_embed", "vision_tower_3d.patch_embed.EncP.raw_point_embed.net"),
+        (r"^vision_tower_3d\.stages", "vision_tower_3d.patch_embed.EncP.LGA_list"),
+        (r"^(vision_tower_3d\.patch_embed\..+)\.linear\.", r"\1.0."),
+        (r"^(vision_tower_3d\.patch_embed\..+)\.norm\.", r"\1.1."),
+    )
+)
+KERNEL_1D = "vision_tower_3d.raw_point_embed.linear.weight"  # a convolution over points
+KERNEL_2D = re.compile(r"^vision_tower_3d\.stages\..+\.linear\.weight$")  # over groups and their points
+UNUSED = re.compile(
+    r"^(generation_manager|reconstruction_manager|tactile_embedder)\."
+    r"|^llm_backbone\.llm\.\w*contrastive\w*\."
+    r"|^vision_tower_2d\.(global_attention\.|class_embedding$|split_embedding$)"
+    r"|^vision_tower_3d\.(cls_token$|pos_embed$|norm\.|.+\.num_batches_tracked$)"
+)
+
+
+def released_name(name: str) -> str:
+    """Return what a released checkpoint calls our weight `name`: its module, a dot, and the name in the module."""
+    for ours, released in RENAMED:
+        name, found = ours.subn(released, name)
+        if found and name.startswith("llm_backbone"):
+            break
+    return name
+
+
+def released_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that our weight `name` of `shape` has there: linear layers over points are convolutions."""
+    if name == KERNEL_1D:
+        return (*shape, 1)
+    return (*shape, 1, 1) if KERNEL_2D.match(name) else shape
+
+
+def is_unused(released: str) -> bool:
+    """Tell whether a weight of a released checkpoint serves training or generation only."""
+    return UNUSED.search(released) is not None

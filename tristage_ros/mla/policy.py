@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,26 +12,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tristage_ros.mla.captured import CapturedEngine, StaticPasses
-from tristage_ros.mla.denoising import SEQUENTIAL, Denoised, Denoising
-from tristage_ros.mla.diffusion import DdimSampler
-from tristage_ros.mla.engine import ENGINES, Engine, EngineName, PassOutput, Prefix, make_engine
-from tristage_ros.mla.loading import load_model, load_tokenizer
+from tristage_ros.mla.device import Stopwatch, to_device
+from tristage_ros.mla.inputs import (
+    Instruction,
+    KeptTokens,
+    ModelInputs,
+    layer_attention_of,
+    preprocess,
+    salience_of,
+    suffix_embeddings,
+    with_edges_and_speed,
+)
 from tristage_ros.mla.memory import MemoryShortageError, free_bytes, shortage
-from tristage_ros.mla.mid_pass import MidPass, MidPassEngine
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.point_tokens import Centres
-from tristage_ros.mla.precision import loaded_as, quantise
-from tristage_ros.mla.preprocess import ModelInputs, preprocess
+from tristage_ros.mla.passes import (
+    ENGINES,
+    SEQUENTIAL,
+    DdimSampler,
+    Denoised,
+    Denoising,
+    Engine,
+    EngineName,
+    MidPass,
+    MidPassEngine,
+    PassOutput,
+    Prefix,
+    make_engine,
+)
 from tristage_ros.mla.prompt import PromptTokenizer
-from tristage_ros.mla.sequence import Instruction, KeptTokens, layer_attention_of, salience_of, suffix_embeddings
-from tristage_ros.mla.spatial import with_edges_and_speed
-from tristage_ros.mla.stopwatch import Stopwatch
-from tristage_ros.mla.transfer import to_device
 from tristage_ros.mla.values import Action, Observation, StepReport
+from tristage_ros.mla.visual_tokens import Centres
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.projection import patch_of_points
-from tristage_ros.pruning import PruningConfig, make_pruner
+from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenGeometry, TokenMasks
 
@@ -345,53 +359,3 @@ class MlaPolicy:
         )
 
 
-def build_policy(
-    checkpoint: str | None,
-    pruning: PruningConfig,
-    *,
-    method: str = "tristage",
-    method_options: Mapping[str, Any] | None = None,
-    engine: EngineName = "cached",
-    denoising: Denoising = SEQUENTIAL,
-    state_source: StateSource = "measured",
-    seed: int = 0,
-    tokenizer: str | None = None,
-    dataset: str | None = None,
-    precision: str = "stored",
-    device: str = "cpu",
-) -> MlaPolicy:
-    """Return a policy with tri-stage pruning, or with another method to compare it with.
-
-    Args:
-        checkpoint: `.safetensors` file, or run directory of a released model; None makes a mini model with random
-            weights.
-        pruning: settings of the pruner.
-        method: name of the pruning method, one of `tristage_ros.pruning.baselines.METHODS`.
-        method_options: what that method alone can be told.
-        engine: see `MlaPolicy`.
-        denoising: see `MlaPolicy`.
-        state_source: see `MlaPolicy`.
-        seed: of the noise, and of random weights.
-        tokenizer: tokenizer file of a model that does not use the mini's own; see `PromptTokenizer.llama_2`.
-        dataset: which statistics of a run directory to use; may be left out where there is only one data set.
-        precision: of the weights, one of `tristage_ros.mla.precision.PRECISIONS`; `stored` is as in a file, bfloat16
-            for a run directory, float32 for random ones. The 8-bit ones need torchao.
-        device: where the model runs; pruning runs on the CPU.
-
-    Raises CheckpointError, MemoryShortageError, FileNotFoundError or ValueError where something does not fit.
-    """
-    dtype, quantised = loaded_as(precision)
-    model, statistics = load_model(checkpoint, dataset, dtype, device, seed)
-    if quantised is not None:
-        quantise(model, quantised)
-    return MlaPolicy(
-        model,
-        load_tokenizer(model.config, tokenizer, checkpoint),
-        statistics,
-        make_pruner(method, pruning, **(method_options or {})),
-        engine=engine,
-        denoising=denoising,
-        state_source=state_source,
-        seed=seed,
-        random_weights=checkpoint is None,
-    )

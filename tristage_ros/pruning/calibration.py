@@ -8,17 +8,26 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.background import background_to_keep
 from tristage_ros.pruning.checks import checked_magnitudes
-from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
-from tristage_ros.pruning.fusion import fuse, propose
-from tristage_ros.pruning.learning import learn
-from tristage_ros.pruning.modality import modality_candidates
-from tristage_ros.pruning.patches import patches_with_any, value_at_points
-from tristage_ros.pruning.salience import salience_of_patches
-from tristage_ros.pruning.state import PatchState
-from tristage_ros.pruning.values import Candidates, Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.stages import (
+    PatchState,
+    StageClock,
+    background_to_keep,
+    fuse,
+    learn,
+    modality_candidates,
+    propose,
+    salience_of_patches,
+)
+from tristage_ros.pruning.values import (
+    Candidates,
+    Salience,
+    TokenGeometry,
+    TokenMasks,
+    patches_with_any,
+    value_at_points,
+)
 
 HALVINGS = 40
 

@@ -1,30 +1,83 @@
-"""From the stages' proposal to the masks of a step: guards, protection and budget."""
+"""From the stages' proposal to the masks of a step: what is protected, and which tokens a budget leaves.
+
+The budget keeps exactly so many tokens, so that shapes stay the same from step to step; the stages decide which. Its
+functions serve the baselines, too. Without a target rate the proposal is what is kept, with what must be seen again.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, inf
 
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.budget import (
-    PROTECTED,
-    WATCHED,
-    budget_size,
-    excess,
-    keep_highest,
-    most_urgent,
-    ranks,
-    with_anchor,
-)
 from tristage_ros.pruning.config import PruningConfig
-from tristage_ros.pruning.fusion import Proposal
 from tristage_ros.pruning.guard import urgency
-from tristage_ros.pruning.patches import value_at_points
-from tristage_ros.pruning.semantic import BACKGROUND, OBJECT
-from tristage_ros.pruning.values import Indicators, TokenGeometry, TokenMasks
+from tristage_ros.pruning.stages import BACKGROUND, OBJECT, Proposal
+from tristage_ros.pruning.values import Indicators, TokenGeometry, TokenMasks, value_at_points
+
+PROTECTED = 2 << 32  # rank of every protected token
+WATCHED = PROTECTED - 1  # of every one that is kept to be seen again, within its share of the budget
 
 
+def budget_size(tokens: int, target_rate: float, bucket: int) -> int:
+    """Return how many of `tokens` to keep: (1 - rate) of them, rounded, then up to a multiple of `bucket`."""
+    kept = round((1.0 - target_rate) * tokens)
+    return min(tokens, ceil(kept / bucket) * bucket)
+
+
+def keep_best(protected: Tensor, candidate: Tensor, attention: Tensor, size: int) -> Tensor:
+    """Keep the `size` best tokens and every protected one, bool [T].
+
+    Best first by: protected, candidate (bool [T]), smoothed attention [T] >= 0, position. As semantic sets are ranges
+    of attention this puts object before robot before background, and with the 2D tokens ahead of the 3D tokens 2D
+    before 3D of the same patch.
+    """
+    return keep_highest(ranks(protected, candidate, attention), size)
+
+
+def ranks(protected: Tensor, candidate: Tensor, attention: Tensor) -> Tensor:
+    """Return one number for what `keep_best` goes by, save the position, long; the highest is the best."""
+    # The bits of a float that is not negative rise with its value.
+    rank = torch.add(attention.float().view(torch.int32), candidate.long(), alpha=1 << 32)
+    return rank.masked_fill_(protected, PROTECTED)
+
+
+def keep_highest(rank: Tensor, size: int) -> Tensor:
+    """Keep every protected token and the `size` of the highest `rank` [T], the earlier of equal ones, as bool [T]."""
+    return (rank == PROTECTED).index_fill_(0, _highest(rank, size), True)
+
+
+def most_urgent(watched: Tensor, urgency: Tensor, count: int) -> Tensor:
+    """Tell the `count` most urgent (long [T] >= 0) of the `watched` tokens (bool [T]), the earlier of equal ones."""
+    best = _highest(urgency.masked_fill(~watched, -1), count)
+    return torch.zeros_like(watched).index_fill_(0, best, True).logical_and_(watched)
+
+
+def excess(protected: Tensor, size: int) -> Tensor:
+    """Return how many protected tokens (bool [T]) exceed the budget, a long scalar."""
+    return (protected.sum() - size).clamp(min=0)
+
+
+def with_anchor(protected_2d: Tensor, candidate_2d: Tensor, attention: Tensor) -> Tensor:
+    """Protect one 2D token where none is: the candidate of the highest attention, or the highest of all; bool [P].
+
+    A model without any image token has lost its view of the scene.
+    """
+    worse = candidate_2d < candidate_2d.any()  # not a candidate, but there is one
+    anchor = attention.masked_fill(worse, -1.0).masked_fill_(protected_2d, inf).argmax(0, keepdim=True)
+    return protected_2d.index_fill(0, anchor, True)
+
+
+def _highest(values: Tensor, count: int) -> Tensor:
+    """Return where the `count` highest of `values` (long [T], below 2^34) are, the earlier of equal ones, unordered."""
+    tokens = len(values)
+    earlier = torch.arange(tokens - 1, -1, -1, device=values.device)
+    return earlier.add_(values, alpha=tokens).topk(max(0, min(count, tokens)), sorted=False).indices
+
+
+# The decision of a step: proposal, circumstances and budget together.
 @dataclass(frozen=True)
 class Circumstances:
     """Hold what a step decides by, beside the predicted indicators; bool [P] each."""

@@ -8,20 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from tristage_ros.pruning.background import background_to_keep
 from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
-from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.decision import Circumstances, Decision, decide
-from tristage_ros.pruning.fusion import propose
 from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, view_of
-from tristage_ros.pruning.learning import learn
-from tristage_ros.pruning.patches import patches_with_any
-from tristage_ros.pruning.report import PruningReport
-from tristage_ros.pruning.salience import salience_of_patches
-from tristage_ros.pruning.state import PatchState
-from tristage_ros.pruning.summary import summarise
-from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.report import PruningReport, summarise
+from tristage_ros.pruning.stages import PatchState, StageClock, background_to_keep, learn, propose, salience_of_patches
+from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks, patches_with_any
 
 
 @dataclass

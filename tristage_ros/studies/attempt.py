@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
-from tristage_ros.mla.engine import EngineName
 from tristage_ros.mla.loading import load_model, load_tokenizer
+from tristage_ros.mla.passes import SEQUENTIAL, Denoising, EngineName
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode, StepOutcome

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from tristage_ros.mla.policy import build_policy
+from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.values import Observation
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import Calibration, Rates, TraceStep, calibrate

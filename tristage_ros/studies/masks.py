@@ -18,8 +18,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tristage_ros.mla.policy import build_policy
-from tristage_ros.mla.preprocess import patch_colors, patch_depths
+from tristage_ros.mla.inputs import patch_colors, patch_depths
+from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.overlay import KEPT_COLORS, draw_overlay
 from tristage_ros.pruning import FrameContext, PruningConfig, TokenMasks, TriStagePruner

@@ -13,7 +13,7 @@ from tristage_ros import __version__
 from tristage_ros.bench.model.machine import describe
 from tristage_ros.bench.model.table import ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians, one_thread
-from tristage_ros.mla.engine import ENGINES
+from tristage_ros.mla.passes import ENGINES
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
 from tristage_ros.studies.attempt import Attempts

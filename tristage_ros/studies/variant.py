@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tristage_ros.bench.model.variants import LABELS
-from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
+from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.pruning import PruningConfig, make_pruner
 from tristage_ros.studies.one_modality import Modality, OneModalityRandom
 

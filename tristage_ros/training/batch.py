@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tristage_ros.mla.image_tokens import ImageTokenizer
-from tristage_ros.mla.point_tokens import Neighbourhoods
-from tristage_ros.mla.preprocess import stretch
+from tristage_ros.mla.inputs import stretch
+from tristage_ros.mla.visual_tokens import ImageTokenizer, Neighbourhoods
 from tristage_ros.training.frame import Frames
 
 

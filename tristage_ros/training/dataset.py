@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.image_tokens import ImageTokenizer
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
 from tristage_ros.mla.prompt import PromptTokenizer
+from tristage_ros.mla.visual_tokens import ImageTokenizer
 from tristage_ros.perception.projection import project
 from tristage_ros.simulation.sensing import front_camera
 from tristage_ros.training.batch import Batch, neighbourhoods_of, windows_of

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.point_tokens import PointTokenizer
-from tristage_ros.mla.preprocess import sample_cloud, stretch
+from tristage_ros.mla.inputs import sample_cloud, stretch
 from tristage_ros.mla.values import Action, Observation
+from tristage_ros.mla.visual_tokens import PointTokenizer
 
 ACTION = 7  # x, y, z, roll, pitch, yaw, gripper
 

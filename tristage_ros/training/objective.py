@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from tristage_ros.mla.config import DIFFUSION_STEPS, MlaConfig
-from tristage_ros.mla.diffusion import signal_shares
 from tristage_ros.mla.normalisation import DIMENSIONS
+from tristage_ros.mla.passes import signal_shares
 from tristage_ros.training.batch import Batch
 from tristage_ros.training.packed import PackedPass
 from tristage_ros.training.pointing import NEAR_PATCHES, NEAR_POINTS, PointingHead, token_places

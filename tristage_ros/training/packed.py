@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tristage_ros.mla.layout import SequenceLayout
+from tristage_ros.mla.inputs import SequenceLayout
 from tristage_ros.mla.llama import Angles, Block, rotary_angles
 from tristage_ros.mla.model import Mla
 from tristage_ros.training.batch import Batch

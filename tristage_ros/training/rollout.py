@@ -12,7 +12,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.policy import MlaPolicy, build_policy
+from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Action
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, Attempt, See, attempt

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.model import Mla
+from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.training.average import AveragedModel
 from tristage_ros.training.batch import move
 from tristage_ros.training.dataset import Collator, Dataset

@@ -8,7 +8,7 @@ import pytest
 from fpsample import fps_sampling
 
 from tristage_ros.bench import model as bench
-from tristage_ros.mla import point_tokens
+from tristage_ros.mla import visual_tokens
 
 ABSENT = ("fpsample", "tokenizers", "safetensors", "rich", "cv2", "yaml", "scipy", "rclpy", "open3d", "can", "mujoco")
 
@@ -28,7 +28,7 @@ def test_torch_and_numpy_are_enough():
 @pytest.mark.parametrize("seed", range(10))
 def test_centres_are_the_same_without_fpsample(monkeypatch, seed):
     monkeypatch.setitem(sys.modules, "fpsample", None)
-    spec = importlib.util.spec_from_file_location("bare_point_tokens", point_tokens.__file__)
+    spec = importlib.util.spec_from_file_location("bare_point_tokens", visual_tokens.__file__)
     bare = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, bare)
     spec.loader.exec_module(bare)

@@ -7,7 +7,7 @@ import torch
 from tristage_ros.bench.model.timing import Rounds
 from tristage_ros.bench.model.weights import measure_weights, precisions, weights_table
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.precision import PRECISIONS, loaded_as, quantise
+from tristage_ros.mla.memory import PRECISIONS, loaded_as, quantise
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
 from tristage_ros.bench.model.variants import Running, Variant
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.engine import ENGINES, EngineName
+from tristage_ros.mla.passes import ENGINES, EngineName
 
 RATE = 0.7
 ROWS: tuple[tuple[frozenset[int], float], ...] = (  # stages, and the paper's speedup

@@ -9,7 +9,7 @@ from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
 from tristage_ros.bench.model.variants import LABELS, Running, Variant
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising
+from tristage_ros.mla.passes import Denoising, ParallelDenoising
 
 RATE = 0.7
 SETTINGS = {

@@ -10,8 +10,8 @@ import torch
 from tristage_ros.bench.model.table import Table
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
 from tristage_ros.bench.model.workloads import Workload, observe
-from tristage_ros.mla.engine import ENGINES, EngineName, Prefix, make_engine
-from tristage_ros.mla.preprocess import sample_cloud
+from tristage_ros.mla.inputs import sample_cloud
+from tristage_ros.mla.passes import ENGINES, EngineName, Prefix, make_engine
 
 TOKENS = (64, 128, 256, 512, 1024)
 POINTS = (1_000, 4_000, 16_000, 64_000)

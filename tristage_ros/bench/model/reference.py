@@ -15,7 +15,7 @@ from tristage_ros.bench.model.growth import BESIDES
 from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.engine import CachedEngine, Prefix
+from tristage_ros.mla.passes import CachedEngine, Prefix
 
 TOKENS = {512: "unpruned", 160: "r = 70 %"}  # visual ones, and how that comes about
 NOTE = (

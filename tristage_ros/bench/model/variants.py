@@ -9,8 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
-from tristage_ros.mla.engine import ENGINES
+from tristage_ros.mla.passes import ENGINES, SEQUENTIAL, Denoising
 from tristage_ros.mla.values import StepReport
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.baselines import make_pruner

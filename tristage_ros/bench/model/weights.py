@@ -14,8 +14,7 @@ from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
 from tristage_ros.bench.model.variants import Running, Variant
 from tristage_ros.bench.model.workloads import FRAMES, Workload
-from tristage_ros.mla.memory import free_bytes, needed_bytes
-from tristage_ros.mla.precision import PRECISIONS, QUANTISED, available, loaded_as, quantise
+from tristage_ros.mla.memory import PRECISIONS, QUANTISED, free_bytes, has_torchao, loaded_as, needed_bytes, quantise
 
 ENGINES = ("recompute", "cached")
 NOTE = (
@@ -30,7 +29,7 @@ def precisions(largest: torch.dtype) -> list[str]:
     """Return what can be compared here with weights of dtype `largest`, which come first."""
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     plain = [name for name, dtype in known.items() if dtype.itemsize <= largest.itemsize]
-    return plain + [name for name in PRECISIONS if name in QUANTISED and available()]
+    return plain + [name for name in PRECISIONS if name in QUANTISED and has_torchao()]
 
 
 def measure_weights(workload: Workload, rounds: Rounds) -> list[dict[str, Any]]:

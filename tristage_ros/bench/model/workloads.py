@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from tristage_ros.mla.checkpoint import load_checkpoint
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.denoising import SEQUENTIAL, Denoising
-from tristage_ros.mla.initialise import random_model
-from tristage_ros.mla.layout import SequenceLayout
-from tristage_ros.mla.model import Mla
+from tristage_ros.mla.inputs import SequenceLayout
+from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
+from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 import yaml
 
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising
-from tristage_ros.mla.policy import MlaPolicy, build_policy
-from tristage_ros.mla.precision import QUANTISED
+from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.memory import QUANTISED
+from tristage_ros.mla.passes import Denoising, ParallelDenoising
+from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import PruningConfig

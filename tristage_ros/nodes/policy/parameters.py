@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tristage_ros.mla.precision import PRECISIONS
+from tristage_ros.mla.memory import PRECISIONS
 from tristage_ros.nodes.policy.step_health import PARAMETERS as HEALTH_PARAMETERS
 from tristage_ros.ros.image_transport import IMAGE_TRANSPORT
 from tristage_ros.ros.lifecycle import AUTOSTART

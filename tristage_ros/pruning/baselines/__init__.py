@@ -6,12 +6,8 @@ from inspect import signature
 from typing import Any
 
 from tristage_ros.pruning.baselines.base import Baseline
-from tristage_ros.pruning.baselines.fastv import FastV
-from tristage_ros.pruning.baselines.in_pass import InPassBaseline
-from tristage_ros.pruning.baselines.naive_random import NaiveRandom
-from tristage_ros.pruning.baselines.sp_vla import SpVla
-from tristage_ros.pruning.baselines.unpruned import Unpruned
-from tristage_ros.pruning.baselines.vla_pruner import VlaPruner
+from tristage_ros.pruning.baselines.before_pass import NaiveRandom, SpVla, Unpruned
+from tristage_ros.pruning.baselines.in_pass import FastV, InPassBaseline, VlaPruner
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.pruner import TriStagePruner
 

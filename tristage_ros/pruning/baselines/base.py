@@ -1,4 +1,4 @@
-"""What every baseline shares with the tri-stage pruner: steps, guard, age limit, budget, report."""
+"""What every baseline shares with the tri-stage pruner: steps, guard, age limit, budget, report, past attention."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.budget import budget_size, excess, keep_best, most_urgent, with_anchor
 from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
-from tristage_ros.pruning.clock import StageClock
 from tristage_ros.pruning.config import PruningConfig
+from tristage_ros.pruning.decision import budget_size, excess, keep_best, most_urgent, with_anchor
 from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, urgency, view_of
-from tristage_ros.pruning.patches import patches_with_any, value_at_points
-from tristage_ros.pruning.report import PruningReport
-from tristage_ros.pruning.summary import summarise_masks
-from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks
+from tristage_ros.pruning.report import PruningReport, summarise_masks
+from tristage_ros.pruning.stages import StageClock, salience_of_patches
+from tristage_ros.pruning.values import (
+    FrameContext,
+    Salience,
+    TokenGeometry,
+    TokenMasks,
+    patches_with_any,
+    value_at_points,
+)
 
 
 @dataclass
@@ -231,3 +236,22 @@ class Baseline:
         if self._last_seen is not None and len(self._last_seen) != geometry.patches:
             state = len(self._last_seen)
             raise ValueError(f"geometry.patches = {geometry.patches}, but the state has {state}: reset()")
+
+
+# Attention of past steps, for methods that learn from it: kept per patch because the order of 3D tokens changes from
+# frame to frame.
+def patch_attention(geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor, unseen: Tensor | None) -> Tensor:
+    """Return the attention per token of every patch, mean over heads, float64 [2, P]: 2D, then 3D.
+
+    `magnitudes` are what `checked_magnitudes` gave. Patches whose tokens were pruned get the value of
+    `unseen`, [2, P]; None is zero.
+    """
+    shown = salience_of_patches(geometry, masks, magnitudes)
+    per_token = shown.attention_3d.mean(1) / shown.tokens_3d.clamp(min=1.0)
+    attention = torch.stack([shown.attention_2d.mean(1), per_token])
+    return torch.where(shown.observed, attention, torch.zeros_like(attention) if unseen is None else unseen)
+
+
+def at_tokens(geometry: TokenGeometry, attention: Tensor) -> Tensor:
+    """Give every token, 2D ahead of 3D, the value of its patch, [2, P] to [P + N3]; zero outside the image."""
+    return torch.cat([attention[0], value_at_points(geometry, attention[1], 0.0)])

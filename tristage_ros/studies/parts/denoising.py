@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bench.model.table import Table, ratio
-from tristage_ros.mla.denoising import Denoising, ParallelDenoising
 from tristage_ros.mla.normalisation import DatasetStatistics
+from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.studies.cell import Cell, Mode
 from tristage_ros.studies.expert import expert_observations

@@ -16,11 +16,7 @@ from tristage_ros.mla.values import Observation
 from tristage_ros.pruning import PruningConfig, TokenMasks
 from tristage_ros.pruning.calibration import TraceStep
 from tristage_ros.pruning.checks import checked_magnitudes
-from tristage_ros.pruning.clock import StageClock
-from tristage_ros.pruning.learning import learn
-from tristage_ros.pruning.salience import salience_of_patches
-from tristage_ros.pruning.semantic import semantic_sets
-from tristage_ros.pruning.state import PatchState
+from tristage_ros.pruning.stages import PatchState, StageClock, learn, salience_of_patches, semantic_sets
 from tristage_ros.reports.figures import BLUE, GREEN, GREY, ORANGE
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.segmentation import label_of_patches

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from tristage_ros.bench.model.table import Table
-from tristage_ros.mla.engine import EngineName
+from tristage_ros.mla.passes import EngineName
 from tristage_ros.studies.parts import pictures
 from tristage_ros.studies.parts.part import (
     Chapter,

@@ -1,4 +1,8 @@
-"""SP-VLA (arXiv 2506.12723), its token pruning: edges and what was attended to, fewer when the arm moves slowly."""
+"""Baselines that decide before the frame is encoded: no pruning, random pruning, and SP-VLA (arXiv 2506.12723).
+
+Random pruning is the least that any other method has to beat. SP-VLA keeps edges and what was attended to, fewer tokens
+when the arm moves slowly.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,29 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tristage_ros.pruning.baselines.base import Baseline
-from tristage_ros.pruning.baselines.history import at_tokens, patch_attention
+from tristage_ros.pruning.baselines.base import Baseline, at_tokens, patch_attention
 from tristage_ros.pruning.config import PruningConfig
-from tristage_ros.pruning.patches import value_at_points
-from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
+from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks, value_at_points
+
+
+class Unpruned(Baseline):
+    """Keep every token in every step; a `target_rate` has no effect."""
+
+    needs_rate: ClassVar[bool] = False
+
+
+class NaiveRandom(Baseline):
+    """Keep tokens by lot in every step, as many of each modality as the target rate leaves of it.
+
+    The lot depends on the configuration's seed and the step alone, so that a step can be planned again.
+    """
+
+    def _choose(self, geometry: TokenGeometry, frame: FrameContext | None) -> TokenMasks:
+        generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + self._step.number) % 2**63)
+        score = torch.rand(geometry.patches + len(geometry.patch_of_point), generator=generator)
+        score = score.to(geometry.patch_of_point.device)
+        nothing = torch.zeros_like(score, dtype=torch.bool)
+        return self._keep_best(geometry, nothing, score, self._size(geometry), by_modality=True)
 
 
 class SpVla(Baseline):

@@ -1,11 +1,29 @@
-"""Wall-clock time per part of a control step."""
+"""The host beside the model's device: what goes there without waiting, and the time of each part of a control step."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from time import perf_counter
+from typing import Any
 
 import torch
+from torch import Tensor
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on `device`; to a GPU it is copied while the host goes on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@lru_cache(maxsize=64)
+def constant(values: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor of numbers, maybe nested, on `device`; it goes there once, and is not to be changed."""
+    with torch.inference_mode(False):  # for every later use
+        return torch.tensor(values, dtype=dtype, device=device)
+
 
 PARTS = ("preprocess", "image_tokens", "point_tokens", "plan", "prefill", "denoise", "observe")
 
