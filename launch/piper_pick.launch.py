@@ -18,7 +18,7 @@ from launch_ros.actions import Node
 
 from tristage_ros.graph import namespaces, prerequisites
 from tristage_ros.graph.arguments import ARGUMENTS, refuse_unknown, typed
-from tristage_ros.graph.ros_packages import program
+from tristage_ros.graph.viewers import program
 
 
 def generate_launch_description() -> LaunchDescription:

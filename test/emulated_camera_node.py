@@ -4,7 +4,7 @@ import sys
 
 from emulated_realsense import EmulatedRealSense
 
-from tristage_ros.devices.realsense.values import Profile
+from tristage_ros.devices.realsense.capture import Profile
 from tristage_ros.nodes.camera.node import CameraNode
 from tristage_ros.ros.runner import run
 

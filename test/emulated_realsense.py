@@ -8,7 +8,7 @@ import rclpy  # noqa: F401  loaded after the SDK, its middleware makes the proce
 
 import pyrealsense2 as rs  # isort: skip
 
-from tristage_ros.devices.realsense.values import CameraError, Profile
+from tristage_ros.devices.realsense.capture import CameraError, Profile
 
 SMALL = Profile(160, 120, 30)
 DIFFERENT = 31  # images, which come in turn; a prime, so that frames that are dropped do not make two look alike

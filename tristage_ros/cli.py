@@ -11,19 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from tristage_ros import __version__
-from tristage_ros.bench.options import add_measurements
-from tristage_ros.bench.options import add_options as add_bench_options
-from tristage_ros.commands.calibrate_cameras.options import add_calibrate_cameras_options
-from tristage_ros.commands.doctor import options as doctor_options
-from tristage_ros.commands.record_options import add_record_options
+from tristage_ros.bench.options import add_bench_options, add_measurements
+from tristage_ros.commands.options import add_calibrate_cameras_options, add_doctor_options, add_record_options
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
-from tristage_ros.studies import calibrate_options
-from tristage_ros.studies.options import add_options as add_evaluate_options
-from tristage_ros.training.options import add_options as add_training_options
+from tristage_ros.studies.options import add_calibrate_options, add_evaluate_options
+from tristage_ros.training.options import add_training_options
 
 EXIT_USAGE = 2
 EXIT_UNREAD = 141  # as of a program that a closed pipe ended
@@ -85,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     record.set_defaults(command=_record)
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
-    replay.set_defaults(command=_run_of("tristage_ros.commands.replay.command"))
+    replay.set_defaults(command=_run_of("tristage_ros.commands.replay.replay"))
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
     compare.set_defaults(command=_run_of("tristage_ros.reports.compare.command"))
@@ -94,11 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="folder of the report (default: that of the run)")
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
-    calibrate_options.add_arguments(calibrate)
+    add_calibrate_options(calibrate)
     calibrate.set_defaults(command=_run_of("tristage_ros.studies.calibrate"))
     cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
     add_calibrate_cameras_options(cameras)
-    cameras.set_defaults(command=_run_of("tristage_ros.commands.calibrate_cameras.command"))
+    cameras.set_defaults(command=_run_of("tristage_ros.commands.calibrate_cameras"))
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
     bench.set_defaults(command=_run_of("tristage_ros.bench.model.command"))
@@ -108,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     add_training_options(train)
     train.set_defaults(command=_run_of("tristage_ros.training.command"))
     doctor = commands.add_parser("doctor", help="check this machine and the robot before the first motion")
-    doctor_options.add_arguments(doctor)
-    doctor.set_defaults(command=_run_of("tristage_ros.commands.doctor.command"))
+    add_doctor_options(doctor)
+    doctor.set_defaults(command=_run_of("tristage_ros.commands.doctor"))
     evaluate = commands.add_parser("evaluate", help="run simulated episodes: the paper's tables and figures")
     add_evaluate_options(evaluate)
     evaluate.set_defaults(command=_run_of("tristage_ros.studies.command"))
@@ -165,7 +161,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _monitor(options: argparse.Namespace) -> int:
-    from tristage_ros.commands.monitor.command import monitor
+    from tristage_ros.commands.monitor import monitor
 
     interruptible()
     return monitor(options.once, node_arguments(options))

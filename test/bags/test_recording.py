@@ -10,9 +10,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from tristage_ros.bags.messages import IMAGE, new_message, typestore
-from tristage_ros.bags.offered import offered
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.bags.recording import JOINTS, Recording, color_topic, depth_topic, renamed
+from tristage_ros.bags.writer import offered
 
 CAMERAS = ("front", "wrist")
 SECOND = 10**9

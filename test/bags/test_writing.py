@@ -13,9 +13,8 @@ from tristage_ros.bags import writer as writer_module
 from tristage_ros.bags.cut import cut
 from tristage_ros.bags.facts import TOPIC
 from tristage_ros.bags.messages import IMAGE, new_message
-from tristage_ros.bags.offered import offered
 from tristage_ros.bags.reader import BagError, BagReader
-from tristage_ros.bags.writer import BagWriter
+from tristage_ros.bags.writer import BagWriter, offered
 
 TEXT = "std_msgs/msg/String"
 

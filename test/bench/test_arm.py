@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tristage_ros.bench.arm.faults import FAULTS
-from tristage_ros.bench.arm.reactions import NOT_A_FAULT, TEST
-from tristage_ros.bench.arm.soak import Sample, growth, soak
-from tristage_ros.bench.arm.streaming import stream
+from tristage_ros.bench.arm.command import Sample, growth, soak, stream
+from tristage_ros.bench.arm.faults import FAULTS, NOT_A_FAULT, TEST
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "arm.md"
 

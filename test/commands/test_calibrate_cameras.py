@@ -15,16 +15,16 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from tristage_ros.cli import main
-from tristage_ros.commands.calibrate_cameras import command as calibrate_cameras
-from tristage_ros.commands.calibrate_cameras.board_views import STILL
-from tristage_ros.commands.calibrate_cameras.options import add_calibrate_cameras_options
+from tristage_ros.commands import calibrate_cameras
+from tristage_ros.commands.calibrate_cameras import STILL
+from tristage_ros.commands.options import add_calibrate_cameras_options
 from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.ros.convert import header, seconds
-from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT
+from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
 NAMES = ("front", "wrist")
 BOARD = Board()

@@ -96,6 +96,6 @@ def test_a_taken_can_port_is_named(start, tmp_path, free_port):
 
 
 def test_paths_are_shown_relative_to_where_the_user_stands():
-    from tristage_ros.graph.graph_process import shown
+    from tristage_ros.graph.supervisor import shown
 
     assert shown(Path.cwd() / "a" / "b") == os.path.join("a", "b")

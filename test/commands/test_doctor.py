@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tristage_ros.commands.doctor.arm import check_arm
-from tristage_ros.commands.doctor.bus import check_bus
-from tristage_ros.commands.doctor.cameras import check_cameras
-from tristage_ros.commands.doctor.command import examine, run
-from tristage_ros.commands.doctor.finding import Level, Machine, ask
-from tristage_ros.commands.doctor.machine import check_clock, check_gpu, check_ros, check_shared_memory
-from tristage_ros.commands.doctor.options import add_arguments
+from tristage_ros.commands.doctor import (
+    Level,
+    Machine,
+    ask,
+    check_arm,
+    check_bus,
+    check_cameras,
+    check_clock,
+    check_gpu,
+    check_ros,
+    check_shared_memory,
+    examine,
+    run,
+)
+from tristage_ros.commands.options import add_doctor_options
 
 
 def machine(root: Path = Path("/"), answer: str | None = None, **environment: str) -> Machine:
@@ -132,7 +140,7 @@ def test_arm_that_is_not(arm) -> None:
 
 def test_the_command_prints_what_to_do_and_fails(arm, tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_doctor_options(parser)
     lines: list[str] = []
     assert run(parser.parse_args(["--interface", "virtual", "--can", arm.channel, "--cameras", "9"]), lines.append) == 1
     assert any(line.startswith("fail  cameras") and "do: plug them in" in line for line in lines)

@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rich.console import Console
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
-from tristage_ros.commands.monitor.view import LETTERS, view
+from tristage_ros.commands.monitor import LETTERS, view
 from tristage_ros.ros.operator import Operator
 
 MONITOR = [sys.executable, "-m", "tristage_ros", "monitor"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tristage_ros.graph import cameras, graph, supervisor
+from tristage_ros.graph import graph, supervisor
 from tristage_ros.nodes.camera.node import PARAMETERS
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
@@ -12,10 +12,10 @@ from tristage_ros.resources import resource
 
 @pytest.fixture
 def cameras_file(tmp_path):
-    content = yaml.safe_load(resource("config", "cameras.yaml").read_text())
+    content = yaml.safe_load(resource("config", "graph.yaml").read_text())
     for name, serial in (("front", "042222070680"), ("wrist", "_831612073525")):
         content["cameras"][name]["serial_no"] = serial
-    path = tmp_path / "cameras.yaml"
+    path = tmp_path / "graph.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
@@ -108,8 +108,8 @@ def test_static_transforms_are_those_of_the_cameras_file(cameras_file, installed
 
 
 def test_without_tf2_there_is_nobody_to_tell(cameras_file, monkeypatch):
-    monkeypatch.setattr(cameras, "is_installed", lambda package: False)
-    assert cameras.mount_nodes(cameras_file) == []
+    monkeypatch.setattr(graph, "is_installed", lambda package: False)
+    assert graph.mount_nodes(cameras_file) == []
 
 
 @pytest.mark.parametrize(

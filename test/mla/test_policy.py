@@ -15,7 +15,7 @@ from tristage_ros.mla.passes import DdimSampler, Denoising, ParallelDenoising, R
 from tristage_ros.mla.policy import ModelOutputError
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.values import Action
-from tristage_ros.perception.projection import patch_of_points
+from tristage_ros.perception.camera import patch_of_points
 from tristage_ros.pruning import PruningConfig, TriStagePruner
 
 STATISTICS = DatasetStatistics.tabletop()

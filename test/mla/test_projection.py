@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.projection import patch_of_points, project
+from tristage_ros.perception.camera import CameraModel, patch_of_points, project
 
 POSE = np.eye(4)
 POSE[:3] = [

@@ -8,7 +8,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_info_message, header, image_message
-from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT
+from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
 CAMERA = CameraModel(64, 48, 60.0, 60.0, 31.5, 23.5, frame_id="front_color_optical_frame")
 LOOKING_DOWN = """

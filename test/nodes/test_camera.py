@@ -15,8 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
-from tristage_ros.nodes.camera.node import CameraNode
-from tristage_ros.nodes.camera.topics import intrinsics_message
+from tristage_ros.nodes.camera.node import CameraNode, intrinsics_message
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_model, seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN

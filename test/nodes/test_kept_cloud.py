@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes.policy.kept_cloud import kept_cloud_message
+from tristage_ros.nodes.policy.messages import kept_cloud_message
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.overlay import KEPT_COLORS
+from tristage_ros.perception.color import KEPT_COLORS
 from tristage_ros.pruning import TokenMasks
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.ros.convert import cloud_points

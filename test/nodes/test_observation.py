@@ -5,10 +5,10 @@ import pytest
 from camera_source import CAMERA
 from sensor_msgs.msg import JointState
 
-from tristage_ros.nodes.policy.observation import Limits, NotReadyError, ObservationBuffer
+from tristage_ros.nodes.policy.readiness import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.perception.extrinsics import CameraMount
 from tristage_ros.ros.convert import camera_info_message, cloud_message, header, image_message
-from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT
+from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
 POINTS = np.random.default_rng(0).uniform([0.2, -0.2, 0.0], [0.4, 0.2, 0.1], (64, 3)).astype(np.float32)
 

@@ -10,7 +10,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.values import Action, Observation
-from tristage_ros.nodes.policy.pacing import FramePacing, KeyFramePacing, RatePacing
+from tristage_ros.nodes.policy.readiness import FramePacing, KeyFramePacing, RatePacing
 from tristage_ros.perception.camera import CameraModel
 
 

@@ -19,7 +19,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.mla.policy import ModelOutputError
 from tristage_ros.nodes.policy.node import PolicyNode
-from tristage_ros.nodes.policy.pacing import RatePacing
+from tristage_ros.nodes.policy.readiness import RatePacing
 from tristage_ros.ros import diagnostics, qos
 from tristage_ros.ros.convert import cloud_message, header, seconds
 from tristage_ros.ros.parameters import ParameterError

@@ -9,8 +9,8 @@ from rosgraph_msgs.msg import Clock
 from tristage_msgs.msg import ActionChunk
 
 from tristage_ros.graph.namespaces import inside
+from tristage_ros.nodes.arm.authority import rivals
 from tristage_ros.nodes.arm.node import ACTIONS
-from tristage_ros.nodes.arm.rivals import rivals
 
 
 @pytest.fixture

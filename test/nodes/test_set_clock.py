@@ -3,7 +3,7 @@ import itertools
 import pytest
 from rclpy.time import Time
 
-from tristage_ros.nodes.arm.set_clock import SetClock
+from tristage_ros.nodes.arm.authority import SetClock
 
 
 class Clocks:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from tristage_msgs.msg import StageTimings
 
-from tristage_ros.nodes.policy.step_health import PARAMETERS, pruning_part, step_part
+from tristage_ros.nodes.policy.messages import PARAMETERS, pruning_part, step_part
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.ros.diagnostics import OK, WARN
 

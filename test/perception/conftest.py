@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.depth import depth_in_metres
-from tristage_ros.perception.frames import RgbdFrame
+from tristage_ros.perception.cloud import RgbdFrame
+from tristage_ros.perception.images import depth_in_metres
 
 REDWOOD = Path(__file__).resolve().parents[3] / "shared" / "data" / "redwood_rgbd"
 

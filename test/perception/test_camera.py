@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.projection import project
+from tristage_ros.perception.camera import CameraModel, project
 
 
 def test_scaling_keeps_the_place_in_the_image() -> None:

@@ -11,8 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.cloud import Workspace, build_cloud, deproject, sample, thin
-from tristage_ros.perception.frames import RgbdFrame
+from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud, deproject, sample, thin
 
 EVERYWHERE = Workspace((-50, -50, -50), (50, 50, 50))
 NO_COLOR = np.zeros((0, 0, 3), np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tristage_ros.perception.color import color_image
-from tristage_ros.perception.depth import depth_in_metres
+from tristage_ros.perception.images import depth_in_metres
 
 MILLIMETRES = np.array([[0, 1, 500], [1000, 65535, 2]], np.uint16)
 METRES = [[np.nan, 0.001, 0.5], [1.0, 65.535, 0.002]]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tristage_ros.perception.overlay import KEPT_COLORS, OPACITY, draw_overlay
+from tristage_ros.perception.color import KEPT_COLORS, OPACITY, draw_overlay
 
 
 def shown(keep_2d: dict[int, bool], points: dict[int, bool]) -> np.ndarray:

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera import CameraModel, patch_of_points, project
 from tristage_ros.perception.cloud import Workspace, deproject
-from tristage_ros.perception.projection import patch_of_points, project
 
 EVERYWHERE = Workspace((-50, -50, -50), (50, 50, 50))
 

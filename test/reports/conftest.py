@@ -9,7 +9,7 @@ import pytest
 
 from tristage_ros.bags.messages import IMAGE, new_message, typestore
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.perception.overlay import draw_overlay
+from tristage_ros.perception.color import draw_overlay
 
 STEP = 0.4  # s between control steps
 

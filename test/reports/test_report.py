@@ -15,13 +15,12 @@ from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.devices.arm.kinematics import forward, tool_pose
-from tristage_ros.reports import arm_figures, figures
+from tristage_ros.reports import figures
 from tristage_ros.reports.episode_figure import episode
-from tristage_ros.reports.events import arm_events
+from tristage_ros.reports.figures import salience
 from tristage_ros.reports.report import report
 from tristage_ros.reports.run import Run, read_run
-from tristage_ros.reports.salience_figure import salience
-from tristage_ros.reports.summary import LIMITS, limits_exceeded, summarize
+from tristage_ros.reports.summary import LIMITS, arm_events, limits_exceeded, summarize
 
 FIGURES = {"episode", "pruning", "salience", "timings", "views", "trajectory", "joints"}
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -126,8 +125,8 @@ def test_summary_says_what_happened(record_run) -> None:
         (episode, ["pruning"], "/tristage/pruning"),
         (salience, ["pruning"], "/tristage/pruning"),
         (figures.views, ["image_raw"], "color/image_raw"),
-        (arm_figures.joints, ["joint_states", "status"], "/joint_states and /arm/status"),
-        (arm_figures.trajectory, ["joint_states"], "/joint_states"),
+        (figures.joints, ["joint_states", "status"], "/joint_states and /arm/status"),
+        (figures.trajectory, ["joint_states"], "/joint_states"),
     ],
 )
 def test_a_figure_without_its_topic_says_so(record_run, figure, without: list[str], words: str) -> None:
@@ -138,9 +137,9 @@ def test_a_figure_without_its_topic_says_so(record_run, figure, without: list[st
 @pytest.mark.parametrize(
     ("figure", "without"),
     [
-        (arm_figures.joints, "joint_states"),
-        (arm_figures.joints, "status"),
-        (arm_figures.trajectory, "status"),
+        (figures.joints, "joint_states"),
+        (figures.joints, "status"),
+        (figures.trajectory, "status"),
         (episode, "overlay"),
         (episode, "timings"),
         (episode, "joint_states"),
@@ -182,7 +181,7 @@ def test_the_path_is_that_of_the_arm_with_the_zero_of_its_firmware(record_run) -
         for _, status in run.status:
             status.firmware = firmware
         expected = tool_pose(forward(run.joint_positions[5, :6], offset))[:3, 3]
-        np.testing.assert_allclose(arm_figures.tool_path(run)[5], expected)
+        np.testing.assert_allclose(figures.tool_path(run)[5], expected)
 
 
 def test_a_long_recording_keeps_pictures_from_all_of_it(record_run, monkeypatch) -> None:
@@ -195,7 +194,7 @@ def test_a_long_recording_keeps_pictures_from_all_of_it(record_run, monkeypatch)
 
 def test_modes_fill_the_band(record_run) -> None:
     run = read_run(record_run(3))
-    band = figures.draw(arm_figures.joints, run).axes[-1].patches
+    band = figures.draw(figures.joints, run).axes[-1].patches
     # Rectangles, or before matplotlib 3.9 polygons.
     across = [patch.get_patch_transform().transform(patch.get_path().vertices)[:, 0] for patch in band]
     starts, ends = [x.min() for x in across], [x.max() for x in across]

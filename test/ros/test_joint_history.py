@@ -5,7 +5,7 @@ import pytest
 from sensor_msgs.msg import JointState
 
 from tristage_ros.ros.convert import header
-from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT, JointHistory
+from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT, JointHistory
 
 
 def state(stamp, value, names=(*ARM_JOINTS, GRIPPER_JOINT)):

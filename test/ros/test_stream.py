@@ -2,8 +2,7 @@
 
 import pytest
 
-from tristage_ros.ros.diagnostics import ERROR, OK, WARN
-from tristage_ros.ros.stream import Stream, StreamLimits
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Stream, StreamLimits
 
 LIMITS = StreamLimits(rate=10.0, max_age=0.5, max_loss=0.3, silent_after=5.0)
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tristage_ros.devices.arm import kinematics
 from tristage_ros.simulation import frames
+from tristage_ros.simulation.arm import Plant
 from tristage_ros.simulation.controller import Controller
 from tristage_ros.simulation.frames import ArmStatus, Frame, MoveMode
 from tristage_ros.simulation.motion import Line, Ramp
-from tristage_ros.simulation.plant import Plant
 from tristage_ros.simulation.scene import HOME, build_model, object_poses, start_state
 
 TICK = 0.005  # s

@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
+from tristage_ros.simulation.disturbances import (
+    CLEAR,
+    COLOR_NOISE,
+    DEPTH_NOISE,
+    DISPARITY_STEP,
+    ENTERS,
+    HOLES,
+    SWAY,
+    SensorNoise,
+)
 from tristage_ros.simulation.episode import Episode
-from tristage_ros.simulation.hand import CLEAR, ENTERS, SWAY
-from tristage_ros.simulation.sensor_noise import COLOR_NOISE, DEPTH_NOISE, DISPARITY_STEP, HOLES, SensorNoise
-from tristage_ros.simulation.variation import PLAIN, Variation
+from tristage_ros.simulation.setting import PLAIN, Variation
 
 FLAT = np.full((480, 640), 1000, np.uint16)  # mm
 

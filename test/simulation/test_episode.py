@@ -9,11 +9,10 @@ import yaml
 from tristage_ros.devices.arm.kinematics import rpy_to_matrix
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.values import Action
-from tristage_ros.perception.projection import project
+from tristage_ros.perception.camera import project
 from tristage_ros.simulation.episode import Episode
-from tristage_ros.simulation.segmentation import OBJECT, ROBOT, label_of_patches
-from tristage_ros.simulation.setting import EVERYTHING
-from tristage_ros.simulation.variation import PLAIN, Variation
+from tristage_ros.simulation.renderer import OBJECT, ROBOT, label_of_patches
+from tristage_ros.simulation.setting import EVERYTHING, PLAIN, Variation
 
 
 @pytest.fixture(scope="module")

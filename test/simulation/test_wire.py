@@ -3,8 +3,8 @@
 import pytest
 
 from tristage_ros.simulation import frames
+from tristage_ros.simulation.firmware import Wire
 from tristage_ros.simulation.frames import Frame
-from tristage_ros.simulation.wire import Wire
 
 
 def tick(value):

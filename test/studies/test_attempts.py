@@ -12,9 +12,8 @@ from tristage_ros.pruning.values import TokenGeometry, TokenMasks
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.tasks import TASKS
 from tristage_ros.studies.attempt import Attempts, by_key_frames, continuously
-from tristage_ros.studies.cell import Cell, Job
-from tristage_ros.studies.condition import CONDITIONS, GREY, PLAIN, another_instruction
-from tristage_ros.studies.record import Record
+from tristage_ros.studies.cell import CONDITIONS, GREY, PLAIN, Cell, Job, another_instruction
+from tristage_ros.studies.store import Record
 from tristage_ros.studies.variant import Variant
 
 SEED = 9_900

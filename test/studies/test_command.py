@@ -9,7 +9,7 @@ import pytest
 from tristage_ros.cli import main
 from tristage_ros.studies import study as study_module
 from tristage_ros.studies.cell import Job
-from tristage_ros.studies.record import Record
+from tristage_ros.studies.store import Record
 
 FEW = ["--tasks", "banana", "--methods", "none,random", "--rates", "0.7", "--episodes", "2"]
 

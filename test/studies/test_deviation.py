@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from tristage_ros.studies import deviation
+from tristage_ros.studies import measurements
 from tristage_ros.studies.cell import Cell
-from tristage_ros.studies.deviation import Deviation, deviations
-from tristage_ros.studies.expert import expert_steps
+from tristage_ros.studies.measurements import Deviation, deviations, expert_steps
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
 NAIVE = Variant("random", 0.8)
@@ -26,7 +25,7 @@ def test_the_expert_is_followed_to_the_end(attempts, mode):
 
 
 def test_what_prunes_nothing_moves_no_goal_and_what_prunes_does(attempts, monkeypatch):
-    monkeypatch.setattr(deviation, "EPISODES", 1)
+    monkeypatch.setattr(measurements, "EPISODES", 1)
     found, own = deviations(attempts, [UNPRUNED, NAIVE, UNPRUNED], "banana", "key frames")
     assert found.keys() == {UNPRUNED.name, NAIVE.name}
     assert set(found[UNPRUNED.name].distances) == {0.0}

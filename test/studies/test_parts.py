@@ -8,21 +8,17 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from tristage_ros.reports.episodes.parts import PARTS, Chapter, Part
 
 from tristage_ros.bench.model.timing import Rounds
 from tristage_ros.reports.figures import STYLE
-from tristage_ros.studies import deviation, document
+from tristage_ros.studies import command, measurements
 from tristage_ros.studies.cell import MODES, Mode
-from tristage_ros.studies.files import save
-from tristage_ros.studies.models import Models
+from tristage_ros.studies.measurements import ROBOT, SEEDS, Stopwatch, Thresholds
 from tristage_ros.studies.options import EVERYTHING
-from tristage_ros.studies.parts import figure3
+from tristage_ros.studies.parts import PARTS, Chapter, Part, figure3
 from tristage_ros.studies.pool import Spread
-from tristage_ros.studies.record import PRUNING, Record
-from tristage_ros.studies.speed import Stopwatch
+from tristage_ros.studies.store import PRUNING, Models, Record, save_json
 from tristage_ros.studies.study import Scope, Study
-from tristage_ros.studies.thresholds import ROBOT, SEEDS, Thresholds
 from tristage_ros.studies.variant import UNPRUNED
 
 EPISODES = 6
@@ -32,7 +28,7 @@ NEED_THE_MODEL = ("table4", "figure3", "figure8")
 
 @pytest.fixture
 def study(tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    monkeypatch.setattr(deviation, "EPISODES", 1)
+    monkeypatch.setattr(measurements, "EPISODES", 1)
     for name, tasks in (("calibration.json", ("banana", "box")), ("calibration_continuous.json", ("banana",))):
         tmp_path.joinpath(name).write_text(json.dumps(asdict(replace(THRESHOLDS, tasks=tasks))))
     models = Models(tiny_checkpoint, tiny_checkpoint)
@@ -49,7 +45,7 @@ def pretend(part: Part) -> None:
     times[UNPRUNED.key] = {"cached": 10.0, "recompute": 30.0}
     for file in ("speed.json", "speed_continuous.json"):
         path = part.study.folder / file
-        save(path, [{"made": Stopwatch(path, part.study.attempts, "banana", "key frames").made, "ms": times}])
+        save_json(path, [{"made": Stopwatch(path, part.study.attempts, "banana", "key frames").made, "ms": times}])
     for job in part.study.store.missing(part.jobs()):
         rng = np.random.default_rng(job.seed)
         steps = {name: rng.random(4).tolist() for name in PRUNING}
@@ -62,7 +58,7 @@ def pretend(part: Part) -> None:
 def publish(part: Part, folder: Path) -> Chapter:
     with matplotlib.rc_context(STYLE):
         chapter = part.chapter()
-    document.write(chapter, folder, part.name, {"command": "tristage evaluate"})
+    command.write(chapter, folder, part.name, {"command": "tristage evaluate"})
     return chapter
 
 
@@ -163,7 +159,7 @@ def test_agreement_is_one_where_the_sets_are_the_truth() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_thresholds_are_chosen_on_seeds_of_their_own(mode: Mode, tiny_checkpoint: str, tmp_path: Path) -> None:
     from tristage_ros.studies.attempt import Attempts
-    from tristage_ros.studies.thresholds import choose
+    from tristage_ros.studies.measurements import choose
 
     attempts = Attempts(tiny_checkpoint)
     try:

@@ -13,9 +13,8 @@ import pytest
 from tristage_ros.cli import main
 from tristage_ros.mla.checkpoint import CheckpointError
 from tristage_ros.studies.cell import Cell, Job, Mode
-from tristage_ros.studies.models import Models
 from tristage_ros.studies.pool import Spread, run_jobs
-from tristage_ros.studies.record import Record
+from tristage_ros.studies.store import Models, Record
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
 LocalCluster = pytest.importorskip("distributed", reason="no cluster to test with").LocalCluster

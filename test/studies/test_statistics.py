@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tristage_ros.studies.statistics import paired, proportion
+from tristage_ros.studies.summary import paired, proportion
 
 
 def test_a_rate_has_its_wilson_interval() -> None:

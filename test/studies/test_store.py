@@ -7,10 +7,7 @@ import pytest
 
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.studies.cell import Cell, Job
-from tristage_ros.studies.files import StoreError
-from tristage_ros.studies.models import Models
-from tristage_ros.studies.record import Record
-from tristage_ros.studies.store import Store
+from tristage_ros.studies.store import Models, Record, Store, StoreError
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
 CELL, RANDOM = Cell("banana"), Models(None, None)

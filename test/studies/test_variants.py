@@ -3,14 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tristage_ros.bench.model.variants import LABELS
+from tristage_ros.bench.model.workloads import LABELS
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.values import TokenGeometry
 from tristage_ros.simulation import tasks
-from tristage_ros.studies.one_modality import OneModalityRandom
 from tristage_ros.studies.options import METHODS, TASKS
 from tristage_ros.studies.parts.matrix import variants
-from tristage_ros.studies.variant import OBSERVED, Variant
+from tristage_ros.studies.variant import OBSERVED, OneModalityRandom, Variant
 
 GEOMETRY = TokenGeometry(torch.arange(64) % 16, 16)
 TAU = (("tau_2d", 0.3), ("tau_3d", 0.5))

@@ -13,9 +13,8 @@ from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.resources import resource
-from tristage_ros.training.frame import FrameEncoder, Frames
+from tristage_ros.training.frames import FrameEncoder, Frames, ShardFacts, write_shard
 from tristage_ros.training.recipe import Recipe
-from tristage_ros.training.shard import ShardFacts, write_shard
 
 TASKS = {"banana": ("put the banana on the blue plate", ("x", "yaw")), "box": ("close the box", ("angle",))}
 TINY = (

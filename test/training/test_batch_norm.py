@@ -3,7 +3,7 @@ import torch.nn.functional as F
 
 from tristage_ros.mla.model import random_model
 from tristage_ros.mla.visual_tokens import BATCH_NORM_MOMENTUM, LinearNorm
-from tristage_ros.training.batch import neighbourhoods_of
+from tristage_ros.training.dataset import neighbourhoods_of
 
 
 def layer() -> LinearNorm:

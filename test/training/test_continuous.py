@@ -9,10 +9,9 @@ import torch
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.resources import resource
 from tristage_ros.simulation.episode import Episode
-from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, KEPT, attempt
-from tristage_ros.training.collection import shard_jobs
-from tristage_ros.training.disturbance import Disturbance
-from tristage_ros.training.frame import FrameEncoder
+from tristage_ros.training.collection import Disturbance, shard_jobs
+from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, KEPT, attempt
+from tristage_ros.training.frames import FrameEncoder
 from tristage_ros.training.recipe import Recipe, RecipeError
 
 

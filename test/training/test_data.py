@@ -5,12 +5,10 @@ import pytest
 import torch
 
 from tristage_ros.mla.values import Action
+from tristage_ros.training.collection import Disturbance
 from tristage_ros.training.dataset import Dataset
-from tristage_ros.training.disturbance import Disturbance
-from tristage_ros.training.frame import FrameEncoder, Frames
-from tristage_ros.training.plan import Plan
-from tristage_ros.training.shard import ShardError, ShardFacts, read_shard, write_shard
-from tristage_ros.training.statistics import dataset_statistics
+from tristage_ros.training.frames import FrameEncoder, Frames, ShardError, ShardFacts, read_shard, write_shard
+from tristage_ros.training.plan import Plan, dataset_statistics
 
 
 def test_a_file_holds_what_was_written(frames, tmp_path):

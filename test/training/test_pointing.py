@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from tristage_ros.perception.projection import patch_of_points
+from tristage_ros.perception.camera import patch_of_points
 from tristage_ros.simulation.sensing import front_camera
 from tristage_ros.training.dataset import ON_TABLE, Dataset
+from tristage_ros.training.objective import PointingHead, token_places
 from tristage_ros.training.plan import Plan
-from tristage_ros.training.pointing import PointingHead, token_places
 
 
 def test_pointing_at_the_goal_lacks_nothing_and_elsewhere_much():

@@ -5,8 +5,8 @@ import torch
 
 from tristage_ros.cli import main
 from tristage_ros.mla.checkpoint import load_checkpoint
+from tristage_ros.training.frames import read_shard
 from tristage_ros.training.run import Run
-from tristage_ros.training.shard import read_shard
 from tristage_ros.training.share import helpers
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tristage_ros.training.dataset import Dataset
+from tristage_ros.training.optimiser import learning_rate
 from tristage_ros.training.plan import Plan
-from tristage_ros.training.schedule import learning_rate
 from tristage_ros.training.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, new_message
 from tristage_ros.perception.color import color_image
-from tristage_ros.perception.pixels import Encoding, pixel_array
+from tristage_ros.perception.images import Encoding, pixel_array
 
 COLOR_SUFFIX, DEPTH_SUFFIX = "/compressed", "/compressedDepth"
 COLOR_ENCODINGS = ("rgb8", "bgr8")

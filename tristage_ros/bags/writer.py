@@ -1,4 +1,7 @@
-"""Record messages into an MCAP bag without ever making their source wait."""
+"""Record messages into an MCAP bag without ever making their source wait.
+
+The bag also says with which quality of service each topic was published (`offered`).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,32 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from rosbags.interfaces import Connection, Qos
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
 
 from tristage_ros.bags.images import COLOR_FORMATS, ColorFormat, compress
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, typestore
-from tristage_ros.bags.offered import offered
+
+# `ros2 bag play` publishes with the quality of service that a bag says its publishers offered.
+
+FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for an infinite duration
+
+
+def offered(depth: int, *, reliable: bool = True, latched: bool = False) -> Qos:
+    """Return the profile of a publisher that keeps the last `depth` messages; `latched`: for those who come late."""
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=depth,
+        reliability=QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
+        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        deadline=FOREVER,
+        lifespan=FOREVER,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=FOREVER,
+        avoid_ros_namespace_conventions=False,
+    )
+
 
 CHECKPOINT_INTERVAL = 1.0  # s: what a crash or a power cut can cost
 PATIENCE = 2.0  # s to write what is queued at the end; who ends a run does not wait much longer

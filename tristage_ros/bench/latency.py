@@ -28,7 +28,7 @@ from tristage_msgs.msg import ActionChunk, StageTimings
 
 from tristage_ros.graph.arguments import parse_arguments
 from tristage_ros.graph.graph import environment
-from tristage_ros.graph.graph_process import GraphProcess
+from tristage_ros.graph.supervisor import GraphProcess
 from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.operator import Operator
 

@@ -12,7 +12,7 @@ DTYPES = ("float32", "bfloat16")
 SECTIONS = ("steps", "overhead", "ablation", "denoising", "weights", "pruning", "growth", "reference")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_bench_options(parser: argparse.ArgumentParser) -> None:
     """Declare what measures the model, which is `tristage bench` by itself."""
     parser.add_argument("--size", choices=SIZES, default="mini", help="of the model (default: mini)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tristage_ros.bench.model.machine import describe
+from tristage_ros.bench.model.timing import describe
 from tristage_ros.start import NODES
 
 RATE = "control:=rate"  # to infer without an operator

@@ -16,11 +16,10 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
-from tristage_ros.commands.monitor.table import status_table
+from tristage_ros.commands.monitor import status_table
 from tristage_ros.graph import graph
-from tristage_ros.graph.graph_process import GraphProcess, shown
 from tristage_ros.graph.namespaces import inside
-from tristage_ros.graph.supervisor import remove_unused, shared_memory
+from tristage_ros.graph.supervisor import GraphProcess, remove_unused, shared_memory, shown
 from tristage_ros.ros.operator import Operator
 
 START_UP = 60.0  # s for the cell to come up

@@ -1,15 +1,39 @@
-"""The viewers that a graph can start beside its nodes, as nodes of ours that run the programs of ROS 2."""
+"""Programs of other ROS 2 packages in a graph: whether they are installed, and the viewers among them.
+
+Packages of a sourced ROS 2 are found without ROS 2 itself, in the ament index and the folders below its prefixes.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tristage_ros.graph.namespaces import program_arguments
-from tristage_ros.graph.ros_packages import is_installed
 from tristage_ros.resources import resource
+
+
+def prefixes() -> list[Path]:
+    """Return the folders that ROS 2 packages are installed below, the first one wins."""
+    sourced = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    return [Path(prefix) for prefix in (*sourced, sys.prefix) if prefix]
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether the ament index of a prefix knows `package`."""
+    index = Path("share", "ament_index", "resource_index", "packages")
+    return any((prefix / index / package).exists() for prefix in prefixes())
+
+
+def program(package: str, executable: str) -> Path | None:
+    """Return the path of what `ros2 run` would start, None where there is none."""
+    paths = (prefix / "lib" / package / executable for prefix in prefixes())
+    return next((path for path in paths if os.access(path, os.X_OK) and path.is_file()), None)
+
+
+# The viewers that a graph can start beside its nodes: a node of ours each, which runs a program of ROS 2.
 
 FOXGLOVE_PORT = 8765
 MODEL, AGGREGATOR = "robot_model", "diagnostic_aggregator"

@@ -47,7 +47,7 @@ class MlaConfig:
     denoising_steps: int = 8
     # switches: the sequence
     tactile_slot: bool = True  # a zero token after the image, as models trained by the released code have
-    marker_before_state: bool = False  # the lone-space token stands before the state, as in training; see SequenceLayout
+    marker_before_state: bool = False  # the lone-space token stands before the state, as trained: see SequenceLayout
     # switches: the input
     image_squash: int | None = 224  # pixels, square, that images went through in training; None: straight to image_size
     zero_constant_state: bool = True  # dimensions without extent in training are 0, as there; else as released, -1 or 1

@@ -1,4 +1,4 @@
-"""The host beside the model's device: what goes there without waiting, and the time of each part of a control step."""
+"""What goes from the host to the model's device, and the time that the parts of a control step take there."""
 
 from __future__ import annotations
 

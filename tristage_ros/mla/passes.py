@@ -2,7 +2,7 @@
 
 `DdimSampler` knows the schedule and takes a noisy action to a less noisy one by what the model predicts. `Denoising`
 says which of its steps are evaluated next, one or many; the policy runs them and sends the predictions back. An
-`Engine` runs the decoder over a prefix that stays the same and suffixes, a diffusion step and noisy actions each.
+`Engine` runs the decoder over a prefix that stays and suffixes that change: a diffusion step and noisy actions each.
 
 `captured` does on a GPU what `CachedEngine` does here, in recorded passes; the decoder itself is in `llama`.
 """

@@ -43,8 +43,7 @@ from tristage_ros.mla.passes import (
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.values import Action, Observation, StepReport
 from tristage_ros.mla.visual_tokens import Centres
-from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.projection import patch_of_points
+from tristage_ros.perception.camera import CameraModel, patch_of_points
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenGeometry, TokenMasks

@@ -1,7 +1,7 @@
 """The tokenizers of the two visual modalities: points in two stages of groups, images in windows of patches.
 
 Point-PN (arXiv 2303.08134) groups a cloud around farthest points, whose places are known before any token is computed.
-The image tokenizer has no encoder: a token sees its own 3x3 patches and nothing else. Both compute only what is kept.
+The image tokenizer has no encoder: a token sees its own 3x3 patches and nothing else. Dropped tokens are not computed.
 """
 
 from __future__ import annotations

@@ -14,21 +14,18 @@ from tristage_msgs.msg import ArmStatus
 from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.cloud import Workspace, build_cloud
+from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
-from tristage_ros.perception.frames import RgbdFrame
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_model, cloud_message, depth_image, seconds
-from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, StreamLimits, limits_of
+from tristage_ros.ros.diagnostics import PARAMETERS as STREAM_PARAMETERS
 from tristage_ros.ros.image_transport import IMAGE_TRANSPORT, subscribe_image
-from tristage_ros.ros.joint_history import JointHistory
+from tristage_ros.ros.joints import JointHistory, zero_of
 from tristage_ros.ros.parameters import Parameter, declare
+from tristage_ros.ros.qos import sending
 from tristage_ros.ros.runner import ConfigurationError, run
-from tristage_ros.ros.sending import sending
-from tristage_ros.ros.stream import PARAMETERS as STREAM_PARAMETERS
-from tristage_ros.ros.stream import Stream, StreamLimits, limits_of
-from tristage_ros.ros.zero import zero_of
 
 PARAMETERS = (
     Parameter("cameras", ["front", "wrist"], "cameras to merge; the first one sets the pace"),

@@ -16,11 +16,11 @@ from tristage_ros.ros.convert import camera_info_message
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.ros.image_transport import QUALITY, ImagePublisher
 from tristage_ros.ros.parameters import Parameter, declare
+from tristage_ros.ros.qos import sending
 from tristage_ros.ros.runner import ConfigurationError, run, unless_stopped
-from tristage_ros.ros.sending import sending
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
 from tristage_ros.simulation.instructions import INSTRUCTIONS
-from tristage_ros.simulation.variation import PLAIN, Variation
+from tristage_ros.simulation.setting import PLAIN, Variation
 
 PARAMETERS = (
     Parameter("task", "banana", "whose things stand on the table", choices=tuple(INSTRUCTIONS)),

@@ -1,4 +1,8 @@
-"""The pinhole camera: intrinsics, and where its optical frame stands in the base frame."""
+"""The pinhole camera and the patches of its image: in which one a point falls, and which ones hold an edge.
+
+Points and poses are in the base frame, m. Patches are numbered row by row; the model sees the image stretched to a
+square, so one is 1/grid of the image wide and 1/grid of it high.
+"""
 
 from __future__ import annotations
 
@@ -40,3 +44,54 @@ class CameraModel:
     def at(self, pose: NDArray[np.float64]) -> CameraModel:
         """Return the same camera with its optical frame at `pose` ([4, 4], base frame, m)."""
         return replace(self, pose=pose)
+
+
+def project(points: NDArray[np.floating], camera: CameraModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return pixel coordinates [N, 2] (u, v) and depth [N] (m along the optical axis) of points [N, 3] (m, base frame).
+
+    Pixel centres are at whole numbers. Points that are not in front of the camera have NaN pixel coordinates.
+    """
+    local = (np.asarray(points, np.float64) - camera.pose[:3, 3]) @ camera.pose[:3, :3]
+    depth = local[:, 2]
+    front = np.where(depth > 0, depth, np.nan)
+    uv = local[:, :2] / front[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+    return uv, depth
+
+
+def patch_of_points(points: NDArray[np.floating], camera: CameraModel, grid: int = 16) -> NDArray[np.int64]:
+    """Return the patch [N] of each point ([N, 3] m, base frame), -1 outside the image or behind the camera.
+
+    Patches are numbered row by row; one is 1/`grid` of the image wide and 1/`grid` of it high, because the model sees
+    the image stretched to a square.
+    """
+    uv, _ = project(points, camera)
+    place = (uv + 0.5) / (camera.width, camera.height) * grid  # column and row, as fractions
+    inside = np.logical_and(place >= 0, place < grid).all(axis=1)
+    patch = np.full(len(points), -1, np.int64)
+    column, row = np.floor(place[inside]).astype(np.int64).T
+    patch[inside] = row * grid + column
+    return patch
+
+
+CANNY_LOW, CANNY_HIGH = 100, 200  # of the intensity gradient, 0..255 per pixel
+DEPTH_STEP = 0.03  # m between neighbouring pixels
+
+
+def edge_patches(image: NDArray[np.uint8], depth: NDArray[np.floating] | None, grid: int) -> NDArray[np.bool_]:
+    """Tell which of grid x grid patches hold an edge, bool [grid * grid] row by row.
+
+    An edge is a pixel that Canny finds in the [H, W, 3] RGB image, or one whose [H, W] depth (m) differs from its
+    right or lower neighbour's by more than `DEPTH_STEP`; where either was not measured there is none.
+    """
+    import cv2  # only for the method that looks at edges
+
+    edge = cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), CANNY_LOW, CANNY_HIGH) > 0
+    if depth is not None:
+        measured = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan)
+        edge[:, :-1] |= np.abs(np.diff(measured, axis=1)) > DEPTH_STEP
+        edge[:-1] |= np.abs(np.diff(measured, axis=0)) > DEPTH_STEP
+    row, column = np.nonzero(edge)
+    height, width = edge.shape
+    held = np.zeros(grid * grid, np.bool_)
+    held[row * grid // height * grid + column * grid // width] = True
+    return held

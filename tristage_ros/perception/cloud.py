@@ -1,4 +1,8 @@
-"""Depth frames of several cameras -> one cloud of evenly spread points in the base frame."""
+"""RGB-D frames of several cameras -> one cloud of evenly spread points in the base frame.
+
+Every depth image is deprojected and cut to the workspace; `thin` leaves about one point in every small cube, and
+`sample` spreads what is left by farthest-point sampling.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.frames import PointCloud, RgbdFrame
+
+
+@dataclass(frozen=True)
+class RgbdFrame:
+    """One colour image with the depth image aligned to it."""
+
+    color: NDArray[np.uint8]  # [H, W, 3] RGB, 0..255
+    depth: NDArray[np.float32]  # [H, W] metres along the optical axis, NaN where nothing was measured
+    camera: CameraModel
+    stamp: float  # s, the clock of whoever made it
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """Points in the base frame."""
+
+    points: NDArray[np.float32]  # [N, 3] m, finite
+    stamp: float  # s, of the first frame that went into it
+
 
 SLOT_BITS = 20
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: multiplying by it sends neighbouring cubes to far slots

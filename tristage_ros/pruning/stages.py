@@ -8,8 +8,8 @@ Stage 2, semantic synthesis, sorts patches into background, robot and object, an
 Stage 3, action iteration, smooths the indicators over the steps (Eqs. 7-9), so that the other two can decide before the
 frame is encoded.
 
-`learn` takes an observation into the state of the patches, `propose` makes a proposal from what the state predicts. Its
-way to the masks of a step, with guard and budget, is in `decision`.
+`learn` takes an observation into the state of the patches, `propose` says by the state's predictions what to keep.
+What becomes of it under guard and budget is in `decision`, the clustering in `kmeans`.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tristage_ros.bags.reader import Message
-from tristage_ros.perception.overlay import KEPT_COLORS
-from tristage_ros.reports.arm_figures import gripper_closed
+from tristage_ros.perception.color import KEPT_COLORS
 from tristage_ros.reports.figures import (
     BLUE,
     DARK,
@@ -23,6 +22,7 @@ from tristage_ros.reports.figures import (
     ORANGE,
     PARTS,
     dots,
+    gripper_closed,
     legend_below,
     legend_upwards,
     pixels,

@@ -9,12 +9,11 @@ from html import escape
 from pathlib import Path
 
 from tristage_ros.bags.reader import BagError
-from tristage_ros.reports import arm_figures, figures
+from tristage_ros.reports import figures
 from tristage_ros.reports.episode_figure import episode
-from tristage_ros.reports.events import arm_events
+from tristage_ros.reports.figures import salience
 from tristage_ros.reports.run import Run, read_run
-from tristage_ros.reports.salience_figure import salience
-from tristage_ros.reports.summary import Row, summarize
+from tristage_ros.reports.summary import Row, arm_events, summarize
 
 STAGES = "Stage 1 and 2 show what each would prune alone; applied is what is left after fusion, budget and guards."
 STRIP = (
@@ -32,8 +31,8 @@ SECTIONS = (
     ("Salience", "salience", salience, SALIENCE),
     ("Time", "timings", figures.timings, "Wall clock of each control step of the policy."),
     ("Cameras", "views", figures.views, "First, middle and last image."),
-    ("Path of the tool", "trajectory", arm_figures.trajectory, "The grasp centre in the base frame."),
-    ("Joints", "joints", arm_figures.joints, "Measured joint positions; the axes span the limits."),
+    ("Path of the tool", "trajectory", figures.trajectory, "The grasp centre in the base frame."),
+    ("Joints", "joints", figures.joints, "Measured joint positions; the axes span the limits."),
 )
 ERROR = 2
 LEVELS = {1: "warning", ERROR: "error", 3: "stale"}

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.depth import depth_in_metres
+from tristage_ros.perception.images import depth_in_metres
 
 
 def seconds(stamp: Time) -> float:

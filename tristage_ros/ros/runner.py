@@ -1,4 +1,7 @@
-"""Run one node as a process: start, spin, stop once on SIGINT or SIGTERM, with an exit code that says why."""
+"""Run one node as a process: start, spin, stop once on SIGINT or SIGTERM, with an exit code that says why.
+
+A `ManagedNode` is a lifecycle node that configures and activates itself.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from typing import Any, Protocol, TypeVar
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from tristage_ros.ros.parameters import ParameterError
+from tristage_ros.ros.parameters import Parameter, ParameterError
 
 EXIT_CONFIGURATION = 2
 _BREATH = 0.001  # s, in which other threads run
@@ -148,3 +152,41 @@ def _spin(make_node: Callable[[], Node], executor: Executor) -> int:
     if failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
     return 1 if failure else 0
+
+
+# Lifecycle nodes bring themselves up, so that the graph is the same with and without a launch system.
+
+AUTOSTART = Parameter("autostart", True, "configure and activate at start; false: wait for lifecycle transitions")
+
+
+class ManagedNode(LifecycleNode):
+    """Say why a transition failed, and carry a `failure` that ends the process."""
+
+    def __init__(self, name: str) -> None:
+        """Start unconfigured."""
+        super().__init__(name)
+        self.failure = ""
+        self.refusal = ""
+
+    def bring_up(self) -> None:
+        """Configure and activate.
+
+        Raises:
+            ConfigurationError: a transition was refused; `refusal` says why.
+        """
+        for transition in (self.trigger_configure, self.trigger_activate):
+            done = transition() == TransitionCallbackReturn.SUCCESS
+            if STOP.is_set():
+                self.close()
+                raise StoppedError
+            if not done:
+                raise ConfigurationError(f"{self.get_name()}: {self.refusal or 'transition refused'}")
+
+    def close(self) -> None:
+        """End everything that the node started."""
+
+    def refuse(self, reason: str) -> TransitionCallbackReturn:
+        """Log `reason` and return what a refused transition returns."""
+        self.refusal = reason
+        self.get_logger().error(reason)
+        return TransitionCallbackReturn.FAILURE

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.simulation.arm import Plant
 from tristage_ros.simulation.controller import SOFTWARE, Controller
 from tristage_ros.simulation.firmware import Firmware
-from tristage_ros.simulation.plant import Plant
 from tristage_ros.simulation.renderer import Renderer
 from tristage_ros.simulation.scene import build_model, camera_pose, object_poses
 from tristage_ros.simulation.sensing import pinhole, vertical_fov
 from tristage_ros.simulation.served_bus import ServedBus
-from tristage_ros.simulation.setting import EVERYTHING, Setting
+from tristage_ros.simulation.setting import EVERYTHING, PLAIN, Setting, Variation
 from tristage_ros.simulation.tasks import task_called
-from tristage_ros.simulation.variation import PLAIN, Variation
-from tristage_ros.simulation.world import World
+from tristage_ros.simulation.tasks.task import World
 
 Answer = TypeVar("Answer")
 SERVED = "remote"  # the interface whose bus the cell serves itself

@@ -6,13 +6,13 @@ import numpy as np
 
 from tristage_ros.devices.arm import chunks
 from tristage_ros.devices.arm.controller import ControllerConfig
-from tristage_ros.devices.arm.execution import Execution
+from tristage_ros.devices.arm.freshness import JointHistory
 from tristage_ros.devices.arm.guard import Guard, RefusedError
-from tristage_ros.devices.arm.history import JointHistory
+from tristage_ros.devices.arm.trajectory import Execution
 from tristage_ros.devices.arm.values import ActionChunk
+from tristage_ros.simulation.arm import Plant
 from tristage_ros.simulation.controller import GRIPPER_ACCELERATION, GRIPPER_SPEED, Drive
 from tristage_ros.simulation.motion import Ramp
-from tristage_ros.simulation.plant import Plant
 
 _EFFORT = 1.0  # N m, of the gripper, as the driver asks for
 _POWERED = np.ones(6, np.bool_)

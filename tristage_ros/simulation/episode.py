@@ -1,4 +1,4 @@
-"""One attempt at a task in this process, faster than real time: observe, act, judge."""
+"""One attempt at a task in this process, faster than real time: observe, act, judge, and what the expert would do."""
 
 from __future__ import annotations
 
@@ -12,25 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.devices.arm.controller import ControllerConfig
-from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, rpy_to_matrix
-from tristage_ros.devices.arm.robot_state import robot_state
+from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, matrix_to_rpy, robot_state, rpy_to_matrix
 from tristage_ros.devices.arm.values import ActionChunk
-from tristage_ros.mla.approach import Pace
+from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
-from tristage_ros.simulation import approach, hand
+from tristage_ros.simulation.arm import Plant
 from tristage_ros.simulation.direct_arm import DirectArm
-from tristage_ros.simulation.plant import Plant
-from tristage_ros.simulation.renderer import Renderer
+from tristage_ros.simulation.disturbances import HAND_XML, Hand, SensorNoise, hand_geoms
+from tristage_ros.simulation.renderer import Renderer, label_of_geoms
 from tristage_ros.simulation.scene import build_model
-from tristage_ros.simulation.segmentation import label_of_geoms
 from tristage_ros.simulation.sensing import FRONT, Sensing, SensingConfig, vertical_fov
-from tristage_ros.simulation.sensor_noise import SensorNoise
-from tristage_ros.simulation.setting import EVERYTHING, Setting
+from tristage_ros.simulation.setting import EVERYTHING, Setting, Variation
 from tristage_ros.simulation.tasks import KeyFrame, task_called
-from tristage_ros.simulation.variation import Variation
-from tristage_ros.simulation.world import World
+from tristage_ros.simulation.tasks.task import World, tool_rotation
 
 CONTROL = ControllerConfig(rate=50.0)
 LONGEST = 60.0  # s, simulated
@@ -72,7 +68,7 @@ class Episode:
         path = cameras_file or resource("config", "cameras.yaml")
         self._mounts = load_extrinsics(path)
         self._fov = vertical_fov(path, tuple(self._mounts))
-        more = hand.XML if self.variation.hand else ""
+        more = HAND_XML if self.variation.hand else ""
         self._model = build_model(self._mounts.values(), self._fov, EVERYTHING, more)
         self._setting = Setting(self._model)
         self._control, self._config = control, SensingConfig.of_the_cell()
@@ -92,7 +88,7 @@ class Episode:
         self.world = World(self._model, data)
         self._noise = SensorNoise(seed) if self.variation.sensor_noise else None
         places = [self.world.pose(piece.name)[:3, 3] for piece in self.task.pieces]
-        self._hand = hand.Hand(self._model, data, seed, places) if self.variation.hand else None
+        self._hand = Hand(self._model, data, seed, places) if self.variation.hand else None
         self.steps = 0
         self._key_frames = 0
 
@@ -120,7 +116,7 @@ class Episode:
         """Return which pixels [H, W] of the front image show the person's hand."""
         if self._hand is None:
             return np.zeros((self._config.height, self._config.width), bool)
-        shown: NDArray[np.bool_] = hand.geoms(self._model)[self._look_through().segment(self._data, FRONT)]
+        shown: NDArray[np.bool_] = hand_geoms(self._model)[self._look_through().segment(self._data, FRONT)]
         return shown
 
     def key_frame(self) -> KeyFrame:
@@ -129,15 +125,15 @@ class Episode:
 
     def expert(self) -> Action:
         """Return the expert's key frame as the policy would say it; angles go on smoothly beyond pi."""
-        return approach.whole(self.key_frame(), self.world.tool)
+        return whole(self.key_frame(), self.world.tool)
 
     def guidance(self) -> Action:
         """Return what the expert goes for in a closed loop, as the policy would say it."""
-        return approach.whole(self.task.guide(self.world), self.world.tool)
+        return whole(self.task.guide(self.world), self.world.tool)
 
     def expert_chunk(self, pace: Pace) -> Action:
         """Return what the expert would do next under continuous control."""
-        return approach.in_steps(self.task.guide(self.world), self.world.tool, self._arm.asked_gripper, pace)
+        return in_steps(self.task.guide(self.world), self.world.tool, self._arm.asked_gripper, pace)
 
     def step(self, action: Action) -> StepOutcome:
         """Carry out key frames to the end and let things come to rest."""
@@ -227,3 +223,29 @@ class Episode:
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
         return self._renderer
+
+
+# The expert's key frames as actions: in one go, or in small steps on the way there.
+
+Floats = NDArray[np.float64]
+
+
+def continuous_angles(rotation: Floats) -> Floats:
+    """Return roll, pitch, yaw [3] of a rotation [3, 3], rad, free of jumps near a tool that points down.
+
+    Such a tool has a roll and a yaw near half a turn; they are counted from 0 to 2 pi.
+    """
+    roll, pitch, yaw = matrix_to_rpy(rotation)
+    return np.array([roll % (2 * np.pi), pitch, yaw % (2 * np.pi)])
+
+
+def whole(frame: KeyFrame, tool: Floats) -> Action:
+    """Return the key frame as one action of a tool at pose [4, 4]."""
+    rotation = tool_rotation(frame.position, frame.yaw, frame.tilt)
+    translation = frame.position - tool[:3, 3]
+    return Action(translation[None], continuous_angles(rotation)[None], np.array([frame.gripper]))
+
+
+def in_steps(frame: KeyFrame, tool: Floats, gripper: float, pace: Pace) -> Action:
+    """Return the first steps from a tool at pose [4, 4] towards a key frame; see `paced`."""
+    return paced(whole(frame, tool), matrix_to_rpy(tool[:3, :3]), gripper, pace)

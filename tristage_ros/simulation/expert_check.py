@@ -11,8 +11,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tristage_ros.mla.values import Action
-from tristage_ros.simulation.closed_loop import ClosedLoop
-from tristage_ros.simulation.doubt import Doubt, Doubtful
+from tristage_ros.simulation.closed_loop import ClosedLoop, Doubt, Doubtful
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.tasks import TASKS
 

@@ -1,21 +1,28 @@
 """Two machines on one: network namespaces joined by a wire that can be slow, lose frames or be cut.
 
-Needs Linux, root, iproute2 and /dev/net/tun; the wire is a process of ours, because not every kernel has `tc netem`.
+Needs Linux, root, iproute2 and /dev/net/tun. The wire is a process of ours, because not every kernel has `tc netem`:
+`python -m tristage_ros.simulation.network FD FD`; a line of JSON on its standard input changes what happens to frames.
 """
 
 from __future__ import annotations
 
 import fcntl
+import heapq
 import json
 import os
+import random
+import select
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 TUN = Path("/dev/net/tun")
@@ -69,7 +76,7 @@ class Network:
     def _build(self, first: str, second: str) -> None:
         devices = {name: f"ts{os.getpid()}{name[0]}"[:15] for name in (first, second)}
         ends = [_tap(device) for device in devices.values()]
-        command = [sys.executable, "-m", "tristage_ros.simulation.network_wire", *map(str, ends)]
+        command = [sys.executable, "-m", "tristage_ros.simulation.network", *map(str, ends)]
         self._wire = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=ends, text=True, start_new_session=True)
         for end in ends:
             os.close(end)
@@ -134,3 +141,48 @@ def _tap(name: str) -> int:
     end = os.open(TUN, os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
     return end
+
+
+# The wire: a process that carries Ethernet frames from one TAP device to the other until its standard input ends.
+
+LONGEST_FRAME = 65536
+BURST = 64  # frames that are taken from one end before the other's turn
+
+
+def carry(ends: tuple[int, int]) -> None:
+    """Carry frames between two TAP devices until standard input ends."""
+    os.nice(-15)  # a wire waits for nobody
+    wire, chance, order = Wire(), random.Random(0), count()
+    under_way: list[tuple[float, int, int, bytes]] = []  # due, order, end, frame
+    poll = select.poll()
+    for source in (*ends, sys.stdin.fileno()):
+        poll.register(source, select.POLLIN)
+    while True:
+        wait = max(0.0, under_way[0][0] - time.monotonic()) * 1e3 if under_way else None
+        ready = [source for source, _ in poll.poll(wait)]
+        if sys.stdin.fileno() in ready:
+            line = sys.stdin.readline()
+            if not line:
+                return
+            wire = Wire(**json.loads(line))
+        due = time.monotonic() + wire.delay
+        for here, there in (ends, ends[::-1]):
+            for frame in _frames(here) if here in ready else ():
+                if not wire.cut and chance.random() >= wire.loss:
+                    heapq.heappush(under_way, (due, next(order), there, frame))
+        while under_way and under_way[0][0] <= time.monotonic():
+            _, _, there, frame = heapq.heappop(under_way)
+            with suppress(OSError):  # its machine is not up, or is gone
+                os.write(there, frame)
+
+
+def _frames(end: int) -> list[bytes]:
+    frames: list[bytes] = []
+    with suppress(OSError):  # nothing more has come
+        while len(frames) < BURST:
+            frames.append(os.read(end, LONGEST_FRAME))
+    return frames
+
+
+if __name__ == "__main__":
+    carry((int(sys.argv[1]), int(sys.argv[2])))

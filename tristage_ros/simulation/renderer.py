@@ -1,9 +1,9 @@
-"""RGB and metric depth of the scene's cameras, in one rendering pass each."""
+"""What the scene's cameras see: RGB and metric depth in one rendering pass each, and what is truly at every pixel."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import mujoco
@@ -117,3 +117,34 @@ class Renderer:
         depth = buffer[::-1].astype(np.uint16)
         depth[(depth < 1000 * NEAREST) | (depth > 1000 * FARTHEST)] = 0
         return depth
+
+
+# Labels: what a geom, and then a patch of the image, is to the task.
+
+BACKGROUND, ROBOT, OBJECT = 0, 1, 2
+LEAST_SHARE = 0.15  # of a patch that has to be covered for the patch to count as object or robot
+
+
+def label_of_geoms(model: mujoco.MjModel, objects: Iterable[str]) -> NDArray[np.int64]:
+    """Return the label of every geom and, in the last place, that of nothing; `objects` are names of bodies."""
+    labels = np.full(model.ngeom + 1, BACKGROUND)
+    roots = {model.body(name).id: OBJECT for name in objects} | {model.body("base_link").id: ROBOT}
+    for geom, body in enumerate(model.geom_bodyid):
+        labels[geom] = roots.get(model.body_rootid[body], BACKGROUND)
+    return labels
+
+
+def label_of_patches(pixels: NDArray[np.int64], grid: int = 16) -> NDArray[np.int64]:
+    """Return the label [grid * grid] of every patch of labelled pixels [H, W], row by row.
+
+    A patch is an object's if that covers `LEAST_SHARE` of it, else the robot's if that does, else background.
+    """
+    height, width = pixels.shape
+    row, column = np.mgrid[:height, :width]
+    patch = (row * grid // height * grid + column * grid // width).ravel()
+    size = np.bincount(patch, minlength=grid * grid)
+    labels = np.full(grid * grid, BACKGROUND)
+    for label in (ROBOT, OBJECT):
+        share = np.bincount(patch, (pixels == label).ravel(), minlength=grid * grid) / size
+        labels[share >= LEAST_SHARE] = label
+    return labels

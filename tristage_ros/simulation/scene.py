@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.perception.extrinsics import CameraMount
-from tristage_ros.simulation.arm_model import FINGER_STROKE, actuators_xml, arm_xml, frame_attributes
-from tristage_ros.simulation.objects import BANANA, CLUTTER, PLATE
-from tristage_ros.simulation.piece import Piece
+from tristage_ros.simulation.arm import FINGER_STROKE, TIME_STEP, actuators_xml, arm_xml, frame_attributes
+from tristage_ros.simulation.objects import BANANA, CLUTTER, PLATE, Piece
 
 HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])  # rad: raised, the gripper over the table and pointing down
-TIME_STEP = 0.0025  # s, of the physics
 SETTLING = 0.4  # s, in which the objects come to rest
 
 PIECES = (PLATE, BANANA, *CLUTTER)  # of the first task

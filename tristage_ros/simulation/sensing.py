@@ -12,16 +12,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from tristage_ros.devices.arm.kinematics import forward
-from tristage_ros.devices.arm.robot_state import robot_state
+from tristage_ros.devices.arm.kinematics import forward, robot_state
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.cloud import Workspace, build_cloud
+from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
-from tristage_ros.perception.frames import RgbdFrame
 from tristage_ros.resources import resource
+from tristage_ros.simulation.disturbances import SensorNoise
 from tristage_ros.simulation.renderer import Renderer
-from tristage_ros.simulation.sensor_noise import SensorNoise
 
 FRONT = "front"  # the camera whose image the policy sees
 

@@ -13,11 +13,10 @@ from tristage_ros.mla.passes import SEQUENTIAL, Denoising, EngineName
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode, StepOutcome
-from tristage_ros.simulation.segmentation import BACKGROUND, OBJECT, label_of_patches
-from tristage_ros.simulation.variation import Variation
-from tristage_ros.studies.cell import Cell, Job
-from tristage_ros.studies.condition import CONDITIONS, Condition
-from tristage_ros.studies.record import Record
+from tristage_ros.simulation.renderer import BACKGROUND, OBJECT, label_of_patches
+from tristage_ros.simulation.setting import Variation
+from tristage_ros.studies.cell import CONDITIONS, Cell, Condition, Job
+from tristage_ros.studies.store import Record
 
 
 class Attempts:

@@ -20,8 +20,8 @@ from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import Calibration, Rates, TraceStep, calibrate
 from tristage_ros.reports.figures import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
 from tristage_ros.resources import find_checkpoint, resource
-from tristage_ros.studies.calibrate_options import STEPS
 from tristage_ros.studies.observations import from_bag, from_cell
+from tristage_ros.studies.options import CALIBRATE_STEPS
 from tristage_ros.studies.salience_trace import load_trace, record_trace, save_trace
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
@@ -35,7 +35,7 @@ class Source:
 
     trace: Path | None = None
     bag: Path | None = None
-    steps: int = STEPS  # of the simulated cell
+    steps: int = CALIBRATE_STEPS  # of the simulated cell
     interval: float = 0.3  # s between them
     seed: int = 0  # of the objects, and of random weights
     cameras_file: Path | None = None

@@ -1,11 +1,76 @@
-"""One cell of a table: a task under one way to prune; and one episode of it."""
+"""One cell of a table: a task, one way to prune, a mode and a condition; and one episode of it.
+
+A condition is what is done to an episode beside pruning: nothing, or something that it should not be solvable with.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+import numpy as np
+
+from tristage_ros.mla.values import Observation
+from tristage_ros.simulation.setting import Variation
+from tristage_ros.simulation.tasks import TASKS, Task
 from tristage_ros.studies.variant import UNPRUNED, Variant
+
+GREY = 127  # of a blank image, 0..255
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Hold what becomes of the scene, of every observation and of the instruction."""
+
+    name: str
+    label: str
+    blank_image: bool = False  # grey all over
+    blank_cloud: bool = False  # every point in the middle of the points
+    dropped: float = 0.0  # share of the frames that never come, under continuous control
+    instruct: Callable[[Task], str] = field(default=lambda task: task.instruction)
+    variation: Variation = field(default_factory=Variation)
+
+    def shown(self, observation: Observation) -> Observation:
+        """Return what the policy is shown of an observation."""
+        if self.blank_image:
+            observation = replace(observation, image=np.full_like(observation.image, GREY))
+        if self.blank_cloud:
+            middle = observation.points.mean(axis=0, keepdims=True)
+            observation = replace(observation, points=np.repeat(middle, len(observation.points), axis=0))
+        return observation
+
+
+def another_instruction(task: Task) -> str:
+    """Return the instruction of the task whose things stand on the table too, or else of the next task."""
+    mine = {piece.name for piece in task.pieces}
+    company = {piece.name for piece in task.companies[0]} - mine if task.companies else set()
+    names = list(TASKS)
+    after = names[names.index(task.name) + 1 :] + names
+    partners = [name for name in after if company & {piece.name for piece in TASKS[name].pieces}]
+    return TASKS[(partners or after)[0]].instruction
+
+
+PLAIN = Condition("plain", "as trained for")
+CONDITIONS = {
+    condition.name: condition
+    for condition in (
+        PLAIN,
+        Condition("blank-image", "blank image", blank_image=True),
+        Condition("blank-cloud", "blank cloud", blank_cloud=True),
+        Condition("blank", "both blank", blank_image=True, blank_cloud=True),
+        Condition("company", "another task's things there too, right instruction", variation=Variation(company=1.0)),
+        Condition("wrong-instruction", "the same, that task's instruction", instruct=another_instruction,
+                  variation=Variation(company=1.0)),
+        Condition("moved-camera", "front camera moved by 2 cm and 3 degrees",
+                  variation=Variation(camera_shift=0.02, camera_turn=math.radians(3.0))),
+        Condition("noise", "noise, steps and holes of a real depth camera", variation=Variation(sensor_noise=True)),
+        Condition("hand", "a hand comes in over the table", variation=Variation(hand=True)),
+        Condition("dropped", "3 of 10 frames dropped", dropped=0.3),
+    )
+}  # fmt: skip
+
 
 Mode = Literal["key frames", "continuous"]
 MODES: tuple[Mode, ...] = get_args(Mode)

@@ -21,13 +21,13 @@ from matplotlib.patches import Patch
 from tristage_ros.mla.inputs import patch_colors, patch_depths
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.values import Observation
-from tristage_ros.perception.overlay import KEPT_COLORS, draw_overlay
+from tristage_ros.perception.color import KEPT_COLORS, draw_overlay
 from tristage_ros.pruning import FrameContext, PruningConfig, TokenMasks, TriStagePruner
 from tristage_ros.pruning.calibration import TraceStep, calibrate
 from tristage_ros.reports.figures import KEPT_LABELS, STYLE, legend_below
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.calibrate import Source
-from tristage_ros.studies.calibrate_options import INSTRUCTION
+from tristage_ros.studies.options import CALIBRATE_INSTRUCTION
 from tristage_ros.studies.salience_trace import record_trace
 
 VARIANTS = {
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = PruningConfig(s1_feature="pre_norm", background_sampling="rotating")
     observations = list(Source(bag=options.bag, steps=options.steps).observations())[: options.steps]
     policy = build_policy(find_checkpoint(options.checkpoint), config)
-    trace = record_trace(policy, INSTRUCTION, observations)
+    trace = record_trace(policy, CALIBRATE_INSTRUCTION, observations)
     config = calibrate(trace, config, options.rate).config
     by_variant = variants(config, trace, observations)
     shown = np.linspace(1, len(trace) - 1, 6).round().astype(int).tolist()

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bags.reader import BagError, BagReader, Message
-from tristage_ros.devices.arm.robot_state import robot_state
+from tristage_ros.devices.arm.kinematics import robot_state
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.cloud import Workspace, build_cloud
+from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.color import color_image
-from tristage_ros.perception.depth import depth_in_metres
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.perception.frames import RgbdFrame
+from tristage_ros.perception.images import depth_in_metres
 from tristage_ros.reports.run import JOINT_NAMES
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
 from tristage_ros.simulation.firmware import RATE

@@ -1,4 +1,7 @@
-"""The options of the command, without torch: `tristage` declares them whatever it is asked to do."""
+"""Options of `tristage evaluate` and `tristage calibrate`, without torch.
+
+`tristage` declares them whatever it is asked to do.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ EVERYTHING = (
 )  # fmt: skip
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped minis; random: RANDOM WEIGHTS)")
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated (default: all five)")
@@ -57,3 +60,24 @@ def command_line(options: argparse.Namespace, part: str) -> str:
     words += ["--methods", options.methods, "--rates", options.rates] if part == "matrix" else []
     words += ["--episodes", str(options.episodes)] if options.episodes else []
     return " ".join(words + (["--seed", str(options.seed)] if options.seed != FIRST_SEED else []))
+
+
+# `tristage calibrate`.
+
+CALIBRATE_INSTRUCTION = "put the banana on the blue plate"
+CALIBRATE_STEPS = 40
+
+
+def add_calibrate_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("--rate", type=float, required=True, help="share of visual tokens that the stages shall prune")
+    parser.add_argument("--pruning", type=Path, help="preset to start from (default: config/pruning/robot.yaml)")
+    parser.add_argument("--balance", type=float, default=0.5, help="2D among the single-modality patches (default: .5)")
+    parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
+    parser.add_argument("--instruction", default=CALIBRATE_INSTRUCTION, help=f"default: {CALIBRATE_INSTRUCTION}")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--trace", type=Path, help="salience trace of an earlier calibration, instead of a run")
+    source.add_argument("--bag", type=Path, help="MCAP bag with front images, clouds and joint states")
+    parser.add_argument("--steps", type=int, default=CALIBRATE_STEPS, help="without either: in the simulated cell")
+    parser.add_argument("--cameras-file", type=Path, help="extrinsics (default: config/cameras.yaml)")
+    parser.add_argument("--out", type=Path, default=Path("calibration"), help="folder of what is written")

@@ -9,14 +9,19 @@ from pathlib import Path
 from tristage_ros.bench.model.timing import Rounds
 from tristage_ros.studies.attempt import Attempts
 from tristage_ros.studies.cell import Cell, Job, Mode
-from tristage_ros.studies.deviation import Deviation, deviations
-from tristage_ros.studies.models import Models
+from tristage_ros.studies.measurements import (
+    ROUNDS,
+    SEEDS,
+    Deviation,
+    Speed,
+    Stopwatch,
+    Thresholds,
+    deviations,
+    load_or_choose,
+)
 from tristage_ros.studies.pool import Spread, run_jobs
-from tristage_ros.studies.record import Record
-from tristage_ros.studies.speed import ROUNDS, Speed, Stopwatch
-from tristage_ros.studies.store import Store
+from tristage_ros.studies.store import Models, Record, Store
 from tristage_ros.studies.summary import Episodes
-from tristage_ros.studies.thresholds import SEEDS, Thresholds, load_or_choose
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
 TRAINED_FROM = 5_000_000  # the first seed of training, as in config/training.yaml

@@ -1,4 +1,8 @@
-"""What prunes in an episode: a method, its settings and whether the change guard watches."""
+"""What prunes in an episode: a method, its settings and whether the change guard watches.
+
+Beside the methods of the pruning room there is random pruning of 2D tokens alone or of 3D tokens alone: which of them
+does the model need (Table 1)?
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,41 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tristage_ros.bench.model.variants import LABELS
+import torch
+
+from tristage_ros.bench.model.workloads import LABELS
 from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.pruning import PruningConfig, make_pruner
-from tristage_ros.studies.one_modality import Modality, OneModalityRandom
+from tristage_ros.pruning.baselines import Baseline
+from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
+
+Modality = Literal["2D", "3D"]
+
+
+class OneModalityRandom(Baseline):
+    """Keep every token of one modality, and of the other by lot what the target rate, a share of it, leaves.
+
+    No token bucket: the kept count is that of the paper's case studies. At least one token of each modality survives.
+    """
+
+    def __init__(self, config: PruningConfig | None, modality: Modality) -> None:
+        """Say which modality is pruned. Raises ValueError for another one, and without a `target_rate`."""
+        if modality not in ("2D", "3D"):
+            raise ValueError(f"modality = {modality!r} must be 2D or 3D")
+        super().__init__(config)
+        self.modality = modality
+
+    def _choose(self, geometry: TokenGeometry, frame: FrameContext | None) -> TokenMasks:
+        rate = self.config.target_rate
+        assert rate is not None  # checked when the pruner was made
+        generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + self._step.number) % 2**63)
+        everything = TokenMasks.all_kept(geometry)
+        pruned = everything.keep_2d if self.modality == "2D" else everything.keep_3d
+        size = max(round((1 - rate) * len(pruned)), 1)
+        chosen = torch.randperm(len(pruned), generator=generator)[:size].to(pruned.device)
+        kept = torch.zeros_like(pruned).index_fill(0, chosen, True)
+        return TokenMasks(kept, everything.keep_3d) if self.modality == "2D" else TokenMasks(everything.keep_2d, kept)
+
 
 Preset = Literal["paper", "robot", "calibrated"]
 # What keeps a method from going blind:

@@ -1,17 +1,17 @@
-"""Demonstrations: the expert watched in many disturbed episodes."""
+"""Demonstrations: the expert watched in many episodes, some of its moves disturbed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, attempt, look
-from tristage_ros.training.disturbance import Disturbance
-from tristage_ros.training.frame import FrameEncoder, Frames
+from tristage_ros.mla.values import Action
+from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, See, attempt, episode_of, look, run_all
+from tristage_ros.training.frames import FrameEncoder, Frames, ShardFacts, write_shard
 from tristage_ros.training.recipe import Demonstrations, Recipe, continuous_of
-from tristage_ros.training.shard import ShardFacts, write_shard
-from tristage_ros.training.workers import episode_of, run_all
 
 LOOKS_SEED = 20_000_000  # of the first look
 CONTINUOUS_SEED = 30_000_000  # of the first episode that is led continuously
@@ -73,3 +73,40 @@ def write(job: ShardJob) -> None:
         successes += shown.success
     names, instruction = tuple(sorted(episode.truth())), episode.task.instruction
     write_shard(job.path, Frames.join(frames), ShardFacts(job.task, instruction, names, len(seeds), successes))
+
+
+# Noise on the expert's moves, so that demonstrations show how mistakes are mended.
+
+YAW = 2  # among roll, pitch, yaw
+
+
+class Disturbance:
+    """Disturb some of the moves of some of the episodes."""
+
+    def __init__(self, settings: Demonstrations, seed: int, lasting: int = 1) -> None:
+        """Decide about one episode by its seed; a disturbance lasts for up to `lasting` control steps."""
+        self._settings, self._rng = settings, np.random.default_rng([seed, 1])
+        self._noisy = self._rng.random() < settings.noisy
+        self._lasting, self._left = lasting, 0
+        self._translation, self._yaw, self._flip, self._active = np.zeros(3), 0.0, False, False
+
+    def __call__(self, _: See, action: Action) -> Action:
+        """Return the move that is made in place of the expert's `action`."""
+        if self._left == 0:
+            self._draw()
+        self._left -= 1
+        if not self._active:
+            return action
+        rotation = action.rotation.copy()
+        rotation[:, YAW] += self._yaw
+        gripper = 1 - action.gripper if self._flip else action.gripper
+        return replace(action, translation=action.translation + self._translation, rotation=rotation, gripper=gripper)
+
+    def _draw(self) -> None:
+        settings, rng = self._settings, self._rng
+        self._left = int(rng.integers(1, self._lasting, endpoint=True)) if self._lasting > 1 else 1
+        self._active = self._noisy and rng.random() < settings.disturbed
+        if self._active:
+            self._yaw = rng.normal(0, settings.yaw)
+            self._flip = rng.random() < settings.flip
+            self._translation = rng.normal(0, settings.translation)

@@ -1,12 +1,20 @@
-"""Muon for the matrices between the layers, AdamW for everything else."""
+"""How the weights move: Muon for the matrices between the layers, AdamW for the rest, learning rate and average.
+
+The moving average is steadier than any single step; it is what is saved and rolled out.
+"""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from tristage_ros.mla.model import Mla
+from tristage_ros.training.recipe import Optimisation
 
 BETAS = (0.9, 0.95)  # of AdamW
 MOMENTUM = 0.95  # of Muon
@@ -60,3 +68,25 @@ def check_version() -> None:
 
 def _is_hidden(name: str, parameter: Tensor) -> bool:
     return parameter.dim() == 2 and "embed" not in name and not name.startswith("final_layer")
+
+
+def learning_rate(step: int, settings: Optimisation) -> float:
+    """Return the rate of a step, from 0: a linear warm-up, then a cosine down to `final_rate` of the peak."""
+    warm = min(1.0, (step + 1) / settings.warm_up)
+    wave = 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
+    return settings.learning_rate * warm * (settings.final_rate + (1 - settings.final_rate) * wave)
+
+
+class AveragedModel:
+    """Follow a model with a copy that moves slowly."""
+
+    def __init__(self, model: Mla, decay: float) -> None:
+        """Start at the weights of `model`; `decay` is what stays of the average in every step, less at the start."""
+        self.model, self._decay = copy.deepcopy(model).eval().requires_grad_(False), decay
+
+    @torch.no_grad()
+    def follow(self, model: Mla, step: int) -> None:
+        """Move towards `model` after its step number `step`, from 0; running statistics are averaged, too."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        mine, theirs = (list(m.state_dict().values()) for m in (self.model, model))
+        torch._foreach_lerp_(mine, theirs, 1 - decay)

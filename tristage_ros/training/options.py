@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--recipe", type=Path, help="YAML file (default: the shipped config/training.yaml)")
     parser.add_argument("--out", type=Path, default=Path("runs/training"), help="folder (default: runs/training)")

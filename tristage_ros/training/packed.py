@@ -12,7 +12,7 @@ from torch import Tensor
 from tristage_ros.mla.inputs import SequenceLayout
 from tristage_ros.mla.llama import Angles, Block, rotary_angles
 from tristage_ros.mla.model import Mla
-from tristage_ros.training.batch import Batch
+from tristage_ros.training.dataset import Batch
 
 TOKENS = 2  # of a suffix: the diffusion step and the noisy action
 

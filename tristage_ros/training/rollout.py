@@ -16,10 +16,8 @@ from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Action
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.training.attempt import FRAMES_AFTER_SUCCESS, Attempt, See, attempt
-from tristage_ros.training.frame import FrameEncoder, Frames
-from tristage_ros.training.shard import ShardFacts, read_shard, write_shard
-from tristage_ros.training.workers import episode_of
+from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, Attempt, See, attempt, episode_of
+from tristage_ros.training.frames import FrameEncoder, Frames, ShardFacts, read_shard, write_shard
 
 
 @cache

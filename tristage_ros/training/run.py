@@ -17,15 +17,14 @@ from tristage_ros import __version__
 from tristage_ros.mla.checkpoint import load_checkpoint, save_checkpoint
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.training.collection import collect
-from tristage_ros.training.curve import draw_curve
 from tristage_ros.training.dataset import Dataset
+from tristage_ros.training.episodes import progress_bar, run_all
 from tristage_ros.training.plan import Plan
 from tristage_ros.training.recipe import Check, Dagger, Recipe, continuous_of
 from tristage_ros.training.rollout import Outcome, RolloutJob, noted, roll_out, total
-from tristage_ros.training.run_folder import RunFolder
+from tristage_ros.training.run_folder import RunFolder, draw_curve
 from tristage_ros.training.share import Share, helpers
 from tristage_ros.training.trainer import Trainer
-from tristage_ros.training.workers import progress_bar, run_all
 
 PATTERN = "*.safetensors"
 EPISODES_PER_JOB = 5

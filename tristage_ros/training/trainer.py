@@ -12,14 +12,11 @@ import torch
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.model import Mla, random_model
-from tristage_ros.training.average import AveragedModel
-from tristage_ros.training.batch import move
-from tristage_ros.training.dataset import Collator, Dataset
+from tristage_ros.training.dataset import Collator, Dataset, move
 from tristage_ros.training.objective import Heads, Objective
-from tristage_ros.training.optimiser import Optimiser
+from tristage_ros.training.optimiser import AveragedModel, Optimiser, learning_rate
 from tristage_ros.training.packed import PackedPass
 from tristage_ros.training.recipe import Recipe
-from tristage_ros.training.schedule import learning_rate
 from tristage_ros.training.share import Share
 
 BOS = 1  # its token id, as in Llama's vocabulary and the mini's

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tristage_ros.bench.model.ceilings import Ceilings
+from tristage_ros.bench.model.steps import Ceilings
 from tristage_ros.mla.config import MlaConfig
 
 H200 = Ceilings(790e12, 4.3e12)

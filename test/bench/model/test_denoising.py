@@ -3,8 +3,8 @@ import sys
 import pytest
 import torch
 
-from tristage_ros.bench.model.denoising import SETTINGS, denoising_table, measure_denoising
-from tristage_ros.bench.model.session import Session
+from tristage_ros.bench.model.approximations import SETTINGS, denoising_table, measure_denoising
+from tristage_ros.bench.model.command import Session
 from tristage_ros.bench.model.timing import Rounds
 from tristage_ros.bench.model.workloads import Workload
 

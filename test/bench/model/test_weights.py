@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 
+from tristage_ros.bench.model.approximations import measure_weights, precisions, weights_table
 from tristage_ros.bench.model.timing import Rounds
-from tristage_ros.bench.model.weights import measure_weights, precisions, weights_table
 from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.mla.memory import PRECISIONS, loaded_as, quantise
 

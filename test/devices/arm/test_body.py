@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.kinematics import FINGERTIP_OFFSET, JOINT_LIMITS, link_poses
+from tristage_ros.devices.arm.workspace import Body
 
 FOLDED = np.zeros(6)
 HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tristage_ros.devices.arm.execution import Execution, GripperTiming
-from tristage_ros.devices.arm.trajectory import MotionLimits, Waypoint
+from tristage_ros.devices.arm.trajectory import Execution, GripperTiming, MotionLimits, Waypoint
 
 STEP = 0.01
 OPEN, CLOSED = 0.07, 0.0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tristage_ros.devices.arm.history import JointHistory
+from tristage_ros.devices.arm.freshness import JointHistory
 
 
 def history(n: int = 300) -> JointHistory:

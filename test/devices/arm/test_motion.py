@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from tristage_ros.devices.arm.config import ControllerConfig
-from tristage_ros.devices.arm.feedback import ArmFeedback, MotorBits, MotorHealth
 from tristage_ros.devices.arm.guard import RefusedError
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
 from tristage_ros.devices.arm.motion import Motion
-from tristage_ros.devices.arm.values import ActionChunk, ChunkState, CommandSource
+from tristage_ros.devices.arm.values import ActionChunk, ArmFeedback, ChunkState, CommandSource, MotorBits, MotorHealth
 
 HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])
 STEP = 0.01

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tristage_ros.devices.realsense.clock import CameraClock
+from tristage_ros.devices.realsense.capture import CameraClock
 
 TRAVEL, PERIOD, START = 0.012, 1 / 30, 1_700_000_000.0
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from emulated_realsense import DISTORTION, SMALL, EmulatedRealSense, record
 
+from tristage_ros.devices.realsense.capture import CameraError, Profile
 from tristage_ros.devices.realsense.device import Connected, RealSense, Recording, Settings
-from tristage_ros.devices.realsense.values import CameraError, Profile
 
 STREAMS = Settings(SMALL, SMALL)
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tristage_ros.devices.realsense.faults import ImageWatch
-from tristage_ros.devices.realsense.values import Capture
+from tristage_ros.devices.realsense.capture import Capture, ImageWatch
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, rpy_to_matrix
 from tristage_ros.devices.arm.piper import PiperDriver
 from tristage_ros.devices.arm.values import ActionChunk, ChunkState
-from tristage_ros.simulation.approach import whole
 from tristage_ros.simulation.cell import Cell, CellConfig
+from tristage_ros.simulation.episode import whole
 
 PATIENCE = 60.0  # s, only ever used up by a failing test
 

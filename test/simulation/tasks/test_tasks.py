@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from tristage_ros.mla.approach import Pace
-from tristage_ros.simulation.closed_loop import ClosedLoop
-from tristage_ros.simulation.doubt import Doubt
+from tristage_ros.simulation.closed_loop import ClosedLoop, Doubt
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.expert_check import check, disturbed
 from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.setting import PLAIN, Variation
 from tristage_ros.simulation.tasks import TASKS, task_called
-from tristage_ros.simulation.variation import PLAIN, Variation
 
 NEIGHBOURS = [("banana", "umbrella"), ("umbrella", "banana"), ("box", "fridge"), ("laptop", "fridge")]
 

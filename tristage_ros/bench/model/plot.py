@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from tristage_ros.bench.model.steps import CORNER_RATE
-from tristage_ros.bench.model.variants import LABELS
+from tristage_ros.bench.model.workloads import LABELS
 from tristage_ros.reports.figures import STYLE
 
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")

@@ -1,15 +1,21 @@
-"""Control steps: every engine, method and rate against the released loop and against a cached one."""
+"""Control steps: every engine, method and rate against the released loop and against a cached one.
+
+Beside them stands what the device could do at best. The summary has the few figures that decide, and the aims.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from tristage_ros.bench.model.ceilings import Ceilings
+import torch
+from torch import Tensor
+
 from tristage_ros.bench.model.table import Table, percent, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
-from tristage_ros.bench.model.variants import LABELS, RATES, Running, Variant, step_variants
-from tristage_ros.bench.model.workloads import Workload
+from tristage_ros.bench.model.workloads import LABELS, RATES, Running, Variant, Workload, step_variants
+from tristage_ros.mla.config import MlaConfig
 
 CORNER_RATE = 0.7
 PAPER = {  # average speedups, Table 2
@@ -123,3 +129,88 @@ def find(figures: list[StepFigures], engine: str, method: str, rate: float) -> S
 def to_json(figures: list[StepFigures]) -> list[dict[str, Any]]:
     """Return the figures as JSON can hold them."""
     return [asdict(row) for row in figures]
+
+
+# What the device can do at best, and how long a control step would take at that.
+@dataclass(frozen=True)
+class Ceilings:
+    """Hold measured limits of the device."""
+
+    flops: float  # 1/s, of a large matrix product
+    bandwidth: float  # bytes/s, of a large copy, read and written
+
+    @classmethod
+    def measure(cls, device: torch.device, dtype: torch.dtype, rounds: Rounds) -> Ceilings:
+        """Measure both with the best of a few products and copies."""
+        large = device.type == "cuda"
+        side, length = (8192, 2**31) if large else (1024, 2**28)  # of the matrices; bytes that are copied
+        left = torch.randn(side, side, device=device).to(dtype)
+        source = torch.empty(length, dtype=torch.uint8, device=device).fill_(1)
+        target = torch.empty_like(source)
+        calls = {"product": partial(_product, left), "copy": partial(_copy, target, source)}
+        times = alternate(calls, rounds, device)
+        return cls(2 * side**3 / min(times["product"]) * 1e3, 2 * length / min(times["copy"]) * 1e3)
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields by name."""
+        return asdict(self)
+
+    def pass_ms(self, config: MlaConfig, tokens: int, context: int, bytes_each: int) -> float:
+        """Return how long the decoder needs for `tokens` that attend to `context`: for arithmetic or one weight sweep.
+
+        Tokenizers, heads and attention's memory are left out, so the true limit is a little higher.
+        """
+        weights = config.layers * (4 * config.width**2 + 3 * config.width * config.ffn_width)
+        work = 2 * weights * tokens + 4 * config.layers * config.width * tokens * context
+        return 1e3 * max(work / self.flops, weights * bytes_each / self.bandwidth)
+
+    def step_ms(self, config: MlaConfig, engine: str, tokens: int, bytes_each: int) -> float:
+        """Return how long the passes of a control step over `tokens` need; its suffix is one step and one action."""
+        whole = self.pass_ms(config, tokens, tokens, bytes_each)
+        if engine == "recompute":
+            return config.denoising_steps * whole
+        suffix = self.pass_ms(config, 1 + config.chunk, tokens, bytes_each)
+        return whole + (config.denoising_steps - 1) * suffix
+
+
+def _product(left: Tensor, index: int) -> Tensor:
+    return left @ left
+
+
+def _copy(target: Tensor, source: Tensor, index: int) -> Tensor:
+    return target.copy_(source)
+
+
+# The few figures that decide, beside what was aimed at.
+
+AIMS = {  # by size: pruned over unpruned, cached over recompute, best over recompute, overhead
+    "mini": (2.3, 4.5, 0.0, 0.02),
+    "7b": (2.55, 2.0, 6.0, 0.01),
+}
+
+
+def summary_table(size: str, figures: list[StepFigures], parts: dict[str, float]) -> Table:
+    """Return the table of the deciding figures; the aims are left blank for sizes that have none."""
+    pruned, best = (find(figures, engine, "tristage", CORNER_RATE) for engine in ("recompute", "cached"))
+    cached = find(figures, "cached", "none", 0.0)
+    aims = AIMS.get(size)
+    pruning, caching, both, overhead = aims if aims else (0.0, 0.0, 0.0, 0.0)
+    rows = [
+        ("tri-stage over unpruned, recompute, r = 70 %", ratio(pruned.over_recompute), _at_least(pruning)),
+        ("cached over recompute, unpruned", ratio(cached.over_recompute), _at_least(caching)),
+        ("cached and pruned over recompute, unpruned", ratio(best.over_recompute), _at_least(both)),
+        ("tri-stage over unpruned, cached", ratio(best.over_cached), ""),
+        ("control step, cached and pruned", f"{best.milliseconds:.1f} ms", ""),
+        (
+            "method overhead, of the cached, unpruned step",
+            percent(parts["method"] / parts["unpruned_cached"]),
+            f"<= {percent(overhead)}" if overhead else "",
+        ),
+        ("method overhead, of the cached, pruned step", percent(parts["method"] / parts["step"]), ""),
+        ("method overhead, of the recompute, pruned step", percent(parts["method"] / parts["pruned_recompute"]), ""),
+    ]
+    return Table("Summary", ("figure", "measured", "aim"), rows)
+
+
+def _at_least(aim: float) -> str:
+    return f">= {ratio(aim)}" if aim else ""

@@ -1,10 +1,17 @@
-"""Timing of things that are to be compared: in turn, round by round, so that noise meets them alike."""
+"""Timing of things that are to be compared, and the machine that they are timed on.
+
+They run in turn, round by round, so that noise meets them alike.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -63,3 +70,26 @@ def one_thread() -> Iterator[None]:
 def medians(samples: Mapping[str, list[float]]) -> dict[str, float]:
     """Return the median of every list."""
     return {name: median(values) for name, values in samples.items()}
+
+
+def describe(device: torch.device, dtype: str) -> dict[str, str]:
+    """Return what a reader has to know about the machine, by name."""
+    facts = {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpu": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "load": ", ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5, 15 min, at the end)",
+        "software": f"Python {platform.python_version()}, torch {torch.__version__}",
+        "threads": str(torch.get_num_threads()),
+        "dtype": dtype,
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        facts["gpu"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    return facts
+
+
+def _cpu_model() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

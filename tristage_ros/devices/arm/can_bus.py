@@ -1,10 +1,15 @@
-"""What has to be so before the arm's CAN bus can be opened."""
+"""The arm's CAN bus: what has to be so before it can be opened, and which frames this software may send on it.
+
+Frames that could drop the arm (0x150 emergency stop and reset, 0x471 disable) or move a zero (0x159 with 0xAE, 0x475)
+are not among those that may be sent, save for two that a person may ask for. No piper_sdk here: the doctor looks at the
+bus where the SDK is missing, too.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,3 +45,24 @@ def quiet_creation(interface: str) -> Iterator[None]:
     finally:
         if local:
             del os.environ["CAN_CONFIG"]
+
+
+_ALWAYS: dict[int, Callable[[bytes], bool]] = {
+    0x151: lambda data: data[0] == 1 and data[1] == 1 and data[3] == 0,  # CAN control, MOVE J, not MIT
+    0x155: lambda data: True,  # targets of J1, J2
+    0x156: lambda data: True,  # J3, J4
+    0x157: lambda data: True,  # J5, J6
+    0x159: lambda data: data[6] == 1 and data[7] == 0,  # gripper enabled, zero untouched
+    0x471: lambda data: data[1] == 2,  # enable motors
+    0x4AF: lambda data: True,  # ask for the firmware version
+}
+_FOR_A_PERSON: dict[int, Callable[[bytes], bool]] = {
+    0x150: lambda data: data == b"\2" + bytes(7),  # reset: cuts the motors' power
+    0x159: lambda data: data[6] in (0, 2, 3),  # gripper off, its errors cleared, its zero set
+}
+
+
+def permits(arbitration_id: int, data: bytes, for_person: bool) -> bool:
+    """Tell whether a frame may leave; `for_person`: someone called the service that needs it."""
+    tests = [_ALWAYS.get(arbitration_id), _FOR_A_PERSON.get(arbitration_id) if for_person else None]
+    return any(test(data) for test in tests if test)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tristage_ros.devices.arm.chunks import ChunkLimits
-from tristage_ros.devices.arm.execution import GripperTiming
 from tristage_ros.devices.arm.guard import GuardConfig
-from tristage_ros.devices.arm.trajectory import MotionLimits
+from tristage_ros.devices.arm.trajectory import GripperTiming, MotionLimits
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS, JOINT_MAX_VELOCITY, link_poses
-from tristage_ros.devices.arm.workspace import Workspace
+from tristage_ros.devices.arm.workspace import Body, Workspace
 
 Floats = NDArray[np.float64]
 

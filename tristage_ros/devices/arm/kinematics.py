@@ -1,4 +1,4 @@
-"""Where the Piper's flange and tool are, and which joint positions put them there.
+"""Where the Piper's flange and tool are, which joint positions put them there, and the same as the model observes it.
 
 Lengths in m, angles in rad, poses as 4x4 matrices in the frame of the arm's base. The modified Denavit-Hartenberg
 parameters are those of piper_sdk 0.6.2 (`C_PiperForwardKinematics`), so poses equal the arm's own end pose feedback.
@@ -241,3 +241,13 @@ def _wrist_solutions(flange: Floats, arm: tuple[float, float, float], seed: Floa
 
 def _wrap(angle: float) -> float:
     return math.remainder(angle, 2 * math.pi)
+
+
+def robot_state(joints: NDArray[np.float64], dh_is_offset: bool = True) -> NDArray[np.float32]:
+    """Return the [7] state of the model from [7] joint positions (rad) with the gripper opening (m).
+
+    The state is tool x, y, z (m), roll, pitch, yaw (rad) in the base frame and the gripper 0 closed .. 1 open.
+    """
+    tool = tool_pose(forward(joints[:6], dh_is_offset))
+    opening = np.clip(joints[6] / GRIPPER_RANGE[1], 0.0, 1.0)
+    return np.array([*tool[:3, 3], *matrix_to_rpy(tool[:3, :3]), opening], np.float32)

@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.arm import chunks, joint_path
 from tristage_ros.devices.arm.config import ControllerConfig
-from tristage_ros.devices.arm.execution import Execution
-from tristage_ros.devices.arm.feedback import ArmFeedback
-from tristage_ros.devices.arm.freshness import Freshness
+from tristage_ros.devices.arm.freshness import Freshness, JointHistory, Link
 from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
-from tristage_ros.devices.arm.history import JointHistory
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
-from tristage_ros.devices.arm.link import Link
-from tristage_ros.devices.arm.trajectory import Waypoint
-from tristage_ros.devices.arm.values import ActionChunk, ChunkState, CommandSource
+from tristage_ros.devices.arm.trajectory import Execution, Waypoint
+from tristage_ros.devices.arm.values import ActionChunk, ArmFeedback, ChunkState, CommandSource
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
 _NOISE = 0.02  # rad

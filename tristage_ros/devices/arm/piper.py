@@ -1,7 +1,7 @@
 """The Piper on its CAN bus, through piper_sdk: the only module that imports it.
 
 The SDK encodes and decodes frames. Reading is done by a thread of this module, because the SDK's own threads cannot be
-stopped and stamp feedback with the bus's clock. Whatever the SDK sends passes `frame_gate`.
+stopped and stamp feedback with the bus's clock. Whatever the SDK sends passes `can_bus.permits`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
-from tristage_ros.devices.arm import frame_gate, kinematics
-from tristage_ros.devices.arm.can_bus import BITRATE, quiet_creation, socketcan_trouble
-from tristage_ros.devices.arm.feedback import ArmFeedback, MotorHealth
+from tristage_ros.devices.arm import kinematics
+from tristage_ros.devices.arm.can_bus import BITRATE, permits, quiet_creation, socketcan_trouble
+from tristage_ros.devices.arm.values import ArmFeedback, MotorHealth
 
 _FEEDBACK = range(0x251, 0x2B0)
 _STATUS, _GRIPPER, _FIRMWARE = 0x2A1, 0x2A8, 0x4AF
@@ -241,7 +241,7 @@ class PiperDriver:
 
     def _send_permitted(self, arbitration_id: int, data: Any, dlc: int = 8, is_extended_id: bool = False) -> Any:
         """Stand between the SDK and the bus: refuse dangerous frames and turn the SDK's silent failures into errors."""
-        if not frame_gate.permits(arbitration_id, bytes(data), self._for_person):
+        if not permits(arbitration_id, bytes(data), self._for_person):
             raise PiperError(f"frame 0x{arbitration_id:03x} {bytes(data).hex()} is never sent by this driver")
         result = self._transmit(arbitration_id, data, dlc, is_extended_id)
         if result.name != "SEND_MESSAGE_SUCCESS":

@@ -1,14 +1,135 @@
-"""The values that go in and out of the arm."""
+"""The values that go in and out of the arm: what it reports about itself, what it is asked for, and its state.
+
+Frame numbers in the comments are those of the Piper's CAN bus; stamps are s on the monotonic clock.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.arm.feedback import ArmFeedback
+TEACHING = 2  # control mode of frame 0x2A1, byte 0
+EMERGENCY_STOP = 1  # arm status, see below
+
+ARM_STATUS = (  # frame 0x2A1, byte 1
+    "normal",
+    "emergency stop",
+    "no solution",
+    "singularity",
+    "target angle beyond its limit",
+    "joint communication error",
+    "joint brake not released",
+    "collision",
+    "overspeed while dragged",
+    "joint error",
+    "other error",
+    "teaching: recording",
+    "teaching: playing",
+    "teaching: paused",
+    "controller too hot",
+    "brake resistor too hot",
+)
+
+
+class MotorBits(IntFlag):
+    """Name what a joint's driver reports, frames 0x261 to 0x266, byte 5."""
+
+    VOLTAGE_LOW = 0x01
+    MOTOR_HOT = 0x02
+    OVERCURRENT = 0x04
+    DRIVER_HOT = 0x08
+    COLLISION = 0x10
+    DRIVER_ERROR = 0x20
+    ENABLED = 0x40
+    STALLED = 0x80
+
+
+_BAD = ~(MotorBits.ENABLED | MotorBits.STALLED)  # a gripper that holds something stalls, and so may a joint
+
+
+def _words(bits: int) -> str:
+    return ", ".join(str(bit.name).lower().replace("_", " ") for bit in MotorBits if bits & bit)
+
+
+@dataclass(frozen=True)
+class MotorHealth:
+    """Hold what the six joint drivers report about themselves, at 40 Hz."""
+
+    voltage: NDArray[np.float64]  # [6] V
+    current: NDArray[np.float64]  # [6] A, drawn from the supply
+    motor_temperature: NDArray[np.float64]  # [6] deg C
+    driver_temperature: NDArray[np.float64]  # [6] deg C
+    bits: tuple[int, ...]  # 6, see MotorBits
+
+    def trouble(self) -> str:
+        """Put the drivers' own warnings in words, "" when there are none."""
+        return "; ".join(f"motor {k + 1}: {_words(bits & _BAD)}" for k, bits in enumerate(self.bits) if bits & _BAD)
+
+    @property
+    def collision(self) -> bool:
+        """Tell whether a driver reports a collision."""
+        return any(bits & MotorBits.COLLISION for bits in self.bits)
+
+
+@dataclass(frozen=True)
+class ArmFeedback:
+    """Hold one consistent sample of the arm's feedback."""
+
+    stamp: float  # s, monotonic clock: when the joint positions had all arrived
+    position: NDArray[np.float64]  # [6] rad
+    velocity: NDArray[np.float64]  # [6] rad/s
+    effort: NDArray[np.float64]  # [6] N m
+    gripper: float  # m, total opening
+    gripper_effort: float  # N m
+    gripper_bits: int  # status byte of frame 0x2A8; bit 6: enabled, bit 7: homed
+    motors: MotorHealth
+    control_mode: int
+    arm_status: int  # index into ARM_STATUS
+    error_code: int  # high byte: joint limit bits, low byte: joint communication bits
+    frames_per_second: float  # feedback frames on the bus
+    bus_load: float  # 0..1 of what the bus can carry
+
+    @property
+    def motors_enabled(self) -> tuple[bool, ...]:
+        """Tell per motor, 6, whether it has power."""
+        return tuple(bool(bits & MotorBits.ENABLED) for bits in self.motors.bits)
+
+    @property
+    def follows_targets(self) -> bool:
+        """Tell whether the arm is in a state in which it acts on joint targets at all."""
+        return all(self.motors_enabled) and self.arm_status != EMERGENCY_STOP and self.control_mode != TEACHING
+
+    def complaint(self, motors_off: bool = True) -> str:
+        """Put in words what keeps the arm from following targets; "" when nothing does.
+
+        Motors that are off count only if `motors_off`.
+        """
+        if self.arm_status != 0:
+            known = self.arm_status < len(ARM_STATUS)
+            status = ARM_STATUS[self.arm_status] if known else f"status {self.arm_status}"
+            return f"the arm reports {status}; {self.motors.trouble()}".rstrip("; ")
+        if self.error_code != 0:
+            return f"the arm reports error code 0x{self.error_code:04x}: {self.errors()}".rstrip(": ")
+        if self.control_mode == TEACHING:
+            return "the arm is in teaching mode"
+        if motors_off and not all(self.motors_enabled):
+            off = [str(i + 1) for i, enabled in enumerate(self.motors_enabled) if not enabled]
+            return f"motor {', '.join(off)} {'is' if len(off) == 1 else 'are'} off"
+        return ""
+
+    def errors(self) -> str:
+        """Put the error code in words, "" when there is none."""
+        limits = [str(k + 1) for k in range(6) if self.error_code >> (8 + k) & 1]
+        silent = [str(k + 1) for k in range(6) if self.error_code >> k & 1]
+        return ", ".join(
+            [f"target of joint {k} beyond its limit" for k in limits] + [f"no contact with motor {k}" for k in silent]
+        )
+
+
+# What the arm is asked for, and its state as the controller tells it.
 
 BASE_FRAME = "base_link"  # at the foot of the arm: z up, x forward
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyrealsense2 as rs
 from numpy.typing import NDArray
 
-from tristage_ros.devices.realsense.values import (
+from tristage_ros.devices.realsense.capture import (
     EQUIDISTANT,
     PLUMB_BOB,
     CameraError,

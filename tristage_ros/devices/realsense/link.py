@@ -11,10 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.realsense.clock import CameraClock
+from tristage_ros.devices.realsense.capture import CameraClock, CameraError, Capture, DeviceInfo, ImageWatch
 from tristage_ros.devices.realsense.device import RealSense, Settings, Source
-from tristage_ros.devices.realsense.faults import ImageWatch
-from tristage_ros.devices.realsense.values import CameraError, Capture, DeviceInfo
 
 FIRST_FRAME = 5.0  # s that a camera may take until its first frame
 SLICE = 0.2  # s between looks at whether to stop

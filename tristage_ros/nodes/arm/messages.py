@@ -8,12 +8,11 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.arm.feedback import MotorBits, MotorHealth
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
-from tristage_ros.devices.arm.values import BASE_FRAME, ArmMode, ArmState, ChunkState
+from tristage_ros.devices.arm.values import BASE_FRAME, ArmMode, ArmState, ChunkState, MotorBits, MotorHealth
 from tristage_ros.ros.convert import header
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Part
-from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT
+from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
 _HOT = 70.0  # deg C, of a motor or its driver
 

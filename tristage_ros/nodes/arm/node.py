@@ -18,26 +18,23 @@ from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.devices.arm import values
-from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.chunks import ChunkLimits
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.guard import GuardConfig
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.values import CommandSource
+from tristage_ros.devices.arm.workspace import Body
 from tristage_ros.nodes.arm import messages
-from tristage_ros.nodes.arm.rivals import rivals
-from tristage_ros.nodes.arm.services import ArmServices
-from tristage_ros.nodes.arm.set_clock import SetClock
+from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.diagnostics import WARN, Diagnostics, Part
-from tristage_ros.ros.joint_history import ARM_JOINTS, GRIPPER_JOINT
-from tristage_ros.ros.lifecycle import AUTOSTART, ManagedNode
+from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 from tristage_ros.ros.parameters import Parameter, declare
-from tristage_ros.ros.runner import STOP, run
+from tristage_ros.ros.runner import AUTOSTART, STOP, ManagedNode, run
 
 ACTIONS, TRAJECTORIES = "tristage/action", "arm/joint_trajectory"
 SOURCES = {"policy": CommandSource.POLICY, "trajectory": CommandSource.TRAJECTORY}

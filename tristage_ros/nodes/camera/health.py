@@ -8,8 +8,7 @@ from rclpy.node import Node
 
 from tristage_ros.devices.realsense.device import Settings
 from tristage_ros.devices.realsense.link import FIRST_FRAME, CameraLink, Frame
-from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
-from tristage_ros.ros.stream import Stream, StreamLimits
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, StreamLimits
 
 MAX_LOSS = 0.2  # of the frames, before it is a warning
 TOLD = ("actual_exposure", "gain_level", "actual_fps")  # of the metadata

@@ -22,26 +22,36 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes.policy.kept_cloud import kept_cloud_message
-from tristage_ros.nodes.policy.loading import in_words, loaded
-from tristage_ros.nodes.policy.observation import Limits, NotReadyError, ObservationBuffer
-from tristage_ros.nodes.policy.pacing import KeyFramePacing, Pacing, RatePacing, pacing_of
-from tristage_ros.nodes.policy.parameters import PARAMETERS
-from tristage_ros.nodes.policy.step_health import pruning_part, step_part
-from tristage_ros.nodes.policy.step_messages import StepTiming, chunk_message, pruning_message, timings_message
+from tristage_ros.nodes.policy.messages import (
+    StepTiming,
+    chunk_message,
+    kept_cloud_message,
+    pruning_message,
+    pruning_part,
+    step_part,
+    timings_message,
+)
+from tristage_ros.nodes.policy.parameters import PARAMETERS, in_words, loaded
+from tristage_ros.nodes.policy.readiness import (
+    KeyFramePacing,
+    Limits,
+    NotReadyError,
+    ObservationBuffer,
+    Pacing,
+    RatePacing,
+    pacing_of,
+)
+from tristage_ros.perception.color import draw_overlay
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.perception.overlay import draw_overlay
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import image_message, seconds
-from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, limits_of
 from tristage_ros.ros.image_transport import subscribe_image
-from tristage_ros.ros.lifecycle import ManagedNode
+from tristage_ros.ros.joints import zero_of
 from tristage_ros.ros.parameters import declare
-from tristage_ros.ros.runner import run, unless_stopped
-from tristage_ros.ros.sending import sending
-from tristage_ros.ros.stream import Stream, limits_of
-from tristage_ros.ros.zero import zero_of
+from tristage_ros.ros.qos import sending
+from tristage_ros.ros.runner import ManagedNode, run, unless_stopped
 
 TURN = 6.0  # rad/m, how much a tool turns on its way to a key frame, at most
 AS_IT_SHOULD = (KeyFramePacing.MOVING, RatePacing.PERIOD, ObservationBuffer.NEXT_FRAME)  # to wait for

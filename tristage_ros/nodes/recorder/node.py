@@ -21,8 +21,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 from tristage_ros.bags import facts
 from tristage_ros.bags.images import COLOR_FORMATS
 from tristage_ros.bags.messages import typestore
-from tristage_ros.bags.offered import offered
-from tristage_ros.bags.writer import BagWriter
+from tristage_ros.bags.writer import BagWriter, offered
 from tristage_ros.graph.namespaces import plain, relative
 from tristage_ros.nodes.recorder.parameter_survey import ParameterSurvey
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part

@@ -11,7 +11,7 @@ from tristage_ros.devices.arm.kinematics import dh_is_offset
 from tristage_ros.devices.arm.urdf import urdf
 from tristage_ros.graph.namespaces import program_arguments
 from tristage_ros.graph.parameter_file import write_parameters
-from tristage_ros.nodes.viewers.program import ProgramNode
+from tristage_ros.nodes.viewers.viewer import ProgramNode
 from tristage_ros.ros.runner import run
 
 PACKAGE = "robot_state_publisher"

@@ -1,9 +1,8 @@
 """The tasks of the simulated cell, by name."""
 
 from tristage_ros.simulation.tasks.banana import Banana
-from tristage_ros.simulation.tasks.box import Box
 from tristage_ros.simulation.tasks.fridge import Fridge
-from tristage_ros.simulation.tasks.laptop import Laptop
+from tristage_ros.simulation.tasks.lids import Box, Laptop
 from tristage_ros.simulation.tasks.task import KeyFrame, Task
 from tristage_ros.simulation.tasks.umbrella import Umbrella
 

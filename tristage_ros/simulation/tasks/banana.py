@@ -7,10 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.simulation.grasp import keep_yaw, nearest_grasp
 from tristage_ros.simulation.objects import BANANA, BANANA_AND_UMBRELLA, BANANA_MIDDLE, PLATE
-from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task, ramp
-from tristage_ros.simulation.world import World
+from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task, World, keep_yaw, nearest_grasp, ramp
 
 # Heights of the tool, m: each stage has its own, so that the next one can be told from where the tool is.
 ABOVE, LIFTED, OVER_PLATE, RELEASE = 0.110, 0.105, 0.145, 0.050

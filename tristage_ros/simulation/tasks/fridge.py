@@ -6,10 +6,8 @@ import math
 
 import numpy as np
 
-from tristage_ros.simulation.furniture import BOX_ASIDE, FRIDGE, FRIDGE_ASIDE, FRIDGE_HINGE, LAPTOP_ASIDE
-from tristage_ros.simulation.grasp import azimuth_of
-from tristage_ros.simulation.tasks.task import CLOSED, KeyFrame, Task
-from tristage_ros.simulation.world import World
+from tristage_ros.simulation.objects import BOX_ASIDE, FRIDGE, FRIDGE_ASIDE, FRIDGE_HINGE, LAPTOP_ASIDE
+from tristage_ros.simulation.tasks.task import CLOSED, KeyFrame, Task, World, azimuth_of
 
 CONTACT = 0.110  # m from the hinge, where the tool pushes
 HEIGHT = 0.175  # m, of the tool that pushes: the fingers beside the door, the hand above it

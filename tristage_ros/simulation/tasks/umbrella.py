@@ -7,10 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.simulation.grasp import azimuth_of
 from tristage_ros.simulation.objects import BANANA_AND_UMBRELLA, RIM, STAND, UMBRELLA
-from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task, ramp
-from tristage_ros.simulation.world import World
+from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task, World, azimuth_of, ramp
 
 TILT = math.radians(42.0)  # of the tool, the same at every height, so that the umbrella comes out straight
 HANDLE = 0.172  # m from the umbrella's tip, where it is gripped

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from tristage_ros.studies.parts.continuous import Continuous2, Continuous3
-from tristage_ros.studies.parts.controls import Controls
 from tristage_ros.studies.parts.denoising import DenoisingPart
 from tristage_ros.studies.parts.figure3 import Figure3
-from tristage_ros.studies.parts.figure5 import Figure5
-from tristage_ros.studies.parts.figure7 import Figure7
-from tristage_ros.studies.parts.figure8 import Figure8
+from tristage_ros.studies.parts.figures import Figure5, Figure7, Figure8
 from tristage_ros.studies.parts.matrix import Matrix
 from tristage_ros.studies.parts.part import Chapter, Part
-from tristage_ros.studies.parts.robustness import Robustness
-from tristage_ros.studies.parts.table1 import Table1
-from tristage_ros.studies.parts.table2 import Table2
-from tristage_ros.studies.parts.table3 import Table3
-from tristage_ros.studies.parts.table4 import Table4
+from tristage_ros.studies.parts.robustness import Controls, Robustness
+from tristage_ros.studies.parts.tables import Continuous2, Continuous3, Table1, Table2, Table3, Table4
 
 PARTS: dict[str, type[Part]] = {
     part.name: part

@@ -14,11 +14,10 @@ from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.studies.cell import Cell, Mode
-from tristage_ros.studies.expert import expert_observations
+from tristage_ros.studies.measurements import SEEDS, expert_observations
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, success
-from tristage_ros.studies.parts.table2 import MAIN_RATE
+from tristage_ros.studies.parts.tables import MAIN_RATE
 from tristage_ros.studies.summary import over_steps
-from tristage_ros.studies.thresholds import SEEDS
 from tristage_ros.studies.variant import UNPRUNED, Variant, denoising_label
 
 SETTINGS = (

@@ -1,20 +1,56 @@
-"""Robustness: what the paper leaves out."""
+"""Other conditions than those trained for: controls and robustness.
+
+Controls: what the tasks are without eyes, and with the wrong words. Robustness: disturbances, which the paper leaves
+out.
+"""
 
 from __future__ import annotations
 
 from statistics import fmean
 
 from tristage_ros.bench.model.table import Table
-from tristage_ros.studies.condition import CONDITIONS
+from tristage_ros.studies.cell import CONDITIONS
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, percent, success
-from tristage_ros.studies.parts.table2 import MAIN_RATE
-from tristage_ros.studies.summary import Episodes
+from tristage_ros.studies.parts.tables import MAIN_RATE
+from tristage_ros.studies.summary import Episodes, summarise
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
+BLIND_OR_MISLED = ("plain", "blank-image", "blank-cloud", "blank", "company", "wrong-instruction")
+CONTROLS_NOTE = (
+    "Unpruned. Blank: the image grey all over, every point of the cloud in its middle. Wrong instruction: another "
+    "task's things stand on the table as well, and that task's instruction is given."
+)
+
+
+class Controls(Part):
+    """Show that the tasks cannot be solved blind, nor by ignoring the instruction."""
+
+    name = "controls"
+    title = "Controls: blind and misled"
+    number = 20
+
+    def rows(self) -> list[Row]:
+        """Return the unpruned policy under every condition."""
+        return [Row(UNPRUNED, self.mode, name) for name in BLIND_OR_MISLED]
+
+    def chapter(self) -> Chapter:
+        """Return success under every condition."""
+        table = Table(self.title, ("condition", "n", *self.tasks, "all % [95 %]"), note=CONTROLS_NOTE)
+        chapter = Chapter(self.title, tables=[table])
+        for row in self.rows():
+            if (summary := summarise(self.episodes(row))) is None:
+                continue
+            tasks = [percent(summary.by_task[t].rate) if t in summary.by_task else "" for t in self.tasks]
+            label = CONDITIONS[row.condition].label
+            table.rows.append((label, str(summary.success.n), *tasks, success(summary)))
+            chapter.figures[row.condition] = summary.to_dict()
+        return chapter
+
+
 CONTINUOUS = 30  # episodes of a row under continuous control
-UNDER = ("plain", "noise", "moved-camera", "company", "hand")
+DISTURBANCES = ("plain", "noise", "moved-camera", "company", "hand")
 PRUNED = tuple(Variant("tristage", MAIN_RATE, guard, "robot") for guard in (True, False))
-NOTE = (
+ROBUSTNESS_NOTE = (
     "Differences are to the unpruned policy under the same condition, on the same episodes. Seen: share of the image "
     "tokens / point tokens on the hand that a pruned step kept, from the step on in which it comes in."
 )
@@ -34,7 +70,7 @@ class Robustness(Part):
     def rows(self) -> list[Row]:
         """Return every condition for every way to prune."""
         variants = (UNPRUNED, *PRUNED)
-        rows = [Row(variant, "key frames", condition) for condition in UNDER for variant in variants]
+        rows = [Row(variant, "key frames", condition) for condition in DISTURBANCES for variant in variants]
         return rows + [Row(v, "continuous", condition) for condition in ("plain", "dropped") for v in variants]
 
     def tasks_of(self, row: Row) -> tuple[str, ...]:
@@ -48,7 +84,7 @@ class Robustness(Part):
     def chapter(self) -> Chapter:
         """Return success under every condition."""
         columns = ("condition", "mode", "method", "n", "success % [95 %]", "to unpruned [95 %]", "seen 2D / 3D %")
-        table = Table(self.title, columns, note=NOTE)
+        table = Table(self.title, columns, note=ROBUSTNESS_NOTE)
         chapter = Chapter(self.title, note=DROPPED, tables=[table])
         for row, summary in self.found():
             label, n = CONDITIONS[row.condition].label, str(summary.success.n)

@@ -1,0 +1,125 @@
+"""Observations with their labels, and the files they are kept in: what depends on no weight is worked out once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.inputs import sample_cloud, stretch
+from tristage_ros.mla.values import Action, Observation
+from tristage_ros.mla.visual_tokens import PointTokenizer
+
+ACTION = 7  # x, y, z, roll, pitch, yaw, gripper
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Hold F observations; the image and the cloud are those that `preprocess` makes of them."""
+
+    image: Tensor  # uint8 [F, squash, squash, 3] RGB
+    points: Tensor  # float32 [F, points, 3] m, base frame
+    centres: Tensor  # int16 [F, n1], and the next three: see Neighbourhoods, of all tokens
+    nearest: Tensor  # int16 [F, n1, K]
+    own: Tensor  # int16 [F, n]
+    members: Tensor  # int16 [F, n, K]
+    state: Tensor  # float32 [F, 7] as measured
+    action: Tensor  # float32 [F, 7] of the expert
+    truth: Tensor  # float32 [F, T] true numbers of the task, see truths
+    episode: Tensor  # int64 [F] seed of the episode
+
+    def __len__(self) -> int:
+        """Return F."""
+        return len(self.episode)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def join(cls, parts: list[Frames]) -> Frames:
+        """Return all frames of `parts`, in their order."""
+        return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+
+
+class FrameEncoder:
+    """Turn observations into frames."""
+
+    def __init__(self, config: MlaConfig) -> None:
+        """Encode for models of `config`, which must squash images and start farthest-point sampling at a fixed point.
+
+        Raises ValueError for another config: its inputs could not be worked out ahead.
+        """
+        if config.image_squash is None or config.fps_start != "first" or config.groups[0] != config.groups[1]:
+            raise ValueError(
+                "training stores what the model sees: image_squash must be set, fps_start be 'first', and both groups "
+                f"be equal, got {config.image_squash}, {config.fps_start!r} and {config.groups}"
+            )
+        self._squash, self._points = config.image_squash, config.points
+        with torch.device("meta"):
+            self._tokenizer = PointTokenizer(config)
+
+    def encode(self, observation: Observation, action: Action, truth: np.ndarray, episode: int) -> Frames:
+        """Return a single frame with the expert's first action."""
+        points, _ = sample_cloud(observation.points, self._points)
+        groups = self._tokenizer.neighbourhoods(points, self._tokenizer.centres(points))
+        label = np.concatenate([action.translation[0], action.rotation[0], action.gripper[:1]])
+        parts = {
+            "image": stretch(observation.image, self._squash),
+            "points": points,
+            **{name: getattr(groups, name).to(torch.int16) for name in ("centres", "nearest", "own", "members")},
+            "state": torch.from_numpy(observation.state.astype(np.float32)),
+            "action": torch.from_numpy(label.astype(np.float32)),
+            "truth": torch.from_numpy(truth.astype(np.float32)),
+            "episode": torch.tensor(episode),
+        }
+        return Frames(**{name: value[None] for name, value in parts.items()})
+
+
+# Files of frames: safetensors, mapped rather than read, written whole or not at all.
+
+FORMAT = "tristage-frames-1"
+
+
+class ShardError(ValueError):
+    """Say why a file holds no frames."""
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """Say what the frames of a file show."""
+
+    task: str
+    instruction: str
+    truth_names: tuple[str, ...]  # what the columns of `truth` are
+    episodes: int
+    successes: int
+    continuous: bool = False
+
+
+def write_shard(path: Path, frames: Frames, facts: ShardFacts) -> None:
+    """Write a file; what was there before an interruption stays complete."""
+    from safetensors.torch import save_file
+
+    partial = path.with_suffix(".partial")
+    save_file({n: t.contiguous() for n, t in frames.tensors().items()}, partial, {FORMAT: json.dumps(vars(facts))})
+    partial.replace(path)
+
+
+def read_shard(path: Path) -> tuple[Frames, ShardFacts]:
+    """Map a file. Raises ShardError for another kind of file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            facts: dict[str, Any] = json.loads((file.metadata() or {})[FORMAT])
+            frames = Frames(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, OSError) as error:
+        raise ShardError(f"{path} holds no frames ({error}): delete it, it will be collected again") from None
+    return frames, ShardFacts(**facts | {"truth_names": tuple(facts["truth_names"])})
