@@ -11,6 +11,7 @@ import pytest
 from tristage_ros import cli
 from tristage_ros.graph import prerequisites
 from tristage_ros.graph.graph import GraphError
+from tristage_ros.start import NODES
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = {"realsense2_camera_msgs"}  # what is missing without them nobody can hear
@@ -24,7 +25,7 @@ def imports():
     graph = grimp.build_graph("tristage_ros", include_external_packages=True, exclude_type_checking_imports=True)
 
     def of(node):
-        found = {name.split(".")[0] for name in graph.find_upstream_modules(f"tristage_ros.nodes.{node}")}
+        found = {name.split(".")[0] for name in graph.find_upstream_modules(NODES[node])}
         return found - {"tristage_ros"} - set(sys.stdlib_module_names) - OPTIONAL - WITH_RCLPY
 
     return of

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation.browser import Browser
 
+from reports.browser import Browser
 from tristage_ros.bags.facts import TOPIC, TYPE, Facts
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError

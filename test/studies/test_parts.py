@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tristage_ros.bench.model.timing import Rounds
-from tristage_ros.reports.figures import STYLE
+from tristage_ros.reports.style import STYLE
 from tristage_ros.studies import command, measurements
 from tristage_ros.studies.cell import MODES, Mode
 from tristage_ros.studies.measurements import ROBOT, SEEDS, Stopwatch, Thresholds

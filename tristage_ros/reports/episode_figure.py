@@ -15,21 +15,17 @@ from matplotlib.patches import Patch
 from tristage_ros.bags.reader import Message
 from tristage_ros.perception.color import KEPT_COLORS
 from tristage_ros.reports.figures import (
-    BLUE,
-    DARK,
     KEPT_LABELS,
-    LIGHT,
-    ORANGE,
     PARTS,
     dots,
     gripper_closed,
-    legend_below,
     legend_upwards,
     pixels,
     require,
     spread_out,
 )
 from tristage_ros.reports.run import Run
+from tristage_ros.reports.style import BLUE, DARK, LIGHT, ORANGE, legend_below
 
 COLUMNS = 8
 

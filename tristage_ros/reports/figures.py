@@ -1,7 +1,4 @@
-"""The figures of a run's report: rates, times, views, salience and the arm; and the style of all figures here.
-
-Colours after Okabe and Ito, so that the colour-blind can tell them apart.
-"""
+"""The figures of a run's report: rates, times, views, salience and the arm."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -19,26 +16,9 @@ from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, dh_is_offset, for
 from tristage_ros.devices.arm.values import ArmMode
 from tristage_ros.perception.color import color_image
 from tristage_ros.reports.run import JOINT_NAMES, Run
+from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, RED, SKY, STYLE, legend_below
 from tristage_ros.reports.summary import LIMITS
 
-STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
-    "savefig.facecolor": "white",
-}
-BLACK, GREY, SKY, GREEN, BLUE, RED, ORANGE = "#000000", "#999999", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#E69F00"
-DARK, LIGHT = "#555555", "#dddddd"
 RATE_LINES = (
     ("stage 1", SKY, "-", 1.2),
     ("stage 2", ORANGE, "-", 1.2),
@@ -109,14 +89,6 @@ def legend_upwards(ax: Axes, **place: Any) -> None:
     """Add a legend that names the last one drawn first, as stacked parts lie on one another."""
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles[::-1], labels[::-1], **place)
-
-
-def legend_below(figure: FigureBase, handles: Sequence[Any], columns: int) -> None:
-    """Add a legend below everything in a figure with constrained layout; matplotlib knows such a place from 3.7 on."""
-    rows = -(-len(handles) // columns)
-    legend = figure.legend(handles=handles, loc="lower center", ncol=columns, borderaxespad=0.2)
-    # The layout leaves room for this label, and the legend lies on it.
-    figure.supxlabel("\n" * (rows - 1) + " ", fontsize=1.3 * legend.get_texts()[0].get_fontsize())
 
 
 def _draw_parts(ax: Axes, parts: NDArray[np.float64], total: NDArray[np.float64]) -> None:

@@ -125,11 +125,11 @@ class Episode:
 
     def expert(self) -> Action:
         """Return the expert's key frame as the policy would say it; angles go on smoothly beyond pi."""
-        return whole(self.key_frame(), self.world.tool)
+        return as_action(self.key_frame(), self.world.tool)
 
     def guidance(self) -> Action:
         """Return what the expert goes for in a closed loop, as the policy would say it."""
-        return whole(self.task.guide(self.world), self.world.tool)
+        return as_action(self.task.guide(self.world), self.world.tool)
 
     def expert_chunk(self, pace: Pace) -> Action:
         """Return what the expert would do next under continuous control."""
@@ -239,7 +239,7 @@ def continuous_angles(rotation: Floats) -> Floats:
     return np.array([roll % (2 * np.pi), pitch, yaw % (2 * np.pi)])
 
 
-def whole(frame: KeyFrame, tool: Floats) -> Action:
+def as_action(frame: KeyFrame, tool: Floats) -> Action:
     """Return the key frame as one action of a tool at pose [4, 4]."""
     rotation = tool_rotation(frame.position, frame.yaw, frame.tilt)
     translation = frame.position - tool[:3, 3]
@@ -248,4 +248,4 @@ def whole(frame: KeyFrame, tool: Floats) -> Action:
 
 def in_steps(frame: KeyFrame, tool: Floats, gripper: float, pace: Pace) -> Action:
     """Return the first steps from a tool at pose [4, 4] towards a key frame; see `paced`."""
-    return paced(whole(frame, tool), matrix_to_rpy(tool[:3, :3]), gripper, pace)
+    return paced(as_action(frame, tool), matrix_to_rpy(tool[:3, :3]), gripper, pace)

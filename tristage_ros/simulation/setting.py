@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.simulation.objects import BANANA, BOX, CLUTTER, FRIDGE, LAPTOP, PLATE, STAND, UMBRELLA, Piece
 from tristage_ros.simulation.scene import HOME, place, put_away, settle, stand
-from tristage_ros.simulation.tasks import Task
+from tristage_ros.simulation.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Variation:
 PLAIN = Variation(start=0.0, light=0.0, color=0.0, clutter=False, company=0.0)
 
 
-EVERYTHING = (PLATE, BANANA, STAND, UMBRELLA, BOX, LAPTOP, FRIDGE, *CLUTTER)  # one model serves every task
+_FIRST = (PLATE, BANANA, STAND, UMBRELLA, BOX, LAPTOP, FRIDGE, *CLUTTER)  # the order counts: a seed draws by it
+# One model serves every task.
+EVERYTHING = tuple(dict.fromkeys((*_FIRST, *(piece for task in TASKS.values() for piece in task.pieces))))
 _TABLE_X, _TABLE_Y = (0.16, 0.50), (-0.36, 0.36)  # m, where clutter may stand
 
 
@@ -66,7 +68,7 @@ class Setting:
         return data
 
     def _pieces(self, task: Task, variation: Variation, rng: np.random.Generator) -> tuple[Piece, ...]:
-        if not variation.company or rng.random() >= variation.company:
+        if not task.companies or not variation.company or rng.random() >= variation.company:
             return task.pieces
         return task.companies[rng.integers(len(task.companies))]
 

@@ -18,7 +18,7 @@ from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.values import Observation
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import Calibration, Rates, TraceStep, calibrate
-from tristage_ros.reports.figures import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
+from tristage_ros.reports.style import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
 from tristage_ros.resources import find_checkpoint, resource
 from tristage_ros.studies.observations import from_bag, from_cell
 from tristage_ros.studies.options import CALIBRATE_STEPS

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tristage_ros.bench.model.table import show, write_chapter
 from tristage_ros.bench.model.timing import describe
 from tristage_ros.pruning.baselines import METHODS
-from tristage_ros.reports.figures import STYLE
+from tristage_ros.reports.style import STYLE
 from tristage_ros.simulation.tasks import task_called
 from tristage_ros.studies.options import command_line, parts_of
 from tristage_ros.studies.parts import PARTS, Chapter, Part

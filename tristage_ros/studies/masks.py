@@ -24,7 +24,8 @@ from tristage_ros.mla.values import Observation
 from tristage_ros.perception.color import KEPT_COLORS, draw_overlay
 from tristage_ros.pruning import FrameContext, PruningConfig, TokenMasks, TriStagePruner
 from tristage_ros.pruning.calibration import TraceStep, calibrate
-from tristage_ros.reports.figures import KEPT_LABELS, STYLE, legend_below
+from tristage_ros.reports.figures import KEPT_LABELS
+from tristage_ros.reports.style import STYLE, legend_below
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.calibrate import Source
 from tristage_ros.studies.options import CALIBRATE_INSTRUCTION

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tristage_ros.simulation.instructions import INSTRUCTIONS
+
 FIRST_SEED = 9000
-TASKS = ("banana", "box", "laptop", "fridge", "umbrella")
+TASKS = tuple(INSTRUCTIONS)
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")

@@ -39,7 +39,7 @@ def test_the_pruner_alone_needs_no_model(capsys):
     rows = stages.measure_pruning(Rounds(measured=2, warm_up=1), (64, 128))
     assert [row["patches"] for row in rows] == [64, 128]
     for row in rows:
-        assert row["step_ms"] >= sum(row[f"{part}_ms"] for part in stages.PARTS) / 2 > 0
+        assert row["step_ms"] >= sum(row[f"{part}_ms"] for part in stages.STAGES) / 2 > 0
 
 
 def test_without_cuda_the_command_says_so(monkeypatch, capsys):

@@ -11,7 +11,7 @@ from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, rpy_to_mat
 from tristage_ros.devices.arm.piper import PiperDriver
 from tristage_ros.devices.arm.values import ActionChunk, ChunkState
 from tristage_ros.simulation.cell import Cell, CellConfig
-from tristage_ros.simulation.episode import whole
+from tristage_ros.simulation.episode import as_action
 
 PATIENCE = 60.0  # s, only ever used up by a failing test
 
@@ -53,7 +53,7 @@ def test_the_expert_does_the_task_on_the_robots_path(arm, task, seed):
     for _ in range(cell.task.max_steps):
         if cell.success():
             break
-        action = cell.ask(lambda world: whole(cell.task.act(world), world.tool))
+        action = cell.ask(lambda world: as_action(cell.task.act(world), world.tool))
         quaternion = np.array([matrix_to_quaternion(rpy_to_matrix(action.rotation[0]))])
         chunk = ActionChunk(time.monotonic(), 0.0, action.translation, quaternion, action.gripper)
         until(lambda chunk=chunk: controller.submit(chunk)[0])

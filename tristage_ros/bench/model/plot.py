@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from tristage_ros.bench.model.steps import CORNER_RATE
 from tristage_ros.bench.model.workloads import LABELS
-from tristage_ros.reports.figures import STYLE
+from tristage_ros.reports.style import STYLE
 
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
 COLORS = {"recompute": "#9aa7b5", "cached": "#2b6cb0"}

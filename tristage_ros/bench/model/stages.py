@@ -6,8 +6,6 @@ seven rows of the ablation (Table 3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import torch
 
 from tristage_ros.bench.model.table import Table, percent, ratio
-from tristage_ros.bench.model.timing import Rounds, alternate, medians
+from tristage_ros.bench.model.timing import Rounds, alternate, medians, one_thread
 from tristage_ros.bench.model.workloads import Running, TimedPruner, Variant, Workload, prune
 from tristage_ros.mla.passes import ENGINES, EngineName
 from tristage_ros.pruning import Salience, TokenGeometry, TokenMasks
@@ -80,7 +78,6 @@ def overhead_table(parts: dict[str, float]) -> Table:
 
 HEADS = 32
 SIZES = (256, 512, 1024, 2048, 4096)  # patches, and as many 3D tokens
-PARTS = ("stage1", "stage2", "stage3", "fusion")
 # At RATE, too.
 PRUNING_NOTE = (
     "Milliseconds per control step on one CPU thread, 32 heads, as many 3D tokens as patches, r = 70 %. Stage 2 "
@@ -119,7 +116,7 @@ def measure_pruning(rounds: Rounds, sizes: tuple[int, ...] = SIZES) -> list[dict
     for patches, loop in loops.items():
         steps = zip(loop.stages, loop.pruner.steps, strict=True)
         measured = [stages | whole for stages, whole in steps][rounds.warm_up :]
-        row: dict[str, Any] = {f"{part}_ms": median(p[part] for p in measured) for part in (*PARTS, "plan", "observe")}
+        row: dict[str, Any] = {f"{part}_ms": median(p[part] for p in measured) for part in (*STAGES, "plan", "observe")}
         row["step_ms"] = median(p["plan"] + p["observe"] for p in measured)
         results.append({"patches": patches} | row)
     return results
@@ -130,18 +127,9 @@ def pruning_table(rows: list[dict[str, Any]]) -> Table:
     columns = ("patches", "plan + observe", "plan", "observe", "stage 1", "stage 2", "stage 3", "fusion")
     table = Table("Pruning alone", columns, note=PRUNING_NOTE)
     for row in rows:
-        parts = (row[f"{name}_ms"] for name in ("step", "plan", "observe", *PARTS))
+        parts = (row[f"{name}_ms"] for name in ("step", "plan", "observe", *STAGES))
         table.rows.append((str(row["patches"]), *(f"{value:.3f}" for value in parts)))
     return table
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch on the calling thread inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _salience(patches: int, generator: torch.Generator) -> Salience:

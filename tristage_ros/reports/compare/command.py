@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tristage_ros.reports.compare.compare import AXES, UNITS, Comparison, compare, read_steps
-from tristage_ros.reports.figures import BLACK, BLUE, GREEN, ORANGE, RED, SKY, STYLE
+from tristage_ros.reports.style import BLACK, BLUE, GREEN, ORANGE, RED, SKY, STYLE
 
 EXIT_DIFFERENT = 1
 

@@ -148,7 +148,6 @@ class World:
 
 # How the tool points: down, leaning outwards as far as the wrist needs it.
 
-_Floats = NDArray[np.float64]
 
 LEAST_TILT = math.radians(15.0)
 TILT_SLOPE = math.radians(120.0)  # rad per metre of height above TILT_FROM
@@ -166,7 +165,7 @@ def tilt(height: float) -> float:
     return LEAST_TILT + TILT_SLOPE * max(0.0, height - TILT_FROM)
 
 
-def tool_rotation(position: _Floats, yaw: float, lean_by: float | None = None) -> _Floats:
+def tool_rotation(position: Floats, yaw: float, lean_by: float | None = None) -> Floats:
     """Return the rotation [3, 3] of a tool at `position` [3] m whose fingers close across the direction `yaw`, rad.
 
     It leans outwards by `lean_by` rad, by `tilt` of its height when that is None.
@@ -176,7 +175,7 @@ def tool_rotation(position: _Floats, yaw: float, lean_by: float | None = None) -
     return rpy_to_matrix((0.0, 0.0, azimuth)) @ lean @ rpy_to_matrix((0.0, 0.0, yaw - azimuth)) @ _DOWN
 
 
-def tool_yaw(pose: _Floats) -> float:
+def tool_yaw(pose: Floats) -> float:
     """Return the direction, rad, across which the fingers of a tool at `pose` [4, 4] close: undoes `tool_rotation`."""
     azimuth = azimuth_of(pose[:3, 3])
     upright = rpy_to_matrix((0.0, 0.0, -azimuth)) @ pose[:3, :3] @ _DOWN
@@ -185,7 +184,7 @@ def tool_yaw(pose: _Floats) -> float:
     return azimuth + math.atan2(level[1, 0], level[0, 0])
 
 
-def nearest_grasp(direction: float, position: _Floats, present: float) -> float:
+def nearest_grasp(direction: float, position: Floats, present: float) -> float:
     """Return the yaw, rad, of a grasp across `direction` at `position` [3] that turns the wrist least from `present`.
 
     The fingers are alike, so that half a turn more is the same grasp; only what the wrist can turn to is considered.
@@ -196,12 +195,12 @@ def nearest_grasp(direction: float, position: _Floats, present: float) -> float:
     return min(possible, key=lambda yaw: abs(yaw - present))
 
 
-def keep_yaw(present: float, position: _Floats) -> float:
+def keep_yaw(present: float, position: Floats) -> float:
     """Return the yaw nearest to `present`, rad, that the wrist can keep at `position` [3] m."""
     azimuth = azimuth_of(position)
     return azimuth + min(WRIST_RANGE, max(-WRIST_RANGE, math.remainder(present - azimuth, 2 * math.pi)))
 
 
-def azimuth_of(position: _Floats) -> float:
+def azimuth_of(position: Floats) -> float:
     """Return the direction, rad, in which `position` [3] lies from the base: the yaw that leaves the wrist straight."""
     return math.atan2(position[1], position[0])

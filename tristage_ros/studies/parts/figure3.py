@@ -17,7 +17,7 @@ from tristage_ros.pruning import PruningConfig, TokenMasks
 from tristage_ros.pruning.calibration import TraceStep
 from tristage_ros.pruning.checks import checked_magnitudes
 from tristage_ros.pruning.stages import PatchState, StageClock, learn, salience_of_patches, semantic_sets
-from tristage_ros.reports.figures import BLUE, GREEN, GREY, ORANGE
+from tristage_ros.reports.style import BLUE, GREEN, GREY, ORANGE
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.renderer import label_of_patches
 from tristage_ros.studies.cell import Cell

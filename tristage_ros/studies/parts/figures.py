@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tristage_ros.bench.model.table import Table, ratio
-from tristage_ros.reports.figures import BLACK, BLUE, GREEN, GREY, ORANGE, SKY
+from tristage_ros.reports.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY
 from tristage_ros.studies import masks
 from tristage_ros.studies.cell import MODES, Cell
 from tristage_ros.studies.measurements import ROBOT, SEEDS, expert_observations

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.bench.model.table import Table
 from tristage_ros.mla.passes import EngineName
-from tristage_ros.reports.figures import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY
+from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, p_value, percent, pruned, success
 from tristage_ros.studies.summary import Summary, over_steps
 from tristage_ros.studies.variant import UNPRUNED, Variant
