@@ -13,12 +13,13 @@ export PYTHONNOUSERSITE=1
 # jazzy-figures: matplotlib 3.6.3, which Ubuntu 24.04 has, is on PyPI for Python 3.11 at the latest.
 readonly -A PYTHONS=([humble]=3.10 [jazzy]=3.12 [jazzy-figures]=3.11)
 readonly ALL=(humble jazzy jazzy-figures)
-readonly FIGURES=(test/reports/test_report.py test/reports/test_compare.py)
+readonly FIGURES=(test/reports)
 readonly ROOMS=(
   test/perception test/devices test/bags "${FIGURES[@]}" test/bench/test_arm.py test/bench/model/test_table.py
-  test/nodes/test_{convert,image_transport,stream,joint_history,parameters,viewer,arm,recorder,point_cloud}.py
-  test/simulation/test_{frames,wire,served_bus,scene}.py
-  test/test_{camera_graph,graph,namespaces,parameter_file,pretended_ros,views}.py
+  test/commands/test_doctor.py test/graph/test_{cameras,graph,namespaces,parameter_file,viewers}.py
+  test/ros/test_{convert,image_transport,stream,joint_history,parameters}.py
+  test/nodes/test_{viewer,arm,recorder,point_cloud}.py test/simulation/test_{frames,wire,served_bus,scene}.py
+  test/test_pretended_ros.py
 )
 # Hundreds of examples of pure arithmetic, which `make test` goes through with the newest versions.
 readonly LONG=(
@@ -28,10 +29,11 @@ readonly LONG=(
 )
 # What waits on a clock or a bus more than it works anything out.
 readonly PACED=(
-  test/devices/test_{controller,faults,realsense_link}.py test/nodes/test_{arm,recorder}.py test/bench/test_arm.py
+  test/devices/arm/test_{controller,faults}.py test/devices/realsense/test_link.py test/nodes/test_{arm,recorder}.py
+  test/bench/test_arm.py
 )
 # What depends on the age of Python more than on that of a library.
-readonly PROGRAMS=(test/test_{cli,middleware,package,prerequisites,shadowing,supervisor}.py)
+readonly PROGRAMS=(test/test_{cli,package,shadowing}.py test/graph/test_{middleware,prerequisites,supervisor}.py)
 
 say() { printf 'apt versions: %s\n' "$*"; }
 
@@ -73,7 +75,7 @@ test_leg() { # LEG
   local python=.venv-apt/$1/bin/python prefix=$PWD/.venv-apt/$1/ros rooms=("${ROOMS[@]}")
   case $1 in
     humble) rooms+=("${PROGRAMS[@]}") ;;
-    jazzy) rooms+=("${PACED[@]/#/--deselect=}") ;;
+    jazzy) rooms+=("${PACED[@]/#/--deselect=}" "${FIGURES[@]/#/--deselect=}") ;;  # its figures have a leg of their own
     *-figures) rooms=("${FIGURES[@]}") ;;
   esac
   rm -rf "$prefix"

@@ -12,10 +12,10 @@ from tristage_ros.resources import resource
 
 @pytest.fixture
 def cameras_file(tmp_path):
-    content = yaml.safe_load(resource("config", "graph.yaml").read_text())
+    content = yaml.safe_load(resource("config", "cameras.yaml").read_text())
     for name, serial in (("front", "042222070680"), ("wrist", "_831612073525")):
         content["cameras"][name]["serial_no"] = serial
-    path = tmp_path / "graph.yaml"
+    path = tmp_path / "cameras.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 

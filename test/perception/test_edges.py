@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tristage_ros.perception.camera import edge_patches
+from tristage_ros.perception.edges import edge_patches
 
 
 def test_edges_of_colour_and_depth_are_found_in_their_patches() -> None:

@@ -11,7 +11,7 @@ import torch
 from tristage_ros.pruning import TokenGeometry, TokenMasks
 
 pytest.importorskip("transformers")
-FILE = Path(__file__).resolve().parents[2] / "examples" / "prune_hf_llama.py"
+FILE = Path(__file__).resolve().parents[2] / "examples" / "01_prune_hf_llama.py"
 if not FILE.exists():
     pytest.skip("needs the source tree", allow_module_level=True)
 

@@ -1,1 +1,1 @@
-"""What a person types."""
+"""What a person types: demo, monitor, record, replay, calibrate-cameras, doctor."""

@@ -1,1 +1,1 @@
-"""The arm: kinematics, the safety guard, the set-point stream and the Piper driver. No ROS."""
+"""Arm and cameras, each behind its SDK. No ROS."""

@@ -23,7 +23,7 @@ from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
 from tristage_ros.mla.passes import PassOutput, Prefix
 from tristage_ros.mla.values import Observation
 from tristage_ros.mla.visual_tokens import farthest_points
-from tristage_ros.perception.camera import edge_patches
+from tristage_ros.perception.edges import edge_patches
 from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenMasks
 
 

@@ -1,1 +1,1 @@
-"""Reports and measurements made from recorded runs."""
+"""One run told (report), two runs compared."""

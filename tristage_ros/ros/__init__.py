@@ -1,1 +1,1 @@
-"""What every node shares."""
+"""What every node shares: runner, parameters, quality of service, conversion, diagnostics; imports rclpy."""

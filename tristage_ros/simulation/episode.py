@@ -24,8 +24,8 @@ from tristage_ros.simulation.disturbances import HAND_XML, Hand, SensorNoise, ha
 from tristage_ros.simulation.renderer import Renderer, label_of_geoms
 from tristage_ros.simulation.scene import build_model
 from tristage_ros.simulation.sensing import FRONT, Sensing, SensingConfig, vertical_fov
-from tristage_ros.simulation.setting import EVERYTHING, Setting, Variation
-from tristage_ros.simulation.tasks import KeyFrame, task_called
+from tristage_ros.simulation.setting import Setting, Variation, everything
+from tristage_ros.simulation.tasks import KeyFrame, Task, task_called
 from tristage_ros.simulation.tasks.task import World, tool_rotation
 
 CONTROL = ControllerConfig(rate=50.0)
@@ -52,13 +52,15 @@ class Episode:
 
     def __init__(
         self,
-        task: str,
+        task: str | Task,
         seed: int = 0,
         variation: Variation | None = None,
         cameras_file: str | Path | None = None,
         control: ControllerConfig = CONTROL,
     ) -> None:
         """Build the scene of `task` and begin the attempt that `seed` stands for; the first look opens the renderer.
+
+        `task` is the name of one that there is, or one of your own, whose pieces join the scene.
 
         Raises:
             ValueError: there is no such task, or a setting is wrong.
@@ -69,11 +71,13 @@ class Episode:
         self._mounts = load_extrinsics(path)
         self._fov = vertical_fov(path, tuple(self._mounts))
         more = HAND_XML if self.variation.hand else ""
-        self._model = build_model(self._mounts.values(), self._fov, EVERYTHING, more)
-        self._setting = Setting(self._model)
+        self.task = task if isinstance(task, Task) else task_called(task)
+        pieces = everything(self.task)
+        self._model = build_model(self._mounts.values(), self._fov, pieces, more)
+        self._setting = Setting(self._model, pieces)
         self._control, self._config = control, SensingConfig.of_the_cell()
         self._renderer: Renderer | None = None
-        self.reset(seed, task)
+        self.reset(seed)
 
     def reset(self, seed: int, task: str = "") -> None:
         """Begin the attempt that `seed` stands for, at `task` instead of the present one if it is named.

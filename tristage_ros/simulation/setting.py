@@ -41,18 +41,23 @@ class Variation:
 PLAIN = Variation(start=0.0, light=0.0, color=0.0, clutter=False, company=0.0)
 
 
-_FIRST = (PLATE, BANANA, STAND, UMBRELLA, BOX, LAPTOP, FRIDGE, *CLUTTER)  # the order counts: a seed draws by it
-# One model serves every task.
-EVERYTHING = tuple(dict.fromkeys((*_FIRST, *(piece for task in TASKS.values() for piece in task.pieces))))
+def everything(*own: Task) -> tuple[Piece, ...]:
+    """Return the pieces of one model that serves every task there is and one's own."""
+    first = (PLATE, BANANA, STAND, UMBRELLA, BOX, LAPTOP, FRIDGE, *CLUTTER)  # seeds count on this order
+    return tuple(dict.fromkeys((*first, *(piece for task in (*TASKS.values(), *own) for piece in task.pieces))))
+
+
+EVERYTHING = everything()
+
 _TABLE_X, _TABLE_Y = (0.16, 0.50), (-0.36, 0.36)  # m, where clutter may stand
 
 
 class Setting:
     """Set the scene for one attempt after the other."""
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        """Take over `model`, which holds `EVERYTHING`."""
-        self._model, self._appearance = model, Appearance(model)
+    def __init__(self, model: mujoco.MjModel, pieces: tuple[Piece, ...] = EVERYTHING) -> None:
+        """Take over `model`, which holds `pieces`."""
+        self._model, self._all, self._appearance = model, pieces, Appearance(model)
 
     def start(self, task: Task, seed: int, variation: Variation) -> mujoco.MjData:
         """Return the state at the beginning, at rest; the same for the same task, seed and variation."""
@@ -60,7 +65,7 @@ class Setting:
         self._appearance.draw(variation, rng)
         pieces = (*self._pieces(task, variation, rng), *_clutter(variation))
         present = {piece.name for piece in pieces}
-        put_away(model, data, [piece for piece in EVERYTHING if piece.name not in present])
+        put_away(model, data, [piece for piece in self._all if piece.name not in present])
         place(model, data, pieces, rng)
         start = HOME + variation.start * rng.uniform(-1, 1, 6) if variation.start else HOME
         stand(model, data, start)

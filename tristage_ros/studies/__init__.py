@@ -1,1 +1,1 @@
-"""Episodes in the simulated cell, many of them: `tristage evaluate` and the paper's tables."""
+"""Episodes in the simulated cell, many of them: the tables and figures of the paper, and calibration."""

@@ -1,1 +1,1 @@
-"""Replay."""
+"""Replay a bag through the real point cloud and policy nodes."""

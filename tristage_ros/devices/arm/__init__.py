@@ -1,1 +1,1 @@
-"""The arm, its guard and its path."""
+"""The Piper: kinematics, chunks and paths, the set-point stream, the safety guard, the driver."""

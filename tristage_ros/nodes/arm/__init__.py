@@ -1,1 +1,1 @@
-"""The arm node."""
+"""The arm node, and who may command it."""

@@ -1,1 +1,1 @@
-"""The camera node."""
+"""The camera node, and what it says about its camera."""

@@ -1,1 +1,1 @@
-"""The policy node."""
+"""The policy node: when a step begins, what it is made of, what it says."""

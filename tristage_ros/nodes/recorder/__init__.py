@@ -1,1 +1,1 @@
-"""The recorder node."""
+"""The recorder node, and what the nodes were told."""

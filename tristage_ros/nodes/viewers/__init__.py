@@ -1,1 +1,1 @@
-"""Viewers and the model of the arm."""
+"""Programs of other packages beside the graph: viewers, and the model of the arm."""

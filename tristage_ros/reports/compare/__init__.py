@@ -1,1 +1,1 @@
-"""Compare."""
+"""Two runs on the same observations: how far they are apart."""
