@@ -100,4 +100,3 @@ def _report(topic: str, notes: list[tuple[float, float]], begin: float, end: flo
         f"latency median {np.median(latency):5.1f} ms, p95 {np.percentile(latency, 95):5.1f} ms"
     )
     return loss < 0.02 and float(np.median(latency)) <= 12.0
-

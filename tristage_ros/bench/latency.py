@@ -190,4 +190,3 @@ def _spin(listener: Listener, span: float) -> None:
     end = time.monotonic() + span
     while time.monotonic() < end:
         rclpy.spin_once(listener, timeout_sec=0.05)
-

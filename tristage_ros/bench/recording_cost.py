@@ -143,4 +143,3 @@ def run(options: argparse.Namespace) -> int:
     print(json.dumps({"without": asdict(without), "recorded": asdict(recorded)}, indent=1))
     print(f"control rate with recording: {recorded.control_rate / without.control_rate:.1%} of that without")
     return 0
-

@@ -100,4 +100,3 @@ def _import(node: str) -> Sequence[float]:
     subprocess.run([sys.executable, "-c", f"import {NODES[node]}"], check=True)
     after, took = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - began
     return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-

@@ -208,6 +208,7 @@ def _usb_attribute(device: Path, attribute: str) -> str:
 
 # The CAN bus: there, up, at the right bit rate.
 
+
 def check_bus(machine: Machine, channel: str) -> Finding:
     """Check a CAN interface of the kernel."""
     name = f"CAN interface {channel}"

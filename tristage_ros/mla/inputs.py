@@ -121,6 +121,7 @@ def _shares(size: int, grid: int) -> Tensor:
 
 # What pruning by edges and speed looks at, beside the tokens.
 
+
 def with_edges_and_speed(frame: FrameContext, now: Observation, before: Observation | None, grid: int) -> FrameContext:
     """Return `frame` with the edge patches of the observation and the speed of the tool since the one before."""
     edges = torch.from_numpy(edge_patches(now.image, now.depth, grid))
@@ -135,6 +136,7 @@ def tool_speed(now: Observation, before: Observation | None) -> float | None:
 
 
 # Where every token stands in the sequence.
+
 
 @dataclass(frozen=True)
 class SequenceLayout:
@@ -195,6 +197,7 @@ class SequenceLayout:
 
 # Embeddings in their order: the prefix of a control step, and the suffix of every denoising pass; and back from the
 # rows of a pass to the visual tokens.
+
 
 @dataclass(frozen=True)
 class KeptTokens:

@@ -338,6 +338,7 @@ def last(count: int, total: int, like: Tensor) -> Tensor:
 
 # A pass that loses tokens on its way through the blocks.
 
+
 @dataclass(frozen=True)
 class MidPass:
     """Say where in the pass rows of the prefix are dropped, and by whose choice."""

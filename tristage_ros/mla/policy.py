@@ -356,5 +356,3 @@ class MlaPolicy:
             points_dropped=step.inputs.points_dropped,
             passes=passes,
         )
-
-

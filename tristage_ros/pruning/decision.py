@@ -79,6 +79,7 @@ def _highest(values: Tensor, count: int) -> Tensor:
 
 # The decision of a step: proposal, circumstances and budget together.
 
+
 @dataclass(frozen=True)
 class Circumstances:
     """Hold what a step decides by, beside the predicted indicators; bool [P] each."""

@@ -49,6 +49,7 @@ class PruningReport:
 
 # Off the hot path: everything from here on may wait for the device.
 
+
 def summarise(
     config: PruningConfig, step: int, masks: TokenMasks | None, decision: Decision | None, state: PatchState | None
 ) -> PruningReport:

@@ -29,6 +29,7 @@ from tristage_ros.pruning.values import Candidates, Indicators, TokenGeometry, T
 
 # Salience of a patch: from what its tokens showed to the indicators of Eqs. 1 and 4-6.
 
+
 @dataclass(frozen=True)
 class PatchSalience:
     """Hold one step's observation per patch; rows of a modality that was not observed mean nothing."""
@@ -125,6 +126,7 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
 
 # Stage 1, data preprocessing: which modality of a patch the model depends on.
 
+
 def modality_candidates(m_3d: Tensor, has_points: Tensor, tau_2d: float, tau_3d: float) -> Candidates:
     """Return 2D below `tau_2d`, 3D above `tau_3d`, both between, by M_3d of stage 1 [P] (Alg. 1, step 2).
 
@@ -171,6 +173,7 @@ def semantic_candidates(
 
 # The background that stage 2 keeps, so that the model retains a weak view of everything.
 
+
 def background_to_keep(patches: int, drop: float, rotating: bool, seed: int, step: int, device: torch.device) -> Tensor:
     """Return the patches to keep should they be background, bool [P], a share of 1 - `drop` of them.
 
@@ -193,6 +196,7 @@ def _rotation_order(patches: int, seed: int, device: torch.device) -> Tensor:
 
 # Stage 3, action iteration: predict the next step's indicators from the past (Eqs. 7-9).
 
+
 def newest_weight(observations: Tensor, window: int, beta: float) -> Tensor:
     """Return the weight of the newest observation, float32 [P], from how many there were, this one included.
 
@@ -214,6 +218,7 @@ def smooth(predicted: Tensor, observed: Tensor, weight: Tensor) -> Tensor:
 
 
 # What is remembered of every patch from step to step.
+
 
 @dataclass(frozen=True)
 class PatchState:
@@ -282,6 +287,7 @@ class PatchState:
 
 # All stages on an observation: newest magnitudes, indicators, predictions.
 
+
 def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock: StageClock) -> PatchState:
     """Return `state` after a pass that showed `shown`.
 
@@ -310,6 +316,7 @@ def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock:
 
 
 # All stages on a plan: candidates of stages 1 and 2 by what stage 3 predicts, and their fusion (Eq. 10).
+
 
 @dataclass(frozen=True)
 class Proposal:

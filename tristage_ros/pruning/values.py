@@ -130,6 +130,7 @@ class Indicators:
 
 # The way from 3D tokens to image patches and back. An index of -1 belongs to no patch.
 
+
 def sum_over_patches(geometry: TokenGeometry, rows: Tensor) -> Tensor:
     """Add up the rows [N3, C] of the 3D tokens in every patch, giving [P, C]."""
     sums = rows.new_zeros(geometry.patches + 1, rows.shape[1])

@@ -144,6 +144,7 @@ class Record:
 
 # Which weights act in which mode.
 
+
 @dataclass(frozen=True)
 class Models:
     """Name the checkpoints that act key frame by key frame and under continuous control; None: random weights."""
@@ -180,6 +181,7 @@ def fingerprint(checkpoint: str) -> str:
 
 
 # Small JSON files: whole or as they were, whatever happens while they are written.
+
 
 class StoreError(ValueError):
     """Say why a folder's results cannot be continued."""

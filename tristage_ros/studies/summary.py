@@ -69,6 +69,7 @@ def over_steps(records: Iterable[Record], name: str) -> float:
 
 # Intervals and tests for successes counted on the same seeds.
 
+
 @dataclass(frozen=True)
 class Proportion:
     """Hold a success rate with its 95 % interval after Wilson."""

@@ -140,6 +140,7 @@ class Collator:
 
 # A batch as the model takes it, and what it is made of.
 
+
 @dataclass(frozen=True)
 class Batch:
     """Hold B observations and their labels on the model's device."""

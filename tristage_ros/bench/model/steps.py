@@ -133,6 +133,7 @@ def to_json(figures: list[StepFigures]) -> list[dict[str, Any]]:
 
 # What the device can do at best, and how long a control step would take at that.
 
+
 @dataclass(frozen=True)
 class Ceilings:
     """Hold measured limits of the device."""

@@ -74,6 +74,7 @@ class ArmServices:
 
 # Who else is in this ROS domain that must not move the arm.
 
+
 def rivals(node: Node, topic: str) -> str:
     """Return why no command on `topic` may be acted on, "" when there is one live source and no replay.
 

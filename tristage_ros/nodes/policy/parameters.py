@@ -89,6 +89,7 @@ PARAMETERS = (
 
 # From the values of these parameters to a policy that is ready for its first frame.
 
+
 def loaded(settings: Any) -> MlaPolicy:
     """Return the policy that the node's `settings` describe, its weights loaded and its first steps taken.
 

@@ -175,6 +175,7 @@ def pacing_of(control: str, frame_sends: str, rate: float, pace: Pace | None) ->
 
 # What belongs to one moment: image, depth, cloud and joint positions become an Observation.
 
+
 class NotReadyError(Exception):
     """Say why no observation can be made now; the message is for a person."""
 

@@ -241,6 +241,7 @@ class Baseline:
 # Attention of past steps, for methods that learn from it: kept per patch because the order of 3D tokens changes from
 # frame to frame.
 
+
 def patch_attention(geometry: TokenGeometry, masks: TokenMasks, magnitudes: Tensor, unseen: Tensor | None) -> Tensor:
     """Return the attention per token of every patch, mean over heads, float64 [2, P]: 2D, then 3D.
 

@@ -222,6 +222,7 @@ def with_stages(setting: str, stages: frozenset[int]) -> Variant:
 
 # Table 4: what the method costs, stage by stage.
 
+
 class Table4(Part):
     """Measure the method's own cost on the trained model, in steps of one episode."""
 
