@@ -1,5 +1,6 @@
 """What is typed wrong is answered in one line, with exit code 2."""
 
+import argparse
 import functools
 import importlib.util
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tristage_ros.bench.options import add_measurements
 from tristage_ros.cli import main
 
 WITH_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
@@ -38,6 +40,31 @@ def test_wrong_words_are_named_in_one_line(typed, words, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert words in error
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("tristage_ros.nodes.arm", "python -m tristage_ros.nodes arm"),
+        ("tristage_ros.nodes.viewer", "python -m tristage_ros.nodes viewer"),
+        ("tristage_ros.nodes.two_machines", "tristage bench two-machines"),
+        ("tristage_ros.nodes.recording_cost", "tristage bench recording"),
+        ("tristage_ros.evaluation.arm", "tristage bench arm"),
+    ],
+)
+def test_what_is_typed_otherwise_now_is_told(module, words):
+    done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr == f"error: type: {words}\n"
+
+
+def test_every_measurement_has_a_module_that_runs_it(capsys):
+    bench = argparse.ArgumentParser()
+    measurements = dict(add_measurements(bench))
+    assert len(measurements) == 6
+    for module, parser in measurements.items():
+        assert importlib.util.find_spec(module) is not None
+        parser.print_help()
+    assert "reactions" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("seconds", ["x", "0", "-5", "nan", "inf"])

@@ -135,8 +135,3 @@ def test_modules_and_packages_are_called_as_in_the_requirements():
         if module not in (*prerequisites.MESSAGES, *prerequisites.SYSTEM, *prerequisites.ROS):
             names = [name.lower().replace("-", "_") for name in distributions.get(module, [module])]
             assert any(name in text for name in names), f"{module} ({names}) is not in requirements.txt"
-
-
-def test_a_node_typed_as_a_module_says_how_it_is_started():
-    done = subprocess.run([sys.executable, "-m", "tristage_ros.nodes.arm"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and done.stderr == "error: type: python -m tristage_ros.nodes arm\n"
