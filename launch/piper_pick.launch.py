@@ -18,7 +18,6 @@ from launch_ros.actions import Node
 
 from tristage_ros.graph import namespaces, prerequisites
 from tristage_ros.graph.arguments import ARGUMENTS, refuse_unknown, typed
-from tristage_ros.graph.viewers import program
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -68,7 +67,8 @@ def processes(context: LaunchContext, name: str) -> list:
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS[name]}
     pushed = context.launch_configurations.get("ros_namespace", "")
     described = graph.build(name, given | {"namespace": namespaces.below(pushed, given["namespace"])})
-    if script := program(graph.OURS, described.executables[0]):  # else launch says that it is not installed
+    script = prerequisites.program(graph.OURS, described.executables[0])
+    if script:  # else launch says that it is not installed
         prerequisites.require(described.executables, prerequisites.interpreter(script))
     files = graph.parameter_files(described.nodes)
     return [action for node in described.nodes for action in watched(node, described, files.get(node.name))]

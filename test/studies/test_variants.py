@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tristage_ros.bench.model.workloads import LABELS
 from tristage_ros.pruning import PruningConfig
+from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.pruning.values import TokenGeometry
 from tristage_ros.simulation import tasks
 from tristage_ros.studies.options import METHODS, TASKS

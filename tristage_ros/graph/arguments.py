@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tristage_ros.graph.machines import ALL, MACHINES
-from tristage_ros.graph.viewers import FOXGLOVE_PORT
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 BOOLEAN = ("true", "false")
 COLOR_FORMATS = ("jpeg", "png", "raw")
+FOXGLOVE_PORT = 8765
 CAMERA_DRIVERS = ("tristage", "realsense2")
 
 

@@ -21,7 +21,8 @@ from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
 from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, one_machine, read_machines
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
-from tristage_ros.graph.viewers import NotInstalledError, is_installed, view_nodes
+from tristage_ros.graph.prerequisites import is_installed
+from tristage_ros.graph.viewers import NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS

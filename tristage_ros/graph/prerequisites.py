@@ -1,9 +1,14 @@
-"""What the nodes import beside the standard library, and one line about what of it is not there."""
+"""What is installed: what the nodes import, with one line about what of it is not there, and packages of ROS 2.
+
+Packages of a sourced ROS 2 are found without ROS 2 itself, in the ament index and the folders below its prefixes.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -68,3 +73,21 @@ def interpreter(script: Path) -> str:
         name = next(word for word in words[1:] if not word.startswith("-"))
         return shutil.which(name) or name
     return words[0]
+
+
+def prefixes() -> list[Path]:
+    """Return the folders that ROS 2 packages are installed below, the first one wins."""
+    sourced = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    return [Path(prefix) for prefix in (*sourced, sys.prefix) if prefix]
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether the ament index of a prefix knows `package`."""
+    index = Path("share", "ament_index", "resource_index", "packages")
+    return any((prefix / index / package).exists() for prefix in prefixes())
+
+
+def program(package: str, executable: str) -> Path | None:
+    """Return the path of what `ros2 run` would start, None where there is none."""
+    paths = (prefix / "lib" / package / executable for prefix in prefixes())
+    return next((path for path in paths if os.access(path, os.X_OK) and path.is_file()), None)

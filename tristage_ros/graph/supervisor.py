@@ -24,7 +24,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
 from tristage_ros.graph.graph import OURS, Graph, GraphError, NodeSpec, parameter_files
-from tristage_ros.graph.viewers import program
+from tristage_ros.graph.prerequisites import program
 from tristage_ros.start import end_with_supervisor
 
 SHARED_MEMORY = Path("/dev/shm")

@@ -1,41 +1,17 @@
-"""Programs of other ROS 2 packages in a graph: whether they are installed, and the viewers among them.
-
-Packages of a sourced ROS 2 are found without ROS 2 itself, in the ament index and the folders below its prefixes.
-"""
+"""The viewers that a graph can start beside its nodes: a node of ours each, which runs a program of ROS 2."""
 
 from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tristage_ros.graph.arguments import FOXGLOVE_PORT
 from tristage_ros.graph.namespaces import program_arguments
+from tristage_ros.graph.prerequisites import is_installed
 from tristage_ros.resources import resource
 
-
-def prefixes() -> list[Path]:
-    """Return the folders that ROS 2 packages are installed below, the first one wins."""
-    sourced = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    return [Path(prefix) for prefix in (*sourced, sys.prefix) if prefix]
-
-
-def is_installed(package: str) -> bool:
-    """Tell whether the ament index of a prefix knows `package`."""
-    index = Path("share", "ament_index", "resource_index", "packages")
-    return any((prefix / index / package).exists() for prefix in prefixes())
-
-
-def program(package: str, executable: str) -> Path | None:
-    """Return the path of what `ros2 run` would start, None where there is none."""
-    paths = (prefix / "lib" / package / executable for prefix in prefixes())
-    return next((path for path in paths if os.access(path, os.X_OK) and path.is_file()), None)
-
-
-# The viewers that a graph can start beside its nodes: a node of ours each, which runs a program of ROS 2.
-
-FOXGLOVE_PORT = 8765
 MODEL, AGGREGATOR = "robot_model", "diagnostic_aggregator"
 
 
@@ -53,7 +29,7 @@ class View:
     configuration: str = ""  # file in config/
     topics: tuple[str, ...] = ()  # that the configuration names, as in a cell without a namespace
     node_arguments: tuple[str, ...] = ()  # as after --ros-args
-    starter: str = ""  # folder in nodes/ that, run by Python, runs the program in its own process
+    starter: str = ""  # folder in nodes/viewers/ that, run by Python, runs the program in its own process
     needs: tuple[str, ...] = ()  # what runs beside it
 
     def command_line(self, namespace: str, folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Both cameras' aligned depth -> one cloud for the model, in the base frame."""
+"""The cameras' aligned depth -> one cloud for the model, in the base frame."""
 
 from __future__ import annotations
 

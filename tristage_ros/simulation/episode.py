@@ -105,7 +105,7 @@ class Episode:
         return self._sensing().observe(self._data, self._plant.position, self._plant.opening, self._arm.time)
 
     def robot_state(self) -> NDArray[np.float32]:
-        """Return where the arm stands now, as an observation says it: see `devices.robot_state`."""
+        """Return where the arm stands now, as an observation says it: see `kinematics.robot_state`."""
         return robot_state(np.array([*self._plant.position, self._plant.opening]))
 
     def segmentation(self) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The scene as a MuJoCo model: a Piper on a table with a banana, a blue plate, some clutter and its cameras."""
+"""The scene as a MuJoCo model: a Piper on a table, the pieces on it, and its cameras."""
 
 from __future__ import annotations
 

@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 import torch
 
-from tristage_ros.bench.model.workloads import LABELS
 from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.pruning import PruningConfig, make_pruner
-from tristage_ros.pruning.baselines import Baseline
+from tristage_ros.pruning.baselines import LABELS, Baseline
 from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
 
 Modality = Literal["2D", "3D"]

@@ -31,7 +31,7 @@ class Frames:
     members: Tensor  # int16 [F, n, K]
     state: Tensor  # float32 [F, 7] as measured
     action: Tensor  # float32 [F, 7] of the expert
-    truth: Tensor  # float32 [F, T] true numbers of the task, see truths
+    truth: Tensor  # float32 [F, T] true numbers of the task, see `plan.Truths`
     episode: Tensor  # int64 [F] seed of the episode
 
     def __len__(self) -> int:

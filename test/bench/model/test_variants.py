@@ -2,19 +2,10 @@ import pytest
 import torch
 
 from tristage_ros.bench.model.timing import Rounds
-from tristage_ros.bench.model.workloads import (
-    FRAMES,
-    LABELS,
-    RATES,
-    Running,
-    TimedPruner,
-    Variant,
-    Workload,
-    observe,
-    prune,
-    step_variants,
-)
+from tristage_ros.bench.model.variants import RATES, Running, TimedPruner, Variant, prune, step_variants
+from tristage_ros.bench.model.workloads import FRAMES, Workload, observe
 from tristage_ros.perception.camera import patch_of_points
+from tristage_ros.pruning.baselines import LABELS
 
 
 def test_every_method_and_rate_runs_on_both_engines():

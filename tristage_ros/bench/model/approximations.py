@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
-from tristage_ros.bench.model.workloads import FRAMES, LABELS, Running, Variant, Workload
+from tristage_ros.bench.model.variants import Running, Variant
+from tristage_ros.bench.model.workloads import FRAMES, Workload
 from tristage_ros.mla.memory import PRECISIONS, QUANTISED, free_bytes, has_torchao, loaded_as, needed_bytes, quantise
 from tristage_ros.mla.passes import Denoising, ParallelDenoising
+from tristage_ros.pruning.baselines import LABELS
 
 RATE = 0.7
 SETTINGS = {

@@ -18,7 +18,8 @@ from tristage_ros.bench.model import approximations, decoder, stages, steps
 from tristage_ros.bench.model.steps import Ceilings, summary_table
 from tristage_ros.bench.model.table import Table, show, write_chapter
 from tristage_ros.bench.model.timing import Rounds, describe
-from tristage_ros.bench.model.workloads import RATES, Workload
+from tristage_ros.bench.model.variants import RATES
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.bench.options import SECTIONS, command_line
 
 

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from tristage_ros.bench.model.steps import CORNER_RATE
-from tristage_ros.bench.model.workloads import LABELS
+from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.reports.style import STYLE
 
-METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
 COLORS = {"recompute": "#9aa7b5", "cached": "#2b6cb0"}
 
 
@@ -38,7 +37,7 @@ def picture(figures: dict[str, Any], title: str) -> Figure:
 def _steps(axes: Axes, figures: dict[str, Any]) -> None:
     at_rate = [row for row in figures["steps"] if row["rate"] in (0.0, CORNER_RATE)]
     rows = {(row["engine"], row["method"]): row["milliseconds"] for row in at_rate}
-    shown = [method for method in METHODS if ("cached", method) in rows]
+    shown = [method for method in LABELS if ("cached", method) in rows]
     for offset, (engine, color) in zip((-0.2, 0.2), COLORS.items(), strict=True):
         values = [rows[engine, method] for method in shown]
         bars = axes.barh([place + offset for place in range(len(shown))], values, 0.38, color=color, label=engine)

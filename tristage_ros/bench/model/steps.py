@@ -14,8 +14,10 @@ from torch import Tensor
 
 from tristage_ros.bench.model.table import Table, percent, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
-from tristage_ros.bench.model.workloads import LABELS, RATES, Running, Variant, Workload, step_variants
+from tristage_ros.bench.model.variants import RATES, Running, Variant, step_variants
+from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.mla.config import MlaConfig
+from tristage_ros.pruning.baselines import LABELS
 
 CORNER_RATE = 0.7
 PAPER = {  # average speedups, Table 2

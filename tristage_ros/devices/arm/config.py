@@ -53,9 +53,8 @@ class ControllerConfig:
         """Put the active limits in words, for the log."""
         guard, space = self.guard, self.guard.workspace
         joints = ", ".join(f"{low:.2f}..{high:.2f}" for low, high in guard.joint_limits)
-        camera = (
-            f"wrist camera at {guard.body.wrist_camera} m of the flange" if guard.body.wrist_camera else "no camera"
-        )
+        cameras = ", ".join(map(str, guard.body.wrist_cameras))
+        camera = f"wrist camera at {cameras} m of the flange" if cameras else "no camera"
         return [
             f"joints {joints} rad less {guard.position_margin} rad; kinematics of firmware {firmware}",
             f"paths up to {self.motion.velocity} rad/s, {self.motion.acceleration} rad/s^2 at speed scale "

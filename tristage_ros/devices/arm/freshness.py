@@ -1,4 +1,4 @@
-"""Whether a decision may still move the arm: how old its observation is, and whether its maker still hears the arm.
+"""Whether a decision may still move the arm: what it was made on, and whether its maker still hears the arm.
 
 `Freshness` refuses observations from before a gap, `JointHistory` has the joints measured at an observation's stamp,
 and `Link` watches whoever decides, on another machine perhaps.

@@ -77,7 +77,7 @@ _CAMERA_RADIUS = 0.025
 class Body:
     """Say how deep the parts of an arm are in the table or in its own base."""
 
-    wrist_camera: tuple[float, float, float] | None = (-0.072, 0.0, 0.030)  # m, in the frame of the flange
+    wrist_cameras: tuple[tuple[float, float, float], ...] = ((-0.072, 0.0, 0.030),)  # m, in the frame of the flange
 
     def __post_init__(self) -> None:
         """Refuse a camera that is not on the arm.
@@ -85,9 +85,9 @@ class Body:
         Raises:
             ValueError: a number is not finite, or the camera is more than 0.3 m away from the flange.
         """
-        camera = self.wrist_camera or (0.0, 0.0, 0.0)
-        if not np.linalg.norm(camera) <= 0.3:
-            raise ValueError(f"a wrist camera is within 0.3 m of the flange, not at {self.wrist_camera}")
+        for camera in self.wrist_cameras:
+            if not np.linalg.norm(camera) <= 0.3:
+                raise ValueError(f"a wrist camera is within 0.3 m of the flange, not at {camera}")
 
     def depth(self, links: Floats, table_height: float) -> tuple[Floats, NDArray[np.int_]]:
         """Return how many metres [...] the worst part is inside table or base (0: none is) and which [...] it is.
@@ -115,6 +115,4 @@ class Body:
         return f"{parts[which % len(parts)][0]} in {where}"
 
     def _parts(self) -> tuple[tuple[str, int, tuple[float, float, float], float], ...]:
-        if self.wrist_camera is None:
-            return _PARTS
-        return (*_PARTS, ("the wrist camera", 5, self.wrist_camera, _CAMERA_RADIUS))
+        return (*_PARTS, *(("the wrist camera", 5, camera, _CAMERA_RADIUS) for camera in self.wrist_cameras))

@@ -110,15 +110,14 @@ class ArmNode(ManagedNode):
 
     def _config(self) -> ControllerConfig:
         s = self.settings
-        cameras = load_extrinsics(s.cameras_file or resource("config", "cameras.yaml"))
-        on_flange = [camera.pose[:3, 3] for camera in cameras.values() if camera.parent == "flange"]
-        camera = tuple(float(value) for value in on_flange[0]) if on_flange else None
+        mounts = load_extrinsics(s.cameras_file or resource("config", "cameras.yaml")).values()
+        on_flange = tuple(tuple(mount.pose[:3, 3].tolist()) for mount in mounts if mount.parent == "flange")
         return ControllerConfig(
             speed_scale=s.speed_scale,
             dry_run=s.dry_run,
             link_timeout=s.link_timeout,
             chunks=ChunkLimits(max_age=s.max_age),
-            guard=GuardConfig(body=Body(camera)),
+            guard=GuardConfig(body=Body(on_flange)),
         )
 
     def _connect(self, driver: PiperDriver) -> None:

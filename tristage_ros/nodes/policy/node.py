@@ -22,6 +22,7 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
 from tristage_ros.mla.values import Observation, StepReport
+from tristage_ros.nodes.policy.loading import in_words, loaded
 from tristage_ros.nodes.policy.messages import (
     StepTiming,
     chunk_message,
@@ -31,7 +32,7 @@ from tristage_ros.nodes.policy.messages import (
     step_part,
     timings_message,
 )
-from tristage_ros.nodes.policy.parameters import PARAMETERS, in_words, loaded
+from tristage_ros.nodes.policy.parameters import PARAMETERS
 from tristage_ros.nodes.policy.readiness import (
     KeyFramePacing,
     Limits,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rclpy.node import Node
 
-from tristage_ros.graph.prerequisites import interpreter
-from tristage_ros.graph.viewers import VIEWS, program
+from tristage_ros.graph.prerequisites import interpreter, program
+from tristage_ros.graph.viewers import VIEWS
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.runner import ConfigurationError, run
 

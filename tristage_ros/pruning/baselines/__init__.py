@@ -19,8 +19,17 @@ METHODS: dict[str, type[TriStagePruner | Baseline]] = {
     "vla_pruner": VlaPruner,
     "sp_vla": SpVla,
 }
+LABELS = {  # for print, in the order in which they are shown
+    "none": "unpruned",
+    "random": "naive",
+    "fastv": "FastV",
+    "vla_pruner": "VLA-Pruner",
+    "sp_vla": "SP-VLA",
+    "tristage": "tri-stage",
+}
 
 __all__ = [
+    "LABELS",
     "METHODS",
     "Baseline",
     "FastV",

@@ -83,7 +83,7 @@ class Comparison:
         return asdict(self) | {"measures": self.measures()}
 
     def measures(self) -> dict[str, float]:
-        """Return the numbers that can be limited, by the names that `compare_options.LIMITS` explains."""
+        """Return the numbers that can be limited, by the names that `options.LIMITS` explains."""
         largest = [self.action[axis].max for axis in AXES]
         rates = [abs(np.subtract(*pair)).max(initial=0.0) for pair in self.rates.values()]
         medians = [float(np.median(times)) if times else 0.0 for times in self.milliseconds]

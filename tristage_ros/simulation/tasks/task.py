@@ -1,8 +1,9 @@
 """What a task is: things on the table, an instruction, a test on the physical state, and an expert.
 
-To add one, write a file such as `umbrella.py` beside this one, with a `Piece` for every new thing in it. Then name the
-task in `tasks/__init__.py`, and say in `simulation/instructions.py` what a policy is told. `World` is all that success
-and expert look at; `nearest_grasp`, `keep_yaw` and `azimuth_of` choose yaws that the wrist can reach.
+To add one, write a file such as `umbrella.py` beside this one, and a `Piece` for every new thing, there or in
+`objects.py`. Then name the task in `tasks/__init__.py`, and say in `simulation/instructions.py` what a policy is told.
+`World` is all that success and expert look at; `nearest_grasp`, `keep_yaw` and `azimuth_of` choose yaws that the wrist
+can reach.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def success_by_method(found: Sequence[tuple[Variant, Summary]]) -> Figure:
 
 
 def _color(variant: Variant) -> str:
-    return PRESETS[variant.preset] if variant.method == "tristage" else COLORS[variant.method]
+    return PRESETS[variant.preset] if variant.method == "tristage" else COLORS.get(variant.method, DARK)
 
 
 def _interval(summary: Summary) -> NDArray[np.float64]:

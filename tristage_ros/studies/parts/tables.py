@@ -8,7 +8,8 @@ from math import ceil
 from tristage_ros.bench.model.stages import measure_overhead, overhead_table
 from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import one_thread
-from tristage_ros.bench.model.workloads import LABELS, Workload
+from tristage_ros.bench.model.workloads import Workload
+from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.simulation.closed_loop import LATENCY, LONGEST, PACE, PERIOD
 from tristage_ros.studies.cell import Cell
 from tristage_ros.studies.measurements import SEEDS, expert_observations

@@ -6,7 +6,7 @@ context know at once, published or not, and rqt's node is made in the context th
 nothing, and no part of it is changed.
 
 This folder is started by path, with rqt's interpreter, which need not find this package:
-`python3 PATH/OF/nodes/rqt PATH/OF/rqt_gui [ARGUMENT ...] [--ros-args ...]`.
+`python3 PATH/OF/nodes/viewers/rqt PATH/OF/rqt_gui [ARGUMENT ...] [--ros-args ...]`.
 """
 
 from __future__ import annotations

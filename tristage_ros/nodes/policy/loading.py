@@ -1,0 +1,98 @@
+"""From the parameters of the policy node to a policy that is ready for its first frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.memory import QUANTISED
+from tristage_ros.mla.passes import Denoising, ParallelDenoising
+from tristage_ros.mla.policy import MlaPolicy
+from tristage_ros.mla.values import Observation
+from tristage_ros.perception.camera import CameraModel
+from tristage_ros.pruning import PruningConfig
+from tristage_ros.resources import resource
+
+
+def loaded(settings: Any) -> MlaPolicy:
+    """Return the policy that the node's `settings` describe, its weights loaded and its first steps taken.
+
+    Raises:
+        OSError, ValueError and what else `build_policy` raises: it cannot be had; the message says why.
+    """
+    s = settings
+    check_device(s.device)
+    policy = build_policy(
+        s.checkpoint or None,
+        pruning_config(s.pruning or str(resource("config", "pruning", "robot.yaml"))),
+        engine=s.engine,
+        denoising=denoising_of(s),
+        seed=s.seed,
+        tokenizer=s.tokenizer or None,
+        dataset=s.dataset or None,
+        device=s.device,
+        precision=s.dtype,
+    )
+    _warm_up(policy, s.instruction)
+    return policy
+
+
+def _warm_up(policy: MlaPolicy, instruction: str) -> None:
+    """Take a few steps on nothing, all tokens and pruned, so that the first real ones are not the slow ones."""
+    blank = Observation(
+        image=np.zeros((480, 640, 3), np.uint8),
+        camera=CameraModel(640, 480, 600.0, 600.0, 319.5, 239.5),
+        points=np.random.default_rng(0).uniform(-0.5, 0.5, (1024, 3)).astype(np.float32),
+        state=np.zeros(7, np.float32),
+    )
+    policy.reset(instruction)
+    for _ in range(3):
+        policy.act(blank)
+    policy.reset(instruction)
+
+
+def pruning_config(path: str) -> PruningConfig:
+    """Return the pruning preset in a YAML file.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is no preset; the message names the file and what is wrong with it.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return PruningConfig.from_dict(yaml.safe_load(file) or {})
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def denoising_of(settings: Any) -> Denoising:
+    """Return how the node's `settings` want it to denoise."""
+    s = settings
+    parallel = ParallelDenoising(s.tolerance, s.sweeps or None) if s.denoising == "parallel" else None
+    return Denoising(s.initial_noise, s.denoising_steps or None, parallel)
+
+
+def in_words(policy: MlaPolicy, settings: Any) -> str:
+    """Return what a policy was made of, and what it is to do, in a line for a person."""
+    s, model = settings, policy.model
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    weights = s.dtype if s.dtype in QUANTISED else str(model.dtype).removeprefix("torch.")
+    preset = Path(s.pruning).stem if s.pruning else "robot"
+    return (
+        f"{s.checkpoint or 'RANDOM WEIGHTS'}, {millions:.1f} M parameters in {weights} on {model.device}; "
+        f"pruning {preset}, engine {s.engine}, denoising {s.denoising}, control {s.control}; "
+        f"instruction {s.instruction!r}"
+    )
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError when torch cannot run on the device."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # an unknown name, and a torch without CUDA
+        raise ValueError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error
