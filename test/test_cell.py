@@ -197,6 +197,7 @@ def test_a_cell_in_a_namespace_keeps_all_of_it_there(start, ros_domain, tmp_path
         spin_until(operator, lambda: chunks and operator.arm.chunks_accepted, 120, "the arm accepts a chunk")
         outside = {name for name, _ in operator.get_topic_names_and_types() if not name.startswith("/cell1/")}
         assert outside <= {"/parameter_events", "/rosout"}
+        spin_for(operator, 5.0)  # the recorder looks once a second for nodes to ask for their parameters
         cell.interrupt()  # how it ends is asked elsewhere
     finally:
         operator.destroy_node()
