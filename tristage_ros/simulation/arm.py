@@ -1,9 +1,13 @@
 """The simulated Piper in MuJoCo: its model as MJCF, and the mechanics that a controller drives.
 
-Link frames come from the kinematics' Denavit-Hartenberg table, shapes are primitives.
+Link frames come from the kinematics' Denavit-Hartenberg table, shapes are primitives. How much a real servo hangs below
+its target, and how stiff what it runs into is, are assumptions.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import mujoco
 import numpy as np
@@ -109,17 +113,71 @@ def _finger(side: str, sign: int) -> str:
 
 BRAKING = 6.0  # damping of a braked joint relative to a free one
 FORCE_PER_TORQUE = 25.0  # N at the fingertips per N m of gripper effort
+GRAVITY = 9.81  # m/s^2
+
+
+class Obstacle(Protocol):
+    """Push back when the arm runs into it."""
+
+    def torque(self, plant: Plant) -> NDArray[np.float64]:
+        """Return what it does to the joints now, [6] N m."""
+
+
+@dataclass(frozen=True)
+class JointStop:
+    """Stand in the way of one joint."""
+
+    joint: int  # 0..5
+    at: float  # rad, the plant's count
+    side: int  # +1: it is met when the joint turns up, -1: when it turns down
+    stiffness: float = 2000.0  # N m/rad
+    damping: float = 20.0  # N m s/rad
+
+    def torque(self, plant: Plant) -> NDArray[np.float64]:
+        """Return what it does to the joints now, [6] N m."""
+        pushed = np.zeros(6)
+        depth = self.side * (plant.position[self.joint] - self.at)
+        if depth > 0.0:
+            into = self.side * plant.velocity[self.joint]
+            pushed[self.joint] = -self.side * max(0.0, self.stiffness * depth + self.damping * into)
+        return pushed
+
+
+@dataclass(frozen=True)
+class Wall:
+    """Stand in the way of the tool: a plane that gives way a little."""
+
+    point: tuple[float, float, float]  # m, base frame, on the plane
+    normal: tuple[float, float, float]  # unit vector towards where the tool may be
+    stiffness: float = 8000.0  # N/m
+    damping: float = 100.0  # N s/m
+
+    def torque(self, plant: Plant) -> NDArray[np.float64]:
+        """Return what it does to the joints now, [6] N m."""
+        normal = np.array(self.normal)
+        jacobian = plant.tool_jacobian()
+        depth = float((np.array(self.point) - plant.tool()) @ normal)
+        if depth <= 0.0:
+            return np.zeros(6)
+        into = -float(normal @ jacobian @ plant.velocity)
+        return max(0.0, self.stiffness * depth + self.damping * into) * (normal @ jacobian)
 
 
 class Plant:
     """Simulate the arm under gravity; powered joints are servoed and gravity compensated, unpowered ones fall.
 
-    Until a motor is powered for the first time the arm stands on a parking stand and does not move.
+    Until a motor is powered for the first time the arm stands on a parking stand and does not move. What may be changed
+    at any time: `obstacles`, `payload`, and `compliance`, by which servos hang below their targets under load.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         """Take over `model` and `data`: both change with every step."""
         self.model, self.data = model, data
+        self.obstacles: tuple[Obstacle, ...] = ()
+        self.payload = 0.0  # kg, at the grasp centre
+        self.compliance = 0.0  # rad per N m of what a joint carries
+        self._flange = model.site("flange").id
+        self._carried = np.zeros(6)  # N m, what the servos hold against gravity
         joints = [model.joint(f"joint{k + 1}") for k in range(6)]
         self._position = np.array([joint.qposadr[0] for joint in joints])
         self._velocity = np.array([joint.dofadr[0] for joint in joints])
@@ -132,17 +190,38 @@ class Plant:
         """Advance by `time_step` seconds."""
         self._parked = self._parked and not drive.powered.any()
         powered = drive.powered | self._parked
-        self._power_joints(powered, drive.braked)
         self._power_gripper(drive)
-        if not self._parked:
-            self.data.ctrl[:6] = drive.position
-        mujoco.mj_step(self.model, self.data, round(time_step / TIME_STEP))
-        self._measure()
+        steps = round(time_step / TIME_STEP)
+        each = 1 if self.obstacles else steps  # what is stiff has to be looked at in every step of the physics
+        for _ in range(0, steps, each):
+            self._power_joints(powered, drive.braked)
+            if not self._parked:
+                self.data.ctrl[:6] = drive.position - self.compliance * self._carried
+            mujoco.mj_step(self.model, self.data, each)
+            self._measure()
+
+    def tool(self) -> NDArray[np.float64]:
+        """Return where the grasp centre is, [3] m in the base frame."""
+        flange = self.data.site_xmat[self._flange].reshape(3, 3)
+        place: NDArray[np.float64] = self.data.site_xpos[self._flange] + kinematics.TOOL_OFFSET * flange[:, 2]
+        return place
+
+    def tool_jacobian(self) -> NDArray[np.float64]:
+        """Return how the grasp centre moves with the joints, [3, 6] m/rad."""
+        translation = np.zeros((3, self.model.nv))
+        body = int(self.model.site_bodyid[self._flange])
+        mujoco.mj_jac(self.model, self.data, translation, None, self.tool(), body)
+        return translation[:, self._velocity]
 
     def _power_joints(self, powered: np.ndarray, braked: bool) -> None:
         self.model.opt.disableactuator = sum(1 << k for k in range(6) if not powered[k])
         self.model.dof_damping[self._velocity] = self._damping * (BRAKING if braked else 1.0)
-        self.data.qfrc_applied[self._velocity] = self.data.qfrc_bias[self._velocity] * powered
+        weight = np.zeros(6)
+        if self.payload:
+            weight = -GRAVITY * self.payload * self.tool_jacobian()[2]
+        self._carried = (self.data.qfrc_bias[self._velocity] - weight) * powered
+        pushed = sum((obstacle.torque(self) for obstacle in self.obstacles), np.zeros(6))
+        self.data.qfrc_applied[self._velocity] = self._carried + weight + pushed
 
     def _power_gripper(self, drive: Drive) -> None:
         force = min(FINGER_FORCE, FORCE_PER_TORQUE * drive.gripper_effort) if drive.gripper_powered else 0.0
@@ -153,6 +232,6 @@ class Plant:
         data = self.data
         self.position = data.qpos[self._position]
         self.velocity = data.qvel[self._velocity]
-        self.torque = data.actuator_force[:6] + data.qfrc_applied[self._velocity]
+        self.torque = data.actuator_force[:6] + self._carried
         self.opening = 2 * float(data.qpos[self._finger])
         self.gripper_effort = abs(float(data.actuator_force[6])) / FORCE_PER_TORQUE

@@ -34,6 +34,7 @@ _UNTIL_RESET = {  # states in which the arm obeys no motion command
     ArmStatus.CONTROLLER_TOO_HOT,
     ArmStatus.BRAKE_RESISTOR_TOO_HOT,
 }
+TEACHING, LEADING = 2, 6  # control modes of frame 0x2A1
 LIMIT_TOLERANCE = 1e-3  # rad; commands are rounded to 0.001 degree
 
 
@@ -67,13 +68,19 @@ class Controller:
 
     A joint or pose target takes effect with its third frame, and only in CAN mode, in the matching move mode and with
     every motor enabled. An emergency stop lets the arm sink; a reset takes the power off at once, and the first enable
-    after it is lost. Not modelled: teaching, torque control, circular moves, the master/slave mode.
+    after it is lost. While teaching, a person moves the arm by hand. A leader says where it is by the frames that lead
+    another arm. Assumed: what teaching does to targets and modes, that a leader sends no feedback of its own, how an
+    encoder lies. Not modelled: torque control, circular moves, playing back what was taught.
     All joint positions in here are the firmware's; the plant's count from the zero of the newer firmware.
     """
 
     def __init__(self, plant: Plant, software: str = SOFTWARE) -> None:
         """Power up with the motors off."""
         self.refuses_enabling = False
+        self.obeys_while_teaching = False  # a 0x151 with CAN control ends teaching
+        self.lying: frozenset[int] = frozenset()  # joints, 0..5, whose encoders say what was commanded
+        self.feedback_offset = 0  # of the ids of 0x2A1 to 0x2A8: 0x100 where another arm shares the bus
+        self.replans = False  # every target is planned anew from where the arm is, at rest: dense ones shake it
         self._plant, self._software = plant, software
         self._new_zero = kinematics.dh_is_offset(software) if is_version(software) else True
         self._zero = np.zeros(6) if self._new_zero else _OLD_ZERO
@@ -103,6 +110,8 @@ class Controller:
         self._power_up(lost_enables=0)
 
     def _power_up(self, lost_enables: int) -> None:
+        self.leads = False
+        self._teaching = False
         self._mode = commands.Mode(0, MoveMode.POSE, 0)
         self._status = ArmStatus.NORMAL
         self._over_limit = np.zeros(6, bool)
@@ -126,6 +135,22 @@ class Controller:
         if self._status != ArmStatus.EMERGENCY_STOP:
             self._status = ArmStatus.JOINT_STATUS_ERROR
 
+    def alarm(self, joint: int, bits: MotorStatus) -> None:
+        """Let the driver of joint 0..5 report `bits`, and nothing else change: no arm status, no loss of power."""
+        self._faults[joint] |= bits
+
+    def press_teach_button(self) -> None:
+        """Do what the button at the arm does: give the joints to a person's hands, or take them back."""
+        self._teaching = not self._teaching
+        control = TEACHING if self._teaching else 0
+        self._mode = self._mode._replace(control=control)
+        self._target, self._line = self._position.copy(), None
+
+    def become_leader(self) -> None:
+        """Take the role of a leader, as 0x470 gives it: the joints follow a person's hands and lead another arm."""
+        self.leads, self._teaching = True, True
+        self._mode = self._mode._replace(control=LEADING)
+
     def press_emergency_stop(self) -> None:
         """Do what the button at the arm does: let it sink, until a reset."""
         self._status, self._line = ArmStatus.EMERGENCY_STOP, None
@@ -139,6 +164,11 @@ class Controller:
             self._faults |= int(MotorStatus.DRIVER_HOT)
 
     @property
+    def plant(self) -> Any:
+        """Return the mechanics, whose surroundings a test may change."""
+        return self._plant
+
+    @property
     def _position(self) -> Array:
         return self._plant.position + self._zero
 
@@ -150,6 +180,9 @@ class Controller:
         plant, powered = self._plant, self._powered()
         if self._line is not None:
             self._follow_line(self._line, time_step)
+        if self._teaching:  # held against gravity, and nothing more
+            self._target = self._position.copy()
+            self._ramp.hold(self._position, np.ones(6, bool))
         self._ramp.hold(self._position, ~powered)
         speed = max(self._mode.speed, 1) / 100
         target = np.where(powered, self._target, self._position)
@@ -164,7 +197,11 @@ class Controller:
 
     def feedback(self, with_health: bool) -> list[Frame]:
         """Return the 14 frames of a tick, and the six of the motors' health when asked."""
-        plant, mode, position = self._plant, self._mode, self._position
+        plant, mode, position = self._plant, self._mode, self._position.copy()
+        if self.leads:
+            return frames.leading(mode.move, mode.speed, position, plant.opening)
+        lying = list(self.lying)
+        position[lying] = self._ramp.position[lying]
         flange, torque = self._forward(position), plant.torque * self._told_torque
         moving = self._line is not None or bool(
             self._enabled.all() and np.any(np.abs(self._target - position) > REACHED)
@@ -181,6 +218,9 @@ class Controller:
                 frames.motor_health(k, self._faults[k] | (MotorStatus.ENABLED if self._enabled[k] else 0))
                 for k in range(6)
             ]
+        if self.feedback_offset:
+            shifted = range(0x2A1, 0x2A9)
+            return [f._replace(id=f.id + self.feedback_offset) if f.id in shifted else f for f in sent]
         return sent
 
     def _powered(self) -> NDArray[np.bool_]:
@@ -188,7 +228,7 @@ class Controller:
 
     def _accepts_motion(self, *moves: MoveMode) -> bool:
         able = self._status not in _UNTIL_RESET and bool(self._powered().all())
-        return able and self._mode.control == 1 and self._mode.move in moves
+        return able and not self._teaching and self._mode.control == 1 and self._mode.move in moves
 
     def _follow_line(self, line: Line, time_step: float) -> None:
         pose = line.advance(LINE_SPEED * max(self._mode.speed, 1) / 100 * time_step)
@@ -211,6 +251,9 @@ class Controller:
             self._power_up(lost_enables=1)
 
     def _set_mode(self, mode: commands.Mode) -> None:
+        if self._teaching and not (self.obeys_while_teaching and mode.control == 1 and not self.leads):
+            return
+        self._teaching = False
         self._mode = mode
 
     def _joint_target(self, target: commands.JointTarget) -> None:
@@ -224,6 +267,8 @@ class Controller:
                 self._status = ArmStatus.TARGET_EXCEEDS_LIMIT
             else:
                 self._status, self._target, self._line = ArmStatus.NORMAL, self._joint_buffer.copy(), None
+                if self.replans:
+                    self._ramp.hold(self._position, np.ones(6, bool))
 
     def _pose_target(self, target: commands.PoseTarget) -> None:
         self._pose_buffer[target.first : target.first + 2] = target.values

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import can
 
+from tristage_ros.simulation.arm import Obstacle
 from tristage_ros.simulation.controller import Controller
 from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus
 
@@ -65,6 +66,38 @@ class Firmware:
         with self.lock:
             self._controller.press_emergency_stop()
 
+    def alarm(self, joint: int, bits: MotorStatus) -> None:
+        """Let a motor's driver complain, and nothing else; see Controller.alarm."""
+        with self.lock:
+            self._controller.alarm(joint, bits)
+
+    def press_teach_button(self, obeys: bool = False) -> None:
+        """Give the arm to a person's hands, or take it back; `obeys`: a 0x151 takes it back, too."""
+        with self.lock:
+            self._controller.obeys_while_teaching = obeys
+            self._controller.press_teach_button()
+
+    def become_leader(self) -> None:
+        """Give the arm the role of a leader; see Controller.become_leader."""
+        with self.lock:
+            self._controller.become_leader()
+
+    def lie(self, *joints: int) -> None:
+        """Let the encoders of joints 0..5 say what was commanded, from now on; none: they tell the truth."""
+        with self.lock:
+            self._controller.lying = frozenset(joints)
+
+    def obey(self, *frames: Frame) -> None:
+        """Take commands that a master sends whom this computer does not hear."""
+        with self.lock:
+            for frame in frames:
+                self._controller.handle(frame)
+
+    def put_in_the_way(self, *obstacles: Obstacle) -> None:
+        """Put things into the arm's way, instead of those that were there."""
+        with self.lock:
+            self._controller.plant.obstacles = obstacles
+
     def report(self, status: ArmStatus) -> None:
         """Let the arm stop and report a state of its own accord; see Controller.report."""
         with self.lock:
@@ -107,6 +140,13 @@ class Firmware:
 # Faults between the arm and the computer, on demand and repeatable.
 
 JOINT_FEEDBACK = (0x2A5, 0x2A6, 0x2A7)
+GROUPS = {  # of feedback frames
+    "status": (0x2A1,),
+    "joints": JOINT_FEEDBACK,
+    "gripper": (0x2A8,),
+    "speeds": tuple(range(0x251, 0x257)),
+    "motors": tuple(range(0x261, 0x267)),
+}
 _FREEZABLE = frozenset({*range(0x2A1, 0x2A9), *range(0x251, 0x257), *range(0x261, 0x267)})
 
 
@@ -123,6 +163,7 @@ class Wire:
         self._dropped = 0.0
         self._swapped: tuple[int, int] | None = None
         self._frozen: frozenset[int] = frozenset()
+        self._stopped: frozenset[int] = frozenset()
         self._last: dict[int, Frame] = {}  # by id, before they were frozen
 
     def silence(self, seconds: float | None) -> None:
@@ -147,6 +188,10 @@ class Wire:
         """Repeat the present content of these feedback frames from now on; none: they are fresh again."""
         self._frozen = frozenset(ids) & _FREEZABLE
 
+    def stop(self, *groups: str) -> None:
+        """Pass none of these groups of feedback from now on, by the names in GROUPS; none: all come again."""
+        self._stopped = frozenset(id for group in groups for id in GROUPS[group])
+
     def up(self, received: list[Frame]) -> list[Frame]:
         """Return what the arm hears of the frames that were sent to it."""
         return self._survivors(received)
@@ -157,7 +202,7 @@ class Wire:
         self._last.update((frame.id, frame) for frame in result if frame.id in _FREEZABLE)
         if self._swapped:
             result = _exchanged(result, *self._swapped)
-        return self._survivors(result)
+        return self._survivors([frame for frame in result if frame.id not in self._stopped])
 
     def _survivors(self, frames: list[Frame]) -> list[Frame]:
         if time.monotonic() < self._silent_until:

@@ -112,6 +112,13 @@ def motor_health(joint: int, motor_status: int, temperature: int = 32, current: 
     )
 
 
+def leading(move: int, speed: int, position: Iterable[float], opening: float) -> list[Frame]:
+    """Encode what a leader sends to the arm that follows it: mode, joint positions (rad) and gripper opening (m)."""
+    mode = Frame(0x151, struct.pack(">8B", 1, move, speed, 0, 0, 0, 0, 0))
+    grip = Frame(0x159, struct.pack(">iHBB", round(opening * 1e6), 1000, 1, 0))
+    return [mode, *_pairs(0x155, _rounded(position, MILLIDEGREE)), grip]
+
+
 def acknowledge(can_id: int) -> Frame:
     """Encode the acknowledgement of the configuration frame `can_id`, 0x476."""
     return Frame(0x476, struct.pack(">B7x", can_id & 0xFF))

@@ -38,10 +38,15 @@ def rig() -> Iterator[Rig]:
 
 
 def assert_harmless(rig: Rig) -> None:
-    """Nothing that drops the arm was sent, and no set-point stepped farther than the velocity limit allows."""
+    """Nothing that drops the arm was sent, and no set-point stepped farther than the velocity limit allows.
+
+    Except to where an arm is that was out of sight: there it stays.
+    """
     assert {identifier for _, identifier, _ in rig.tap.frames} <= {0x151, 0x155, 0x156, 0x157, 0x159, 0x471}
-    steps = np.abs(np.diff(rig.tap.setpoints()[:, 1:], axis=0))
-    assert steps.max(initial=0.0) <= CONFIG.guard.max_velocity * 0.02 + 1e-4
+    targets = rig.tap.setpoints()[:, 1:]
+    steps = np.abs(np.diff(targets, axis=0)).max(axis=1, initial=0.0)
+    leaps = targets[1:][steps > CONFIG.guard.max_velocity * 0.02 + 1e-4]
+    assert len(leaps) <= 1 and (np.abs(leaps - rig.state().position) < 0.02).all()
 
 
 def still(rig: Rig) -> None:

@@ -74,6 +74,7 @@ class ArmController:
                 released, motion.held = motion.held, ""  # a stop from here on counts
                 motion.release("the dry run ended")
             try:
+                self._driver.set_speed(motion.percent)
                 self._driver.enable(self.config.enable_timeout)
                 with self._lock:
                     motion.take(self._driver.read())
@@ -251,6 +252,7 @@ class ArmController:
                 motion.sent = setpoint
                 return
         try:
+            self._driver.set_speed(motion.percent)
             self._driver.send(setpoint.position, setpoint.gripper)
         except Exception as error:
             self._sending_failed(now, error)

@@ -4,7 +4,8 @@
 |---|---|
 | joint beyond its limit less a margin | clamped, having slowed down before it |
 | faster or harder accelerated than allowed | clamped |
-| farther than `max_lead` ahead of the measured joints | clamped; the path slows down from half of it on |
+| farther ahead of the measured joints than its lead: `max_lead` at full speed, less at less | clamped; the path slows \
+down from half of it on |
 | tool about to leave the workspace; fingertips, elbow, camera or another part about to meet table or base | \
 held where it is, fault |
 | faster than the operator's share of the speed | clamped |
@@ -16,8 +17,8 @@ newer observation may move the arm / fault |
 | first set-point away from the measured joints | refused to start |
 | gripper beyond its range / not finite | clamped / last one kept |
 
-A fault stays until `clear()`; while it does, the speed limit falls to 0 and stays there. The guard has no clock and no
-threads: time is passed in, s.
+A fault stays until `clear()`; while it does, the speed limit falls to 0, and nothing moves but what lets go. The guard
+has no clock and no threads: time is passed in, s.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tristage_ros.devices.arm.contact import LEAST_LEAD, RELIEF_SPEED
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS, JOINT_MAX_VELOCITY, link_poses
 from tristage_ros.devices.arm.workspace import Body, Workspace
 
@@ -45,7 +47,7 @@ class GuardConfig:
     position_margin: float = 0.01  # rad kept from every joint limit
     max_velocity: float = 2.0  # rad/s, of the set-points
     max_acceleration: float = 10.0  # rad/s^2, of the set-points
-    max_lead: float = 0.25  # rad that a set-point may be ahead of the measured joint
+    max_lead: float = 0.25  # rad that a set-point may be ahead of the measured joint, at full speed
     max_first_step: float = 0.05  # rad between the first set-point and the measured joints
     gripper_range: tuple[float, float] = GRIPPER_RANGE  # m
     workspace: Workspace = field(default_factory=Workspace)
@@ -98,9 +100,10 @@ class RefusedError(ValueError):
 class Guard:
     """Pass the set-points of one arm, limited.
 
-    Invariants of every `Setpoint`, whatever came in: finite; within the joint limits; within `max_lead` of the measured
-    joints (where the joint limits allow); no farther from the last one than `max_velocity` times the step, except to
-    follow an arm that was moved away.
+    Invariants of every `Setpoint`, whatever came in: finite; within the joint limits; within the lead of the measured
+    joints and their standing offset (where the joint limits allow), or latched; no farther from the last one than
+    `max_velocity` times the step, except to follow an arm that was moved away; unmoved once a latched one has come to
+    rest, except to let go.
     """
 
     def __init__(self, config: GuardConfig, dh_is_offset: bool = True) -> None:
@@ -115,6 +118,8 @@ class Guard:
         self._step = 0.0  # s, the last one
         self._gripper = 0.0
         self.speed_scale = 1.0  # 0..1 of `max_velocity`, the operator's
+        self.share = 1.0  # 0..1 of full speed that the present path has, from which the lead follows
+        self.standing = np.zeros(6)  # rad by which the arm hangs below its set-points, see `contact`
         self._top = config.max_velocity  # rad/s, what a fault or the operator has left of it
         self._invalid_since = math.inf
         self._blocked_since = math.inf
@@ -163,10 +168,34 @@ class Guard:
         self._seen = (math.inf, np.zeros(6), np.zeros(6))
         self._invalid_since = self._blocked_since = math.inf
 
+    @property
+    def lead(self) -> float:
+        """Return how far, rad, a set-point may now be ahead of the measured joints and their standing offset."""
+        return min(self.config.max_lead, max(LEAST_LEAD, self.share * self.config.max_lead))
+
+    @property
+    def position(self) -> Floats:
+        """Return the last set-point, [6] rad. Raises RefusedError where there is none."""
+        if self._position is None:
+            raise RefusedError("set-points are refused until the guard is engaged")
+        position: Floats = self._position.copy()
+        return position
+
+    @property
+    def gripper(self) -> float:
+        """Return the last opening, m."""
+        return self._gripper
+
+    @property
+    def velocity(self) -> Floats:
+        """Return how fast the set-points move, [6] rad/s."""
+        velocity: Floats = self._velocity.copy()
+        return velocity
+
     def allowance(self, now: float, stamp: float, measured: ArrayLike) -> float:
         """Return the share 0..1 of its speed at which the path may go on, given feedback [6] rad of time `stamp`.
 
-        It falls from 1 at half of `max_lead` to 0 at 0.8 of it, so that a path waits for its arm.
+        It falls from 1 at half of the lead to 0 at 0.8 of it, so that a path waits for its arm.
         """
         config, age = self.config, now - stamp
         if not age <= config.lost_after:  # also catches NaN
@@ -176,19 +205,27 @@ class Guard:
             return 0.0
         if self._frozen(stamp, arm, self._position):
             return 0.0
-        lead, joint = _worst(self._position - arm)
-        if lead < 0.75 * config.max_lead:
+        lead, joint = _worst(self._position - arm - self.standing)
+        if lead < 0.75 * self.lead:
             self._blocked_since = math.inf
         elif now - min(self._blocked_since, now) >= config.blocked_after:
             self.latch(f"the arm does not follow: joint {joint} is {lead:.3f} rad from its set-point")
         else:
             self._blocked_since = min(self._blocked_since, now)
-        return float(np.clip((0.8 - lead / config.max_lead) / 0.3, 0.0, 1.0))
+        return float(np.clip((0.8 - lead / self.lead) / 0.3, 0.0, 1.0))
 
     def filter(
-        self, now: float, step: float, proposed: ArrayLike | None, gripper: float, measured: ArrayLike
+        self,
+        now: float,
+        step: float,
+        proposed: ArrayLike | None,
+        gripper: float,
+        measured: ArrayLike,
+        letting_go: bool = False,
     ) -> Setpoint:
         """Return the set-point to send `step` s after the last one, near `proposed` [6] rad, given measured [6] rad.
+
+        `letting_go`: in a fault, too, since `proposed` leads away from what the arm presses on.
 
         Raises:
             RefusedError: not engaged, or `step` or `measured` is unusable.
@@ -200,23 +237,33 @@ class Guard:
             raise RefusedError(f"step {step} s is not within 0..1 or the measured joints {arm} are not finite")
         wish = self._validated(now, proposed)
         fall = self.config.max_acceleration / 2 * step  # gentler than a path's own braking, which comes first
-        allowed = 0.0 if self.fault else self.speed_scale * self.config.max_velocity
+        allowed = self.speed_scale * self.config.max_velocity
+        if self.fault:
+            allowed = RELIEF_SPEED if letting_go else 0.0
         self._top = max(allowed, self._top - fall)
         velocity = self._limited_velocity(np.zeros(6) if wish is None else wish - last, last, step)
         target = last + velocity * step
         reason = "" if wish is None or np.abs(target - wish).max() < 1e-9 else _excuse(wish, last, target)
         if wish is None:
             reason = "no valid set-point"
-        led = np.clip(np.clip(target, arm - self.config.max_lead, arm + self.config.max_lead), self._lower, self._upper)
+        led = self._led(target, arm)
         if not np.array_equal(led, target):
             reason = f"joint {_worst(led - target)[1]} waits for the arm"
-        if outside := self._trespasses(last, led):
+        if not letting_go and (outside := self._trespasses(last, led)):
             self.latch(outside)
             reason = outside
-            led = np.clip(last, arm - self.config.max_lead, arm + self.config.max_lead).clip(self._lower, self._upper)
+            led = self._led(last, arm)
         self._velocity = np.clip((led - last) / step, -self.config.max_velocity, self.config.max_velocity)
         self._position, self._gripper, self._step = led, self._clip_gripper(gripper), step
         return Setpoint(led.copy(), self._gripper, reason)
+
+    def _led(self, target: Floats, arm: Floats) -> Floats:
+        """Return the target within the joint limits and near the arm; in a fault it follows no arm that moves."""
+        if not self.fault:
+            near = arm + self.standing
+            target = np.clip(target, near - self.lead, near + self.lead)
+        within: Floats = np.clip(target, self._lower, self._upper)
+        return within
 
     def check_path(self, path: Floats) -> None:
         """Check joint positions [n, 6] along a path, the first of which is the present set-point.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.arm import chunks, joint_path
 from tristage_ros.devices.arm.config import ControllerConfig
+from tristage_ros.devices.arm.contact import Contact, Relief, Sample
 from tristage_ros.devices.arm.freshness import Freshness, JointHistory, Link
 from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
@@ -21,6 +22,8 @@ from tristage_ros.devices.arm.values import ActionChunk, ArmFeedback, ChunkState
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
 _NOISE = 0.02  # rad
 _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however late it is
+_PRESSES = 0.02  # rad of lead at rest beyond the standing offset
+_FIRMWARE_MARGIN = 1.5  # of our own speed that the firmware may go at
 OWNERS = {
     CommandSource.POLICY: "the policy",
     CommandSource.TRAJECTORY: "joint trajectories",
@@ -69,6 +72,16 @@ class Motion:
         self._expires = math.inf  # s, monotonic clock, when the present path has to be over
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
+        self._contact = Contact()
+        self._relief: Relief | None = None  # while a fault is there
+        self._blind = False  # no feedback for so long that the arm may be anywhere
+
+    @property
+    def percent(self) -> int:
+        """Return the share of its speed, 1..100 %, that the firmware is to stay within: a margin above our own."""
+        feed = self.execution.trajectory.feed if self.execution else 0.0
+        share = max(self.speed_scale, feed) * self.config.motion.velocity / JOINT_MAX_VELOCITY
+        return min(100, max(1, math.ceil(100 * _FIRMWARE_MARGIN * share)))
 
     @property
     def moving(self) -> bool:
@@ -105,6 +118,7 @@ class Motion:
         """
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
+        self._contact.forget()
         self._engage_at_measured()
         self.halting = self._interrupted = False
         self._last_tick = now
@@ -118,6 +132,7 @@ class Motion:
     def restart(self) -> None:
         """Begin anew at the last set-point, after a fault was cleared; only an operator lets it move again."""
         self.guard.clear()
+        self._relief = None
         if self.execution is not None and self.sent is not None:
             self.execution = self._execution_at(self.sent.position, self.sent.gripper)
             self.held = "a fault was cleared; enable the arm to go on"
@@ -211,16 +226,103 @@ class Motion:
         return self._guarded(self.execution, now, min(max(gap, 1e-4), _LONGEST_STEP))
 
     def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint:
-        measured, opening = self.feedback.position, self.feedback.gripper
+        arm, guard = self.feedback, self.guard
+        measured, opening = arm.position, arm.gripper
+        guard.share = max(self.speed_scale, execution.trajectory.feed)
         if self.dry and self.sent:  # nothing moves: go on as with an arm that follows
             measured, opening = self.sent.position, self.sent.gripper
-        allowance = self.guard.allowance(now, self.feedback.stamp, measured)
-        self.halting = self.halting or bool(self.guard.fault)
+        elif self.sent:
+            self._feel(now, self.sent.position)
+        allowance = guard.allowance(now, arm.stamp, measured)
+        if guard.fault and not self.dry and self.sent:
+            return self._let_go(now, step)
+        self.halting = self.halting or bool(guard.fault)
         feed = 0.0 if self.halting else self.speed_scale * allowance
-        target = execution.advance(step, feed, measured, opening)
-        setpoint = self.guard.filter(now, step, target, execution.gripper, measured)
+        target = execution.advance(step, feed, measured + guard.standing, opening)
+        setpoint = guard.filter(now, step, target, execution.gripper, measured)
+        self._settle(execution)
+        if not self.dry:
+            self._relax(execution, now)
+        return setpoint
+
+    def _sample(self, now: float) -> Sample | None:
+        """Return what the joints say if it is young enough to act on."""
+        arm = self.feedback
+        fresh = now - arm.stamp <= self.config.guard.stale_after
+        return Sample(arm.stamp, arm.position, arm.velocity, arm.effort) if fresh else None
+
+    def _feel(self, now: float, setpoint: NDArray[np.float64]) -> None:
+        """Learn how the arm hangs, and notice that it has run into something."""
+        sample, contact, guard = self._sample(now), self._contact, self.guard
+        if sample is None:
+            return
+        contact.look(now, setpoint, sample)
+        if guard.fault:
+            return
+        guard.standing = contact.standing
+        joint = contact.stuck(now, setpoint, guard.lead)
+        if joint is not None:
+            lead, more = abs(contact.lead(setpoint, sample.position)[joint]), contact.pushes(joint)
+            guard.latch(f"joint {joint + 1} is blocked: {lead:.2f} rad short, pushing with {more:.0f} N m; it lets go")
+            self._relief = Relief(self._braked(setpoint))
+            self._relief.release(joint, now, setpoint, sample, contact.standing)
+
+    def _braked(self, setpoint: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where the set-points come to rest if they are braked from now on, [6] rad."""
+        velocity, braking = self.guard.velocity, self.config.guard.max_acceleration / 2
+        return setpoint + velocity * np.abs(velocity) / (2 * braking)
+
+    def _let_go(self, now: float, step: float) -> Setpoint:
+        """Return the next set-point of an arm in fault: to rest along the path, then away from what it presses on."""
+        sample, contact, last = self._sample(now), self._contact, self.guard.position
+        if self._relief is None:
+            self._relief = Relief()
+        if sample is None:
+            self._blind = self._blind or now - self.feedback.stamp > self.config.guard.gap_after
+        elif self._blind:
+            last = self._stay(sample, last)
+        relief, execution = self._relief, self.execution
+        assert execution is not None  # engaged
+        if sample is not None and contact.at_rest(now) >= 0.1:
+            for joint in np.flatnonzero(np.abs(contact.lead(last, sample.position)) > _PRESSES):
+                relief.release(int(joint), now, last, sample, contact.standing)
+        self.halting = relief.target is None
+        if relief.target is None:
+            target = execution.advance(step, 0.0, self.feedback.position, self.feedback.gripper)
+        else:
+            execution.trajectory.drop()
+            target = relief.step(now, step, last, sample)
+        setpoint = self.guard.filter(
+            now, step, target, execution.gripper, self.feedback.position, letting_go=relief.target is not None
+        )
         self._settle(execution)
         return setpoint
+
+    def _stay(self, sample: Sample, last: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the set-point at which an arm that was out of sight stays where it is by now, and take it."""
+        self._blind = False
+        lead = self._contact.lead(last, sample.position)
+        if np.abs(lead).max() <= _PRESSES:
+            return last
+        limits = np.transpose(self.config.guard.joint_limits)
+        here: NDArray[np.float64] = np.clip(sample.position + self._contact.standing, *limits)
+        self.guard.rest(here)
+        self.execution = self._execution_at(here, self.guard.gripper)
+        return here
+
+    def _relax(self, execution: Execution, now: float) -> None:
+        """Take the target back to an arm that stands elsewhere for good: it would press on whatever is in its way."""
+        sample = self._sample(now)
+        if execution.busy or sample is None or self.sent is None:
+            return
+        lead = self._contact.lead(self.sent.position, sample.position)
+        if self._contact.at_rest(now) < self.config.gripper.settle or np.abs(lead).max() <= _PRESSES:
+            return
+        back = np.where(np.abs(lead) > _PRESSES, sample.position + self._contact.standing, self.sent.position)
+        back = np.clip(back, *np.transpose(self.config.guard.joint_limits))
+        execution = self.execution = self._execution_at(self.sent.position, self.sent.gripper)
+        execution.start(execution.trajectory.plan([Waypoint(back, self.sent.gripper, None)], now, self.speed_scale))
+        self.halting, self._expires = False, math.inf
 
     def _bridge(self, now: float, gap: float) -> None:
         """Deal with a gap of `gap` s since the last set-point, and with one in the feedback.
@@ -258,7 +360,9 @@ class Motion:
         if self.halting and (execution.trajectory.feed <= 0.0 or not execution.busy):
             execution.trajectory.drop()
             self.halting = False
-        if not execution.busy:
+        if execution.short:
+            self.chunk.end(ChunkState.ABORTED, execution.short)
+        elif not execution.busy:
             self.chunk.end(ChunkState.REACHED)
 
     def _require(self, source: CommandSource) -> None:

@@ -29,6 +29,8 @@ _STATUS, _GRIPPER, _FIRMWARE = 0x2A1, 0x2A8, 0x4AF
 _JOINT_FRAMES = (0x2A5, 0x2A6, 0x2A7)  # one sample of the joint positions, in this order
 _JOINTS = frozenset(_JOINT_FRAMES)
 _BITS_PER_FRAME = 125  # 8 bytes of data, 11 bits of id, about 14 stuffed bits
+_REPEATS = 2  # of 0x151 after a change, lest it was lost: more often it would take the arm out of a person's hands
+_GRIPPER_SILENT = 0.5  # s without feedback, after which the gripper is not commanded
 _QUARTER_TORQUE = (1, 8, 2)  # up to this firmware J1 to J3 report a quarter of their torque
 _SPEEDS, _MOTORS = frozenset(range(0x251, 0x257)), frozenset(range(0x261, 0x267))
 _READ = _JOINTS | _SPEEDS | _MOTORS | {_STATUS, _GRIPPER, _FIRMWARE}
@@ -65,6 +67,9 @@ class PiperDriver:
         name = f"{interface}:{channel}#{next(_driver_numbers)}"  # the SDK keeps one instance per name
         self._sdk = C_PiperInterface_V2(name, judge_flag=False, can_auto_init=False, logger_level=LogLevel.SILENT)
         self._send_lock = threading.Lock()  # the SDK encodes every command in one shared message
+        self._wanted_percent = 100
+        self._percent = 0  # as last asked for in 0x151
+        self._repeats = 0  # how often that is still to be said again
         self._stopping = threading.Event()
         self._reader: threading.Thread | None = None
         self._forget()
@@ -150,6 +155,7 @@ class PiperDriver:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             measured = self.read()
+            self._percent = 0  # so that the mode is asked for
             self.send(measured.position, measured.gripper)
             asked = time.monotonic()
             with self._send_lock:
@@ -163,8 +169,12 @@ class PiperDriver:
             "check the emergency stop and the power supply"
         )
 
+    def set_speed(self, percent: int) -> None:
+        """Choose how much of its speed the firmware may use, 1..100 %; it is told with the next set-point."""
+        self._wanted_percent = min(100, max(1, percent))
+
     def send(self, position: ArrayLike, gripper: float) -> None:
-        """Send one set-point: MOVE J at full speed (the caller limits it), six joint targets and the gripper.
+        """Send one set-point: six joint targets and the gripper; before them MOVE J and its speed where they change.
 
         Args:
             position: [6] rad.
@@ -180,9 +190,13 @@ class PiperDriver:
         millidegrees = [int(value) for value in np.rint(np.degrees(joints) * 1000)]
         with self._send_lock:
             sdk = self._connected_sdk()
-            sdk.MotionCtrl_2(ctrl_mode=1, move_mode=1, move_spd_rate_ctrl=100, is_mit_mode=0)
+            if self._wanted_percent != self._percent or self._repeats:
+                self._repeats = _REPEATS if self._wanted_percent != self._percent else self._repeats - 1
+                self._percent = self._wanted_percent
+                sdk.MotionCtrl_2(ctrl_mode=1, move_mode=1, move_spd_rate_ctrl=self._percent, is_mit_mode=0)
             sdk.JointCtrl(*millidegrees)
-            sdk.GripperCtrl(round(gripper * 1e6), self._effort, gripper_code=1, set_zero=0)
+            if time.monotonic() - self._arrived[_GRIPPER] < _GRIPPER_SILENT:
+                sdk.GripperCtrl(round(gripper * 1e6), self._effort, gripper_code=1, set_zero=0)
 
     def reset(self) -> None:
         """Cut the power of all motors at once and leave every error state: the arm FALLS unless it is held.
@@ -255,6 +269,8 @@ class PiperDriver:
         self._joint_frames = 0  # of the present sample that have come, in their order
         self._frames_per_second = self._bus_load = 0.0
         self._sent_frames = 0
+        self._percent = 0
+        self._repeats = 0
         self._effort_scale = np.ones(6)
         self._for_person = False
         self._bus_error = ""

@@ -230,13 +230,16 @@ def _detour(motion: Any, start: Floats, goal: Floats) -> float:
 
 _SAME_OPENING = 1e-3  # m between gripper targets that need no time
 _ARRIVED = 0.005  # rad between measured joints and key frame, about 2 mm at the tool, at which the arm is there
+_NEAR = 0.020  # rad, likewise for one that has come to rest
+_AT_REST = 2e-3  # rad that a joint at rest may move
+_RESTED = 0.1  # s at rest, after which an arm that is near is there
 
 
 @dataclass(frozen=True)
 class GripperTiming:
     """Say how long a key frame waits for arm and gripper."""
 
-    settle: float = 0.5  # s at most for the arm to catch up with its target
+    settle: float = 1.0  # s at rest elsewhere, after which the arm is taken not to come any nearer
     travel: float = 0.6  # s for the gripper, unless it is measured at its target before
 
     def __post_init__(self) -> None:
@@ -253,7 +256,8 @@ class Execution:
     """Carry out paths: joint target and gripper target at every moment.
 
     At a key frame (a waypoint without due time) the gripper acts once the arm is there, and the path goes on once the
-    gripper has had its time. At a waypoint with a due time it acts in passing.
+    gripper has had its time. An arm that comes to rest elsewhere ends the path (`short`), and the gripper does nothing.
+    At a waypoint with a due time it acts in passing.
     """
 
     def __init__(
@@ -262,7 +266,9 @@ class Execution:
         """Begin at rest at `position`, [6] rad, with the gripper target `gripper`, m."""
         self.trajectory = Trajectory(limits, position)
         self.gripper = gripper
+        self.short = ""  # why the path cannot be finished
         self._timing = timing
+        self._rest = (np.full(6, np.inf), 0.0)  # where the joints have been, and for how long, s
         self._waited = 0.0  # s at the present key frame, for the arm or for the gripper
         self._acting = False  # the gripper, at the present key frame
 
@@ -274,13 +280,19 @@ class Execution:
     def start(self, path: Path) -> None:
         """Begin a path that was planned from the present state, instead of the present one."""
         self.trajectory.follow(path)
+        self.short = ""
         self._waited, self._acting = 0.0, False
+        self._rest = (np.full(6, np.inf), 0.0)
 
     def advance(self, step: float, feed: float, measured: NDArray[np.float64], opening: float) -> NDArray[np.float64]:
         """Move on by `step` s towards feed rate `feed`, given measured joints [6] rad and opening m; return the target.
 
-        The target is [6] rad; `gripper` holds the opening to ask for.
+        The target is [6] rad; `gripper` holds the opening to ask for. Measured joints are those that the arm would have
+        if it did not hang below its targets.
         """
+        place, rested = self._rest
+        still = bool(np.abs(measured - place).max() <= _AT_REST)
+        self._rest = (place, rested + step) if still else (measured.copy(), 0.0)
         for waypoint in self.trajectory.advance(step, feed):
             if waypoint.due is not None:
                 self.gripper = waypoint.gripper
@@ -292,8 +304,12 @@ class Execution:
     def _wait(self, key_frame: Waypoint, step: float, measured: NDArray[np.float64], opening: float) -> None:
         self._waited += step
         if not self._acting:
-            error = np.abs(measured - key_frame.position).max()
-            if error > _ARRIVED and self._waited < self._timing.settle:
+            error, rested = np.abs(measured - key_frame.position), self._rest[1]
+            if error.max() > _NEAR and rested >= self._timing.settle:
+                joint = int(error.argmax())
+                self.short = f"not reached, joint {joint + 1} {error[joint]:.3f} rad short"
+                self.trajectory.drop()
+            if error.max() > _ARRIVED and not (error.max() <= _NEAR and rested >= _RESTED):
                 return
             needs_time = abs(key_frame.gripper - self.gripper) > _SAME_OPENING
             self.gripper, self._waited, self._acting = key_frame.gripper, 0.0, True
