@@ -29,15 +29,17 @@ def test_points_become_waypoints_with_their_times_and_the_gripper_stays() -> Non
 
 
 def test_past_points_are_left_out_and_an_opening_is_clamped() -> None:
-    (last,) = goals(path(start=NOW - 0.7, gripper=np.array([0.0, 0.2])))
-    assert last.due == pytest.approx(100.3)
+    late = path(start=NOW - 0.4, times=np.array([0.3, 1.0]), gripper=np.array([0.0, 0.2]))
+    (last,) = goals(late)
+    assert last.due == pytest.approx(100.6)
     assert last.gripper == 0.07
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"start": NOW - 5.0}, r"all 2 points were due before now, the last 4\.00 s ago"),
+        ({"start": NOW - 5.0}, r"was to begin 5\.00 s ago"),
+        ({"start": NOW - 0.4, "times": np.array([0.1, 0.2])}, r"all 2 points were due before now, the last 0\.20 s"),
         ({"times": np.zeros(0), "position": np.zeros((0, 6))}, "1 to 2000 points, not 0"),
         ({"position": np.zeros((2, 5))}, r"shape \(2, 5\)"),
         ({"gripper": np.zeros(3)}, "six joints"),

@@ -225,11 +225,8 @@ def test_a_stamp_from_the_future_buys_no_time() -> None:
     assert bench.motion.guard.fault
 
 
-def test_only_a_policy_that_owns_the_arm_and_was_heard_is_watched() -> None:
+def test_only_a_policy_that_owns_the_arm_is_watched() -> None:
     bench = watched(0.0)
-    bench.run(5.0)
-    assert not bench.motion.guard.fault
-    bench = Bench(ControllerConfig(link_timeout=1.0))
     bench.run(5.0)
     assert not bench.motion.guard.fault
     bench = watched()
@@ -325,15 +322,23 @@ def test_one_source_owns_the_arm_and_a_person_takes_it() -> None:
     np.testing.assert_allclose(bench.motion.sent.position, HOME + 0.1, atol=1e-9)
 
 
-def test_a_stop_is_no_obstacle_to_a_person_and_outlasts_the_way_home() -> None:
+def test_a_policy_is_watched_from_when_the_arm_is_enabled() -> None:
+    bench = Bench(ControllerConfig(link_timeout=1.0))
+    bench.run(0.9)
+    assert not bench.motion.guard.fault
+    bench.run(0.3)
+    assert bench.motion.guard.fault.startswith("no word from the policy")
+
+
+def test_after_a_stop_nothing_moves_the_arm_before_it_is_enabled_not_even_home() -> None:
     bench = Bench()
     bench.run(0.1)
     bench.motion.held = "stopped by an operator"
-    bench.motion.go_home(bench.now)
-    bench.run(2.0)
-    bench.motion.give_to(CommandSource.POLICY)
+    with pytest.raises(RefusedError, match="holding: stopped by an operator"):
+        bench.motion.go_home(bench.now)
     with pytest.raises(RefusedError, match="holding: stopped by an operator"):
         bench.submit((0.0, 0.02, 0.0))
+    assert bench.motion.source is CommandSource.POLICY
 
 
 def test_a_dry_run_begins_each_way_at_the_arm_as_it_is() -> None:

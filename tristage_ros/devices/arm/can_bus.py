@@ -8,6 +8,8 @@ bus where the SDK is missing, too.
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +34,53 @@ def socketcan_trouble(channel: str) -> str:
     return ""
 
 
+class ChannelTakenError(RuntimeError):
+    """Say which process has the arm on a bus."""
+
+
+class ChannelLock:
+    """Hold a CAN channel for this process: two that command one arm would fight.
+
+    An abstract socket, which ends with its process and which every program of this network namespace sees.
+    """
+
+    def __init__(self, interface: str, channel: str) -> None:
+        """Name the channel."""
+        self._name, self._channel = f"\0tristage-arm-{interface}-{channel}", channel
+        self._socket: socket.socket | None = None
+
+    def take(self) -> None:
+        """Take the channel. Raises ChannelTakenError where another driver has it."""
+        held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            held.bind(self._name)
+            held.listen()
+        except OSError as error:
+            held.close()
+            raise ChannelTakenError(
+                f"process {_holder(self._name)} has the arm on {self._channel} already: stop it first"
+            ) from error
+        self._socket = held
+
+    def release(self) -> None:
+        """Leave the channel to others."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+
+def _holder(name: str) -> int | str:
+    """Return the process that listens on a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.settimeout(1.0)
+            asking.connect(name)
+            pid: int = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        except OSError:
+            return "unknown"
+        return pid
+
+
 @contextmanager
 def quiet_creation(interface: str) -> Iterator[None]:
     """Hide the SDK's use of a deprecated argument, and keep multicast frames on this computer."""
@@ -47,6 +96,8 @@ def quiet_creation(interface: str) -> Iterator[None]:
             del os.environ["CAN_CONFIG"]
 
 
+# What only a master sends: who hears them has company on the bus, or an arm in the role of a leader.
+OF_A_MASTER = frozenset({*range(0x150, 0x160), 0x470, 0x471, 0x474, 0x475})
 _ALWAYS: dict[int, Callable[[bytes], bool]] = {
     0x151: lambda data: data[0] == 1 and data[1] == 1 and data[3] == 0,  # CAN control, MOVE J, not MIT
     0x155: lambda data: True,  # targets of J1, J2

@@ -15,7 +15,7 @@ from tristage_ros.devices.arm.values import BASE_FRAME, ActionChunk
 
 Floats = NDArray[np.float64]
 
-_MAX_ACTIONS = 256
+MAX_ACTIONS = 256
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class ChunkLimits:
     max_distance: float = 0.6  # m, tool: from the measured pose to the first action, then from one to the next
     max_joint_change: float = 3.0  # rad, likewise
     max_time_step: float = 10.0  # s between two actions
+    max_duration: float = 60.0  # s of all actions together
     clamp_distance: float = 0.02  # m that an action outside the workspace is moved back in; farther out it is refused
     max_overrun: float = 1.0  # s that the last of the timed actions may be late: then the rest is given up
     key_frame_time: float = 30.0  # s for each key frame, likewise
@@ -50,14 +51,16 @@ def check(chunk: ActionChunk, now: float, limits: ChunkLimits) -> None:
     shapes = {"translation": (n, 3), "orientation": (n, 4), "gripper": (n,)}
     for name, shape in shapes.items():
         array = np.asarray(getattr(chunk, name))
-        if not 1 <= n <= _MAX_ACTIONS or array.shape != shape:
-            raise RefusedError(f"{name} has shape {array.shape}; every field has the same 1 to {_MAX_ACTIONS} actions")
+        if not 1 <= n <= MAX_ACTIONS or array.shape != shape:
+            raise RefusedError(f"{name} has shape {array.shape}; every field has the same 1 to {MAX_ACTIONS} actions")
         if not np.isfinite(array).all():
             raise RefusedError(f"{name} of action {int(np.argwhere(~np.isfinite(array))[0][0]) + 1} is not finite")
     if chunk.frame_id != BASE_FRAME:
         raise RefusedError(f"its frame is {chunk.frame_id!r}; actions are given in {BASE_FRAME!r}")
     if not 0.0 <= chunk.time_step <= limits.max_time_step:
         raise RefusedError(f"time_step is 0 to {limits.max_time_step} s, not {chunk.time_step}")
+    if n * chunk.time_step > limits.max_duration:
+        raise RefusedError(f"{n} actions of {chunk.time_step} s are more than {limits.max_duration:g} s together")
     if (outside := (chunk.gripper < 0.0) | (chunk.gripper > 1.0)).any():
         raise RefusedError(f"gripper is 0 (closed) to 1 (open), not {chunk.gripper[outside][0]}")
     lengths = np.linalg.norm(chunk.orientation, axis=1)

@@ -29,6 +29,8 @@ _PERSISTS = 0.06  # s
 _AT_REST = 2e-3  # rad
 _SETTLED = 0.2  # s at rest after which a lead is a standing offset
 _MOST_STANDING = 0.04  # rad
+_LEFT = 0.75  # of the lead allowed, from where on a joint has left a set-point at rest
+_GOING = 0.01  # rad within the window
 _EFFORT = np.array([3.0, 3.0, 3.0, 1.2, 1.2, 1.2])  # N m by which a stuck joint's motor does more than on its way
 RELIEF_SPEED = 0.5  # rad/s
 _CREEP = 0.004  # rad of each further step back
@@ -57,6 +59,8 @@ class Contact:
         self._still = (math.inf, np.zeros(6), np.zeros(6))  # since when set-point and joints are where they are
         self._stuck_since = np.full(6, math.inf)
         self._before: Floats | None = None  # effort when the present motion began
+        self._asked: tuple[float, Floats] | None = None  # since when the set-point is where it is
+        self._asked_still = 0.0  # s
 
     def forget(self) -> None:
         """Begin anew, as after the arm was moved by hand or switched on."""
@@ -65,6 +69,7 @@ class Contact:
         self._still = (math.inf, np.zeros(6), np.zeros(6))
         self._stuck_since[:] = math.inf
         self._before = None
+        self._asked, self._asked_still = None, 0.0
 
     def look(self, now: float, setpoint: Floats, sample: Sample) -> None:
         """Take what is asked for and what is measured."""
@@ -72,6 +77,9 @@ class Contact:
             self._samples.append(sample)
             while self._samples[0].stamp < sample.stamp - 0.5:
                 self._samples.popleft()
+        if self._asked is None or np.abs(setpoint - self._asked[1]).max() > 1e-4:
+            self._asked = (now, setpoint.copy())
+        self._asked_still = now - self._asked[0]
         since, asked, stood = self._still
         if np.abs(setpoint - asked).max() > 1e-4 or np.abs(sample.position - stood).max() > _AT_REST:
             self._still = (now, setpoint.copy(), sample.position.copy())
@@ -107,6 +115,18 @@ class Contact:
         long = now - self._stuck_since >= _PERSISTS
         return int(np.abs(np.where(long, lead, 0.0)).argmax()) if long.any() else None
 
+    def led_away(self, now: float, setpoint: Floats, allowed: float) -> tuple[int, bool] | None:
+        """Return the joint, 0..5, that has left a set-point at rest, and whether it still goes; None if none has."""
+        if not self._samples or not self._asked_still >= _SETTLED:
+            return None
+        newest = self._samples[-1]
+        lead = self.lead(setpoint, newest.position)
+        joint = int(np.abs(lead).argmax())
+        if abs(lead[joint]) <= _LEFT * allowed:
+            return None
+        earlier = next((s for s in reversed(self._samples) if s.stamp <= newest.stamp - _WINDOW), newest)
+        return joint, bool(-np.sign(lead[joint]) * (newest.position - earlier.position)[joint] > _GOING)
+
     def pushes(self, joint: int) -> float:
         """Return by how much the motor of a joint does more than when the motion began, N m."""
         if not self._samples or self._before is None:
@@ -124,6 +144,7 @@ class Relief:
         self._done = np.zeros(6, bool)  # has been begun, for good
         self._creeps = np.zeros(6, int)
         self._away = np.zeros(6)  # -1 or 1: the direction that lets go
+        self._there = False
         self._seen = (-math.inf, np.zeros(6))  # when the effort was looked at, and what it was
 
     def release(self, joint: int, now: float, setpoint: Floats, sample: Sample, standing: Floats) -> None:
@@ -138,15 +159,20 @@ class Relief:
         self._creeps[joint] = _CREEPS
         self._seen = (now, sample.effort.copy())
 
+    @property
+    def over(self) -> bool:
+        """Tell whether the set-points will not move any more."""
+        return not self._creeps.any() and self._there
+
     def step(self, now: float, step: float, setpoint: Floats, sample: Sample | None) -> Floats:
         """Return the next set-point, [6] rad; `sample`: fresh feedback, None where there is none."""
         if self.target is None:
             return setpoint
         reach = RELIEF_SPEED * step
         moved: Floats = setpoint + np.clip(self.target - setpoint, -reach, reach)
-        there = np.abs(moved - self.target).max() < 1e-6
+        self._there = bool(np.abs(moved - self.target).max() < 1e-6)
         since, effort = self._seen
-        if not there:
+        if not self._there:
             self._seen = (now, effort if sample is None else sample.effort.copy())
         elif sample is not None and self._creeps.any() and now - since >= _CREEP_TIME:
             eased = -self._away * (effort - sample.effort)  # by the step before, towards less

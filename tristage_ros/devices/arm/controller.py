@@ -14,6 +14,7 @@ from tristage_ros.devices.arm.motion import OWNERS, Motion
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.values import ActionChunk, ArmMode, ArmState, CommandSource
 
+_QUIET = 1.0  # s in which nobody else may have commanded the arm before it is enabled
 __all__ = ["ArmController", "ControllerConfig"]
 
 
@@ -34,6 +35,7 @@ class ArmController:
         self._counts = dict.fromkeys(("sent", "limited", "accepted", "refused"), 0)
         self._last_sent = math.nan
         self._lock = threading.RLock()
+        self._planning = threading.Lock()
         self._enabling = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="arm-controller", daemon=True)
@@ -70,12 +72,21 @@ class ArmController:
                 if motion.execution is not None and not motion.dry:
                     released, motion.held = motion.held, ""
                     return True, f"released: {released}" if released else "already enabled"
+                if other := self._driver.other_master(time.monotonic() - _QUIET):
+                    return False, other
+                arm = motion.feedback
+                try:  # all that is asked once the motors are on is asked before, too
+                    motion.guard.check_start(arm.position, arm.gripper, arm.position)
+                except RefusedError as error:
+                    return False, f"{error}; the motors stay off"
                 was_dry, motion.dry = motion.dry, False
                 released, motion.held = motion.held, ""  # a stop from here on counts
                 motion.release("the dry run ended")
+            on = False
             try:
                 self._driver.set_speed(motion.percent)
                 self._driver.enable(self.config.enable_timeout)
+                on = True
                 with self._lock:
                     motion.take(self._driver.read())
                     motion.engage(time.monotonic())
@@ -83,7 +94,7 @@ class ArmController:
             except (PiperError, RefusedError) as error:
                 with self._lock:
                     motion.dry, motion.held = was_dry, motion.held or released
-                return False, str(error)
+                return False, f"{error}; the motors are on, and the arm holds by itself" if on else str(error)
             if motion.held:
                 return True, f"motors on; stopped meanwhile: {motion.held}"
             return True, "motors on; holding the measured position"
@@ -139,29 +150,43 @@ class ArmController:
     def submit(self, chunk: ActionChunk, objection: str = "") -> tuple[bool, str]:
         """Begin a chunk instead of the present path, without a jump; return whether it was accepted, and why not.
 
-        `objection`: why no chunk may be trusted now; then the arm slows down and holds.
+        `objection`: why no chunk may be trusted now; then the arm slows down and holds. The lock is not held while a
+        path is planned: neither set-points nor a stop wait for that.
         """
-        with self._lock:
+        motion = self._motion
+        with self._planning:
             try:
-                self._motion.submit(chunk, time.monotonic(), objection)
+                with self._lock:
+                    job = motion.open_chunk(chunk, time.monotonic(), objection)
+                path = motion.plan(job)
+                with self._lock:
+                    motion.begin_chunk(chunk, path, time.monotonic())
             except ValueError as error:
-                self._counts["refused"] += 1
+                with self._lock:
+                    motion.refuse(chunk, str(error))
+                    self._counts["refused"] += 1
                 return False, str(error)
-            self._counts["accepted"] += 1
+            with self._lock:
+                self._counts["accepted"] += 1
             return True, ""
 
     def follow(self, path: JointPath) -> tuple[bool, str]:
         """Begin a joint path instead of the present path, without a jump; return success and a reason."""
-        with self._lock:
+        motion = self._motion
+        with self._planning:
             try:
-                return True, f"{self._motion.follow(path, time.monotonic())} points to go"
+                with self._lock:
+                    job = motion.open_path(path, time.monotonic())
+                planned = motion.plan(job)
+                with self._lock:
+                    return True, f"{motion.begin_path(planned, time.monotonic())} points to go"
             except ValueError as error:
                 return False, str(error)
 
     def move_home(self) -> tuple[bool, str]:
         """Take the arm from whatever moves it and go to the home position; return success and a reason.
 
-        Works while a stop holds the arm, too, which it stays afterwards. The arm belongs to the operator from then on.
+        After a stop only once the arm was enabled again. The arm belongs to the operator from then on.
         """
         with self._lock:
             try:
@@ -245,6 +270,7 @@ class ArmController:
         motion = self._motion
         with self._lock:
             motion.take(self._driver.read())
+            self._watch_others()
             setpoint = motion.next_setpoint(now)
             if setpoint is None:
                 return
@@ -262,6 +288,15 @@ class ArmController:
             motion.sent = setpoint if motion.execution else None  # a reset may have come in between
             self._counts["sent"] += 1
             self._counts["limited"] += bool(setpoint.limited)
+
+    def _watch_others(self) -> None:
+        """Fall silent as soon as somebody else commands the arm: never fight, never pull it back."""
+        motion = self._motion
+        if motion.dry or motion.execution is None:
+            return
+        if other := self._driver.other_master(motion.engaged_at):
+            motion.guard.latch(other)
+            motion.release(other)
 
     def _sending_failed(self, now: float, error: Exception) -> None:
         with self._lock:

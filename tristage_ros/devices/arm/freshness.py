@@ -93,13 +93,17 @@ class Link:
         self.timeout = timeout
         self._heard = math.inf  # s, monotonic clock, newest stamp that came back; infinite before the first
 
+    def begin(self, now: float) -> None:
+        """Watch from now on, also a peer that was not heard yet: the arm was enabled."""
+        self._heard = now if math.isinf(self._heard) else max(self._heard, now)
+
     def heard(self, stamp: float, now: float) -> None:
         """Take a stamp that came back, s on the monotonic clock; one from the future is of a clock that was set."""
         stamp = min(stamp, now)
         self._heard = stamp if math.isinf(self._heard) else max(self._heard, stamp)
 
     def complaint(self, now: float) -> str:
-        """Return what is wrong, "" while nothing is: who was never heard cannot have fallen silent."""
+        """Return what is wrong, "" while nothing is: before the arm is enabled nobody has to be heard."""
         silent = now - self._heard
         if not self.timeout or silent <= self.timeout:
             return ""

@@ -132,6 +132,15 @@ class Guard:
             RefusedError: latched, not finite, too far from the measured joints [6], or those are beyond their limits.
         """
         first, now = np.asarray(target, dtype=float), np.asarray(measured, dtype=float)
+        self.check_start(first, gripper, now)
+        self._position, self._gripper = np.clip(first, self._lower, self._upper), self._clip_gripper(gripper)
+        self._seen = (math.inf, now, self._position)
+        self._velocity, self._step = np.zeros(6), 0.0
+        self._top = self.speed_scale * self.config.max_velocity
+        self._invalid_since = self._blocked_since = math.inf
+
+    def check_start(self, first: Floats, gripper: float, now: Floats) -> None:
+        """Check that a stream may begin at `first` [6] rad with the joints at `now`; raises what `engage` does."""
         if self.fault:
             raise RefusedError(f"fault: {self.fault}")
         if first.shape != (6,) or now.shape != (6,) or not np.isfinite([*first, *now, gripper]).all():
@@ -144,11 +153,6 @@ class Guard:
         beyond, joint = _worst(now - np.clip(now, self._lower, self._upper))
         if beyond > self.config.max_first_step:
             raise RefusedError(f"joint {joint} is {beyond:.3f} rad beyond its limit; move it back by hand")
-        self._position, self._gripper = np.clip(first, self._lower, self._upper), self._clip_gripper(gripper)
-        self._seen = (math.inf, now, self._position)
-        self._velocity, self._step = np.zeros(6), 0.0
-        self._top = self.speed_scale * self.config.max_velocity
-        self._invalid_since = self._blocked_since = math.inf
 
     def release(self) -> None:
         """End the stream of set-points."""

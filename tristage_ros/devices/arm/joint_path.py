@@ -12,9 +12,10 @@ from tristage_ros.devices.arm.trajectory import Waypoint
 
 Floats = NDArray[np.float64]
 
-_MAX_POINTS = 2000
+MAX_POINTS = 2000
 _LONGEST = 120.0  # s
 _MAX_WAIT = 1.0  # s from now to `start`
+_MAX_LATE = 0.5  # s from `start` to now
 _MAX_CHANGE = 3.0  # rad, of one joint from one point to the next
 
 
@@ -48,6 +49,8 @@ def waypoints(path: JointPath, now: float, measured: Floats, opening: float, gua
     if path.start - now > _MAX_WAIT:
         wait = path.start - now
         raise RefusedError(f"it begins {wait:.2f} s from now: send it when it is to begin, or set the clock")
+    if now - path.start > _MAX_LATE:
+        raise RefusedError(f"it was to begin {now - path.start:.2f} s ago: it would be joined midway")
     due = path.start + path.times
     ahead = np.flatnonzero(due > now)
     if not len(ahead):
@@ -57,8 +60,8 @@ def waypoints(path: JointPath, now: float, measured: Floats, opening: float, gua
 
 def _check(path: JointPath, measured: Floats) -> None:
     n = len(path.times)
-    if not 1 <= n <= _MAX_POINTS:
-        raise RefusedError(f"a trajectory has 1 to {_MAX_POINTS} points, not {n}")
+    if not 1 <= n <= MAX_POINTS:
+        raise RefusedError(f"a trajectory has 1 to {MAX_POINTS} points, not {n}")
     if path.position.shape != (n, 6) or (path.gripper is not None and path.gripper.shape != (n,)):
         raise RefusedError(f"positions have shape {path.position.shape}; every point has six joints")
     numbers = [path.times, path.position.ravel(), path.gripper if path.gripper is not None else np.zeros(0)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +18,14 @@ from tristage_ros.devices.arm.freshness import Freshness, JointHistory, Link
 from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
-from tristage_ros.devices.arm.trajectory import Execution, Waypoint
-from tristage_ros.devices.arm.values import ActionChunk, ArmFeedback, ChunkState, CommandSource
+from tristage_ros.devices.arm.trajectory import Execution, Path, Trajectory, Waypoint
+from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
 _NOISE = 0.02  # rad
 _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however late it is
+_TAKES_CONTROL = 0.5  # s, in which the arm has to say that it obeys this bus
+_FINGERS_STAND = 1e-3  # m that fingers at rest may move in a tenth of a second
 _PRESSES = 0.02  # rad of lead at rest beyond the standing offset
 _FIRMWARE_MARGIN = 1.5  # of our own speed that the firmware may go at
 OWNERS = {
@@ -43,6 +47,16 @@ class ChunkProgress:
         """Note how it ended, if it was being carried out."""
         if self.state is ChunkState.EXECUTING:
             self.state, self.reason = state, reason
+
+
+@dataclass(frozen=True)
+class Job:
+    """Hold what is to be planned, and the state from which: a copy, which nobody changes."""
+
+    goals: Callable[[], list[Waypoint]]
+    now: float  # s, monotonic clock
+    trajectory: Trajectory
+    speed_scale: float
 
 
 class Motion:
@@ -68,12 +82,15 @@ class Motion:
         self.speed_scale = self.guard.speed_scale = config.speed_scale
         self._dh_is_offset = dh_is_offset
         self._history = JointHistory()
+        self._fingers: deque[tuple[float, float]] = deque()  # stamp and opening, m, of the last tenth of a second
         self._freshness = Freshness()
         self._expires = math.inf  # s, monotonic clock, when the present path has to be over
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
         self._contact = Contact()
         self._relief: Relief | None = None  # while a fault is there
+        self.engaged_at = math.inf  # s, monotonic clock, when the arm was asked to obey this bus
+        self._in_control = self._left = False  # by the arm's own account: it obeys, and no longer
         self._blind = False  # no feedback for so long that the arm may be anywhere
 
     @property
@@ -108,6 +125,10 @@ class Motion:
                 change = feedback.position[joint] - was[joint]
                 self.guard.latch(f"joint {joint + 1} is {change:.2f} rad from where it was {since:.2f} s before")
         self.feedback = feedback
+        if not self._fingers or feedback.stamp > self._fingers[-1][0]:
+            self._fingers.append((feedback.stamp, feedback.gripper))
+            while self._fingers[0][0] < feedback.stamp - 0.1:
+                self._fingers.popleft()
         self._history.add(feedback.stamp, feedback.position)
 
     def engage(self, now: float) -> None:
@@ -120,6 +141,8 @@ class Motion:
             raise RefusedError(complaint)
         self._contact.forget()
         self._engage_at_measured()
+        self.engaged_at, self._in_control, self._left = now, False, False
+        self.link.begin(now)
         self.halting = self._interrupted = False
         self._last_tick = now
 
@@ -138,9 +161,15 @@ class Motion:
             self.held = "a fault was cleared; enable the arm to go on"
 
     def hold(self, reason: str) -> None:
-        """Slow down and end the present path; the next command may go on."""
+        """Slow down and end the present path, with the gripper where it is; the next command may go on."""
         self.halting = True
+        if self.execution is not None and self._gripper_moves():
+            self.execution.gripper = self.feedback.gripper
         self.chunk.end(ChunkState.ABORTED, reason)
+
+    def _gripper_moves(self) -> bool:
+        """Tell whether the fingers are on their way; those that hold something stand."""
+        return bool(self._fingers) and abs(self.feedback.gripper - self._fingers[0][1]) > _FINGERS_STAND
 
     def pause(self) -> None:
         """Go on from standstill at the last set-point that was sent, where the arm is now heading."""
@@ -159,7 +188,29 @@ class Motion:
         self.chunk.end(ChunkState.ABORTED, f"the arm was given to {OWNERS[source]}")
 
     def submit(self, chunk: ActionChunk, now: float, objection: str = "") -> None:
-        """Begin a chunk instead of the present path, or end that because of an `objection` to its source.
+        """Plan a chunk and begin it at once, as `open_chunk`, `plan` and `begin_chunk` do for who has other threads.
+
+        Raises:
+            RefusedError, ValueError: nothing has changed but the chunk's state; the reason says why.
+        """
+        job = self.open_chunk(chunk, now, objection)
+        try:
+            path = self.plan(job)
+        except ValueError as error:
+            self.refuse(chunk, str(error))
+            raise
+        self.begin_chunk(chunk, path, now)
+
+    def follow(self, path: JointPath, now: float) -> int:
+        """Plan a joint path and begin it at once; return how many of its points are to come.
+
+        Raises:
+            RefusedError, ValueError: nothing has changed; the reason says why.
+        """
+        return self.begin_path(self.plan(self.open_path(path, now)), now)
+
+    def open_chunk(self, chunk: ActionChunk, now: float, objection: str = "") -> Job:
+        """Begin to plan a chunk, or end the present path because of an `objection` to its source.
 
         Raises:
             RefusedError, ValueError: nothing has changed but the chunk's state; the reason says why.
@@ -174,36 +225,87 @@ class Motion:
             execution, arm = self._ready(now), self.feedback
             self._freshness.check(chunk.stamp)
             observed = self._history.at(chunk.stamp)
-            limits, guard = self.config.chunks, self.config.guard
-            goals = chunks.waypoints(chunk, now, observed, arm.position, limits, guard, self._dh_is_offset)
-            self._go(execution, goals, now, chunks.horizon(chunk, now, limits))
         except ValueError as error:
-            self.chunk = ChunkProgress(float(chunk.stamp), ChunkState.REFUSED, str(error))
+            self.refuse(chunk, str(error))
+            raise
+        limits, guard = self.config.chunks, self.config.guard
+        return Job(
+            lambda: chunks.waypoints(chunk, now, observed, arm.position, limits, guard, self._dh_is_offset),
+            now,
+            copy(execution.trajectory),
+            self.speed_scale,
+        )
+
+    def begin_chunk(self, chunk: ActionChunk, path: Path, now: float) -> None:
+        """Begin a chunk, whose path was planned a moment ago, instead of the present path, without a jump.
+
+        Raises:
+            RefusedError, ValueError: nothing has changed but the chunk's state; the reason says why.
+        """
+        try:
+            self._require(CommandSource.POLICY)
+            self._freshness.check(chunk.stamp)
+            self._go(self._ready(now), path, now, chunks.horizon(chunk, now, self.config.chunks))
+        except ValueError as error:
+            self.refuse(chunk, str(error))
             raise
         self._freshness.accept(chunk.stamp)
         self.chunk = ChunkProgress(chunk.stamp, ChunkState.EXECUTING)
 
-    def follow(self, path: JointPath, now: float) -> int:
-        """Begin a joint path instead of the present path; return how many of its points are to come.
+    def refuse(self, chunk: ActionChunk, reason: str) -> None:
+        """Note that a chunk was refused."""
+        self.chunk = ChunkProgress(float(chunk.stamp), ChunkState.REFUSED, reason)
+
+    def open_path(self, path: JointPath, now: float) -> Job:
+        """Begin to plan a joint path.
+
+        Raises:
+            RefusedError: it cannot be begun; the reason says why.
+        """
+        self._require(CommandSource.TRAJECTORY)
+        execution, measured = self._ready(now), self.feedback.position
+        opening, guard = execution.gripper, self.config.guard
+        return Job(
+            lambda: joint_path.waypoints(path, now, measured, opening, guard),
+            now,
+            copy(execution.trajectory),
+            self.speed_scale,
+        )
+
+    def begin_path(self, path: Path, now: float) -> int:
+        """Begin a joint path that was planned a moment ago; return how many of its points are to come.
 
         Raises:
             RefusedError, ValueError: nothing has changed; the reason says why.
         """
         self._require(CommandSource.TRAJECTORY)
-        execution = self._ready(now)
-        goals = joint_path.waypoints(path, now, self.feedback.position, execution.gripper, self.config.guard)
-        self._go(execution, goals, now)
-        return len(goals)
+        self._go(self._ready(now), path, now)
+        return len(path.waypoints)
+
+    def plan(self, job: Job) -> Path:
+        """Plan and check a path; takes as long as it takes, and changes nothing: no lock has to be held.
+
+        Raises:
+            RefusedError, ValueError: it cannot be gone; the reason says why.
+        """
+        path = job.trajectory.plan(job.goals(), job.now, job.speed_scale)
+        self.guard.check_path(path.positions())
+        return path
 
     def go_home(self, now: float) -> None:
         """Begin the way home instead of the present path, for an operator, who owns the arm from then on.
 
+        After a stop or a cleared fault only once the arm was enabled again, like everything that moves it.
+
         Raises:
             RefusedError, ValueError: it cannot move there; the reason says why.
         """
-        execution = self._ready(now, held=True)
+        execution = self._ready(now)
         self.give_to(CommandSource.OPERATOR)
-        self._go(execution, [Waypoint(np.array(self.config.home), execution.gripper, None)], now)
+        goal = Waypoint(np.array(self.config.home), execution.gripper, None)
+        path = execution.trajectory.plan([goal], now, self.speed_scale)
+        self.guard.check_path(path.positions())
+        self._go(execution, path, now)
 
     def next_setpoint(self, now: float) -> Setpoint | None:
         """Return what to send now; None while not engaged."""
@@ -213,11 +315,15 @@ class Motion:
             self._begin_dry_run()
         if self.execution is None:
             return None
-        if complaint := arm.complaint(motors_off=not self.dry):
+        if complaint := arm.complaint(motors_off=not self.dry) or self._not_ours(now):
             self.guard.latch(complaint)
-            if not arm.follows_targets and not self.dry:
+            if not self.dry and (not arm.follows_targets or self._left):
                 self.release(complaint)
                 return None
+        if not self.dry and (complaint := arm.silent()) and not self.guard.fault:
+            self.guard.latch(complaint)  # what happens to the arm would go unseen: not a step further
+            self.pause()
+            self.execution.trajectory.drop()
         if complaint := self.link_complaint(now):
             self.guard.latch(complaint)
         self._bridge(now, gap)
@@ -225,7 +331,21 @@ class Motion:
             self.hold("its horizon has passed")
         return self._guarded(self.execution, now, min(max(gap, 1e-4), _LONGEST_STEP))
 
-    def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint:
+    def _not_ours(self, now: float) -> str:
+        """Return why the arm does not act on this bus's targets by its own account, "" while it does."""
+        if self.dry:
+            return ""
+        if self.feedback.control_mode == CAN_CONTROL:
+            self._in_control = True
+        elif self._in_control:
+            self._left = True
+            return "the arm has left CAN control: it is in standby"
+        elif now - self.engaged_at > _TAKES_CONTROL:
+            self._left = True
+            return f"the arm did not take CAN control within {_TAKES_CONTROL} s"
+        return ""
+
+    def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint | None:
         arm, guard = self.feedback, self.guard
         measured, opening = arm.position, arm.gripper
         guard.share = max(self.speed_scale, execution.trajectory.feed)
@@ -233,16 +353,20 @@ class Motion:
             measured, opening = self.sent.position, self.sent.gripper
         elif self.sent:
             self._feel(now, self.sent.position)
+            if self.execution is None:
+                return None
         allowance = guard.allowance(now, arm.stamp, measured)
         if guard.fault and not self.dry and self.sent:
             return self._let_go(now, step)
+        if self._relief is not None and self.sent:
+            return self._relax(self._relief, execution, now, step)
         self.halting = self.halting or bool(guard.fault)
         feed = 0.0 if self.halting else self.speed_scale * allowance
         target = execution.advance(step, feed, measured + guard.standing, opening)
         setpoint = guard.filter(now, step, target, execution.gripper, measured)
         self._settle(execution)
-        if not self.dry:
-            self._relax(execution, now)
+        if not self.dry and self.sent and not execution.busy:
+            self._consider_relaxing(execution, now, self.sent.position)
         return setpoint
 
     def _sample(self, now: float) -> Sample | None:
@@ -266,6 +390,12 @@ class Motion:
             guard.latch(f"joint {joint + 1} is blocked: {lead:.2f} rad short, pushing with {more:.0f} N m; it lets go")
             self._relief = Relief(self._braked(setpoint))
             self._relief.release(joint, now, setpoint, sample, contact.standing)
+        elif (led := contact.led_away(now, setpoint, guard.lead)) is not None:
+            joint, going = led
+            by = abs(contact.lead(setpoint, sample.position)[joint])
+            guard.latch(f"joint {joint + 1} is {by:.2f} rad from where it was to hold: somebody moves the arm")
+            if going and not self.moving:  # not by hand, or a hand that is stronger: no target of ours pulls it back
+                self.release(guard.fault)
 
     def _braked(self, setpoint: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return where the set-points come to rest if they are braked from now on, [6] rad."""
@@ -310,19 +440,25 @@ class Motion:
         self.execution = self._execution_at(here, self.guard.gripper)
         return here
 
-    def _relax(self, execution: Execution, now: float) -> None:
-        """Take the target back to an arm that stands elsewhere for good: it would press on whatever is in its way."""
-        sample = self._sample(now)
-        if execution.busy or sample is None or self.sent is None:
+    def _consider_relaxing(self, execution: Execution, now: float, setpoint: NDArray[np.float64]) -> None:
+        """Let go where the arm stands elsewhere for good: its target would press on whatever is in its way."""
+        sample, contact = self._sample(now), self._contact
+        if sample is None or (not execution.short and contact.at_rest(now) < self.config.gripper.settle):
             return
-        lead = self._contact.lead(self.sent.position, sample.position)
-        if self._contact.at_rest(now) < self.config.gripper.settle or np.abs(lead).max() <= _PRESSES:
-            return
-        back = np.where(np.abs(lead) > _PRESSES, sample.position + self._contact.standing, self.sent.position)
-        back = np.clip(back, *np.transpose(self.config.guard.joint_limits))
-        execution = self.execution = self._execution_at(self.sent.position, self.sent.gripper)
-        execution.start(execution.trajectory.plan([Waypoint(back, self.sent.gripper, None)], now, self.speed_scale))
-        self.halting, self._expires = False, math.inf
+        pressing = np.flatnonzero(np.abs(contact.lead(setpoint, sample.position)) > _PRESSES)
+        for joint in pressing:
+            self._relief = self._relief or Relief()
+            self._relief.release(int(joint), now, setpoint, sample, contact.standing)
+
+    def _relax(self, relief: Relief, execution: Execution, now: float, step: float) -> Setpoint:
+        """Return the next set-point of an arm that lets go without a fault; any command may break it off."""
+        last = self.guard.position
+        target = relief.step(now, step, last, self._sample(now))
+        setpoint = self.guard.filter(now, step, target, execution.gripper, self.feedback.position, letting_go=True)
+        execution.trajectory.position = setpoint.position.copy()
+        if relief.over:
+            self._relief = None
+        return setpoint
 
     def _bridge(self, now: float, gap: float) -> None:
         """Deal with a gap of `gap` s since the last set-point, and with one in the feedback.
@@ -369,14 +505,14 @@ class Motion:
         if source is not self.source:
             raise RefusedError(f"the arm belongs to {OWNERS[self.source]}; command_source gives it to another")
 
-    def _ready(self, now: float, held: bool = False) -> Execution:
-        """Return what may be given a path, if the arm may move at all; `held`: even if a stop holds it."""
+    def _ready(self, now: float) -> Execution:
+        """Return what may be given a path, if the arm may move at all."""
         limits, silent, still = self.config.guard, now - self.feedback.stamp, now - self._last_tick
         if self.guard.fault:
             raise RefusedError(f"the arm is in fault: {self.guard.fault}")
         if self.execution is None:
             raise RefusedError(f"the arm is disabled: {self.feedback.complaint() or 'an operator has to enable it'}")
-        if self.held and not held:
+        if self.held:
             raise RefusedError(f"the arm is holding: {self.held}")
         if self._interrupted or silent > limits.gap_after or still > limits.gap_after:
             what, age = ("set-point", still) if still > silent else ("joint feedback", silent)
@@ -386,10 +522,12 @@ class Motion:
             self._engage_at_measured()
         return self.execution
 
-    def _go(self, execution: Execution, goals: Sequence[Waypoint], now: float, expires: float = math.inf) -> None:
-        path = execution.trajectory.plan(goals, now, self.speed_scale)
-        self.guard.check_path(path.positions())
-        execution.start(path)
+    def _go(self, execution: Execution, path: Path, now: float, expires: float = math.inf) -> None:
+        begun = execution.trajectory.rebased(path, now, self.speed_scale)
+        if begun is not path:  # the target has moved on meanwhile
+            self.guard.check_path(begun.positions(1))
+        execution.start(begun)
+        self._relief = None
         self.halting, self._expires = False, expires
 
     def _begin_dry_run(self) -> None:

@@ -21,7 +21,15 @@ from numpy.typing import ArrayLike, NDArray
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
 from tristage_ros.devices.arm import kinematics
-from tristage_ros.devices.arm.can_bus import BITRATE, permits, quiet_creation, socketcan_trouble
+from tristage_ros.devices.arm.can_bus import (
+    BITRATE,
+    OF_A_MASTER,
+    ChannelLock,
+    ChannelTakenError,
+    permits,
+    quiet_creation,
+    socketcan_trouble,
+)
 from tristage_ros.devices.arm.values import ArmFeedback, MotorHealth
 
 _FEEDBACK = range(0x251, 0x2B0)
@@ -30,10 +38,14 @@ _JOINT_FRAMES = (0x2A5, 0x2A6, 0x2A7)  # one sample of the joint positions, in t
 _JOINTS = frozenset(_JOINT_FRAMES)
 _BITS_PER_FRAME = 125  # 8 bytes of data, 11 bits of id, about 14 stuffed bits
 _REPEATS = 2  # of 0x151 after a change, lest it was lost: more often it would take the arm out of a person's hands
+_LONGEST_PERIOD = 0.5  # s between two frames of one kind; what is longer is a gap
+_SMOOTHING = 0.1  # of a period, by each frame
+_FRESH = 0.25  # s, at most, to wait for the next sample of the joints
 _GRIPPER_SILENT = 0.5  # s without feedback, after which the gripper is not commanded
 _QUARTER_TORQUE = (1, 8, 2)  # up to this firmware J1 to J3 report a quarter of their torque
 _SPEEDS, _MOTORS = frozenset(range(0x251, 0x257)), frozenset(range(0x261, 0x267))
 _READ = _JOINTS | _SPEEDS | _MOTORS | {_STATUS, _GRIPPER, _FIRMWARE}
+_GROUPS = {"arm status": (_STATUS,), "motor states": tuple(_MOTORS), "efforts": tuple(_SPEEDS), "gripper": (_GRIPPER,)}
 _REQUIRED = {"joint positions": _JOINTS, "motor states": _MOTORS, "arm status": frozenset({_STATUS})}
 _driver_numbers = itertools.count()
 
@@ -67,6 +79,7 @@ class PiperDriver:
         name = f"{interface}:{channel}#{next(_driver_numbers)}"  # the SDK keeps one instance per name
         self._sdk = C_PiperInterface_V2(name, judge_flag=False, can_auto_init=False, logger_level=LogLevel.SILENT)
         self._send_lock = threading.Lock()  # the SDK encodes every command in one shared message
+        self._lock = ChannelLock(interface, channel)
         self._wanted_percent = 100
         self._percent = 0  # as last asked for in 0x151
         self._repeats = 0  # how often that is still to be said again
@@ -84,7 +97,13 @@ class PiperDriver:
             raise PiperError(f"already connected to {self.channel}")
         if self.interface == "socketcan" and (trouble := socketcan_trouble(self.channel)):
             raise PiperError(trouble)
-        self._open_bus()
+        if self.interface != "virtual":  # which ends with this process
+            self._take_channel()
+        try:
+            self._open_bus()
+        except PiperError:
+            self._lock.release()
+            raise
         self._forget()
         self._stopping.clear()
         self._reader = threading.Thread(target=self._receive, name="piper-reader", daemon=True)
@@ -104,6 +123,7 @@ class PiperDriver:
         reader.join()
         bus = self._sdk.GetCanBus().recv_bus
         self._sdk.DisconnectPort()
+        self._lock.release()
         if bus is not None:
             can.BusABC.shutdown(bus)  # where the peer has gone first, the bus' own shutdown breaks off half-way
 
@@ -116,6 +136,16 @@ class PiperDriver:
     def bus_error(self) -> str:
         """Return the last error of reading the bus, "" while it works."""
         return self._bus_error
+
+    def other_master(self, since: float) -> str:
+        """Return what was heard since then (s, monotonic clock) of somebody else who commands it, "" if nothing."""
+        when, identifier = self._foreign
+        if when < since:
+            return ""
+        return (
+            f"somebody else commands the arm on {self.channel} (frame 0x{identifier:03x}): another program, another "
+            "computer, or an arm in the role of a leader"
+        )
 
     def read(self) -> ArmFeedback:
         """Return the newest feedback; its stamp tells how old it is.
@@ -142,6 +172,11 @@ class PiperDriver:
             error_code=int(status.err_code),
             frames_per_second=self._frames_per_second,
             bus_load=self._bus_load,
+            groups={
+                name: (min(self._arrived[id] for id in ids), max(self._periods[id] for id in ids))
+                for name, ids in _GROUPS.items()
+            },
+            steady_since=self._steady_since,
         )
 
     def enable(self, timeout: float = 3.0) -> None:
@@ -154,7 +189,7 @@ class PiperDriver:
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            measured = self.read()
+            measured = self._fresh()
             self._percent = 0  # so that the mode is asked for
             self.send(measured.position, measured.gripper)
             asked = time.monotonic()
@@ -168,6 +203,19 @@ class PiperDriver:
             f"the motors did not switch on within {timeout:g} s: {self.read().complaint() or 'no motor states'}; "
             "check the emergency stop and the power supply"
         )
+
+    def _fresh(self) -> ArmFeedback:
+        """Return feedback whose joints came after this was called: what is older may be where the arm was.
+
+        Raises:
+            PiperError: none came within a quarter of a second.
+        """
+        asked = time.monotonic()
+        while (arm := self.read()).stamp <= asked:
+            if time.monotonic() > asked + _FRESH:
+                raise PiperError(f"no joint feedback on {self.channel} for {time.monotonic() - arm.stamp:.2f} s")
+            time.sleep(0.002)
+        return arm
 
     def set_speed(self, percent: int) -> None:
         """Choose how much of its speed the firmware may use, 1..100 %; it is told with the next set-point."""
@@ -237,6 +285,12 @@ class PiperDriver:
             raise PiperError(f"not connected to {self.channel}")
         return self._sdk
 
+    def _take_channel(self) -> None:
+        try:
+            self._lock.take()
+        except ChannelTakenError as error:
+            raise PiperError(str(error)) from error
+
     def _open_bus(self) -> None:
         try:
             with quiet_creation(self.interface):
@@ -266,11 +320,14 @@ class PiperDriver:
     def _forget(self) -> None:
         self._joints: tuple[float, NDArray[np.float64]] | None = None
         self._arrived = dict.fromkeys(_READ, -math.inf)  # s, monotonic clock, by frame
+        self._periods = dict.fromkeys(_READ, 0.0)  # s between two frames, smoothed
+        self._steady_since = -math.inf  # s, monotonic clock, since when the joints have come without a gap
         self._joint_frames = 0  # of the present sample that have come, in their order
         self._frames_per_second = self._bus_load = 0.0
         self._sent_frames = 0
         self._percent = 0
         self._repeats = 0
+        self._foreign = (-math.inf, 0)  # when a command of somebody else was heard, and which
         self._effort_scale = np.ones(6)
         self._for_person = False
         self._bus_error = ""
@@ -325,6 +382,8 @@ class PiperDriver:
                 self._stopping.wait(0.05)
                 continue
             now = time.monotonic()
+            if message is not None and message.arbitration_id in OF_A_MASTER:
+                self._foreign = (now, message.arbitration_id)
             if message is not None and message.dlc == 8:
                 feedback = message.arbitration_id in _FEEDBACK
                 frames, others = frames + feedback, others + (not feedback)
@@ -341,12 +400,17 @@ class PiperDriver:
         """
         if arbitration_id not in _READ:
             return
+        interval = now - self._arrived[arbitration_id]
+        if interval < _LONGEST_PERIOD:
+            self._periods[arbitration_id] += _SMOOTHING * (interval - self._periods[arbitration_id])
         self._arrived[arbitration_id] = now
         if arbitration_id not in _JOINTS:
             return
         place = _JOINT_FRAMES.index(arbitration_id)
         self._joint_frames = place + 1 if place in (0, self._joint_frames) else 0
         if self._joint_frames == len(_JOINT_FRAMES):
+            if self._joints is None or now - self._joints[0] > _FRESH:
+                self._steady_since = now
             state = self._sdk.GetArmJointMsgs().joint_state
             self._joints = now, np.radians([getattr(state, f"joint_{i}") * 1e-3 for i in range(1, 7)])
 

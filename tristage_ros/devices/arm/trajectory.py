@@ -9,7 +9,7 @@ with bounded slope: a speed limit, waiting for the arm and stopping along the pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -63,13 +63,18 @@ class Path:
     waypoints: tuple[Waypoint, ...]
     motions: tuple[Any, ...]  # one ruckig.Trajectory to each waypoint
     feed: float  # feed rate to begin with
+    start: tuple[Floats, Floats]  # [6] rad and rad/s of the target that it was planned from
+    passing: Floats  # [6] rad/s, in path time, at the first waypoint
 
-    def positions(self) -> Floats:
-        """Return positions [n, 6] rad along the path, the first of them its start, close enough to check it."""
+    def positions(self, motions: int | None = None) -> Floats:
+        """Return positions [n, 6] rad along the path, the first of them its start, close enough to check it.
+
+        `motions`: only along so many of its first motions.
+        """
         return np.array(
             [
                 motion.at_time(time)[0]
-                for motion in self.motions
+                for motion in self.motions[:motions]
                 for time in np.linspace(0.0, motion.duration, 2 + int(motion.duration / _CHECK_STEP))
             ]
         )
@@ -109,9 +114,8 @@ class Trajectory:
         """
         if not waypoints or not all(np.isfinite(waypoint.position).all() for waypoint in waypoints):
             raise ValueError("a path needs at least one waypoint, all of them finite")
-        start_feed = max(feed, self.feed if self.moving else 0.0)
-        velocity = self.velocity / start_feed if start_feed > 0.0 else np.zeros(6)
-        velocity = np.clip(velocity, -self.limits.velocity, self.limits.velocity)
+        start_feed, velocity = self._beginning(feed)
+        start, first = (self.position, self.velocity), np.zeros(6)
         position, end, motions = self.position, now, []
         for waypoint, passing in zip(waypoints, self._passing_velocities(waypoints, now, start_feed), strict=True):
             slack = 0.0 if waypoint.due is None else (waypoint.due - end) * start_feed
@@ -121,9 +125,31 @@ class Trajectory:
                 if not passing.any() or _detour(motion, position, waypoint.position) < _DETOUR:
                     break
             motions.append(motion)
+            first = share * passing if len(motions) == 1 else first
             position, velocity = waypoint.position, share * passing
             end += motion.duration / max(start_feed, 1e-3)
-        return Path(tuple(waypoints), tuple(motions), start_feed)
+        return Path(tuple(waypoints), tuple(motions), start_feed, start, first)
+
+    def rebased(self, path: Path, now: float, feed: float) -> Path:
+        """Return a path that was planned a moment ago, begun from the present state: only its first motion is new.
+
+        Raises:
+            ValueError: there is no such motion.
+        """
+        if np.array_equal(path.start[0], self.position) and np.array_equal(path.start[1], self.velocity):
+            return path
+        start_feed, velocity = self._beginning(feed)
+        goal = path.waypoints[0]
+        slack = 0.0 if goal.due is None else (goal.due - now) * start_feed
+        motion = self._motion(self.position, velocity, goal.position, path.passing, slack)
+        start = (self.position, self.velocity)
+        return replace(path, motions=(motion, *path.motions[1:]), feed=start_feed, start=start)
+
+    def _beginning(self, feed: float) -> tuple[float, Floats]:
+        """Return the feed rate that a path begins with, and the present velocity, [6] rad/s, in its time."""
+        start_feed = max(feed, self.feed if self.moving else 0.0)
+        velocity = self.velocity / start_feed if start_feed > 0.0 else np.zeros(6)
+        return start_feed, np.clip(velocity, -self.limits.velocity, self.limits.velocity)
 
     def follow(self, path: Path) -> None:
         """Leave the present path for one that was planned from the present state."""

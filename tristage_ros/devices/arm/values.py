@@ -5,13 +5,25 @@ Frame numbers in the comments are those of the Piper's CAN bus; stamps are s on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
 import numpy as np
 from numpy.typing import NDArray
 
-TEACHING = 2  # control mode of frame 0x2A1, byte 0
+CONTROL_MODES = (  # frame 0x2A1, byte 0
+    "standby",
+    "CAN control",
+    "teaching",
+    "Ethernet control",
+    "Wi-Fi control",
+    "remote control",
+    "leading another arm",
+    "an offline trajectory",
+)
+STANDBY, CAN_CONTROL = 0, 1
 EMERGENCY_STOP = 1  # arm status, see below
 
 ARM_STATUS = (  # frame 0x2A1, byte 1
@@ -48,6 +60,17 @@ class MotorBits(IntFlag):
 
 
 _BAD = ~(MotorBits.ENABLED | MotorBits.STALLED)  # a gripper that holds something stalls, and so may a joint
+
+
+GRIPPER_BITS = (  # of what a gripper reports, frame 0x2A8, byte 6
+    "voltage low",
+    "motor hot",
+    "overcurrent",
+    "driver hot",
+    "sensor error",
+    "driver error",
+)
+LEAST_SILENCE = 0.25  # s for which a group of frames may fail to come, or four times its period
 
 
 def _words(bits: int) -> str:
@@ -91,6 +114,17 @@ class ArmFeedback:
     error_code: int  # high byte: joint limit bits, low byte: joint communication bits
     frames_per_second: float  # feedback frames on the bus
     bus_load: float  # 0..1 of what the bus can carry
+    # By group of frames besides the joint positions: when all of it was last there, s, and how often it comes, s.
+    groups: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    steady_since: float = -math.inf  # s, monotonic clock, since when the joint positions have come without a gap
+
+    def silent(self) -> str:
+        """Return which group of frames that tells of faults no longer comes while the joints do, "" if none."""
+        for name in ("arm status", "motor states"):
+            stamp, period = self.groups.get(name, (self.stamp, 0.0))
+            if self.stamp - max(stamp, self.steady_since) > max(LEAST_SILENCE, 4.0 * period):
+                return f"no {name} for {self.stamp - stamp:.2f} s"
+        return ""
 
     @property
     def motors_enabled(self) -> tuple[bool, ...]:
@@ -100,7 +134,8 @@ class ArmFeedback:
     @property
     def follows_targets(self) -> bool:
         """Tell whether the arm is in a state in which it acts on joint targets at all."""
-        return all(self.motors_enabled) and self.arm_status != EMERGENCY_STOP and self.control_mode != TEACHING
+        ours = self.control_mode in (STANDBY, CAN_CONTROL)
+        return all(self.motors_enabled) and self.arm_status != EMERGENCY_STOP and ours
 
     def complaint(self, motors_off: bool = True) -> str:
         """Put in words what keeps the arm from following targets; "" when nothing does.
@@ -113,8 +148,13 @@ class ArmFeedback:
             return f"the arm reports {status}; {self.motors.trouble()}".rstrip("; ")
         if self.error_code != 0:
             return f"the arm reports error code 0x{self.error_code:04x}: {self.errors()}".rstrip(": ")
-        if self.control_mode == TEACHING:
-            return "the arm is in teaching mode"
+        if self.control_mode not in (STANDBY, CAN_CONTROL):
+            known = self.control_mode < len(CONTROL_MODES)
+            return f"the arm is in {CONTROL_MODES[self.control_mode] if known else f'mode {self.control_mode}'}"
+        if trouble := self.motors.trouble():
+            return f"the arm reports {trouble}"
+        if bad := [word for k, word in enumerate(GRIPPER_BITS) if self.gripper_bits >> k & 1]:
+            return f"the gripper reports {', '.join(bad)}"
         if motors_off and not all(self.motors_enabled):
             off = [str(i + 1) for i, enabled in enumerate(self.motors_enabled) if not enabled]
             return f"motor {', '.join(off)} {'is' if len(off) == 1 else 'are'} off"

@@ -30,7 +30,8 @@ class ArmServices:
         self._node, self._controller, self._active = node, controller, active
         self._recovery: Recovery | None = None
         self._gripper: GripperCare | None = None
-        group = MutuallyExclusiveCallbackGroup()  # enabling may take a second; joint states must go on
+        calm = MutuallyExclusiveCallbackGroup()  # enabling may take seconds; joint states must go on
+        urgent = MutuallyExclusiveCallbackGroup()  # a stop waits for nobody
         answers: dict[str, Callable[[ArmController], Answer]] = {
             "enable": self._enable,
             "stop": self._stop,
@@ -41,6 +42,7 @@ class ArmServices:
             "gripper_zero": lambda arm: self._of(arm)[1].zero(time.monotonic()),
         }
         for name, answer in answers.items():
+            group = urgent if name == "stop" else calm
             node.create_service(Trigger, f"arm/{name}", self._service(name, answer), callback_group=group)
 
     def forget(self) -> None:

@@ -18,10 +18,10 @@ from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.devices.arm import values
-from tristage_ros.devices.arm.chunks import ChunkLimits
+from tristage_ros.devices.arm.chunks import MAX_ACTIONS, ChunkLimits
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.guard import GuardConfig
-from tristage_ros.devices.arm.joint_path import JointPath
+from tristage_ros.devices.arm.joint_path import MAX_POINTS, JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.devices.arm.workspace import Body
@@ -57,6 +57,7 @@ PARAMETERS = (
         0.0,
         10.0,
     ),
+    Parameter("gripper_effort", 1.0, "torque of the gripper", "N m", 0.0, 5.0),
     Parameter("connect_timeout", 10.0, "how long to wait for the first feedback", "s", 0.5, 120.0),
 )
 
@@ -96,7 +97,7 @@ class ArmNode(ManagedNode):
             return self.refuse(REPLAYED)
         try:
             config = self._config()
-            driver = PiperDriver(s.can_interface, s.can_channel)
+            driver = PiperDriver(s.can_interface, s.can_channel, s.gripper_effort)
             self._connect(driver)
             self._dh_is_offset = driver.dh_is_offset
             self.controller = ArmController(driver, config)
@@ -176,12 +177,13 @@ class ArmNode(ManagedNode):
             self.get_logger().warning(f"chunk {message.sequence} refused: {reason}", throttle_duration_sec=1.0)
 
     def _chunk(self, message: ActionChunk) -> values.ActionChunk:
+        most = slice(MAX_ACTIONS + 1)  # of what is too long anyway no more is looked at
         return values.ActionChunk(
             stamp=seconds(message.header.stamp) - self._clock_offset(),
             time_step=message.time_step,
-            translation=np.array([(v.x, v.y, v.z) for v in message.translation]).reshape(-1, 3),
-            orientation=np.array([(q.x, q.y, q.z, q.w) for q in message.orientation]).reshape(-1, 4),
-            gripper=np.array(message.gripper, dtype=float),
+            translation=np.array([(v.x, v.y, v.z) for v in message.translation[most]]).reshape(-1, 3),
+            orientation=np.array([(q.x, q.y, q.z, q.w) for q in message.orientation[most]]).reshape(-1, 4),
+            gripper=np.array(message.gripper[most], dtype=float),
             frame_id=message.header.frame_id,
         )
 
@@ -203,6 +205,8 @@ class ArmNode(ManagedNode):
         names, offset = list(message.joint_names), self._clock_offset()
         if sorted(set(names) - {GRIPPER_JOINT}) != sorted(ARM_JOINTS) or len(set(names)) != len(names):
             return False, f"joint_names are {', '.join(ARM_JOINTS)} and perhaps {GRIPPER_JOINT}, not {names}"
+        if len(message.points) > MAX_POINTS:
+            return False, f"a trajectory has 1 to {MAX_POINTS} points, not {len(message.points)}"
         if any(len(point.positions) != len(names) for point in message.points):
             return False, f"every point has {len(names)} positions, one for each joint name"
         points = np.array([point.positions for point in message.points]).reshape(-1, len(names))
@@ -254,4 +258,4 @@ class ArmNode(ManagedNode):
 
 def main() -> int:
     """Run the node until a signal ends it; return the exit code."""
-    return run(ArmNode, threads=2)
+    return run(ArmNode, threads=4)  # one each for what comes in, what a person calls, a stop; one to spare

@@ -1,0 +1,249 @@
+"""What the arm does when something is in its way, when its frames stop, and when it is not ours: seen at the wire."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+
+import can
+import numpy as np
+import pytest
+
+from tristage_ros.bench.arm.rig import Rig
+from tristage_ros.devices.arm.contact import LEAST_LEAD, Relief, Sample
+from tristage_ros.devices.arm.controller import ControllerConfig
+from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
+from tristage_ros.simulation.arm import JointStop, Wall
+from tristage_ros.simulation.frames import MotorStatus
+
+FAR = (0.0, 0.25, 0.0)
+HANGS = 0.0025  # rad per N m, as an arm does that hangs 10 to 30 mrad below its targets under load
+PATIENCE = 0.3  # s that a machine that tests may be late by
+
+
+@pytest.fixture
+def rigs() -> Iterator[Callable[..., Rig]]:
+    made = []
+
+    def make(scale: float = 1.0, payload: float = 0.0) -> Rig:
+        made.append(rig := Rig(ControllerConfig(speed_scale=scale)))
+        plant = rig.cell.firmware._controller.plant
+        plant.compliance, plant.payload = HANGS, payload
+        rig.enable()
+        time.sleep(0.6)  # until it hangs as it does
+        return rig
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+def plant_of(rig: Rig) -> object:
+    return rig.cell.firmware._controller.plant
+
+
+def fault(state: ArmState) -> bool:
+    return state.mode is ArmMode.FAULT
+
+
+def still(rig: Rig) -> ArmState:
+    """Wait until neither targets nor joints have moved for a while."""
+    end, before = time.monotonic() + 10.0, rig.state()
+    while time.monotonic() < end:
+        time.sleep(0.4)
+        now = rig.state()
+        if np.abs(now.target - before.target).max() < 1e-6 and np.abs(now.position - before.position).max() < 1e-3:
+            return now
+        before = now
+    pytest.fail("it does not come to rest")
+
+
+@pytest.mark.parametrize("payload", [0.0, 0.5])
+@pytest.mark.parametrize(("scale", "limit"), [(1.0, 0.3), (0.5, 0.3), (0.1, 0.8)])
+def test_a_blocked_joint_is_noticed_and_let_go_of(rigs, scale: float, limit: float, payload: float) -> None:
+    rig = rigs(scale, payload)
+    plant, free = plant_of(rig), rig.state().feedback.effort
+    at = plant.position[0] + 0.1
+    rig.arm.put_in_the_way(JointStop(0, at, 1))
+    assert rig.submit(FAR)[0]
+    rig.until(lambda state: plant.position[0] > at)
+    took = rig.until(fault)
+    assert took < limit + PATIENCE
+    state = still(rig)
+    assert "joint 1 is blocked" in state.reason and state.chunk_state is ChunkState.ABORTED
+    assert abs(state.feedback.effort[0] - free[0]) <= 2.0
+    stood = plant.tool().copy()
+    rig.arm.put_in_the_way()
+    time.sleep(0.5)
+    assert np.linalg.norm(plant.tool() - stood) <= 0.010
+    assert np.array_equal(rig.state().target, state.target)
+
+
+def test_a_tool_that_presses_on_the_table_lets_go_and_sinks_no_further(rigs) -> None:
+    rig = rigs(0.5, 0.5)
+    plant, free = plant_of(rig), rig.state().feedback.effort
+    x, y, z = plant.tool()
+    rig.arm.put_in_the_way(Wall((x, y, z - 0.06), (0.0, 0.0, 1.0)))
+    assert rig.submit((0.0, 0.0, -0.15))[0]
+    rig.until(fault)
+    state = still(rig)
+    assert (np.abs(state.feedback.effort - free)[:3] <= 4.0).all()  # gravity is another here, too
+    height = plant.tool()[2]
+    rig.arm.put_in_the_way()
+    time.sleep(1.0)
+    assert abs(plant.tool()[2] - height) <= 0.010
+
+
+def test_what_stops_it_just_short_of_a_key_frame_is_no_goal_and_is_let_go_of(rigs) -> None:
+    rig = rigs(1.0)
+    free = rig.state().feedback.effort
+    goal = rig.controller._motion
+    assert rig.submit(FAR, gripper=np.zeros(1))[0]
+    rig.until(lambda state: state.mode is ArmMode.MOVING)
+    end = goal.execution.trajectory._path.waypoints[0].position[0]
+    rig.arm.put_in_the_way(JointStop(0, end - 0.08, 1))
+    rig.until(lambda state: state.chunk_state is ChunkState.ABORTED)
+    state = still(rig)
+    assert state.mode is ArmMode.FAULT or state.chunk_reason.startswith("not reached, joint 1 0.")
+    assert abs(state.feedback.effort[0] - free[0]) <= 2.0
+    assert state.gripper_target > 0.04  # it did not act
+
+
+def test_cleared_it_holds_and_enabled_it_moves_again(rigs) -> None:
+    rig = rigs(1.0)
+    plant = plant_of(rig)
+    rig.arm.put_in_the_way(JointStop(0, plant.position[0] + 0.1, 1))
+    rig.submit(FAR)
+    rig.until(fault)
+    held = still(rig)
+    rig.arm.put_in_the_way()
+    assert rig.controller.clear_fault()[0] and rig.controller.enable()[0]
+    time.sleep(0.3)
+    assert np.abs(rig.state().position - held.position).max() < 0.01
+    assert rig.submit((0.0, -0.05, 0.0))[0]
+    rig.until(lambda state: state.chunk_state is ChunkState.REACHED)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_carrying_half_a_kilogram_nothing_is_taken_for_contact(rigs, scale: float) -> None:
+    rig = rigs(scale, 0.5)
+    for way in ((0.0, 0.15, -0.05), (0.05, -0.15, -0.05), (-0.05, 0.0, 0.05)):
+        assert rig.submit(tuple(scale * np.array(way)))[0]
+        rig.until(lambda state: state.chunk_state is not ChunkState.EXECUTING)
+        state = rig.state()
+        assert state.mode is not ArmMode.FAULT and state.chunk_state is ChunkState.REACHED, state.reason
+
+
+@pytest.mark.parametrize(
+    ("group", "words", "limit"), [("status", "no arm status", 0.27), ("motors", "no motor states", 0.30)]
+)
+def test_a_group_of_frames_that_stops_stops_the_arm(rigs, group: str, words: str, limit: float) -> None:
+    rig = rigs()
+    rig.submit(FAR)
+    rig.until(lambda state: state.mode is ArmMode.MOVING)
+    began = time.monotonic()
+    rig.arm.wire.stop(group)
+    rig.until(fault)
+    assert words in rig.state().reason
+    time.sleep(0.3)
+    assert last_motion(rig) - began < limit + PATIENCE
+    rig.arm.wire.stop()
+
+
+def last_motion(rig: Rig) -> float:
+    """Return when the last set-point was sent that differed from the one before, s."""
+    rows = rig.tap.setpoints()
+    moved = np.abs(np.diff(rows[:, 1:], axis=0)).max(axis=1) > 1e-6
+    return float(rows[1:][moved][-1, 0])
+
+
+def silent_from(rig: Rig) -> bool:
+    sent = len(rig.tap.frames)
+    time.sleep(0.2)
+    return len(rig.tap.frames) == sent
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_the_teach_button_takes_the_arm_out_of_our_hands(rigs, obeys: bool) -> None:
+    rig = rigs()
+    rig.submit(FAR)
+    rig.until(lambda state: state.mode is ArmMode.MOVING)
+    rig.arm.press_teach_button(obeys)
+    rig.until(fault)
+    assert rig.state().reason == "the arm is in teaching" and silent_from(rig)
+    assert rig.state().feedback.control_mode == 2  # nothing of ours took it back
+    assert not rig.controller.enable()[0] and not rig.controller.clear_fault()[0]
+    rig.arm.press_teach_button()
+    rig.until(lambda state: state.feedback.control_mode == 0)
+    assert rig.controller.clear_fault()[0] and rig.controller.enable()[0]
+
+
+def test_mode_frames_go_out_only_when_they_say_something_new(rigs) -> None:
+    rig = rigs()
+    time.sleep(0.5)
+    began = len(rig.tap.frames)
+    time.sleep(0.5)
+    assert {identifier for _, identifier, _ in rig.tap.frames[began:]} == {0x155, 0x156, 0x157, 0x159}
+    rig.controller.set_speed_scale(0.1)
+    time.sleep(0.5)
+    speeds = [data[2] for _, identifier, data in rig.tap.frames[began:] if identifier == 0x151]
+    assert set(speeds) == {8} and len(speeds) <= 3  # ceil(1.5 * 0.1 * 1.5 / 3)
+
+
+@pytest.mark.parametrize("bits", [MotorStatus.OVERCURRENT, MotorStatus.COLLISION, MotorStatus.VOLTAGE_LOW])
+def test_an_alarm_of_a_motor_is_a_fault(rigs, bits: MotorStatus) -> None:
+    rig = rigs()
+    rig.arm.alarm(2, bits)
+    rig.until(fault)
+    assert f"motor 3: {bits.name.lower().replace('_', ' ')}" in rig.state().reason
+
+
+def test_somebody_else_on_the_bus_is_met_with_silence_and_keeps_the_arm(rigs) -> None:
+    rig = rigs()
+    rig.submit(FAR)
+    rig.until(lambda state: state.mode is ArmMode.MOVING)
+    with can.Bus(interface="virtual", channel=rig.channel) as other:
+        other.send(can.Message(arbitration_id=0x155, data=bytes(8), is_extended_id=False))
+        rig.until(fault)
+    assert "somebody else commands the arm" in rig.state().reason and "0x155" in rig.state().reason
+    assert silent_from(rig)
+    assert rig.controller.clear_fault()[0]
+    done, reason = rig.controller.enable()
+    assert done or "somebody else" in reason
+
+
+def test_an_arm_that_leads_another_is_not_enabled() -> None:
+    with Rig() as rig:
+        rig.arm.become_leader()
+        time.sleep(0.1)
+        done, reason = rig.controller.enable()
+        assert not done and ("leader" in reason or "leading" in reason)
+
+
+def test_a_gripper_that_was_never_heard_is_not_commanded() -> None:
+    with Rig() as rig:
+        rig.arm.wire.stop("gripper")
+        time.sleep(0.7)
+        rig.enable()
+        time.sleep(0.3)
+        assert not any(identifier == 0x159 for _, identifier, _ in rig.tap.frames)
+
+
+def test_relief_goes_on_as_long_as_it_eases_and_then_never_moves() -> None:
+    """On something soft: its push falls by 100 N m for each rad that the target goes back."""
+    standing, position = np.zeros(6), np.zeros(6)
+    setpoint = np.array([0.1, 0.0, 0.0, 0.0, 0.0, 0.0])
+    relief = Relief()
+    sample = Sample(0.0, position, np.zeros(6), np.array([10.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    relief.release(0, 0.0, setpoint, sample, standing)
+    rows = []
+    for tick in itertools.count():
+        now = 0.01 * tick
+        effort = np.maximum(0.0, 100.0 * (setpoint + 0.02)) * [1, 0, 0, 0, 0, 0]
+        setpoint = relief.step(now, 0.01, setpoint, Sample(now, position, np.zeros(6), effort))
+        rows.append(setpoint[0])
+        if now > 5.0:
+            break
+    assert np.diff(rows).max() <= 0.0 and -0.03 < rows[-1] <= -0.016
+    assert np.ptp(rows[-200:]) == 0.0 and LEAST_LEAD < 0.1
