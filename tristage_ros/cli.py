@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--once", action="store_true", help="print one picture and end; 1: nothing is published")
     add_node_options(monitor)
     monitor.set_defaults(command=_monitor)
+    stop = commands.add_parser("stop", help="slow the arm down and hold it, until it is enabled again")
+    add_node_options(stop)
+    stop.set_defaults(command=_stop)
     record = commands.add_parser("record", help="record a running graph into an MCAP bag until Ctrl-C")
     add_record_options(record)
     record.set_defaults(command=_record)
@@ -165,6 +168,12 @@ def _monitor(options: argparse.Namespace) -> int:
 
     interruptible()
     return monitor(options.once, node_arguments(options))
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from tristage_ros.commands.stop import stop
+
+    return stop(node_arguments(options))
 
 
 def _record(options: argparse.Namespace) -> int:

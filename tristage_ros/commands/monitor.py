@@ -1,13 +1,18 @@
-"""The command `tristage monitor`: the newest of a run in a terminal, also over ssh."""
+"""The command `tristage monitor`: the newest of a run in a terminal, also over ssh; the space bar stops the arm."""
 
 from __future__ import annotations
 
 import math
 import os
+import select
 import signal
+import sys
+import termios
 import threading
 import time
-from collections.abc import Sequence
+import tty
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 import numpy as np
@@ -71,14 +76,37 @@ def monitor(once: bool, ros_arguments: Sequence[str] = (), console: Console | No
 
 def _watch(operator: Operator, executor: SingleThreadedExecutor, console: Console, stop: threading.Event) -> int:
     # The alternate screen: what was in the terminal before is there again afterwards.
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    with _every_key(), Live(console=console, screen=True, auto_refresh=False) as live:
         due = 0.0
         while not stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
+            executor.spin_once(timeout_sec=0.02)
+            if " " in _typed():
+                operator.call("stop")
             if time.monotonic() >= due:
                 due = time.monotonic() + PERIOD
                 live.update(view(operator, *console.size), refresh=True)
     return 0
+
+
+@contextmanager
+def _every_key() -> Iterator[None]:
+    """Let the terminal give every key at once, and not show it; Ctrl-C remains what it is."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _typed() -> str:
+    """Return what was typed since the last look."""
+    if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.0)[0]:
+        return ""
+    return os.read(sys.stdin.fileno(), 64).decode(errors="replace")
 
 
 def _print_once(operator: Operator, executor: SingleThreadedExecutor, console: Console, stop: threading.Event) -> int:

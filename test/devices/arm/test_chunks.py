@@ -8,12 +8,14 @@ import pytest
 
 from tristage_ros.devices.arm.chunks import ChunkLimits, check, waypoints
 from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
-from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.arm.kinematics import JOINT_LIMITS, forward, matrix_to_quaternion, rpy_to_matrix, tool_pose
 from tristage_ros.devices.arm.values import ActionChunk
+from tristage_ros.devices.arm.workspace import Workspace
 
 HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
 TOOL = tool_pose(forward(HOME))
 LIMITS, GUARD = ChunkLimits(), GuardConfig()
+NOW, ANYWHERE = 100.0, Workspace((-1.0, -1.0, -1.0), (1.0, 1.0, 1.5), -1.0)
 
 
 def chunk(*translations: tuple[float, float, float], time_step: float = 0.0) -> ActionChunk:
@@ -104,3 +106,30 @@ def test_old_firmware_has_other_joints_for_the_same_motion() -> None:
 def test_impossible_limits_are_refused(change: dict) -> None:
     with pytest.raises(ValueError, match="finite and not negative"):
         ChunkLimits(**change)
+
+
+def test_no_small_action_that_is_accepted_turns_a_joint_far() -> None:
+    """5000 actions of 5 mm and up to 2.7 degrees, half of them near the wrist's singularity."""
+    draw = np.random.default_rng(0)
+    low, high = JOINT_LIMITS[:, 0] + 0.1, JOINT_LIMITS[:, 1] - 0.1
+    accepted, refused = 0, []
+    for number in range(5000):
+        measured = draw.uniform(low, high)
+        if number % 2:
+            measured[4] = draw.uniform(-0.1, 0.1)
+        tool = tool_pose(forward(measured))
+        way, turn = draw.normal(size=3), draw.normal(size=3)
+        turned = rpy_to_matrix(turn * np.radians(2.7) * draw.uniform() / np.linalg.norm(turn)) @ tool[:3, :3]
+        chunk = ActionChunk(
+            NOW, 0.0, (0.005 * way / np.linalg.norm(way))[None], matrix_to_quaternion(turned)[None], np.ones(1)
+        )
+        guard = GuardConfig(workspace=ANYWHERE)
+        try:
+            (goal,) = waypoints(chunk, NOW, measured, measured, ChunkLimits(), guard)
+        except RefusedError as error:
+            refused.append((abs(np.sin(measured[4])), str(error)))
+            continue
+        accepted += 1
+        assert np.abs(goal.position - measured).max() <= 0.3
+    flipped = [near for near, reason in refused if "would turn" in reason]
+    assert accepted > 2500 and np.mean([near > 0.1 for near in flipped]) < 0.12

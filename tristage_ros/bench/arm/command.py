@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.bench.arm.faults import reaction_table
+from tristage_ros.bench.arm.faults import reaction_rows
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.controller import ControllerConfig
 from tristage_ros.devices.arm.joint_path import JointPath
@@ -31,7 +31,8 @@ from tristage_ros.devices.arm.values import ChunkState, CommandSource
 def run(options: argparse.Namespace) -> int:
     """Run one measurement; return the exit code."""
     if options.measurement == "reactions":
-        print(reaction_table(options.repetitions))
+        for row in reaction_rows(options.repetitions):
+            print(row, flush=True)
     elif options.measurement == "stream":
         print("\n".join(stream(options.seconds, options.rate).lines()))
     elif grown := soak(options.seconds, lambda line: print(line, flush=True)):

@@ -5,17 +5,22 @@ Every fault is provoked on the emulated arm, by the tests and by `tristage bench
 
 from __future__ import annotations
 
+import math
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
+import can
 import numpy as np
 
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.piper import PiperError
 from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
-from tristage_ros.simulation.frames import ArmStatus
+from tristage_ros.simulation.arm import JointStop
+from tristage_ros.simulation.frames import ArmStatus, MotorStatus
 
 FAR = (0.0, 0.25, 0.0)  # m, a way that takes longer than any fault needs to be noticed
 Condition = Callable[[ArmState], bool]
@@ -32,6 +37,7 @@ class Fault:
     words: str  # in the reason that is given
     undo: Callable[[Rig], object] = lambda rig: None
     latched: bool = False  # only an operator ends it; otherwise the next chunk moves the arm again
+    silent: bool = False  # nothing is sent any more: the arm is somebody else's
 
 
 def _fault(state: ArmState) -> bool:
@@ -61,6 +67,18 @@ def _backwards(rig: Rig) -> object:
 
 def _two_sources(rig: Rig) -> object:
     return rig.controller.submit(rig.chunk(FAR), "2 nodes publish /tristage/action")
+
+
+def _block(rig: Rig) -> object:
+    """Put something into the way of joint 1, right where it is."""
+    return rig.arm.put_in_the_way(JointStop(0, float(rig.state().position[0]) + 0.02, 1))
+
+
+def _meddle(rig: Rig) -> object:
+    """Let a second computer send a joint target."""
+    with can.Bus(interface="virtual", channel=rig.channel) as other:
+        other.send(can.Message(arbitration_id=0x155, data=bytes(8), is_extended_id=False))
+    return None
 
 
 def _abandoned(rig: Rig) -> object:
@@ -157,6 +175,70 @@ FAULTS = (
         latched=True,
     ),
     Fault(
+        "a joint is blocked",
+        "latches, and lets go: its target goes back to where it stands; nothing else moves in a fault",
+        _block,
+        _fault,
+        "is blocked",
+        lambda rig: rig.arm.put_in_the_way(),
+        latched=True,
+    ),
+    Fault(
+        "arm status (0x2A1) stops",
+        "latches after 0.25 s, not a step further; goes on sending the last target",
+        lambda rig: rig.arm.wire.stop("status"),
+        _fault,
+        "no arm status",
+        lambda rig: rig.arm.wire.stop(),
+        latched=True,
+    ),
+    Fault(
+        "motor states (0x261 to 0x266) stop",
+        "latches after 0.25 s, not a step further; goes on sending the last target",
+        lambda rig: rig.arm.wire.stop("motors"),
+        _fault,
+        "no motor states",
+        lambda rig: rig.arm.wire.stop(),
+        latched=True,
+    ),
+    Fault(
+        "teach button",
+        "latches, stops sending: the arm is in a person's hands; released, /arm/clear_fault and /arm/enable",
+        lambda rig: rig.arm.press_teach_button(),
+        _fault,
+        "teaching",
+        lambda rig: rig.arm.press_teach_button(),
+        latched=True,
+        silent=True,
+    ),
+    Fault(
+        "teach button, firmware obeys 0x151",
+        "the same: no frame of ours takes it back",
+        lambda rig: rig.arm.press_teach_button(obeys=True),
+        _fault,
+        "teaching",
+        lambda rig: rig.arm.press_teach_button(),
+        latched=True,
+        silent=True,
+    ),
+    Fault(
+        "a motor reports overcurrent, the arm nothing",
+        "latches, holds",
+        lambda rig: rig.arm.alarm(2, MotorStatus.OVERCURRENT),
+        _fault,
+        "motor 3: overcurrent",
+        latched=True,
+    ),
+    Fault(
+        "somebody else commands the arm",
+        "latches, stops sending: never fights, never pulls it back",
+        _meddle,
+        _fault,
+        "somebody else",
+        latched=True,
+        silent=True,
+    ),
+    Fault(
         "controller too hot",
         "latches, holds; /arm/recover leads out",
         lambda rig: rig.arm.report(ArmStatus.CONTROLLER_TOO_HOT),
@@ -167,8 +249,10 @@ FAULTS = (
 )
 
 
-def provoke(rig: Rig, fault: Fault) -> float:
+def provoke(rig: Rig, fault: Fault, watch: threading.Thread | None = None) -> float:
     """Let an enabled arm set out, provoke the fault, and return how long it took to be noticed, s.
+
+    `watch` is started just before.
 
     Raises:
         TimeoutError: it was not.
@@ -176,6 +260,8 @@ def provoke(rig: Rig, fault: Fault) -> float:
     rig.submit(FAR)
     start = rig.state().target
     rig.until(lambda state: bool(np.abs(state.target - start).max() > 0.05))
+    if watch is not None:
+        watch.start()
     began = time.monotonic()
     fault.provoke(rig)
     rig.until(fault.noticed)
@@ -216,15 +302,19 @@ TEST = "test_faults.py::test_fault"
 NOT_A_FAULT = ("CAN drops 10 %", "policy killed mid-chunk")  # nothing has to be noticed: the way is finished
 
 
-def measure_reactions(repetitions: int) -> Iterable[tuple[str, str, str, float]]:
-    """Provoke every fault `repetitions` times; yield its name, the answer, its test and the median reaction, s."""
+@dataclass(frozen=True)
+class Reaction:
+    """Hold how an arm answered one fault."""
+
+    told: float  # s until /arm/status would tell
+    still: float = math.nan  # s until the last set-point that moved was sent
+    lead: float = math.nan  # rad, the largest between target and measured joint on the way there
+
+
+def measure_reactions(repetitions: int) -> Iterable[tuple[str, str, str, Reaction]]:
+    """Provoke every fault `repetitions` times; yield its name, the answer, its test and the median reaction."""
     for fault in FAULTS:
-        yield (
-            fault.name,
-            fault.answer,
-            f"{TEST}[{fault.name}]",
-            _median(repetitions, lambda fault=fault: _during(fault)),
-        )
+        yield fault.name, fault.answer, f"{TEST}[{fault.name}]", _median(repetitions, partial(_during, fault))
     yield (
         "enable refused",
         "gives up after 3 s, names the motors that stayed off; sends nothing more",
@@ -235,7 +325,7 @@ def measure_reactions(repetitions: int) -> Iterable[tuple[str, str, str, float]]
         "firmware unknown",
         "does not connect: nobody knows where J2 and J3 have their zero",
         "test_faults.py::test_firmware_unknown",
-        _median(1, firmware_unknown),
+        _median(1, lambda: Reaction(firmware_unknown())),
     )
     yield (
         "Ctrl-C while moving",
@@ -245,32 +335,64 @@ def measure_reactions(repetitions: int) -> Iterable[tuple[str, str, str, float]]
     )
 
 
-def reaction_table(repetitions: int) -> str:
-    """Return the fault table in Markdown."""
-    rows = ["| fault | answer | test | reaction |", "|---|---|---|---|"]
-    for name, answer, test, seconds in measure_reactions(repetitions):
-        told = f"{seconds * 1e3:.0f} ms" if seconds >= 1e-3 else "< 1 ms"
-        reaction = "-" if name in NOT_A_FAULT else told
-        rows.append(f"| {name} | {answer} | `{test}` | {reaction} |")
-    return "\n".join(rows)
+def reaction_rows(repetitions: int) -> Iterable[str]:
+    """Yield the fault table in Markdown, line by line as it is measured."""
+    yield "| fault | answer | test | told after | at rest after | largest lead |"
+    yield "|---|---|---|--:|--:|--:|"
+    for name, answer, test, reaction in measure_reactions(repetitions):
+        numbers = [_milliseconds(reaction.told), _milliseconds(reaction.still), f"{1e3 * reaction.lead:.0f} mrad"]
+        if name in NOT_A_FAULT:
+            numbers[0] = "-"
+        cells = [number if "nan" not in number else "-" for number in numbers]
+        yield f"| {name} | {answer} | `{test}` | {' | '.join(cells)} |"
 
 
-def _median(repetitions: int, once: Callable[[], float]) -> float:
-    return statistics.median(once() for _ in range(repetitions))
+def _milliseconds(seconds: float) -> str:
+    if seconds == math.inf:
+        return "not in 20 s"
+    return f"{seconds * 1e3:.0f} ms" if not abs(seconds) < 1e-3 else "< 1 ms"
 
 
-def _during(fault: Fault) -> float:
+def _median(repetitions: int, once: Callable[[], Reaction]) -> Reaction:
+    """Return the median of each number; what was not noticed in time counts as never."""
+    seen = [_tried(once) for _ in range(repetitions)]
+    return Reaction(*(statistics.median(getattr(each, name) for each in seen) for name in ("told", "still", "lead")))
+
+
+def _tried(once: Callable[[], Reaction]) -> Reaction:
+    try:
+        return once()
+    except TimeoutError:  # as on a machine that is too busy
+        return Reaction(math.inf, math.inf, math.inf)
+
+
+def _during(fault: Fault) -> Reaction:
+    with Rig() as rig:
+        rig.enable()
+        ended, leads = threading.Event(), [0.0]
+
+        def watch() -> None:
+            while not ended.wait(0.005):
+                state = rig.state()
+                leads.append(float(np.abs(state.target - state.position).max()))
+
+        told = provoke(rig, fault, watch_from := threading.Thread(target=watch, daemon=True))
+        began = time.monotonic() - told
+        time.sleep(1.0 if fault.latched else 0.0)
+        ended.set()
+        watch_from.join()
+        rows = rig.tap.setpoints() if rig.tap else np.zeros((0, 7))
+        moved = rows[1:][np.abs(np.diff(rows[:, 1:], axis=0)).max(axis=1) > 1e-6, 0] if len(rows) > 1 else rows[:, 0]
+        still = max(0.0, float(moved[-1]) - began) if len(moved) and fault.latched else math.nan
+        return Reaction(told, still, max(leads) if fault.latched else math.nan)
+
+
+def _enable_refused() -> Reaction:
+    with Rig(tapped=False) as rig:
+        return Reaction(enable_refused(rig))
+
+
+def _interrupted() -> Reaction:
     with Rig(tapped=False) as rig:
         rig.enable()
-        return provoke(rig, fault)
-
-
-def _enable_refused() -> float:
-    with Rig(tapped=False) as rig:
-        return enable_refused(rig)
-
-
-def _interrupted() -> float:
-    with Rig(tapped=False) as rig:
-        rig.enable()
-        return interrupted(rig)
+        return Reaction(interrupted(rig))

@@ -25,6 +25,7 @@ class ChunkLimits:
     max_age: float = 0.5  # s since its observation
     max_distance: float = 0.6  # m, tool: from the measured pose to the first action, then from one to the next
     max_joint_change: float = 3.0  # rad, likewise
+    small_joint_change: float = 0.3  # rad, for an action of up to 5 mm and 3 degrees; more for more
     max_time_step: float = 10.0  # s between two actions
     max_duration: float = 60.0  # s of all actions together
     clamp_distance: float = 0.02  # m that an action outside the workspace is moved back in; farther out it is refused
@@ -104,7 +105,7 @@ def waypoints(
     """
     origin = kinematics.tool_pose(kinematics.forward(observed, dh_is_offset))[:3, 3]
     low, high = guard.gripper_range
-    joints, tool = measured, kinematics.tool_pose(kinematics.forward(measured, dh_is_offset))[:3, 3]
+    joints, tool = measured, kinematics.tool_pose(kinematics.forward(measured, dh_is_offset))
     result = []
     for i in range(len(chunk.gripper)):
         due = chunk.stamp + (i + 1) * chunk.time_step if chunk.time_step > 0.0 else None
@@ -114,11 +115,11 @@ def waypoints(
         wish[:3, :3] = kinematics.quaternion_to_matrix(chunk.orientation[i])
         wish[:3, 3] = origin + chunk.translation[i]
         try:
-            pose = _within(wish, tool, limits, guard)
-            joints = _joints(pose, joints, limits, guard, dh_is_offset)
+            pose = _within(wish, tool[:3, 3], limits, guard)
+            joints = _joints(pose, tool, joints, limits, guard, dh_is_offset)
         except ValueError as error:
             raise RefusedError(f"action {i + 1} of {len(chunk.gripper)}: {error}") from error
-        tool = pose[:3, 3]
+        tool = pose
         opening = low + float(np.clip(chunk.gripper[i], 0.0, 1.0)) * (high - low)
         result.append(Waypoint(joints, opening, due))
     if not result:
@@ -140,12 +141,27 @@ def _within(wish: Floats, previous: Floats, limits: ChunkLimits, guard: GuardCon
     return pose
 
 
-def _joints(tool: Floats, seed: Floats, limits: ChunkLimits, guard: GuardConfig, dh_is_offset: bool) -> Floats:
+def _joints(
+    tool: Floats, before: Floats, seed: Floats, limits: ChunkLimits, guard: GuardConfig, dh_is_offset: bool
+) -> Floats:
+    """Return the joints of a tool pose on the branch of `seed`, those of the pose before; both poses [4, 4].
+
+    Near a singularity, or where that branch ends at a joint limit, the nearest solution may be one for which the elbow
+    swings over or the wrist turns around while the tool hardly moves: it is refused.
+    """
     margin = np.array([guard.position_margin, -guard.position_margin])
     joints = kinematics.inverse(kinematics.flange_pose(tool), seed, dh_is_offset, np.array(guard.joint_limits) + margin)
     change = np.abs(joints - seed)
     if change.max() > limits.max_joint_change:
         raise RefusedError(
             f"joint {int(change.argmax()) + 1} would turn {change.max():.2f} rad, more than {limits.max_joint_change}"
+        )
+    distance = float(np.linalg.norm(tool[:3, 3] - before[:3, 3]))
+    angle = float(np.arccos(np.clip((np.trace(tool[:3, :3].T @ before[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)))
+    allowed = limits.small_joint_change + 20.0 * max(0.0, distance - 0.005) + 5.0 * max(0.0, angle - 0.055)
+    if change.max() > allowed:
+        raise RefusedError(
+            f"joint {int(change.argmax()) + 1} would turn {change.max():.2f} rad for {1e3 * distance:.0f} mm and "
+            f"{np.degrees(angle):.0f} degrees of the tool: near a singularity, or the end of a joint's range"
         )
     return joints
