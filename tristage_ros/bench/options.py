@@ -44,6 +44,10 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     soaking = arm.add_parser("soak", help="move for a long time; fails when memory, threads or files grow")
     soaking.add_argument("--seconds", type=_positive, default=600.0, help="default: 600")
 
+    attack = arm.add_parser("attack", help="random operations for a while, judged frame by frame; fails on a finding")
+    attack.add_argument("--seed", type=int, default=1, help="of what is done (default: 1)")
+    attack.add_argument("--minutes", type=_positive, default=10.0, help="default: 10")
+
     yield (each := measurement("cameras", "cameras", "what a subscriber gets of two emulated cameras"))
     each[1].add_argument("--seconds", type=_positive, default=20.0, help="how long is measured (default: 20)")
 

@@ -92,6 +92,11 @@ class Cell:
         self.firmware = Firmware(Controller(self._plant, config.firmware), bus)
 
     @property
+    def plant(self) -> Plant:
+        """Return the mechanics, whose payload and obstacles a test may change."""
+        return self._plant
+
+    @property
     def cameras(self) -> tuple[str, ...]:
         """Return the names of the cameras."""
         return tuple(self._fov)

@@ -28,7 +28,7 @@ def rigs() -> Iterator[Callable[..., Rig]]:
 
     def make(scale: float = 1.0, payload: float = 0.0) -> Rig:
         made.append(rig := Rig(ControllerConfig(speed_scale=scale)))
-        plant = rig.cell.firmware._controller.plant
+        plant = rig.plant
         plant.compliance, plant.payload = HANGS, payload
         rig.enable()
         time.sleep(0.6)  # until it hangs as it does
@@ -40,7 +40,7 @@ def rigs() -> Iterator[Callable[..., Rig]]:
 
 
 def plant_of(rig: Rig) -> object:
-    return rig.cell.firmware._controller.plant
+    return rig.plant
 
 
 def fault(state: ArmState) -> bool:
@@ -247,3 +247,22 @@ def test_relief_goes_on_as_long_as_it_eases_and_then_never_moves() -> None:
             break
     assert np.diff(rows).max() <= 0.0 and -0.03 < rows[-1] <= -0.016
     assert np.ptp(rows[-200:]) == 0.0 and LEAST_LEAD < 0.1
+
+
+def test_at_a_persons_call_it_goes_back_the_way_that_led_there(rigs) -> None:
+    rig = rigs(1.0)
+    plant = plant_of(rig)
+    assert "no fault" in rig.controller.back_off()[1]
+    began = plant.position.copy()
+    rig.arm.put_in_the_way(JointStop(0, plant.position[0] + 0.2, 1))
+    rig.submit(FAR)
+    rig.until(fault)
+    there = still(rig)
+    assert rig.controller.back_off()[0]
+    rig.until(lambda state: abs(state.target[0] - there.target[0]) > 0.05)
+    rig.controller.stop("a test")
+    stopped = still(rig)
+    assert abs(stopped.target[0] - there.target[0]) < 0.15 and stopped.mode is ArmMode.FAULT
+    assert rig.controller.back_off()[0]
+    rig.until(lambda state: abs(state.position[0] - began[0]) < 0.03)
+    assert np.abs(still(rig).target - rig.state().position).max() < 0.03

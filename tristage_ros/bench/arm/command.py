@@ -1,4 +1,4 @@
-"""Measure the arm's side on the emulated arm: `tristage bench arm reactions|stream|soak`.
+"""Measure the arm's side on the emulated arm: `tristage bench arm reactions|stream|soak|attack`.
 
 reactions: how fast every fault is answered. stream: how closely the arm follows joint targets, how evenly they go out,
 and what that costs. soak: whether anything grows while the arm moves for a long time, with faults now and then.
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.bench.arm.attack import Attack, told
 from tristage_ros.bench.arm.faults import reaction_rows
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.controller import ControllerConfig
@@ -30,6 +31,11 @@ from tristage_ros.devices.arm.values import ChunkState, CommandSource
 
 def run(options: argparse.Namespace) -> int:
     """Run one measurement; return the exit code."""
+    if options.measurement == "attack":
+        attack = Attack(options.seed)
+        attack.run(60.0 * options.minutes, lambda line: print(line, flush=True))
+        print(*told(attack.counts), *(f"FINDING: {finding}" for finding in attack.judge.findings), sep="\n")
+        return 1 if attack.judge.findings else 0
     if options.measurement == "reactions":
         for row in reaction_rows(options.repetitions):
             print(row, flush=True)

@@ -76,11 +76,17 @@ class Rig:
         self.arm = self.cell.firmware
         self.tap = Tap(channel) if tapped else None
         self.channel = channel
+        self.measured: list[tuple[float, NDArray[np.float64]]] = []  # s, rad: for whoever wants to note it
         try:
             self.controller = self.connect()
         except Exception:
             self._switch_off()
             raise
+
+    @property
+    def plant(self) -> Any:
+        """Return the mechanics, whose surroundings may be changed."""
+        return self.cell.plant
 
     def connect(self) -> ArmController:
         """Start a driver and a controller, as the arm node does."""

@@ -195,6 +195,15 @@ class ArmController:
                 return False, str(error)
             return True, "going home; set command_source to give the arm back"
 
+    def back_off(self) -> tuple[bool, str]:
+        """Go back, slowly, along the way that led into a fault, at a person's call; return success and a reason."""
+        with self._lock:
+            try:
+                self._motion.back_off()
+            except ValueError as error:
+                return False, str(error)
+            return True, "going back along the way that led here; /arm/stop ends it"
+
     def complaint(self) -> str:
         """Return what the arm itself reports and only a reset may end, "" when it reports nothing."""
         with self._lock:

@@ -27,6 +27,8 @@ _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however la
 _TAKES_CONTROL = 0.5  # s, in which the arm has to say that it obeys this bus
 _FINGERS_STAND = 1e-3  # m that fingers at rest may move in a tenth of a second
 _PRESSES = 0.02  # rad of lead at rest beyond the standing offset
+_TRAIL, _TRAIL_STEP = 60, 0.01  # set-points that are remembered of the way that led here, and rad between them
+_BACK_SPEED = 0.15  # rad/s
 _FIRMWARE_MARGIN = 1.5  # of our own speed that the firmware may go at
 OWNERS = {
     CommandSource.POLICY: "the policy",
@@ -88,7 +90,9 @@ class Motion:
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
         self._contact = Contact()
-        self._relief: Relief | None = None  # while a fault is there
+        self._relief: Relief | None = None  # while the arm lets go
+        self._trail: deque[NDArray[np.float64]] = deque(maxlen=_TRAIL)
+        self._back: list[NDArray[np.float64]] = []  # what of the trail is to be gone back, the nearest last
         self.engaged_at = math.inf  # s, monotonic clock, when the arm was asked to obey this bus
         self._in_control = self._left = False  # by the arm's own account: it obeys, and no longer
         self._blind = False  # no feedback for so long that the arm may be anywhere
@@ -140,6 +144,8 @@ class Motion:
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
         self._contact.forget()
+        self._trail.clear()
+        self._back = []
         self._engage_at_measured()
         self.engaged_at, self._in_control, self._left = now, False, False
         self.link.begin(now)
@@ -155,7 +161,7 @@ class Motion:
     def restart(self) -> None:
         """Begin anew at the last set-point, after a fault was cleared; only an operator lets it move again."""
         self.guard.clear()
-        self._relief = None
+        self._relief, self._back = None, []
         if self.execution is not None and self.sent is not None:
             self.execution = self._execution_at(self.sent.position, self.sent.gripper)
             self.held = "a fault was cleared; enable the arm to go on"
@@ -163,6 +169,7 @@ class Motion:
     def hold(self, reason: str) -> None:
         """Slow down and end the present path, with the gripper where it is; the next command may go on."""
         self.halting = True
+        self._back = []
         if self.execution is not None and self._gripper_moves():
             self.execution.gripper = self.feedback.gripper
         self.chunk.end(ChunkState.ABORTED, reason)
@@ -307,6 +314,23 @@ class Motion:
         self.guard.check_path(path.positions())
         self._go(execution, path, now)
 
+    def back_off(self) -> int:
+        """Go back, slowly, along the way that led into a fault, at a person's call; return how many set-points that is.
+
+        Raises:
+            RefusedError: there is no fault, or nothing to go back; the reason says which.
+        """
+        if not self.guard.fault:
+            raise RefusedError("there is no fault to back off from: any command may move the arm")
+        if self.execution is None or self.dry:
+            raise RefusedError("no set-points are sent: the arm is not held by this software")
+        if complaint := self.feedback.complaint():
+            raise RefusedError(complaint)
+        if not self._trail:
+            raise RefusedError("it has not moved since it was enabled")
+        self._back = list(self._trail)
+        return len(self._back)
+
     def next_setpoint(self, now: float) -> Setpoint | None:
         """Return what to send now; None while not engaged."""
         arm, gap = self.feedback, 0.0 if math.isnan(self._last_tick) else now - self._last_tick
@@ -365,6 +389,8 @@ class Motion:
         target = execution.advance(step, feed, measured + guard.standing, opening)
         setpoint = guard.filter(now, step, target, execution.gripper, measured)
         self._settle(execution)
+        if not self._trail or np.abs(setpoint.position - self._trail[-1]).max() > _TRAIL_STEP:
+            self._trail.append(setpoint.position.copy())
         if not self.dry and self.sent and not execution.busy:
             self._consider_relaxing(execution, now, self.sent.position)
         return setpoint
@@ -422,11 +448,21 @@ class Motion:
         else:
             execution.trajectory.drop()
             target = relief.step(now, step, last, sample)
-        setpoint = self.guard.filter(
-            now, step, target, execution.gripper, self.feedback.position, letting_go=relief.target is not None
-        )
+        if self._back and sample is not None and not execution.busy:
+            target = self._retreat(last, step)
+        going = relief.target is not None or bool(self._back)
+        setpoint = self.guard.filter(now, step, target, execution.gripper, self.feedback.position, letting_go=going)
         self._settle(execution)
         return setpoint
+
+    def _retreat(self, last: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+        """Return the next set-point of the way back; where it ends the arm stays, whatever it was letting go of."""
+        goal, reach = self._back[-1], _BACK_SPEED * step
+        target: NDArray[np.float64] = last + np.clip(goal - last, -reach, reach)
+        if np.abs(target - goal).max() < 1e-6:
+            self._back.pop()
+            self._relief = Relief()
+        return target
 
     def _stay(self, sample: Sample, last: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the set-point at which an arm that was out of sight stays where it is by now, and take it."""

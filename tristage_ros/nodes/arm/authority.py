@@ -23,7 +23,7 @@ Answer = tuple[bool, str]
 
 
 class ArmServices:
-    """Offer arm/enable, stop, clear_fault, move_home, recover, gripper_home and gripper_zero (std_srvs/Trigger)."""
+    """Offer arm/enable, stop, clear_fault, back_off, move_home, recover, gripper_home, gripper_zero (Trigger)."""
 
     def __init__(self, node: Node, controller: Callable[[], ArmController | None], active: Callable[[], bool]) -> None:
         """Create the services of `node`; `controller` is None while the arm is not connected."""
@@ -36,6 +36,7 @@ class ArmServices:
             "enable": self._enable,
             "stop": self._stop,
             "clear_fault": ArmController.clear_fault,
+            "back_off": ArmController.back_off,
             "move_home": lambda arm: arm.move_home() if active() else (False, "the arm node is not active"),
             "recover": lambda arm: self._of(arm)[0].step(time.monotonic()),
             "gripper_home": lambda arm: self._of(arm)[1].home(),
