@@ -40,7 +40,7 @@ def test_a_good_stream_is_good():
         ([*GOOD, (0.3, 0x471, bytes([7, 1, 0, 0, 0, 0, 0, 0]))], {}, "motors"),
         (GOOD, {"begun": 0.05}, "before anything was enabled"),
         ([*GOOD, *burst(0.2, HOME + 0.5)], {}, "a step of"),
-        ([*GOOD, *burst(0.2, HOME + [3.0, 0, 0, 0, 0, 0])], {}, "beyond a joint limit"),
+        ([*GOOD, *burst(0.2, HOME + np.array([3.0, 0, 0, 0, 0, 0]))], {}, "beyond a joint limit"),
         (GOOD, {"ends": [(0.05, "teach button")]}, "set-points after: teach button"),
         (
             [frame for k in range(100) for frame in burst(0.01 * k, HOME + 0.015 * k * np.array([1, 0, 0, 0, 0, 0]))],

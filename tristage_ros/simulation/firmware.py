@@ -164,6 +164,9 @@ class Wire:
         self._swapped: tuple[int, int] | None = None
         self._frozen: frozenset[int] = frozenset()
         self._stopped: frozenset[int] = frozenset()
+        self._every, self._latency = 1, 0.0
+        self._passed = 0  # ticks
+        self._under_way: list[tuple[float, list[Frame]]] = []  # when it arrives, s (monotonic clock), and what
         self._last: dict[int, Frame] = {}  # by id, before they were frozen
 
     def silence(self, seconds: float | None) -> None:
@@ -192,6 +195,10 @@ class Wire:
         """Pass none of these groups of feedback from now on, by the names in GROUPS; none: all come again."""
         self._stopped = frozenset(id for group in groups for id in GROUPS[group])
 
+    def slow(self, every: int, latency: float) -> None:
+        """Pass only the feedback of every so-manieth tick from now on, and that so late, s; (1, 0.0): as it was."""
+        self._every, self._latency = max(1, every), max(0.0, latency)
+
     def up(self, received: list[Frame]) -> list[Frame]:
         """Return what the arm hears of the frames that were sent to it."""
         return self._survivors(received)
@@ -202,7 +209,20 @@ class Wire:
         self._last.update((frame.id, frame) for frame in result if frame.id in _FREEZABLE)
         if self._swapped:
             result = _exchanged(result, *self._swapped)
-        return self._survivors([frame for frame in result if frame.id not in self._stopped])
+        return self._late(self._survivors([frame for frame in result if frame.id not in self._stopped]))
+
+    def _late(self, frames: list[Frame]) -> list[Frame]:
+        """Return what arrives now of what was sent, some of it perhaps a while ago."""
+        self._passed += 1
+        if self._passed % self._every:
+            frames = [frame for frame in frames if frame.id not in _FREEZABLE]
+        if not self._latency and not self._under_way:
+            return frames
+        now = time.monotonic()
+        self._under_way.append((now + self._latency, frames))
+        arrived = [batch for due, batch in self._under_way if due <= now]
+        self._under_way = [(due, batch) for due, batch in self._under_way if due > now]
+        return [frame for batch in arrived for frame in batch]
 
     def _survivors(self, frames: list[Frame]) -> list[Frame]:
         if time.monotonic() < self._silent_until:

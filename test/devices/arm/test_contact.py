@@ -13,7 +13,8 @@ import pytest
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.contact import LEAST_LEAD, Relief, Sample
 from tristage_ros.devices.arm.controller import ControllerConfig
-from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
+from tristage_ros.devices.arm.joint_path import JointPath
+from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState, CommandSource
 from tristage_ros.simulation.arm import JointStop, Wall
 from tristage_ros.simulation.frames import MotorStatus
 
@@ -266,3 +267,63 @@ def test_at_a_persons_call_it_goes_back_the_way_that_led_there(rigs) -> None:
     assert rig.controller.back_off()[0]
     rig.until(lambda state: abs(state.position[0] - began[0]) < 0.03)
     assert np.abs(still(rig).target - rig.state().position).max() < 0.03
+
+
+@pytest.fixture
+def seldom() -> Iterator[Callable[[float], Rig]]:
+    """Give arms whose feedback comes at 20 Hz and 80 ms late."""
+    made = []
+
+    def make(scale: float) -> Rig:
+        made.append(rig := Rig(ControllerConfig(speed_scale=scale)))
+        rig.plant.compliance = HANGS
+        rig.arm.wire.slow(10, 0.08)
+        time.sleep(1.5)
+        rig.enable()
+        time.sleep(0.6)
+        return rig
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+def test_where_feedback_comes_seldom_and_late_a_way_is_gone_without_a_stop(seldom) -> None:
+    rig = seldom(1.0)
+    assert rig.submit(FAR)[0]
+    assert rig.until(lambda state: state.chunk_state is not ChunkState.EXECUTING) < 4.0
+    assert rig.state().chunk_state is ChunkState.REACHED and rig.state().mode is ArmMode.HOLDING
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_where_feedback_comes_seldom_and_late_contact_is_noticed_a_little_later(seldom, scale: float) -> None:
+    rig = seldom(scale)
+    at, free = rig.plant.position[0] + 0.1, rig.state().feedback.effort[0]
+    rig.arm.put_in_the_way(JointStop(0, at, 1))
+    rig.submit(FAR)
+    rig.until(lambda state: rig.plant.position[0] > at)
+    assert rig.until(fault) < 0.9 + PATIENCE
+    assert abs(still(rig).feedback.effort[0] - free) <= 2.0
+
+
+def test_where_feedback_comes_seldom_and_late_an_emergency_stop_is_heard_one_sample_later(seldom) -> None:
+    rig = seldom(1.0)
+    rig.submit(FAR)
+    rig.until(lambda state: state.mode is ArmMode.MOVING)
+    rig.arm.press_emergency_stop()
+    assert rig.until(fault) < 0.05 + 0.08 + 0.02 + PATIENCE
+    assert silent_from(rig)
+
+
+def test_where_an_encoder_lies_the_effort_tells(rigs) -> None:
+    rig = rigs(0.5)
+    rig.arm.lie(4)
+    tilt = rig.plant.position[4]
+    rig.arm.put_in_the_way(JointStop(4, tilt - 0.05, -1), JointStop(4, tilt + 0.05, 1))
+    turned = rig.controller._motion.sent.position - 0.3 * np.eye(6)[4]
+    rig.controller.set_source(CommandSource.TRAJECTORY)
+    assert rig.controller.follow(JointPath(time.monotonic(), np.array([1.5]), turned[None]))[0]
+    rig.until(fault)
+    assert "motor 5 pushes" in rig.state().reason
+    still(rig)
+    assert abs(rig.state().feedback.effort[4]) < 20.0

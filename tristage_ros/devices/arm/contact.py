@@ -5,6 +5,8 @@ normal is a joint that is asked to go on and stands, however far behind it is by
 common is that a lagging joint moves: in the time by which it lags it covers its lead. A stuck one does not, and its
 motor's effort rises.
 
+An encoder that lies says that all is well; then the effort alone tells, at joints that carry little: J1, J4 to J6.
+
 Letting go is one motion per fault and joint, at bounded speed: the target goes back to the measured joint and its
 standing offset, and on as long as that takes effort away (what was run into may be soft). Then the target never moves
 again: to follow the measured joint would be to creep.
@@ -32,6 +34,10 @@ _MOST_STANDING = 0.04  # rad
 _LEFT = 0.75  # of the lead allowed, from where on a joint has left a set-point at rest
 _GOING = 0.01  # rad within the window
 _EFFORT = np.array([3.0, 3.0, 3.0, 1.2, 1.2, 1.2])  # N m by which a stuck joint's motor does more than on its way
+_STRAIN = np.array([6.0, np.inf, np.inf, 2.5, 2.5, 2.5])  # N m at rest without any lead; J2 and J3 carry the arm
+_STRAIN_SPEED = np.array([8.0, 0.0, 0.0, 4.0, 4.0, 4.0])  # N m s/rad more in motion
+_STRAINED = 0.2  # s
+_NO_LEAD = 0.008  # rad
 RELIEF_SPEED = 0.5  # rad/s
 _CREEP = 0.004  # rad of each further step back
 _CREEP_TIME = 0.15  # s for its effect to be seen
@@ -58,6 +64,7 @@ class Contact:
         self._samples: deque[Sample] = deque()
         self._still = (math.inf, np.zeros(6), np.zeros(6))  # since when set-point and joints are where they are
         self._stuck_since = np.full(6, math.inf)
+        self._strained_since = np.full(6, math.inf)
         self._before: Floats | None = None  # effort when the present motion began
         self._asked: tuple[float, Floats] | None = None  # since when the set-point is where it is
         self._asked_still = 0.0  # s
@@ -67,7 +74,7 @@ class Contact:
         self.standing = np.zeros(6)
         self._samples.clear()
         self._still = (math.inf, np.zeros(6), np.zeros(6))
-        self._stuck_since[:] = math.inf
+        self._stuck_since[:] = self._strained_since[:] = math.inf
         self._before = None
         self._asked, self._asked_still = None, 0.0
 
@@ -115,6 +122,17 @@ class Contact:
         long = now - self._stuck_since >= _PERSISTS
         return int(np.abs(np.where(long, lead, 0.0)).argmax()) if long.any() else None
 
+    def strains(self, now: float, setpoint: Floats) -> int | None:
+        """Return the joint, 0..5, that is where it is to be by its encoder, but whose motor pushes; None if none."""
+        if not self._samples:
+            return None
+        newest = self._samples[-1]
+        more = np.abs(newest.effort) - _STRAIN_SPEED * np.abs(newest.velocity)
+        strained = (more > _STRAIN) & (np.abs(self.lead(setpoint, newest.position)) < _NO_LEAD)
+        self._strained_since = np.where(strained, np.minimum(self._strained_since, now), math.inf)
+        long = now - self._strained_since >= _STRAINED
+        return int(np.where(long, more, 0.0).argmax()) if long.any() else None
+
     def led_away(self, now: float, setpoint: Floats, allowed: float) -> tuple[int, bool] | None:
         """Return the joint, 0..5, that has left a set-point at rest, and whether it still goes; None if none has."""
         if not self._samples or not self._asked_still >= _SETTLED:
@@ -155,7 +173,8 @@ class Relief:
         if self.target is None:
             self.target = (setpoint if self._braked is None else self._braked).copy()
         self.target[joint] = sample.position[joint] + standing[joint]
-        self._away[joint] = np.sign(self.target[joint] - setpoint[joint])
+        back = self.target[joint] - setpoint[joint]
+        self._away[joint] = np.sign(back if abs(back) > 1e-3 else -sample.effort[joint])  # against what it pushes with
         self._creeps[joint] = _CREEPS
         self._seen = (now, sample.effort.copy())
 

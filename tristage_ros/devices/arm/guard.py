@@ -119,6 +119,7 @@ class Guard:
         self._gripper = 0.0
         self.speed_scale = 1.0  # 0..1 of `max_velocity`, the operator's
         self.share = 1.0  # 0..1 of full speed that the present path has, from which the lead follows
+        self.period = 0.0  # s between two samples of the joints, as they come
         self.standing = np.zeros(6)  # rad by which the arm hangs below its set-points, see `contact`
         self._top = config.max_velocity  # rad/s, what a fault or the operator has left of it
         self._invalid_since = math.inf
@@ -173,6 +174,16 @@ class Guard:
         self._invalid_since = self._blocked_since = math.inf
 
     @property
+    def stale_after(self) -> float:
+        """Return after how long without feedback the arm slows down, s: longer where its feedback comes seldom."""
+        return min(self.config.lost_after / 2, max(self.config.stale_after, 2.5 * self.period))
+
+    @property
+    def gap_after(self) -> float:
+        """Return after how long without feedback a path ends, s."""
+        return min(self.config.lost_after, max(self.config.gap_after, 5.0 * self.period))
+
+    @property
     def lead(self) -> float:
         """Return how far, rad, a set-point may now be ahead of the measured joints and their standing offset."""
         return min(self.config.max_lead, max(LEAST_LEAD, self.share * self.config.max_lead))
@@ -205,7 +216,7 @@ class Guard:
         if not age <= config.lost_after:  # also catches NaN
             self.latch(f"no joint feedback for {age:.2f} s, more than {config.lost_after}")
         arm = np.asarray(measured, dtype=float)
-        if self.fault or age > config.stale_after or self._position is None or not np.isfinite(arm).all():
+        if self.fault or age > self.stale_after or self._position is None or not np.isfinite(arm).all():
             return 0.0
         if self._frozen(stamp, arm, self._position):
             return 0.0

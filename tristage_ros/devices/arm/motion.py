@@ -129,6 +129,7 @@ class Motion:
                 change = feedback.position[joint] - was[joint]
                 self.guard.latch(f"joint {joint + 1} is {change:.2f} rad from where it was {since:.2f} s before")
         self.feedback = feedback
+        self.guard.period = feedback.groups.get("joint positions", (0.0, 0.0))[1]
         if not self._fingers or feedback.stamp > self._fingers[-1][0]:
             self._fingers.append((feedback.stamp, feedback.gripper))
             while self._fingers[0][0] < feedback.stamp - 0.1:
@@ -340,20 +341,25 @@ class Motion:
         if self.execution is None:
             return None
         if complaint := arm.complaint(motors_off=not self.dry) or self._not_ours(now):
-            self.guard.latch(complaint)
+            self._halt(self.execution, complaint)
             if not self.dry and (not arm.follows_targets or self._left):
                 self.release(complaint)
                 return None
-        if not self.dry and (complaint := arm.silent()) and not self.guard.fault:
-            self.guard.latch(complaint)  # what happens to the arm would go unseen: not a step further
-            self.pause()
-            self.execution.trajectory.drop()
+        if not self.dry and (complaint := arm.silent()):
+            self._halt(self.execution, complaint)
         if complaint := self.link_complaint(now):
             self.guard.latch(complaint)
         self._bridge(now, gap)
         if now > self._expires and self.moving and not self.halting:
             self.hold("its horizon has passed")
         return self._guarded(self.execution, now, min(max(gap, 1e-4), _LONGEST_STEP))
+
+    def _halt(self, execution: Execution, reason: str) -> None:
+        """Latch what the arm itself says, or no longer says: not a step further along the path."""
+        if not self.guard.fault:
+            self.guard.latch(reason)
+            self.pause()
+            execution.trajectory.drop()
 
     def _not_ours(self, now: float) -> str:
         """Return why the arm does not act on this bus's targets by its own account, "" while it does."""
@@ -398,7 +404,7 @@ class Motion:
     def _sample(self, now: float) -> Sample | None:
         """Return what the joints say if it is young enough to act on."""
         arm = self.feedback
-        fresh = now - arm.stamp <= self.config.guard.stale_after
+        fresh = now - arm.stamp <= self.guard.stale_after
         return Sample(arm.stamp, arm.position, arm.velocity, arm.effort) if fresh else None
 
     def _feel(self, now: float, setpoint: NDArray[np.float64]) -> None:
@@ -414,6 +420,13 @@ class Motion:
         if joint is not None:
             lead, more = abs(contact.lead(setpoint, sample.position)[joint]), contact.pushes(joint)
             guard.latch(f"joint {joint + 1} is blocked: {lead:.2f} rad short, pushing with {more:.0f} N m; it lets go")
+            self._relief = Relief(self._braked(setpoint))
+            self._relief.release(joint, now, setpoint, sample, contact.standing)
+        elif (joint := contact.strains(now, setpoint)) is not None:
+            guard.latch(
+                f"motor {joint + 1} pushes with {abs(sample.effort[joint]):.0f} N m although its joint is where it is to "
+                "be: it presses on something, and its encoder may be wrong; it lets go"
+            )
             self._relief = Relief(self._braked(setpoint))
             self._relief.release(joint, now, setpoint, sample, contact.standing)
         elif (led := contact.led_away(now, setpoint, guard.lead)) is not None:
@@ -434,7 +447,7 @@ class Motion:
         if self._relief is None:
             self._relief = Relief()
         if sample is None:
-            self._blind = self._blind or now - self.feedback.stamp > self.config.guard.gap_after
+            self._blind = self._blind or now - self.feedback.stamp > self.guard.gap_after
         elif self._blind:
             last = self._stay(sample, last)
         relief, execution = self._relief, self.execution
@@ -506,10 +519,10 @@ class Motion:
             self.pause()
         if gap > limits.lost_after:
             self.guard.latch(f"no set-point for {gap:.2f} s: this computer stood still")
-        if max(gap, silent) > limits.gap_after and not self._interrupted:
+        if max(gap, silent) > self.guard.gap_after and not self._interrupted:
             self._interrupted = True
             self.hold(f"no {'joint feedback' if silent >= gap else 'set-point'} for {max(gap, silent):.2f} s")
-        elif self._interrupted and silent <= limits.stale_after:
+        elif self._interrupted and silent <= self.guard.stale_after:
             self._interrupted = False
             self._freshness.after_gap(now)
             self._reseed(now)
@@ -543,14 +556,14 @@ class Motion:
 
     def _ready(self, now: float) -> Execution:
         """Return what may be given a path, if the arm may move at all."""
-        limits, silent, still = self.config.guard, now - self.feedback.stamp, now - self._last_tick
+        silent, still = now - self.feedback.stamp, now - self._last_tick
         if self.guard.fault:
             raise RefusedError(f"the arm is in fault: {self.guard.fault}")
         if self.execution is None:
             raise RefusedError(f"the arm is disabled: {self.feedback.complaint() or 'an operator has to enable it'}")
         if self.held:
             raise RefusedError(f"the arm is holding: {self.held}")
-        if self._interrupted or silent > limits.gap_after or still > limits.gap_after:
+        if self._interrupted or silent > self.guard.gap_after or still > self.guard.gap_after:
             what, age = ("set-point", still) if still > silent else ("joint feedback", silent)
             raise RefusedError(f"no {what} for {age:.2f} s: only what is observed after this gap may move the arm")
         if self.dry and not self.execution.busy:  # the real arm is where it always was

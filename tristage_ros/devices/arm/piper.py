@@ -45,7 +45,13 @@ _GRIPPER_SILENT = 0.5  # s without feedback, after which the gripper is not comm
 _QUARTER_TORQUE = (1, 8, 2)  # up to this firmware J1 to J3 report a quarter of their torque
 _SPEEDS, _MOTORS = frozenset(range(0x251, 0x257)), frozenset(range(0x261, 0x267))
 _READ = _JOINTS | _SPEEDS | _MOTORS | {_STATUS, _GRIPPER, _FIRMWARE}
-_GROUPS = {"arm status": (_STATUS,), "motor states": tuple(_MOTORS), "efforts": tuple(_SPEEDS), "gripper": (_GRIPPER,)}
+_GROUPS = {
+    "arm status": (_STATUS,),
+    "motor states": tuple(_MOTORS),
+    "joint positions": _JOINT_FRAMES,
+    "efforts": tuple(_SPEEDS),
+    "gripper": (_GRIPPER,),
+}
 _REQUIRED = {"joint positions": _JOINTS, "motor states": _MOTORS, "arm status": frozenset({_STATUS})}
 _driver_numbers = itertools.count()
 
@@ -402,7 +408,8 @@ class PiperDriver:
             return
         interval = now - self._arrived[arbitration_id]
         if interval < _LONGEST_PERIOD:
-            self._periods[arbitration_id] += _SMOOTHING * (interval - self._periods[arbitration_id])
+            known = self._periods[arbitration_id]
+            self._periods[arbitration_id] = known + _SMOOTHING * (interval - known) if known else interval
         self._arrived[arbitration_id] = now
         if arbitration_id not in _JOINTS:
             return
