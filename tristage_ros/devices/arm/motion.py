@@ -424,8 +424,8 @@ class Motion:
             self._relief.release(joint, now, setpoint, sample, contact.standing)
         elif (joint := contact.strains(now, setpoint)) is not None:
             guard.latch(
-                f"motor {joint + 1} pushes with {abs(sample.effort[joint]):.0f} N m although its joint is where it is to "
-                "be: it presses on something, and its encoder may be wrong; it lets go"
+                f"motor {joint + 1} pushes with {abs(sample.effort[joint]):.0f} N m although its joint is where it is "
+                "to be: it presses on something, and its encoder may be wrong; it lets go"
             )
             self._relief = Relief(self._braked(setpoint))
             self._relief.release(joint, now, setpoint, sample, contact.standing)
