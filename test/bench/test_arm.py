@@ -56,4 +56,5 @@ def test_the_published_table_has_every_fault_with_its_test() -> None:
         (row,) = [row for row in rows if row.startswith(f"| {fault.name} |")]
         assert f"`{TEST}[{fault.name}]`" in row
         assert fault.answer in row
-        assert row.endswith("| - |" if fault.name in NOT_A_FAULT else " ms |")
+        told = row.split("|")[-4].strip()
+        assert told == "-" if fault.name in NOT_A_FAULT else told.endswith(" ms")

@@ -135,3 +135,15 @@ def test_interrupted_in_motion(rig: Rig) -> None:
     rig.controller = rig.connect()
     assert all(rig.state().feedback.motors_enabled)
     assert rig.state().mode is ArmMode.DISABLED
+
+
+def test_feedback_that_cannot_be_true_leads_nothing(rig: Rig) -> None:
+    """Frozen, it says that the arm is where it was: to let go towards that would be to drive back."""
+    frozen = next(fault for fault in FAULTS if fault.name.startswith("feedback frozen"))
+    rig.enable()
+    provoke(rig, frozen)
+    time.sleep(0.5)
+    held = rig.state().target
+    time.sleep(1.0)
+    np.testing.assert_array_equal(rig.state().target, held)
+    frozen.undo(rig)

@@ -106,7 +106,7 @@ def check(events: list[tuple[str, object]]) -> None:
         ticks = [value] if what == "late" and value > 0.0 else []
         for step in (*ticks, *[STEP] * 12):
             old_fault = bool(motion.guard.fault)
-            was = subject.feedback.position.copy()
+            was, lead = subject.feedback.position.copy(), motion.guard.lead
             before, now = subject.tick(step)
             if now is None:
                 continue
@@ -120,7 +120,7 @@ def check(events: list[tuple[str, object]]) -> None:
             moved = np.abs(now - before)
             span = min(max(step, 1e-4), 0.02)
             to_the_arm = np.abs(now - was).max() < 0.05  # where it stays, or is followed to
-            leads = np.abs(before - np.clip(before, was - config.max_lead, was + config.max_lead))
+            leads = np.abs(before - np.clip(before, was - 0.9 * lead, was + 0.9 * lead))
             assert (moved <= config.max_velocity * span + leads + 1e-6).all() or to_the_arm
             if old_fault and not motion._back and motion.execution is not None and not motion.execution.busy:
                 top = max(RELIEF_SPEED, float(np.abs(motion.guard.velocity).max()))

@@ -110,6 +110,7 @@ class Guard:
         """Begin released: nothing may be sent until `engage`."""
         self.config = config
         self.fault = ""  # why it is latched, "" when it is not
+        self.mistrusts = False  # latched because the joints cannot be where they say: nothing is led by them
         limits = np.array(config.joint_limits)
         self._lower, self._upper = limits[:, 0], limits[:, 1]
         self._dh_is_offset = dh_is_offset
@@ -169,7 +170,7 @@ class Guard:
 
     def clear(self) -> None:
         """Leave the fault state."""
-        self.fault = ""
+        self.fault, self.mistrusts = "", False
         self._seen = (math.inf, np.zeros(6), np.zeros(6))
         self._invalid_since = self._blocked_since = math.inf
 
@@ -351,6 +352,7 @@ class Guard:
             f"joint feedback has not changed for {stamp - since:.2f} s while the set-point of joint {joint} moved by "
             f"{travel:.3f} rad: frozen feedback, or an arm that does not move"
         )
+        self.mistrusts = True
         return True
 
     def _clip_gripper(self, gripper: float) -> float:

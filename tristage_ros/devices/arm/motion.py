@@ -26,6 +26,7 @@ _NOISE = 0.02  # rad
 _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however late it is
 _TAKES_CONTROL = 0.5  # s, in which the arm has to say that it obeys this bus
 _FINGERS_STAND = 1e-3  # m that fingers at rest may move in a tenth of a second
+_SHARE_FALLS = 0.5  # 1/s, of the share of full speed that the lead follows from
 _PRESSES = 0.02  # rad of lead at rest beyond the standing offset
 _TRAIL, _TRAIL_STEP = 60, 0.01  # set-points that are remembered of the way that led here, and rad between them
 _BACK_SPEED = 0.15  # rad/s
@@ -128,6 +129,7 @@ class Motion:
                 joint = int(beside.argmax())
                 change = feedback.position[joint] - was[joint]
                 self.guard.latch(f"joint {joint + 1} is {change:.2f} rad from where it was {since:.2f} s before")
+                self.guard.mistrusts = True
         self.feedback = feedback
         self.guard.period = feedback.groups.get("joint positions", (0.0, 0.0))[1]
         if not self._fingers or feedback.stamp > self._fingers[-1][0]:
@@ -378,7 +380,8 @@ class Motion:
     def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint | None:
         arm, guard = self.feedback, self.guard
         measured, opening = arm.position, arm.gripper
-        guard.share = max(self.speed_scale, execution.trajectory.feed)
+        share = max(self.speed_scale, execution.trajectory.feed)  # of which less, at once, would pull a set-point back
+        guard.share = max(share, guard.share - _SHARE_FALLS * step * (self._sample(now) is not None))
         if self.dry and self.sent:  # nothing moves: go on as with an arm that follows
             measured, opening = self.sent.position, self.sent.gripper
         elif self.sent:
@@ -444,6 +447,8 @@ class Motion:
     def _let_go(self, now: float, step: float) -> Setpoint:
         """Return the next set-point of an arm in fault: to rest along the path, then away from what it presses on."""
         sample, contact, last = self._sample(now), self._contact, self.guard.position
+        if self.guard.mistrusts:
+            sample = None
         if self._relief is None:
             self._relief = Relief()
         if sample is None:

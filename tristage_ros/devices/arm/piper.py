@@ -188,7 +188,8 @@ class PiperDriver:
     def enable(self, timeout: float = 3.0) -> None:
         """Switch all motors on and wait until they report it. After a reset the arm needs more than one request.
 
-        Every request follows a set-point at the measured position, so that no older target is left to go to.
+        Every request follows a set-point at the measured position, within the limits, so that no older target is left
+        to go to.
 
         Raises:
             PiperError: not connected, no feedback, or a motor stayed off for `timeout` s.
@@ -197,7 +198,7 @@ class PiperDriver:
         while time.monotonic() < deadline:
             measured = self._fresh()
             self._percent = 0  # so that the mode is asked for
-            self.send(measured.position, measured.gripper)
+            self.send(np.clip(measured.position, *kinematics.JOINT_LIMITS.T), measured.gripper)
             asked = time.monotonic()
             with self._send_lock:
                 self._connected_sdk().EnableArm(7)
