@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from pathlib import Path
 from tristage_ros import __version__
 from tristage_ros.bench.options import add_bench_options, add_measurements
 from tristage_ros.commands.options import add_calibrate_cameras_options, add_doctor_options, add_record_options
-from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments
+from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments, positive
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
@@ -68,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments")
     run.set_defaults(command=_run)
     demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
-    demo.add_argument("--seconds", type=_duration, default=60.0, help="how long the policy runs (default: 60)")
+    demo.add_argument("--seconds", type=positive, default=60.0, help="how long the policy runs (default: 60)")
     demo.add_argument("--out", type=Path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
@@ -113,16 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate_options(evaluate)
     evaluate.set_defaults(command=_run_of("tristage_ros.studies.command"))
     return parser
-
-
-def _duration(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0.0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return seconds
 
 
 def _describe_graphs() -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator
 from pathlib import Path
+
+from tristage_ros.graph.arguments import positive
 
 SIZES = ("tiny", "mini", "7b")
 DTYPES = ("float32", "bfloat16")
@@ -39,44 +40,34 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     reactions = arm.add_parser("reactions", help="provoke every fault and print how fast it is answered")
     reactions.add_argument("--repetitions", type=_count, default=3, help="of each; the median counts (default: 3)")
     streaming = arm.add_parser("stream", help="stream joint targets: tracking, jitter, processor")
-    streaming.add_argument("--seconds", type=_positive, default=30.0, help="default: 30")
+    streaming.add_argument("--seconds", type=positive, default=30.0, help="default: 30")
     streaming.add_argument("--rate", type=float, default=50.0, help="set-points per second, 20 to 200 (default: 50)")
     soaking = arm.add_parser("soak", help="move for a long time; fails when memory, threads or files grow")
-    soaking.add_argument("--seconds", type=_positive, default=600.0, help="default: 600")
+    soaking.add_argument("--seconds", type=positive, default=600.0, help="default: 600")
 
     attack = arm.add_parser("attack", help="random operations for a while, judged frame by frame; fails on a finding")
     attack.add_argument("--seed", type=int, default=1, help="of what is done (default: 1)")
-    attack.add_argument("--minutes", type=_positive, default=10.0, help="default: 10")
+    attack.add_argument("--minutes", type=positive, default=10.0, help="default: 10")
 
     yield (each := measurement("cameras", "cameras", "what a subscriber gets of two emulated cameras"))
-    each[1].add_argument("--seconds", type=_positive, default=20.0, help="how long is measured (default: 20)")
+    each[1].add_argument("--seconds", type=positive, default=20.0, help="how long is measured (default: 20)")
 
     yield (each := measurement("latency", "latency", "how old an observation is when it moves the simulated arm"))
-    each[1].add_argument("--seconds", type=_positive, default=60.0, help="how long is measured (default: 60)")
+    each[1].add_argument("--seconds", type=positive, default=60.0, help="how long is measured (default: 60)")
     each[1].add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     each[1].add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
 
     yield (each := measurement("recording_cost", "recording", "the simulated cell with a recorder and without"))
-    each[1].add_argument("--seconds", type=_positive, default=30.0, help="of each run (default: 30)")
+    each[1].add_argument("--seconds", type=positive, default=30.0, help="of each run (default: 30)")
     each[1].add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
 
     yield (each := measurement("stop", "stop", "how long a graph takes to stop, at every moment of its life"))
     each[1].add_argument("--repetitions", type=_count, default=3, help="of every stop; the median counts (default: 3)")
 
     yield (each := measurement("two_machines", "two-machines", "a link that is slow, loses frames or is cut"))
-    each[1].add_argument("--seconds", type=_positive, default=20.0, help="of each state of the wire (default: 20)")
-    each[1].add_argument("--partition", type=_positive, default=5.0, help="s that the wire is cut (default: 5)")
-    each[1].add_argument("--frame-rate", type=_positive, default=15.0, help="of the cameras (default: 15)")
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0.0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
+    each[1].add_argument("--seconds", type=positive, default=20.0, help="of each state of the wire (default: 20)")
+    each[1].add_argument("--partition", type=positive, default=5.0, help="s that the wire is cut (default: 5)")
+    each[1].add_argument("--frame-rate", type=positive, default=15.0, help="of the cameras (default: 15)")
 
 
 def _count(text: str) -> int:

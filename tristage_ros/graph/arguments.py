@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -153,3 +155,14 @@ def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
             raise GraphError(f"{name} is given twice: {result[name]!r} and {value!r}")
         result[name] = value
     return result
+
+
+def positive(text: str) -> float:
+    """Return a positive number that was typed; raise argparse's error for anything else."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number

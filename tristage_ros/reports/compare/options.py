@@ -6,6 +6,8 @@ import argparse
 import math
 from pathlib import Path
 
+from tristage_ros.graph.arguments import positive
+
 LIMITS = {
     "position_mm": "largest difference of a translation along an axis, mm",
     "rotation_deg": "largest difference of an orientation about an axis, degrees",
@@ -31,14 +33,14 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", type=Path, help="a bag, of any storage that rosbag2 knows")
     parser.add_argument("--lockstep", action="store_true", help="show each frame once the action on the last has come")
     parser.add_argument("--every-frame", action="store_true", help="in lockstep: also frames nobody acted on")
-    parser.add_argument("--factor", type=_positive, default=1.0, help="times real time (default: 1)")
+    parser.add_argument("--factor", type=positive, default=1.0, help="times real time (default: 1)")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.NAME=VALUE", dest="changes",
                         help="change a setting of the recorded run: pruning.tau_2d=0.1")  # fmt: skip
     parser.add_argument("--remap", action="append", default=[], metavar="FROM:=TO", type=_remapping,
                         help="rename topics of the bag by their beginning: /camera/camera:=/front")  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder of what comes of it (default: runs/<time>-replay)")
     parser.add_argument("--against", type=Path, help="compare with this bag instead of the replayed one")
-    parser.add_argument("--timeout", type=_positive, default=60.0, help="s to wait for an action in lockstep")
+    parser.add_argument("--timeout", type=positive, default=60.0, help="s to wait for an action in lockstep")
     _add_limits(parser)
 
 
@@ -47,16 +49,6 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
                         help="exit with 1 when the runs are further apart; NAME is one of: " + "; ".join(
                             f"{name}: {meaning}" for name, meaning in LIMITS.items()))  # fmt: skip
     parser.add_argument("--identical", action="store_true", help="exit with 1 unless masks and actions are bit-equal")
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0.0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
 
 
 def _limit(text: str) -> tuple[str, float]:
