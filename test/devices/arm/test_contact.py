@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -327,3 +328,23 @@ def test_where_an_encoder_lies_the_effort_tells(rigs) -> None:
     assert "motor 5 pushes" in rig.state().reason
     still(rig)
     assert abs(rig.state().feedback.effort[4]) < 20.0
+
+
+def test_a_stop_waits_for_no_plan(rigs) -> None:
+    rig = rigs(1.0)
+    rig.submit((0.0, 0.25, 0.0))
+    rig.until(lambda state: np.abs(state.velocity).max() > 0.3)
+    slow = [(0.0, 0.2 * np.sin(0.1 * k), 0.0) for k in range(256)]
+    planning = threading.Thread(target=rig.submit, args=slow, kwargs={"time_step": 0.2})
+    planning.start()
+    time.sleep(0.02)
+    began = time.monotonic()
+    rig.controller.stop("a test")
+    assert time.monotonic() - began < 0.05 + PATIENCE
+    planning.join()
+    time.sleep(0.6)
+    rows = rig.tap.setpoints()
+    rows = rows[rows[:, 0] > began]
+    pace = np.abs(np.diff(rows[:, 1:], axis=0)).max(axis=1) / np.diff(rows[:, 0]).clip(0.005)
+    assert pace[-20:].max() < 1e-3 and np.ptp(rows[-20:, 1:], axis=0).max() < 1e-6  # it stands
+    assert rig.state().reason == "a test"
