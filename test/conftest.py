@@ -25,7 +25,7 @@ _DOMAINS = range(10, 100)
 _used = deque(maxlen=30)  # the last ones that this process used: what ended there may still be leaving
 
 
-_AGAINST_THE_CLOCK = {"ros_domain", "module_ros_domain", "wait_until"}
+_AGAINST_THE_CLOCK = {"ros_domain", "module_ros_domain", "wait_until", "rig", "rigs", "seldom"}
 
 
 def pytest_addoption(parser):

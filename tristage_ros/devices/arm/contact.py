@@ -34,6 +34,7 @@ _MOST_STANDING = 0.04  # rad
 _LEFT = 0.75  # of the lead allowed, from where on a joint has left a set-point at rest
 _GOING = 0.01  # rad within the window
 _EFFORT = np.array([3.0, 3.0, 3.0, 1.2, 1.2, 1.2])  # N m by which a stuck joint's motor does more than on its way
+_LOADED = 0.15  # s after the motors came on, in which they take up what the arm weighs
 _STRAIN = np.array([6.0, np.inf, np.inf, 2.5, 2.5, 2.5])  # N m at rest without any lead; J2 and J3 carry the arm
 _STRAIN_SPEED = np.array([8.0, 0.0, 0.0, 4.0, 4.0, 4.0])  # N m s/rad more in motion
 _STRAINED = 0.2  # s
@@ -90,7 +91,8 @@ class Contact:
         since, asked, stood = self._still
         if np.abs(setpoint - asked).max() > 1e-4 or np.abs(sample.position - stood).max() > _AT_REST:
             self._still = (now, setpoint.copy(), sample.position.copy())
-            self._before = self._before if self._before is not None else sample.effort
+            if self._before is None and sample.stamp - self._samples[0].stamp >= _LOADED:
+                self._before = sample.effort
         elif now - since >= _SETTLED:
             lead = setpoint - sample.position
             self.standing = np.where(np.abs(lead) <= _MOST_STANDING, lead, self.standing)
