@@ -21,8 +21,10 @@ readonly ROOMS=(
   test/nodes/test_{viewer,arm,recorder,point_cloud}.py test/simulation/test_{frames,wire,served_bus,scene}.py
   test/test_pretended_ros.py
 )
-# Hundreds of examples of pure arithmetic, which `make test` goes through with the newest versions.
+# Hundreds of examples of pure arithmetic, and minutes of an arm at its obstacles, which `make test` goes through with
+# the newest versions.
 readonly LONG=(
+  --deselect test/devices/arm/test_contact.py
   --deselect test/devices/arm/test_guard.py::test_whatever_comes_in_what_goes_out_is_bounded
   --deselect test/devices/arm/test_guard.py::test_tool_never_leaves_the_workspace
   --deselect test/devices/arm/test_piper.py::test_ten_thousand_bursts_of_two_threads_neither_mix_nor_get_lost

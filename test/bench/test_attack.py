@@ -58,6 +58,7 @@ def test_a_leap_to_where_the_arm_is_breaks_none():
     assert judged([*GOOD, *burst(0.2, there)], measured=[(0.2, there)]) == []
 
 
+@pytest.mark.long
 def test_a_short_attack_finds_nothing():
     attack = Attack(seed=3)
     attack.run(12.0, lambda line: None)
