@@ -43,7 +43,9 @@ class Subject(Bench):
         self.now += step
         if self.fed:
             names = ("arm status", "motor states", "joint positions")
-            groups = {name: (self.stale_since if name == self.stale else self.now, 0.005) for name in names}
+            groups = {
+                name: (self.stale_since, 0.005, 99) if name == self.stale else (self.now, 0.005, 0) for name in names
+            }
             self.feedback = replace(self.feedback, stamp=self.now, groups=groups)
             self.motion.take(self.feedback)
         setpoint = self.motion.next_setpoint(self.now)

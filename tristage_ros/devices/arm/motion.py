@@ -131,7 +131,7 @@ class Motion:
                 self.guard.latch(f"joint {joint + 1} is {change:.2f} rad from where it was {since:.2f} s before")
                 self.guard.mistrusts = True
         self.feedback = feedback
-        self.guard.period = feedback.groups.get("joint positions", (0.0, 0.0))[1]
+        self.guard.period = feedback.groups.get("joint positions", (0.0, 0.0, 0))[1]
         if not self._fingers or feedback.stamp > self._fingers[-1][0]:
             self._fingers.append((feedback.stamp, feedback.gripper))
             while self._fingers[0][0] < feedback.stamp - 0.1:

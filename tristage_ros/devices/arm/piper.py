@@ -179,7 +179,11 @@ class PiperDriver:
             frames_per_second=self._frames_per_second,
             bus_load=self._bus_load,
             groups={
-                name: (min(self._arrived[id] for id in ids), max(self._periods[id] for id in ids))
+                name: (
+                    min(self._arrived[id] for id in ids),
+                    max(self._periods[id] for id in ids),
+                    self._samples - min(self._counted[id] for id in ids),
+                )
                 for name, ids in _GROUPS.items()
             },
             steady_since=self._steady_since,
@@ -327,6 +331,8 @@ class PiperDriver:
     def _forget(self) -> None:
         self._joints: tuple[float, NDArray[np.float64]] | None = None
         self._arrived = dict.fromkeys(_READ, -math.inf)  # s, monotonic clock, by frame
+        self._samples = 0  # of the joints
+        self._counted = dict.fromkeys(_READ, 0)  # how many of them had come with a frame
         self._periods = dict.fromkeys(_READ, 0.0)  # s between two frames, smoothed
         self._steady_since = -math.inf  # s, monotonic clock, since when the joints have come without a gap
         self._joint_frames = 0  # of the present sample that have come, in their order
@@ -412,6 +418,7 @@ class PiperDriver:
             known = self._periods[arbitration_id]
             self._periods[arbitration_id] = known + _SMOOTHING * (interval - known) if known else interval
         self._arrived[arbitration_id] = now
+        self._counted[arbitration_id] = self._samples
         if arbitration_id not in _JOINTS:
             return
         place = _JOINT_FRAMES.index(arbitration_id)
@@ -419,6 +426,7 @@ class PiperDriver:
         if self._joint_frames == len(_JOINT_FRAMES):
             if self._joints is None or now - self._joints[0] > _FRESH:
                 self._steady_since = now
+            self._samples += 1
             state = self._sdk.GetArmJointMsgs().joint_state
             self._joints = now, np.radians([getattr(state, f"joint_{i}") * 1e-3 for i in range(1, 7)])
 

@@ -71,6 +71,7 @@ GRIPPER_BITS = (  # of what a gripper reports, frame 0x2A8, byte 6
     "driver error",
 )
 LEAST_SILENCE = 0.25  # s for which a group of frames may fail to come, or four times its period
+LEAST_SAMPLES = 10  # of the joints that come meanwhile: where all frames come seldom, none is missing
 
 
 def _words(bits: int) -> str:
@@ -114,15 +115,16 @@ class ArmFeedback:
     error_code: int  # high byte: joint limit bits, low byte: joint communication bits
     frames_per_second: float  # feedback frames on the bus
     bus_load: float  # 0..1 of what the bus can carry
-    # By group of frames besides the joint positions: when all of it was last there, s, and how often it comes, s.
-    groups: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    # By group of frames: when all of it was last there, s; how often it comes, s; samples of the joints since then.
+    groups: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
     steady_since: float = -math.inf  # s, monotonic clock, since when the joint positions have come without a gap
 
     def silent(self) -> str:
         """Return which group of frames that tells of faults no longer comes while the joints do, "" if none."""
         for name in ("arm status", "motor states"):
-            stamp, period = self.groups.get(name, (self.stamp, 0.0))
-            if self.stamp - max(stamp, self.steady_since) > max(LEAST_SILENCE, 4.0 * period):
+            stamp, period, samples = self.groups.get(name, (self.stamp, 0.0, 0))
+            silence = self.stamp - max(stamp, self.steady_since)
+            if samples >= LEAST_SAMPLES and silence > max(LEAST_SILENCE, 4.0 * period):
                 return f"no {name} for {self.stamp - stamp:.2f} s"
         return ""
 
