@@ -60,7 +60,19 @@ class Bench:
         return ActionChunk(**{**given, **changes})
 
     def submit(self, *translations: tuple[float, float, float], **changes: object) -> None:
-        self.motion.submit(self.chunk(*translations, **changes), self.now)
+        self.give(self.chunk(*translations, **changes))
+
+    def give(self, chunk: ActionChunk, objection: str = "") -> None:
+        """Do at once what a controller does in two steps."""
+        motion = self.motion
+        try:
+            motion.begin_chunk(chunk, motion.plan(motion.open_chunk(chunk, self.now, objection)), self.now)
+        except ValueError as error:
+            motion.refuse(chunk, str(error))
+            raise
+
+    def follow(self, path: JointPath) -> int:
+        return self.motion.begin_path(self.motion.plan(self.motion.open_path(path, self.now)), self.now)
 
 
 def test_after_a_gap_only_a_newer_observation_moves_the_arm() -> None:
@@ -78,7 +90,7 @@ def test_after_a_gap_only_a_newer_observation_moves_the_arm() -> None:
     bench.fed = True
     bench.run(0.1)
     with pytest.raises(RefusedError, match="before a gap ended"):
-        bench.motion.submit(replace(before, stamp=bench.now - 0.2), bench.now)
+        bench.give(replace(before, stamp=bench.now - 0.2))
     bench.submit((0.0, -0.02, 0.0))
     bench.run(3.0)
     assert bench.motion.chunk.state is ChunkState.REACHED
@@ -108,12 +120,12 @@ def test_nothing_begins_within_a_gap() -> None:
     bench.fed = False
     bench.run(0.35)
     with pytest.raises(RefusedError, match=r"no joint feedback for 0\.3.* after this gap"):
-        bench.motion.submit(before, bench.now)
+        bench.give(before)
     with pytest.raises(RefusedError, match="gap"):
         bench.motion.go_home(bench.now)
     bench.motion.give_to(CommandSource.TRAJECTORY)
     with pytest.raises(RefusedError, match="gap"):
-        bench.motion.follow(path, bench.now)
+        bench.follow(path)
     bench.run(0.3)
     target = bench.motion.sent.position
     bench.fed = True
@@ -128,7 +140,7 @@ def test_nothing_begins_right_after_this_computer_stood_still() -> None:
     bench.now += 0.4
     bench.motion.take(replace(bench.feedback, stamp=bench.now))
     with pytest.raises(RefusedError, match=r"no set-point for 0\.40 s"):
-        bench.motion.submit(replace(chunk, stamp=bench.now - 0.3), bench.now)
+        bench.give(replace(chunk, stamp=bench.now - 0.3))
 
 
 def jump_of(bench: Bench, offset: float, seconds: float) -> list[np.ndarray]:
@@ -162,10 +174,10 @@ def test_a_rival_of_the_policy_does_not_stop_a_person() -> None:
     bench = Bench()
     bench.run(0.1)
     bench.motion.give_to(CommandSource.TRAJECTORY)
-    bench.motion.follow(JointPath(bench.now, np.array([1.0]), HOME[None] + 0.1), bench.now)
+    bench.follow(JointPath(bench.now, np.array([1.0]), HOME[None] + 0.1))
     bench.run(0.3)
     with pytest.raises(RefusedError, match="two policies"):
-        bench.motion.submit(bench.chunk((0.0, 0.1, 0.0)), bench.now, "two policies")
+        bench.give(bench.chunk((0.0, 0.1, 0.0)), "two policies")
     bench.run(1.5)
     np.testing.assert_allclose(bench.motion.sent.position, HOME + 0.1, atol=1e-3)
 
@@ -307,7 +319,7 @@ def test_one_source_owns_the_arm_and_a_person_takes_it() -> None:
     bench.run(0.1)
     path = JointPath(bench.now, np.array([1.0]), HOME[None] + 0.1)
     with pytest.raises(RefusedError, match="belongs to the policy"):
-        bench.motion.follow(path, bench.now)
+        bench.follow(path)
     bench.submit((0.0, 0.2, 0.0))
     bench.run(0.3)
     bench.motion.go_home(bench.now)
@@ -317,7 +329,7 @@ def test_one_source_owns_the_arm_and_a_person_takes_it() -> None:
     bench.run(3.0)
     np.testing.assert_allclose(bench.motion.sent.position, ControllerConfig().home, atol=1e-9)
     bench.motion.give_to(CommandSource.TRAJECTORY)
-    assert bench.motion.follow(replace(path, start=bench.now), bench.now) == 1
+    assert bench.follow(replace(path, start=bench.now)) == 1
     bench.run(2.0)
     np.testing.assert_allclose(bench.motion.sent.position, HOME + 0.1, atol=1e-9)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tristage_ros.devices.arm.contact import RELIEF_SPEED
+from tristage_ros.devices.arm.guard import RELIEF_SPEED
 from tristage_ros.devices.arm.kinematics import JOINT_LIMITS
 from tristage_ros.devices.arm.values import CAN_CONTROL, EMERGENCY_STOP, STANDBY, MotorBits
 
@@ -23,7 +23,7 @@ EVENT = st.one_of(
     st.tuples(st.just("mode"), st.sampled_from([CAN_CONTROL] * 4 + [STANDBY, 2, 6])),
     st.tuples(st.just("status"), st.sampled_from([0] * 6 + [EMERGENCY_STOP, 7, 14])),
     st.tuples(st.just("bits"), st.sampled_from([0] * 6 + [int(MotorBits.OVERCURRENT)])),
-    st.tuples(st.just("stale"), st.sampled_from(["", "", "", "arm status", "motor states"])),
+    st.tuples(st.just("stale"), st.sampled_from(["", "", "", "arm status", "motor states", "efforts"])),
     st.tuples(st.just("call"), st.sampled_from(["hold", "clear", "back off", "stop", "go on", "home"])),
     st.tuples(st.just("scale"), st.floats(0.01, 1.0)),
     st.tuples(st.just("late"), st.floats(0.0, 0.4)),
@@ -42,7 +42,7 @@ class Subject(Bench):
         before = None if self.motion.sent is None else self.motion.sent.position.copy()
         self.now += step
         if self.fed:
-            names = ("arm status", "motor states", "joint positions")
+            names = ("arm status", "motor states", "efforts", "joint positions")
             groups = {
                 name: (self.stale_since, 0.005, 99) if name == self.stale else (self.now, 0.005, 0) for name in names
             }
@@ -124,7 +124,8 @@ def check(events: list[tuple[str, object]]) -> None:
             to_the_arm = np.abs(now - was).max() < 0.05  # where it stays, or is followed to
             leads = np.abs(before - np.clip(before, was - 0.9 * lead, was + 0.9 * lead))
             assert (moved <= config.max_velocity * span + leads + 1e-6).all() or to_the_arm
-            if old_fault and not motion._back and motion.execution is not None and not motion.execution.busy:
+            resting = motion.execution is not None and not motion.execution.busy
+            if old_fault and resting and not motion._letting_go.goes_back:
                 top = max(RELIEF_SPEED, float(np.abs(motion.guard.velocity).max()))
                 assert (moved <= top * span + 1e-6).all() or to_the_arm, "in a fault nothing moves but what lets go"
 

@@ -1,15 +1,12 @@
-"""Whether the arm has run into something, and how it lets go of it.
+"""Whether the arm has run into something, or is moved by somebody.
 
 A servo under load hangs some 10 to 30 mrad below its target, and a joint in motion lags behind it: both are normal. Not
 normal is a joint that is asked to go on and stands, however far behind it is by then. What an arm of any timing has in
 common is that a lagging joint moves: in the time by which it lags it covers its lead. A stuck one does not, and its
 motor's effort rises.
 
-An encoder that lies says that all is well; then the effort alone tells, at joints that carry little: J1, J4 to J6.
-
-Letting go is one motion per fault and joint, at bounded speed: the target goes back to the measured joint and its
-standing offset, and on as long as that takes effort away (what was run into may be soft). Then the target never moves
-again: to follow the measured joint would be to creep.
+An encoder that lies says that all is well: it repeats the set-point, which no loaded servo reaches quite. Then the
+effort alone tells, beyond what the arm weighs there.
 """
 
 from __future__ import annotations
@@ -21,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.devices.arm.gravity import holding_torque
+
 Floats = NDArray[np.float64]
 
-LEAST_LEAD = 0.05  # rad that a set-point may be ahead beyond the standing offset, however slow the arm is to be
 _WATCHED = 0.6  # of the lead allowed, from where on a joint that stands is stuck
 _STANDS = 0.15  # of its lead that a joint covers within the window, below which it stands
 _WINDOW = 0.12  # s that are looked back
@@ -35,15 +33,12 @@ _LEFT = 0.75  # of the lead allowed, from where on a joint has left a set-point 
 _GOING = 0.01  # rad within the window
 _EFFORT = np.array([3.0, 3.0, 3.0, 1.2, 1.2, 1.2])  # N m by which a stuck joint's motor does more than on its way
 _LOADED = 0.15  # s after the motors came on, in which they take up what the arm weighs
-_STRAIN = np.array([6.0, np.inf, np.inf, 2.5, 2.5, 2.5])  # N m at rest without any lead; J2 and J3 carry the arm
-_STRAIN_SPEED = np.array([8.0, 0.0, 0.0, 4.0, 4.0, 4.0])  # N m s/rad more in motion
+_STRAIN = np.array([6.0, 8.0, 6.0, 2.5, 2.5, 2.5])  # N m beyond the arm's weight, of a joint that is where it is to be
+_STRAIN_SPEED = np.array([8.0, 8.0, 8.0, 4.0, 4.0, 4.0])  # N m s/rad more in motion
 _STRAINED = 0.2  # s
-_NO_LEAD = 0.008  # rad
-RELIEF_SPEED = 0.5  # rad/s
-_CREEP = 0.004  # rad of each further step back
-_CREEP_TIME = 0.15  # s for its effect to be seen
-_CREEPS = 12  # at most
-_EASED = 0.3  # N m that a further step has to take away to be worth another
+_NO_LEAD = 0.003  # rad; a servo that tells the truth hangs some 1 to 3 mrad for each N m
+_NO_LAG = 0.05  # s, likewise for one in motion, which lags by twice that
+_UNKNOWN_WEIGHT = 2.0  # N m/s, by which an arm at rest may turn out to carry something else
 
 
 @dataclass(frozen=True)
@@ -56,11 +51,23 @@ class Sample:
     effort: Floats  # [6] N m
 
 
+@dataclass(frozen=True)
+class Noticed:
+    """Say what has happened to the arm."""
+
+    joint: int  # 0..5
+    words: str  # for a person
+    presses: bool = False  # the arm, on something: it has to let go
+    lies: bool = False  # perhaps, the encoder of that joint
+    going: bool = False  # the arm is being moved, by something stronger
+
+
 class Contact:
     """Watch the joints of one arm; times are s on the monotonic clock."""
 
-    def __init__(self) -> None:
-        """Begin without a past."""
+    def __init__(self, dh_is_offset: bool = True) -> None:
+        """Begin without a past; `dh_is_offset`: which zero the firmware gives J2 and J3, see `kinematics`."""
+        self._dh_is_offset = dh_is_offset
         self.standing = np.zeros(6)  # rad, set-point minus measured joint of an arm that only carries itself
         self._samples: deque[Sample] = deque()
         self._still = (math.inf, np.zeros(6), np.zeros(6))  # since when set-point and joints are where they are
@@ -69,6 +76,8 @@ class Contact:
         self._before: Floats | None = None  # effort when the present motion began
         self._asked: tuple[float, Floats] | None = None  # since when the set-point is where it is
         self._asked_still = 0.0  # s
+        self._beyond = np.zeros(6)  # N m that the motors do beyond what the arm itself weighs
+        self._surplus: Floats | None = None  # of it, what they do at rest, as of a payload
 
     def forget(self) -> None:
         """Begin anew, as after the arm was moved by hand or switched on."""
@@ -78,11 +87,14 @@ class Contact:
         self._stuck_since[:] = self._strained_since[:] = math.inf
         self._before = None
         self._asked, self._asked_still = None, 0.0
+        self._surplus = None
 
-    def look(self, now: float, setpoint: Floats, sample: Sample) -> None:
-        """Take what is asked for and what is measured."""
-        if not self._samples or sample.stamp > self._samples[-1].stamp:
+    def look(self, now: float, setpoint: Floats, sample: Sample, in_fault: bool = False) -> None:
+        """Take what is asked for and what is measured; in a fault nothing is learnt of what the arm carries."""
+        passed = sample.stamp - self._samples[-1].stamp if self._samples else math.inf
+        if passed > 0.0:
             self._samples.append(sample)
+            self._beyond = sample.effort - holding_torque(sample.position, self._dh_is_offset)
             while self._samples[0].stamp < sample.stamp - 0.5:
                 self._samples.popleft()
         if self._asked is None or np.abs(setpoint - self._asked[1]).max() > 1e-4:
@@ -97,6 +109,17 @@ class Contact:
             lead = setpoint - sample.position
             self.standing = np.where(np.abs(lead) <= _MOST_STANDING, lead, self.standing)
             self._before = sample.effort
+            if not in_fault:
+                self._learn_surplus(passed)
+
+    def _learn_surplus(self, passed: float) -> None:
+        known, most = self._beyond if self._surplus is None else self._surplus, _UNKNOWN_WEIGHT * max(0.0, passed)
+        self._surplus = known + np.clip(self._beyond - known, -most, most)
+
+    @property
+    def push(self) -> Floats:
+        """Return what the motors do beyond what the arm weighs with what it carries, by the newest sample, [6] N m."""
+        return self._beyond if self._surplus is None else self._beyond - self._surplus
 
     def at_rest(self, now: float) -> float:
         """Return for how long neither a set-point nor a joint has moved, s."""
@@ -107,98 +130,67 @@ class Contact:
         ahead: Floats = setpoint - measured - self.standing
         return ahead
 
-    def stuck(self, now: float, setpoint: Floats, allowed: float) -> int | None:
-        """Return the joint, 0..5, that is asked to go on but stands, pushed against something; None where none is."""
-        if len(self._samples) < 2:
+    def notice(self, now: float, setpoint: Floats, allowed: float) -> Noticed | None:
+        """Return what has happened to the arm by the newest sample, None where nothing has.
+
+        Args:
+            now: s.
+            setpoint: [6] rad, the last one sent.
+            allowed: rad, how far set-points may be ahead now.
+        """
+        if not self._samples:
             return None
         newest = self._samples[-1]
         earlier = next((s for s in reversed(self._samples) if s.stamp <= newest.stamp - _WINDOW), None)
+        lead = self.lead(setpoint, newest.position)
+        return (
+            self._stuck(now, lead, allowed, newest, earlier)
+            or self._strained(now, setpoint, newest, earlier or newest)
+            or self._led_away(lead, allowed, newest, earlier or newest)
+        )
+
+    def _stuck(
+        self, now: float, lead: Floats, allowed: float, newest: Sample, earlier: Sample | None
+    ) -> Noticed | None:
         if earlier is None:
             return None
-        lead = self.lead(setpoint, newest.position)
         covered = np.sign(lead) * (newest.position - earlier.position)
         pushes = np.sign(lead) * (newest.effort - (earlier.effort if self._before is None else self._before))
         stands = (covered < _STANDS * np.abs(lead)) & (np.sign(lead) * newest.velocity < 0.05)
         stuck = (np.abs(lead) > _WATCHED * allowed) & stands & (pushes > _EFFORT)
         self._stuck_since = np.where(stuck, np.minimum(self._stuck_since, now), math.inf)
         long = now - self._stuck_since >= _PERSISTS
-        return int(np.abs(np.where(long, lead, 0.0)).argmax()) if long.any() else None
-
-    def strains(self, now: float, setpoint: Floats) -> int | None:
-        """Return the joint, 0..5, that is where it is to be by its encoder, but whose motor pushes; None if none."""
-        if not self._samples:
+        if not long.any():
             return None
-        newest = self._samples[-1]
-        more = np.abs(newest.effort) - _STRAIN_SPEED * np.abs(newest.velocity)
-        strained = (more > _STRAIN) & (np.abs(self.lead(setpoint, newest.position)) < _NO_LEAD)
+        joint = int(np.abs(np.where(long, lead, 0.0)).argmax())
+        more = 0.0 if self._before is None else abs(newest.effort[joint] - self._before[joint])
+        short = f"{abs(lead[joint]):.2f} rad short, pushing with {more:.0f} N m"
+        return Noticed(joint, f"joint {joint + 1} is blocked: {short}; it lets go", presses=True)
+
+    def _strained(self, now: float, setpoint: Floats, newest: Sample, earlier: Sample) -> Noticed | None:
+        """Look for a joint that is where it is to be by its encoder, while its motor pushes against something."""
+        if self._surplus is None:
+            return None
+        more = np.abs(self.push)
+        speed = np.abs(newest.position - earlier.position) / max(newest.stamp - earlier.stamp, 1e-3)
+        there = np.abs(setpoint - newest.position) < _NO_LEAD + _NO_LAG * speed
+        strained = there & (more > _STRAIN + _STRAIN_SPEED * speed)
         self._strained_since = np.where(strained, np.minimum(self._strained_since, now), math.inf)
         long = now - self._strained_since >= _STRAINED
-        return int(np.where(long, more, 0.0).argmax()) if long.any() else None
-
-    def led_away(self, now: float, setpoint: Floats, allowed: float) -> tuple[int, bool] | None:
-        """Return the joint, 0..5, that has left a set-point at rest, and whether it still goes; None if none has."""
-        if not self._samples or not self._asked_still >= _SETTLED:
+        if not long.any():
             return None
-        newest = self._samples[-1]
-        lead = self.lead(setpoint, newest.position)
+        joint = int(np.where(long, more, 0.0).argmax())
+        what = (
+            f"motor {joint + 1} pushes with {more[joint]:.0f} N m although its joint is where it is to be: it presses "
+            "on something, and its encoder may be wrong; it lets go"
+        )
+        return Noticed(joint, what, presses=True, lies=True)
+
+    def _led_away(self, lead: Floats, allowed: float, newest: Sample, earlier: Sample) -> Noticed | None:
+        """Look for a joint that has left a set-point at rest, and whether it still goes."""
         joint = int(np.abs(lead).argmax())
-        if abs(lead[joint]) <= _LEFT * allowed:
+        if self._asked_still < _SETTLED or abs(lead[joint]) <= _LEFT * allowed:
             return None
-        earlier = next((s for s in reversed(self._samples) if s.stamp <= newest.stamp - _WINDOW), newest)
-        return joint, bool(-np.sign(lead[joint]) * (newest.position - earlier.position)[joint] > _GOING)
-
-    def pushes(self, joint: int) -> float:
-        """Return by how much the motor of a joint does more than when the motion began, N m."""
-        if not self._samples or self._before is None:
-            return 0.0
-        return float(abs(self._samples[-1].effort[joint] - self._before[joint]))
-
-
-class Relief:
-    """Lead the set-points of an arm in fault away from what they press on; each joint once."""
-
-    def __init__(self, braked: Floats | None = None) -> None:
-        """Begin with no joint relieved; `braked`: where the set-points come to rest, [6] rad, if they move."""
-        self.target: Floats | None = None  # [6] rad, once there is something to let go of
-        self._braked = braked
-        self._done = np.zeros(6, bool)  # has been begun, for good
-        self._creeps = np.zeros(6, int)
-        self._away = np.zeros(6)  # -1 or 1: the direction that lets go
-        self._there = False
-        self._seen = (-math.inf, np.zeros(6))  # when the effort was looked at, and what it was
-
-    def release(self, joint: int, now: float, setpoint: Floats, sample: Sample, standing: Floats) -> None:
-        """Begin to let go with one joint, 0..5, if that was not done before."""
-        if self._done[joint]:
-            return
-        self._done[joint] = True
-        if self.target is None:
-            self.target = (setpoint if self._braked is None else self._braked).copy()
-        self.target[joint] = sample.position[joint] + standing[joint]
-        back = self.target[joint] - setpoint[joint]
-        self._away[joint] = np.sign(back if abs(back) > 1e-3 else -sample.effort[joint])  # against what it pushes with
-        self._creeps[joint] = _CREEPS
-        self._seen = (now, sample.effort.copy())
-
-    @property
-    def over(self) -> bool:
-        """Tell whether the set-points will not move any more."""
-        return not self._creeps.any() and self._there
-
-    def step(self, now: float, step: float, setpoint: Floats, sample: Sample | None) -> Floats:
-        """Return the next set-point, [6] rad; `sample`: fresh feedback, None where there is none."""
-        if self.target is None:
-            return setpoint
-        reach = RELIEF_SPEED * step
-        moved: Floats = setpoint + np.clip(self.target - setpoint, -reach, reach)
-        self._there = bool(np.abs(moved - self.target).max() < 1e-6)
-        since, effort = self._seen
-        if not self._there:
-            self._seen = (now, effort if sample is None else sample.effort.copy())
-        elif sample is not None and self._creeps.any() and now - since >= _CREEP_TIME:
-            eased = -self._away * (effort - sample.effort)  # by the step before, towards less
-            going = (self._creeps == _CREEPS) | ((self._creeps > 0) & (np.abs(eased) > _EASED))
-            self._creeps = np.where(going, self._creeps - 1, 0)
-            self.target = self.target + np.where(going, self._away * _CREEP, 0.0)
-            self._seen = (now, sample.effort.copy())
-        return moved
+        gone = -np.sign(lead[joint]) * (newest.position - earlier.position)[joint]
+        what = f"joint {joint + 1} is {abs(lead[joint]):.2f} rad from where it was to hold: somebody moves the arm"
+        return Noticed(joint, what, going=bool(gone > _GOING))

@@ -66,7 +66,7 @@ class ArmController:
         with self._enabling:
             with self._lock:
                 if motion.guard.fault:
-                    return False, f"fault: {motion.guard.fault}; clear it first"
+                    return False, f"fault: {motion.guard.fault}; once that is over: /arm/clear_fault, then /arm/enable"
                 if cause := self._present_cause():
                     return False, cause
                 if motion.execution is not None and not motion.dry:

@@ -29,12 +29,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tristage_ros.devices.arm.contact import LEAST_LEAD, RELIEF_SPEED
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS, JOINT_MAX_VELOCITY, link_poses
 from tristage_ros.devices.arm.workspace import Body, Workspace
 
 Floats = NDArray[np.float64]
 
+LEAST_LEAD = 0.05  # rad that a set-point may be ahead beyond the standing offset, however slow the arm is to be
+RELIEF_SPEED = 0.5  # rad/s, at which an arm lets go of what it presses on
 _OUTSIDE = 2e-3  # m outside the workspace that a set-point may be; twice what is accepted of a path beforehand
 _STANDING = 1e-3  # rad that a set-point moves before its arm can be expected to be seen moving
 
@@ -207,6 +208,11 @@ class Guard:
         """Return how fast the set-points move, [6] rad/s."""
         velocity: Floats = self._velocity.copy()
         return velocity
+
+    @property
+    def braked(self) -> Floats:
+        """Return where the set-points come to rest if they are braked from now on, [6] rad."""
+        return self.position + self._velocity * np.abs(self._velocity) / self.config.max_acceleration
 
     def allowance(self, now: float, stamp: float, measured: ArrayLike) -> float:
         """Return the share 0..1 of its speed at which the path may go on, given feedback [6] rad of time `stamp`.

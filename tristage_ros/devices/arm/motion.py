@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.arm import chunks, joint_path
 from tristage_ros.devices.arm.config import ControllerConfig
-from tristage_ros.devices.arm.contact import Contact, Relief, Sample
+from tristage_ros.devices.arm.contact import Contact, Sample
 from tristage_ros.devices.arm.freshness import Freshness, JointHistory, Link
 from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
+from tristage_ros.devices.arm.relief import LettingGo
 from tristage_ros.devices.arm.trajectory import Execution, Path, Trajectory, Waypoint
 from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource
 
@@ -27,9 +28,6 @@ _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however la
 _TAKES_CONTROL = 0.5  # s, in which the arm has to say that it obeys this bus
 _FINGERS_STAND = 1e-3  # m that fingers at rest may move in a tenth of a second
 _SHARE_FALLS = 0.5  # 1/s, of the share of full speed that the lead follows from
-_PRESSES = 0.02  # rad of lead at rest beyond the standing offset
-_TRAIL, _TRAIL_STEP = 60, 0.01  # set-points that are remembered of the way that led here, and rad between them
-_BACK_SPEED = 0.15  # rad/s
 _FIRMWARE_MARGIN = 1.5  # of our own speed that the firmware may go at
 OWNERS = {
     CommandSource.POLICY: "the policy",
@@ -90,13 +88,10 @@ class Motion:
         self._expires = math.inf  # s, monotonic clock, when the present path has to be over
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
-        self._contact = Contact()
-        self._relief: Relief | None = None  # while the arm lets go
-        self._trail: deque[NDArray[np.float64]] = deque(maxlen=_TRAIL)
-        self._back: list[NDArray[np.float64]] = []  # what of the trail is to be gone back, the nearest last
+        self._contact = Contact(dh_is_offset)
+        self._letting_go = LettingGo(self.guard, self._contact)
         self.engaged_at = math.inf  # s, monotonic clock, when the arm was asked to obey this bus
         self._in_control = self._left = False  # by the arm's own account: it obeys, and no longer
-        self._blind = False  # no feedback for so long that the arm may be anywhere
 
     @property
     def percent(self) -> int:
@@ -147,8 +142,7 @@ class Motion:
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
         self._contact.forget()
-        self._trail.clear()
-        self._back = []
+        self._letting_go.begin_trail()
         self._engage_at_measured()
         self.engaged_at, self._in_control, self._left = now, False, False
         self.link.begin(now)
@@ -164,7 +158,7 @@ class Motion:
     def restart(self) -> None:
         """Begin anew at the last set-point, after a fault was cleared; only an operator lets it move again."""
         self.guard.clear()
-        self._relief, self._back = None, []
+        self._letting_go.forget()
         if self.execution is not None and self.sent is not None:
             self.execution = self._execution_at(self.sent.position, self.sent.gripper)
             self.held = "a fault was cleared; enable the arm to go on"
@@ -172,7 +166,7 @@ class Motion:
     def hold(self, reason: str) -> None:
         """Slow down and end the present path, with the gripper where it is; the next command may go on."""
         self.halting = True
-        self._back = []
+        self._letting_go.stay()
         if self.execution is not None and self._gripper_moves():
             self.execution.gripper = self.feedback.gripper
         self.chunk.end(ChunkState.ABORTED, reason)
@@ -197,47 +191,21 @@ class Motion:
         self.source = source
         self.chunk.end(ChunkState.ABORTED, f"the arm was given to {OWNERS[source]}")
 
-    def submit(self, chunk: ActionChunk, now: float, objection: str = "") -> None:
-        """Plan a chunk and begin it at once, as `open_chunk`, `plan` and `begin_chunk` do for who has other threads.
-
-        Raises:
-            RefusedError, ValueError: nothing has changed but the chunk's state; the reason says why.
-        """
-        job = self.open_chunk(chunk, now, objection)
-        try:
-            path = self.plan(job)
-        except ValueError as error:
-            self.refuse(chunk, str(error))
-            raise
-        self.begin_chunk(chunk, path, now)
-
-    def follow(self, path: JointPath, now: float) -> int:
-        """Plan a joint path and begin it at once; return how many of its points are to come.
-
-        Raises:
-            RefusedError, ValueError: nothing has changed; the reason says why.
-        """
-        return self.begin_path(self.plan(self.open_path(path, now)), now)
-
     def open_chunk(self, chunk: ActionChunk, now: float, objection: str = "") -> Job:
         """Begin to plan a chunk, or end the present path because of an `objection` to its source.
 
         Raises:
-            RefusedError, ValueError: nothing has changed but the chunk's state; the reason says why.
+            RefusedError, ValueError: nothing has changed; the reason says why.
         """
-        try:
-            if objection:
-                if self.source is CommandSource.POLICY:
-                    self.hold(objection)
-                raise RefusedError(objection)
-            chunks.check(chunk, now, self.config.chunks)
-            self._require(CommandSource.POLICY)
-            execution, arm = self._ready(now), self.feedback
-            self._freshness.check(chunk.stamp)
-            observed = self._history.at(chunk.stamp)
-        except ValueError as error:
-            self.refuse(chunk, str(error))
-            raise
+        if objection:
+            if self.source is CommandSource.POLICY:
+                self.hold(objection)
+            raise RefusedError(objection)
+        chunks.check(chunk, now, self.config.chunks)
+        self._require(CommandSource.POLICY)
+        execution, arm = self._ready(now), self.feedback
+        self._freshness.check(chunk.stamp)
+        observed = self._history.at(chunk.stamp)
         limits, guard = self.config.chunks, self.config.guard
         return Job(
             lambda: chunks.waypoints(chunk, now, observed, arm.position, limits, guard, self._dh_is_offset),
@@ -250,15 +218,11 @@ class Motion:
         """Begin a chunk, whose path was planned a moment ago, instead of the present path, without a jump.
 
         Raises:
-            RefusedError, ValueError: nothing has changed but the chunk's state; the reason says why.
+            RefusedError, ValueError: nothing has changed; the reason says why.
         """
-        try:
-            self._require(CommandSource.POLICY)
-            self._freshness.check(chunk.stamp)
-            self._go(self._ready(now), path, now, chunks.horizon(chunk, now, self.config.chunks))
-        except ValueError as error:
-            self.refuse(chunk, str(error))
-            raise
+        self._require(CommandSource.POLICY)
+        self._freshness.check(chunk.stamp)
+        self._go(self._ready(now), path, now, chunks.horizon(chunk, now, self.config.chunks))
         self._freshness.accept(chunk.stamp)
         self.chunk = ChunkProgress(chunk.stamp, ChunkState.EXECUTING)
 
@@ -329,10 +293,9 @@ class Motion:
             raise RefusedError("no set-points are sent: the arm is not held by this software")
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
-        if not self._trail:
+        if not (steps := self._letting_go.go_back()):
             raise RefusedError("it has not moved since it was enabled")
-        self._back = list(self._trail)
-        return len(self._back)
+        return steps
 
     def next_setpoint(self, now: float) -> Setpoint | None:
         """Return what to send now; None while not engaged."""
@@ -390,18 +353,18 @@ class Motion:
                 return None
         allowance = guard.allowance(now, arm.stamp, measured)
         if guard.fault and not self.dry and self.sent:
-            return self._let_go(now, step)
-        if self._relief is not None and self.sent:
-            return self._relax(self._relief, execution, now, step)
+            return self._let_go(execution, now, step)
+        if self._letting_go.relaxes and self.sent:
+            return self._relax(execution, now, step)
         self.halting = self.halting or bool(guard.fault)
         feed = 0.0 if self.halting else self.speed_scale * allowance
         target = execution.advance(step, feed, measured + guard.standing, opening)
         setpoint = guard.filter(now, step, target, execution.gripper, measured)
         self._settle(execution)
-        if not self._trail or np.abs(setpoint.position - self._trail[-1]).max() > _TRAIL_STEP:
-            self._trail.append(setpoint.position.copy())
+        self._letting_go.note(setpoint.position)
         if not self.dry and self.sent and not execution.busy:
-            self._consider_relaxing(execution, now, self.sent.position)
+            settle = self.config.gripper.settle
+            self._letting_go.consider(execution, now, self.sent.position, self._sample(now), settle)
         return setpoint
 
     def _sample(self, now: float) -> Sample | None:
@@ -415,103 +378,34 @@ class Motion:
         sample, contact, guard = self._sample(now), self._contact, self.guard
         if sample is None:
             return
-        contact.look(now, setpoint, sample)
+        contact.look(now, setpoint, sample, bool(guard.fault))
         if guard.fault:
             return
         guard.standing = contact.standing
-        joint = contact.stuck(now, setpoint, guard.lead)
-        if joint is not None:
-            lead, more = abs(contact.lead(setpoint, sample.position)[joint]), contact.pushes(joint)
-            guard.latch(f"joint {joint + 1} is blocked: {lead:.2f} rad short, pushing with {more:.0f} N m; it lets go")
-            self._relief = Relief(self._braked(setpoint))
-            self._relief.release(joint, now, setpoint, sample, contact.standing)
-        elif (joint := contact.strains(now, setpoint)) is not None:
-            guard.latch(
-                f"motor {joint + 1} pushes with {abs(sample.effort[joint]):.0f} N m although its joint is where it is "
-                "to be: it presses on something, and its encoder may be wrong; it lets go"
-            )
-            self._relief = Relief(self._braked(setpoint))
-            self._relief.release(joint, now, setpoint, sample, contact.standing)
-        elif (led := contact.led_away(now, setpoint, guard.lead)) is not None:
-            joint, going = led
-            by = abs(contact.lead(setpoint, sample.position)[joint])
-            guard.latch(f"joint {joint + 1} is {by:.2f} rad from where it was to hold: somebody moves the arm")
-            if going and not self.moving:  # not by hand, or a hand that is stronger: no target of ours pulls it back
-                self.release(guard.fault)
+        noticed = contact.notice(now, setpoint, guard.lead)
+        if noticed is None:
+            return
+        guard.latch(noticed.words)
+        if noticed.presses:
+            self._letting_go.begin(noticed, setpoint, sample)
+        elif noticed.going and not self.moving:  # not by hand, or a stronger one: no target of ours pulls it back
+            self.release(guard.fault)
 
-    def _braked(self, setpoint: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where the set-points come to rest if they are braked from now on, [6] rad."""
-        velocity, braking = self.guard.velocity, self.config.guard.max_acceleration / 2
-        return setpoint + velocity * np.abs(velocity) / (2 * braking)
-
-    def _let_go(self, now: float, step: float) -> Setpoint:
+    def _let_go(self, execution: Execution, now: float, step: float) -> Setpoint:
         """Return the next set-point of an arm in fault: to rest along the path, then away from what it presses on."""
-        sample, contact, last = self._sample(now), self._contact, self.guard.position
-        if self.guard.mistrusts:
-            sample = None
-        if self._relief is None:
-            self._relief = Relief()
-        if sample is None:
-            self._blind = self._blind or now - self.feedback.stamp > self.guard.gap_after
-        elif self._blind:
-            last = self._stay(sample, last)
-        relief, execution = self._relief, self.execution
-        assert execution is not None  # engaged
-        if sample is not None and contact.at_rest(now) >= 0.1:
-            for joint in np.flatnonzero(np.abs(contact.lead(last, sample.position)) > _PRESSES):
-                relief.release(int(joint), now, last, sample, contact.standing)
-        self.halting = relief.target is None
-        if relief.target is None:
-            target = execution.advance(step, 0.0, self.feedback.position, self.feedback.gripper)
-        else:
-            execution.trajectory.drop()
-            target = relief.step(now, step, last, sample)
-        if self._back and sample is not None and not execution.busy:
-            target = self._retreat(last, step)
-        going = relief.target is not None or bool(self._back)
-        setpoint = self.guard.filter(now, step, target, execution.gripper, self.feedback.position, letting_go=going)
+        arm, letting_go = self.feedback, self._letting_go
+        age = now - arm.stamp
+        target, leads_away = letting_go.in_fault(execution, now, step, self._sample(now), age, arm.position)
+        self.halting = not letting_go.relaxes
+        setpoint = self.guard.filter(now, step, target, execution.gripper, arm.position, letting_go=leads_away)
         self._settle(execution)
         return setpoint
 
-    def _retreat(self, last: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-        """Return the next set-point of the way back; where it ends the arm stays, whatever it was letting go of."""
-        goal, reach = self._back[-1], _BACK_SPEED * step
-        target: NDArray[np.float64] = last + np.clip(goal - last, -reach, reach)
-        if np.abs(target - goal).max() < 1e-6:
-            self._back.pop()
-            self._relief = Relief()
-        return target
-
-    def _stay(self, sample: Sample, last: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the set-point at which an arm that was out of sight stays where it is by now, and take it."""
-        self._blind = False
-        lead = self._contact.lead(last, sample.position)
-        if np.abs(lead).max() <= _PRESSES:
-            return last
-        limits = np.transpose(self.config.guard.joint_limits)
-        here: NDArray[np.float64] = np.clip(sample.position + self._contact.standing, *limits)
-        self.guard.rest(here)
-        self.execution = self._execution_at(here, self.guard.gripper)
-        return here
-
-    def _consider_relaxing(self, execution: Execution, now: float, setpoint: NDArray[np.float64]) -> None:
-        """Let go where the arm stands elsewhere for good: its target would press on whatever is in its way."""
-        sample, contact = self._sample(now), self._contact
-        if sample is None or (not execution.short and contact.at_rest(now) < self.config.gripper.settle):
-            return
-        pressing = np.flatnonzero(np.abs(contact.lead(setpoint, sample.position)) > _PRESSES)
-        for joint in pressing:
-            self._relief = self._relief or Relief()
-            self._relief.release(int(joint), now, setpoint, sample, contact.standing)
-
-    def _relax(self, relief: Relief, execution: Execution, now: float, step: float) -> Setpoint:
+    def _relax(self, execution: Execution, now: float, step: float) -> Setpoint:
         """Return the next set-point of an arm that lets go without a fault; any command may break it off."""
-        last = self.guard.position
-        target = relief.step(now, step, last, self._sample(now))
+        target = self._letting_go.without_fault(now, step, self._sample(now))
         setpoint = self.guard.filter(now, step, target, execution.gripper, self.feedback.position, letting_go=True)
         execution.trajectory.position = setpoint.position.copy()
-        if relief.over:
-            self._relief = None
         return setpoint
 
     def _bridge(self, now: float, gap: float) -> None:
@@ -563,7 +457,8 @@ class Motion:
         """Return what may be given a path, if the arm may move at all."""
         silent, still = now - self.feedback.stamp, now - self._last_tick
         if self.guard.fault:
-            raise RefusedError(f"the arm is in fault: {self.guard.fault}")
+            after = "once that is over: /arm/clear_fault, then /arm/enable"
+            raise RefusedError(f"the arm is in fault: {self.guard.fault}; {after}")
         if self.execution is None:
             raise RefusedError(f"the arm is disabled: {self.feedback.complaint() or 'an operator has to enable it'}")
         if self.held:
@@ -581,7 +476,7 @@ class Motion:
         if begun is not path:  # the target has moved on meanwhile
             self.guard.check_path(begun.positions(1))
         execution.start(begun)
-        self._relief = None
+        self._letting_go.forget()
         self.halting, self._expires = False, expires
 
     def _begin_dry_run(self) -> None:

@@ -52,7 +52,12 @@ _GROUPS = {
     "efforts": tuple(_SPEEDS),
     "gripper": (_GRIPPER,),
 }
-_REQUIRED = {"joint positions": _JOINTS, "motor states": _MOTORS, "arm status": frozenset({_STATUS})}
+_REQUIRED = {
+    "joint positions": _JOINTS,
+    "motor states": _MOTORS,
+    "efforts": _SPEEDS,
+    "arm status": frozenset({_STATUS}),
+}
 _driver_numbers = itertools.count()
 
 

@@ -310,6 +310,12 @@ class Execution:
         self._waited, self._acting = 0.0, False
         self._rest = (np.full(6, np.inf), 0.0)
 
+    def stand(self, position: NDArray[np.float64]) -> None:
+        """Forget the path, and stand at `position`, [6] rad."""
+        self.trajectory.drop()
+        self.trajectory.pause()
+        self.trajectory.position = position.copy()
+
     def advance(self, step: float, feed: float, measured: NDArray[np.float64], opening: float) -> NDArray[np.float64]:
         """Move on by `step` s towards feed rate `feed`, given measured joints [6] rad and opening m; return the target.
 

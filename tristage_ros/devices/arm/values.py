@@ -121,7 +121,7 @@ class ArmFeedback:
 
     def silent(self) -> str:
         """Return which group of frames that tells of faults no longer comes while the joints do, "" if none."""
-        for name in ("arm status", "motor states"):
+        for name in ("arm status", "motor states", "efforts"):
             stamp, period, samples = self.groups.get(name, (self.stamp, 0.0, 0))
             silence = self.stamp - max(stamp, self.steady_since)
             if samples >= LEAST_SAMPLES and silence > max(LEAST_SILENCE, 4.0 * period):
