@@ -156,7 +156,7 @@ def test_how_the_arm_moved_is_told_of_both_runs(tmp_path):
     compare_and_tell(*paths, tmp_path / "out", {}, False, console)
     lines = console.export_text().splitlines()
     (row,) = [line for line in lines if "Direction reversals, measured" in line]
-    assert "0.0%" in row and not any("targets" in line for line in lines)
+    assert "0.0 %" in row and not any("targets" in line for line in lines)
     smooth, jittery = json.loads((tmp_path / "out" / "comparison.json").read_text())["moved"]["measured"]
     assert smooth["reversals"] == 0.0 < jittery["reversals"] and smooth["jerk"] < 1.0 < jittery["jerk"]
 

@@ -149,7 +149,7 @@ def test_how_the_arm_moved_is_told_of_new_and_old_recordings(record_run, tmp_pat
     assert moved.reversals > 0.0 and moved.jerk > 0.0
     told = values(run)
     reversals, variation, jerk = (told[f"{name} of the joints"] for name in SMOOTHNESS)
-    assert reversals.endswith(f", measured {moved.reversals:.1%}") and reversals.startswith("targets ")
+    assert reversals.endswith(f", measured {100 * moved.reversals:.1f} %") and reversals.startswith("targets ")
     assert variation.endswith(f", measured {moved.variation:.2f} rad")
     assert jerk == f"targets 2.5 rad/s³, measured {moved.jerk:.1f} rad/s³"
     sent = smoothness(stamps[8:], run.joint_positions[8:, :6])  # before it was enabled there are no targets

@@ -41,7 +41,7 @@ def of_arm_status(messages: Sequence[Any]) -> Smoothness:
 
 def in_words(moved: Smoothness) -> tuple[str, str, str]:
     """Put reversals, variation and jerk in words, "-" what is unknown."""
-    values = (f"{moved.reversals:.1%}", f"{moved.variation:.2f} rad", f"{moved.jerk:.1f} rad/s³")
+    values = (f"{100 * moved.reversals:.1f} %", f"{moved.variation:.2f} rad", f"{moved.jerk:.1f} rad/s³")
     numbers = (moved.reversals, moved.variation, moved.jerk)
     first, second, third = ("-" if math.isnan(number) else text for number, text in zip(numbers, values, strict=True))
     return first, second, third

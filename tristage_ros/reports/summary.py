@@ -34,7 +34,7 @@ class Row:
 
 def summarize(run: Run, facts: Mapping[str, object]) -> list[Row]:
     """Return the summary of a run; `facts` is what the bag cannot know, such as `checkpoint` ("": random weights)."""
-    return [*_about(run, facts), *_pruning(run), *_timing(run), *_arm(run)]
+    return [*_about(run, facts), *_pruning(run), *_timing(run), *_arm(run), *_smoothness(run)]
 
 
 def limits_exceeded(positions: NDArray[np.float64]) -> list[str]:
@@ -116,7 +116,7 @@ def _timing(run: Run) -> list[Row]:
 
 
 def _arm(run: Run) -> list[Row]:
-    rows = _smoothness(run)
+    rows = []
     if run.status:
         last = run.status[-1][1]
         chunks = f"{last.chunks_accepted} accepted, {last.chunks_refused} refused"

@@ -13,6 +13,7 @@ from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm import kinematics
 from tristage_ros.devices.arm.smoothness import WINDOW, Smoothness, smoothness
 from tristage_ros.devices.arm.values import ArmState
+from tristage_ros.reports.smoothness import in_words as smoothness_in_words
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +63,7 @@ class Jittered:
 
 def in_words(moved: Smoothness) -> str:
     """Put in words how something moved."""
-    return f"{moved.reversals:.1%} reversals, {moved.variation:.2f} rad, RMS jerk {moved.jerk:.1f} rad/s^3"
+    return "{} reversals, {}, RMS jerk {}".format(*smoothness_in_words(moved))
 
 
 def over_all(windows: Sequence[Smoothness]) -> Smoothness:
