@@ -9,6 +9,8 @@ import pytest
 
 from tristage_ros.bench.arm.command import Sample, growth, soak, stream
 from tristage_ros.bench.arm.faults import FAULTS, NOT_A_FAULT, TEST
+from tristage_ros.bench.arm.jitter import JITTER, KINDS, jittered, over_all
+from tristage_ros.devices.arm.smoothness import Smoothness
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "arm.md"
 
@@ -47,7 +49,22 @@ def test_streaming_is_measured_on_the_bus() -> None:
     assert 0.0 < measured.error < measured.largest_error < 0.25
     assert 0.0 <= measured.lag < 0.3
     assert 0.0 < measured.processor < 1.0
+    assert all(moved.variation > 2.0 and moved.reversals < 0.2 for moved in (measured.targets, measured.measured))
     assert np.isfinite([measured.jitter, measured.jitter_99]).all()
+
+
+def test_jitter_of_a_policy_is_seen_in_what_it_wishes_and_in_what_the_arm_does() -> None:
+    moved = jittered(KINDS[1], JITTER, 5.0)
+    assert moved.chunks >= 5  # a loaded machine has no time for more
+    assert moved.wished.reversals > 0.1 and moved.wished.jerk > 2.0 * moved.targets.jerk > 0.0
+    assert moved.targets.variation < moved.wished.variation
+    assert moved.measured.variation > 0.5
+    assert "timed actions for 5 s, 5 chunks/s, jitter 5 mm" in moved.lines()[0]
+
+
+def test_windows_that_follow_one_another_add_up() -> None:
+    whole = over_all([Smoothness(0.1, 2.0, 3.0), Smoothness(0.3, 1.0, 4.0)])
+    assert (whole.reversals, whole.variation, whole.jerk) == pytest.approx((0.2, 3.0, np.sqrt(12.5)))
 
 
 def test_the_published_table_has_every_fault_with_its_test() -> None:

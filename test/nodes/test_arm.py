@@ -109,6 +109,8 @@ def test_an_enabled_arm_carries_out_a_key_frame_and_says_so(setting):
     s = setting()
     s.until(lambda: s.status and s.pose)
     assert s.status.mode == ArmStatus.DISABLED and s.status.firmware.startswith("S-V")
+    s.until(lambda: s.status.measured_variation < 0.02)  # NaN at first
+    assert s.status.measured_reversals == 0.0 and np.isnan(s.status.target_variation), "nothing moves, nothing was sent"
     refused = s.outcome(s.send((0.0, 0.0, -0.03)))
     assert refused.chunk_state == ArmStatus.CHUNK_REFUSED and "disabled" in refused.chunk_reason
     assert s.call("enable").success
@@ -116,6 +118,10 @@ def test_an_enabled_arm_carries_out_a_key_frame_and_says_so(setting):
     reached = s.outcome(s.send((0.0, 0.0, -0.03)))
     assert reached.chunk_state == ArmStatus.CHUNK_REACHED
     s.until(lambda: abs(s.height() - (before - 0.03)) < 3e-3)
+    went = np.abs(np.subtract(s.joints[-1].position, s.joints[0].position))[:6].sum()
+    s.until(lambda: min(s.status.target_variation, s.status.measured_variation) > 0.9 * went)
+    assert s.status.target_jerk > 1.0 and s.status.measured_jerk > 1.0
+    assert s.status.target_reversals < 0.2 and s.status.measured_reversals < 0.2
     assert s.joints[-1].name == [*(f"joint{i}" for i in range(1, 7)), "gripper"]
     assert reached.chunks_accepted == 1 and reached.chunks_refused == 1
 

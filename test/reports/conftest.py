@@ -137,6 +137,8 @@ def arm(start: float, step: int, steps: int) -> Iterator[tuple[float, str, Any]]
                 header=header,
                 mode=mode,
                 joint_position=position[:6],
+                joint_target=position[:6],
+                target_jerk=2.5 if step > 1 else np.nan,
                 setpoints_sent=20 * step,
                 setpoints_limited=step // 2,
                 chunks_accepted=step,

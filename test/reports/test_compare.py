@@ -135,6 +135,32 @@ def test_two_bags_become_a_table_json_and_curves(bag, tmp_path):
     assert "too different: position_mm is 10, at most 5 allowed" in console.export_text()
 
 
+def test_how_the_arm_moved_is_told_of_both_runs(tmp_path):
+    paths = [tmp_path / "smooth", tmp_path / "jittery"]
+    for path, jitter in zip(paths, (0.0, 0.05), strict=True):
+        with BagWriter(path) as writer:
+            for one in (step(0), step(1)):
+                for topic in ("action", "pruning"):
+                    message = getattr(one, topic)
+                    data = bytes(typestore().serialize_cdr(message, message.__msgtype__))
+                    writer.write(f"/tristage/{topic}", message.__msgtype__, data, one.stamp)
+            for tick in range(100):
+                stamp = new_message("builtin_interfaces/msg/Time", sec=100 + tick // 50, nanosec=tick % 50 * 20_000_000)
+                position = np.full(6, 0.01 * tick + jitter * (tick // 10 % 2))
+                header = new_message("std_msgs/msg/Header", stamp=stamp)
+                names = [f"joint{i}" for i in range(1, 7)]
+                message = new_message("sensor_msgs/msg/JointState", header=header, name=names, position=position)
+                data = bytes(typestore().serialize_cdr(message, message.__msgtype__))
+                writer.write("/joint_states", message.__msgtype__, data, 100 * SECOND + tick * 20_000_000)
+    console = Console(record=True, width=120)
+    compare_and_tell(*paths, tmp_path / "out", {}, False, console)
+    lines = console.export_text().splitlines()
+    (row,) = [line for line in lines if "Direction reversals, measured" in line]
+    assert "0.0 %" in row and not any("targets" in line for line in lines)
+    smooth, jittery = json.loads((tmp_path / "out" / "comparison.json").read_text())["moved"]["measured"]
+    assert smooth["reversals"] == 0.0 < jittery["reversals"] and smooth["jerk"] < 1.0 < jittery["jerk"]
+
+
 def test_the_command_compares_and_its_exit_code_says_how(bag, tmp_path):
     first, second = bag("a", step(0)), bag("b", step(0, turn=3.0))
     command = [sys.executable, "-m", "tristage_ros", "compare", first, second, "--out", tmp_path / "out"]

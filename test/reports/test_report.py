@@ -8,18 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from reports.browser import Browser
 from tristage_ros.bags.facts import TOPIC, TYPE, Facts
-from tristage_ros.bags.messages import new_message, typestore
-from tristage_ros.bags.reader import BagError
+from tristage_ros.bags.messages import definitions, new_message, typestore
+from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.devices.arm.kinematics import forward, tool_pose
+from tristage_ros.devices.arm.smoothness import smoothness
 from tristage_ros.reports import figures
 from tristage_ros.reports.episode_figure import episode
 from tristage_ros.reports.figures import salience
 from tristage_ros.reports.report import report
 from tristage_ros.reports.run import Run, read_run
+from tristage_ros.reports.smoothness import SMOOTHNESS
 from tristage_ros.reports.summary import LIMITS, arm_events, limits_exceeded, summarize
 
 FIGURES = {"episode", "pruning", "salience", "timings", "views", "trajectory", "joints"}
@@ -115,6 +119,45 @@ def test_summary_says_what_happened(record_run) -> None:
     }
     assert {name: summary[name] for name in expected} == expected
     assert alarms(run) == set()
+
+
+def without_smoothness(bag: Path) -> Path:
+    """Write a bag anew as it was before arm status had the six figures."""
+    kind, store = "tristage_msgs/msg/ArmStatus", get_typestore(Stores.ROS2_KILTED)
+    lines = (definitions() / "ArmStatus.msg").read_text().splitlines()
+    kept = [line for line in lines if not re.match(r"float32 (target|measured)_(reversals|variation|jerk)", line)]
+    assert len(kept) == len(lines) - 6
+    store.register(get_types_from_msg("\n".join(kept), kind))
+    with BagReader(bag) as recorded, Writer(bag.parent / "old", version=9) as old:
+        connection = old.add_connection("/arm/status", kind, typestore=store)
+        for message in recorded.messages("/arm/status"):
+            fields = {name: getattr(message.value, name) for name, _ in store.fielddefs[kind][1]}
+            old.write(connection, message.stamp, bytes(store.serialize_cdr(store.types[kind](**fields), kind)))
+    return bag.parent / "old"
+
+
+def test_without_an_arm_nothing_is_told_of_how_it_moved(record_run) -> None:
+    told = values(read_run(record_run(3, ["joint_states", "status"])))
+    assert not any(name.startswith(SMOOTHNESS) for name in told)
+
+
+def test_how_the_arm_moved_is_told_of_new_and_old_recordings(record_run, tmp_path: Path) -> None:
+    bag = record_run(12)
+    run = read_run(bag)
+    stamps = 0.4 + 0.05 * np.arange(96)
+    moved = smoothness(stamps, run.joint_positions[:, :6])
+    assert moved.reversals > 0.0 and moved.jerk > 0.0
+    told = values(run)
+    reversals, variation, jerk = (told[f"{name} of the joints"] for name in SMOOTHNESS)
+    assert reversals.endswith(f", measured {100 * moved.reversals:.1f} %") and reversals.startswith("targets ")
+    assert variation.endswith(f", measured {moved.variation:.2f} rad")
+    assert jerk == f"targets 2.5 rad/s³, measured {moved.jerk:.1f} rad/s³"
+    sent = smoothness(stamps[8:], run.joint_positions[8:, :6])  # before it was enabled there are no targets
+    assert run.targets_moved.variation == pytest.approx(sent.variation, rel=1e-3)
+    assert variation in report(bag, tmp_path / "out", {}).html.read_text()
+    old = values(read_run(without_smoothness(bag)))
+    assert old["RMS jerk of the joints"] == "targets -, measured -"
+    assert old["Total variation of the joints"] == f"{variation.split(',')[0]}, measured -"
 
 
 @pytest.mark.parametrize(

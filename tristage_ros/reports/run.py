@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagReader, Message
+from tristage_ros.devices.arm.smoothness import Smoothness
+from tristage_ros.reports.smoothness import ARM_JOINTS, of_arm_status, of_joint_states
 
 PRUNING, TIMINGS, ACTION, OVERLAY = "/tristage/pruning", "/tristage/timings", "/tristage/action", "/tristage/overlay"
 JOINTS, STATUS, DIAGNOSTICS = "/joint_states", "/arm/status", "/diagnostics"
 TASK_DONE = "/tristage/task_done"
-JOINT_NAMES = (*(f"joint{i}" for i in range(1, 7)), "gripper")
+JOINT_NAMES = (*ARM_JOINTS, "gripper")
 COLOR_IMAGE = "/color/image_raw"
 LARGE = (IMAGE, "sensor_msgs/msg/PointCloud2")
 PICTURES = 64  # of one topic kept at least, spread over the run; a long recording does not fit into memory
@@ -40,6 +42,8 @@ class Run:
     status: Sequence[tuple[float, Any]] = ()  # tristage_msgs/ArmStatus
     joint_times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     joint_positions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 7)))  # rad, the gripper in m
+    targets_moved: Smoothness = field(default_factory=Smoothness)  # the joint targets
+    joints_moved: Smoothness = field(default_factory=Smoothness)  # the measured joints
     overlays: Sequence[Message] = ()
     views: dict[str, list[Message]] = field(default_factory=dict)  # colour images by camera
     diagnostics: Sequence[tuple[float, Any]] = ()  # diagnostic_msgs/DiagnosticStatus
@@ -96,7 +100,8 @@ def read_run(path: str | Path) -> Run:
     def timed(topic: str) -> list[tuple[float, Any]]:
         return [((message.stamp - start) * 1e-9, message.value) for message in by_topic.get(topic, [])]
 
-    joint_times, joint_positions = _joints(timed(JOINTS))
+    states, status = timed(JOINTS), timed(STATUS)
+    joint_times, joint_positions = _joints(states)
     return Run(
         Path(path),
         complete,
@@ -108,9 +113,11 @@ def read_run(path: str | Path) -> Run:
         step_times=np.array([time for time, _ in timed(PRUNING)]),
         timings=[value for _, value in timed(TIMINGS)],
         action_times=[time for time, _ in timed(ACTION)],
-        status=timed(STATUS),
+        status=status,
         joint_times=joint_times,
         joint_positions=joint_positions,
+        targets_moved=of_arm_status([message for _, message in status]),
+        joints_moved=of_joint_states([message for _, message in states]),
         overlays=by_topic.get(OVERLAY, []),
         views=_views(by_topic),
         diagnostics=[(time, status) for time, array in timed(DIAGNOSTICS) for status in array.status],

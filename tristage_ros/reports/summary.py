@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS
 from tristage_ros.devices.arm.values import ArmMode, ChunkState
 from tristage_ros.reports.run import JOINT_NAMES, Run
+from tristage_ros.reports.smoothness import SMOOTHNESS, in_words
 
 LIMITS = np.vstack([JOINT_LIMITS, GRIPPER_RANGE])  # [7, 2] rad, the gripper in m
 # Encoders read a little beyond the end where a joint rests on it.
@@ -33,7 +34,7 @@ class Row:
 
 def summarize(run: Run, facts: Mapping[str, object]) -> list[Row]:
     """Return the summary of a run; `facts` is what the bag cannot know, such as `checkpoint` ("": random weights)."""
-    return [*_about(run, facts), *_pruning(run), *_timing(run), *_arm(run)]
+    return [*_about(run, facts), *_pruning(run), *_timing(run), *_arm(run), *_smoothness(run)]
 
 
 def limits_exceeded(positions: NDArray[np.float64]) -> list[str]:
@@ -131,6 +132,14 @@ def _arm(run: Run) -> list[Row]:
         return [*rows, Row("Joint limits respected", f"joint states {NOT_RECORDED}")]
     exceeded = limits_exceeded(run.joint_positions)
     return [*rows, Row("Joint limits respected", f"NO: {', '.join(exceeded)}" if exceeded else "yes", bool(exceeded))]
+
+
+def _smoothness(run: Run) -> list[Row]:
+    """Return how the arm moved; see `devices.arm.smoothness`."""
+    if not (run.targets_moved.known or run.joints_moved.known):
+        return []
+    values = zip(SMOOTHNESS, in_words(run.targets_moved), in_words(run.joints_moved), strict=True)
+    return [Row(f"{name} of the joints", f"targets {sent}, measured {measured}") for name, sent, measured in values]
 
 
 def _median(values: Iterable[float]) -> float:

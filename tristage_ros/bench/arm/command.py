@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 
 from tristage_ros.bench.arm.attack import Attack, told
 from tristage_ros.bench.arm.faults import reaction_rows
+from tristage_ros.bench.arm.jitter import JITTER, KINDS, in_words, jittered, over_all
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.controller import ControllerConfig
 from tristage_ros.devices.arm.joint_path import JointPath
-from tristage_ros.devices.arm.values import ChunkState, CommandSource
+from tristage_ros.devices.arm.smoothness import WINDOW, Smoothness
+from tristage_ros.devices.arm.values import ArmState, ChunkState, CommandSource
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
         for row in reaction_rows(options.repetitions):
             print(row, flush=True)
     elif options.measurement == "stream":
-        print("\n".join(stream(options.seconds, options.rate).lines()))
+        print("\n".join(stream(options.seconds, options.rate).lines()), flush=True)
+        for kind, jitter in itertools.product(KINDS, (0.0, JITTER)):
+            print("\n".join(jittered(kind, jitter, options.seconds).lines()), flush=True)
     elif grown := soak(options.seconds, lambda line: print(line, flush=True)):
         print(f"error: it grew: {grown}", file=sys.stderr)
         return 1
@@ -69,6 +73,8 @@ class Streaming:
     lag: float  # s, by which the measured joints follow the targets
     processor: float  # share of one core, driver and controller
     emulator: float  # share of one core, the emulated arm
+    targets: Smoothness
+    measured: Smoothness
 
     def lines(self) -> list[str]:
         """Put it in words."""
@@ -79,6 +85,8 @@ class Streaming:
             f"measured joints: {self.error * 1e3:.1f} mrad from the target in the median, "
             f"{self.largest_error * 1e3:.1f} mrad at most, {self.lag * 1e3:.0f} ms behind it",
             f"processor: driver and controller {self.processor:.1%} of one core; the emulated arm {self.emulator:.1%}",
+            f"in windows of {WINDOW:g} s, targets: {in_words(self.targets)}",
+            f"in windows of {WINDOW:g} s, measured: {in_words(self.measured)}",
         ]
 
 
@@ -97,7 +105,7 @@ def stream(seconds: float, rate: float = 50.0) -> Streaming:
         if not done:
             raise RuntimeError(reason)
         before, began = processor_seconds(), time.monotonic()
-        samples = _watch(rig, began + seconds)
+        samples, windows = _watch(rig, began, seconds)
         elapsed, after = time.monotonic() - began, processor_seconds()
         sent = rig.tap.setpoints() if rig.tap else np.zeros((0, 7))
     periods = np.diff(sent[sent[:, 0] > began, 0])
@@ -112,17 +120,22 @@ def stream(seconds: float, rate: float = 50.0) -> Streaming:
         float(error.max()),
         _lag(samples),
         *shares,
+        over_all([state.target_smoothness for state in windows]),
+        over_all([state.measured_smoothness for state in windows]),
     )
 
 
-def _watch(rig: Rig, end: float) -> Floats:
-    """Return time, target and measured joints [n, 13] until `end`, s on the monotonic clock."""
-    samples = []
-    while time.monotonic() < end:
+def _watch(rig: Rig, began: float, seconds: float) -> tuple[Floats, list[ArmState]]:
+    """Return time, target and measured joints [n, 13] of `seconds` from `began` on, and a state per whole window."""
+    samples, windows = [], list[ArmState]()
+    while True:
         state = rig.state()
         samples.append([state.stamp, *state.target, *state.position])
+        if state.stamp >= began + WINDOW * (len(windows) + 1):
+            windows.append(state)
+        if state.stamp >= began + seconds:
+            return np.array(samples), windows or [state]
         time.sleep(0.01)
-    return np.array(samples)
 
 
 def _lag(samples: Floats) -> float:

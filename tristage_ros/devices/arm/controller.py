@@ -12,6 +12,7 @@ from tristage_ros.devices.arm.guard import RefusedError
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.motion import OWNERS, Motion
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.smoothness import SmoothnessWindow
 from tristage_ros.devices.arm.values import ActionChunk, ArmMode, ArmState, CommandSource
 
 _QUIET = 1.0  # s in which nobody else may have commanded the arm before it is enabled
@@ -34,6 +35,7 @@ class ArmController:
         self._motion = Motion(self.config, driver.dh_is_offset, driver.read())
         self._counts = dict.fromkeys(("sent", "limited", "accepted", "refused"), 0)
         self._last_sent = math.nan
+        self._sent, self._measured = SmoothnessWindow(), SmoothnessWindow()
         self._lock = threading.RLock()
         self._planning = threading.Lock()
         self._enabling = threading.Lock()
@@ -230,6 +232,7 @@ class ArmController:
 
     def snapshot(self) -> ArmState:
         """Return a consistent picture of the arm now."""
+        lately = [window.over(time.monotonic()) for window in (self._sent, self._measured)]
         with self._lock:
             motion, now = self._motion, time.monotonic()
             feedback, sent = motion.feedback, motion.sent
@@ -252,6 +255,8 @@ class ArmController:
                 feedback=feedback,
                 firmware=self._driver.firmware,
                 speed_scale=motion.speed_scale,
+                target_smoothness=lately[0],
+                measured_smoothness=lately[1],
                 setpoints_sent=self._counts["sent"],
                 setpoints_limited=self._counts["limited"],
                 chunks_accepted=self._counts["accepted"],
@@ -279,12 +284,14 @@ class ArmController:
         motion = self._motion
         with self._lock:
             motion.take(self._driver.read())
+            self._measured.add(motion.feedback.stamp, motion.feedback.position)
             self._watch_others()
             setpoint = motion.next_setpoint(now)
             if setpoint is None:
                 return
             if motion.dry:
                 motion.sent = setpoint
+                self._sent.add(now, setpoint.position)
                 return
         try:
             self._driver.set_speed(motion.percent)
@@ -295,6 +302,7 @@ class ArmController:
         with self._lock:
             self._last_sent = now
             motion.sent = setpoint if motion.execution else None  # a reset may have come in between
+            self._sent.add(now, setpoint.position)
             self._counts["sent"] += 1
             self._counts["limited"] += bool(setpoint.limited)
 

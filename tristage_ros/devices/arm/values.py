@@ -13,6 +13,8 @@ from enum import IntEnum, IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.devices.arm.smoothness import Smoothness
+
 CONTROL_MODES = (  # frame 0x2A1, byte 0
     "standby",
     "CAN control",
@@ -237,6 +239,8 @@ class ArmState:
     feedback: ArmFeedback  # all that the arm reported
     firmware: str
     speed_scale: float  # 0..1 of the velocity limits
+    target_smoothness: Smoothness  # of the joint targets, over the last seconds
+    measured_smoothness: Smoothness  # of the measured joints, likewise
     setpoints_sent: int
     setpoints_limited: int  # set-points that the guard had to slow down or clamp
     chunks_accepted: int

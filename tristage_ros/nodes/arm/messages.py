@@ -39,7 +39,10 @@ def end_pose(state: ArmState, clock_offset: float, dh_is_offset: bool) -> PoseSt
 
 
 def arm_status(state: ArmState, clock_offset: float, chunk_stamp: Time) -> ArmStatus:
-    """Return all that is known about the arm; `chunk_stamp`: of the newest chunk, on the ROS clock."""
+    """Return all that is known about the arm; `chunk_stamp`: of the newest chunk, on the ROS clock.
+
+    How targets and joints moved is NaN where it is not known: before the first, and 5 s after the last of them.
+    """
     feedback, motors = state.feedback, state.feedback.motors
     return ArmStatus(
         header=header(state.stamp + clock_offset, BASE_FRAME),
@@ -60,6 +63,12 @@ def arm_status(state: ArmState, clock_offset: float, chunk_stamp: Time) -> ArmSt
         bus_rate=feedback.frames_per_second,
         bus_load=feedback.bus_load,
         firmware=state.firmware,
+        target_reversals=state.target_smoothness.reversals,
+        target_variation=state.target_smoothness.variation,
+        target_jerk=state.target_smoothness.jerk,
+        measured_reversals=state.measured_smoothness.reversals,
+        measured_variation=state.measured_smoothness.variation,
+        measured_jerk=state.measured_smoothness.jerk,
         setpoints_sent=state.setpoints_sent,
         setpoints_limited=state.setpoints_limited,
         chunks_accepted=state.chunks_accepted,

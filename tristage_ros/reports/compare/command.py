@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tristage_ros.reports.compare.compare import AXES, UNITS, Comparison, compare, read_steps
+from tristage_ros.reports.smoothness import SMOOTHNESS, in_words
 from tristage_ros.reports.style import BLACK, BLUE, GREEN, ORANGE, RED, SKY, STYLE
 
 EXIT_DIFFERENT = 1
@@ -100,6 +101,9 @@ def _others(result: Comparison) -> Table:
             times = [np.percentile(run, share) for run in (first, second)]
             row = [f"{value:.0f} ms" for value in times]
             table.add_row(f"control step, {name}", *row, f"{times[1] - times[0]:+.0f} ms")
+    for name, runs in result.moved.items():
+        for figure, *values in zip(SMOOTHNESS, *map(in_words, runs), strict=True):
+            table.add_row(f"{figure}, {name}", *values, "")
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from tristage_ros.bags.facts import Facts, differences, read_facts
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.devices.arm.kinematics import quaternion_to_matrix
+from tristage_ros.devices.arm.smoothness import Smoothness
 from tristage_ros.reports.compare.options import LEAST
-from tristage_ros.reports.run import ACTION, PRUNING, TIMINGS
+from tristage_ros.reports.run import ACTION, JOINTS, PRUNING, STATUS, TIMINGS
+from tristage_ros.reports.smoothness import as_numbers, of_arm_status, of_joint_states
 
 SAME_MOMENT = 20_000_000  # ns; observations this close are the same
 AXES = ("x", "y", "z", "about x", "about y", "about z", "gripper")
@@ -40,6 +42,8 @@ class Steps:
     path: Path
     facts: Facts
     steps: list[Step]
+    targets_moved: Smoothness = field(default_factory=Smoothness)
+    joints_moved: Smoothness = field(default_factory=Smoothness)
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,12 @@ class Comparison:
     masks_3d: list[float]
     milliseconds: list[list[float]]  # of the whole step, first and second run
     errors: list[list[float]]  # of the action, [steps][7], in UNITS
+    moved: dict[str, list[Smoothness]]  # targets and measured joints of the first and of the second run, where recorded
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
-        return asdict(self) | {"measures": self.measures()}
+        moved = {name: [as_numbers(run) for run in runs] for name, runs in self.moved.items()}
+        return asdict(self) | {"measures": self.measures(), "moved": moved}
 
     def measures(self) -> dict[str, float]:
         """Return the numbers that can be limited, by the names that `options.LIMITS` explains."""
@@ -116,7 +122,7 @@ def read_steps(path: str | Path) -> Steps:
     Raises:
         BagError: it cannot be read or holds no control step; the message says what it lacks.
     """
-    by_topic: dict[str, dict[int, Any]] = {topic: {} for topic in (ACTION, PRUNING, TIMINGS)}
+    by_topic: dict[str, dict[int, Any]] = {topic: {} for topic in (ACTION, PRUNING, TIMINGS, STATUS, JOINTS)}
     with BagReader(path) as bag:
         facts = read_facts(bag)
         for message in bag.messages(*by_topic):
@@ -129,7 +135,8 @@ def read_steps(path: str | Path) -> Steps:
         for stamp, action in sorted(by_topic[ACTION].items())
         if stamp in by_topic[PRUNING]
     ]
-    return Steps(Path(path), facts, steps)
+    moved = of_arm_status(list(by_topic[STATUS].values())), of_joint_states(list(by_topic[JOINTS].values()))
+    return Steps(Path(path), facts, steps, *moved)
 
 
 def compare(first: Steps, second: Steps) -> Comparison:
@@ -138,6 +145,10 @@ def compare(first: Steps, second: Steps) -> Comparison:
     equal = [_identical(one, other) for one, other in pairs]
     errors = np.array([row for one, other in pairs for row in _errors(one.action, other.action)]).reshape(-1, 7)
     timed = [(one.timings, other.timings) for one, other in pairs if one.timings and other.timings]
+    moved = {
+        "targets": [run.targets_moved for run in (first, second)],
+        "measured": [run.joints_moved for run in (first, second)],
+    }
     only = len(first.steps) - len(pairs), len(second.steps) - len(pairs)
     return Comparison(
         first=str(first.path),
@@ -154,6 +165,7 @@ def compare(first: Steps, second: Steps) -> Comparison:
         masks_3d=[_agreement(one.pruning.keep_3d, other.pruning.keep_3d) for one, other in pairs],
         milliseconds=[[float(pair[run].total_ms) for pair in timed] for run in (0, 1)],
         errors=errors.tolist(),
+        moved={name: runs for name, runs in moved.items() if any(run.known for run in runs)},
     )
 
 
