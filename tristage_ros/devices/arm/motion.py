@@ -19,6 +19,7 @@ from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
 from tristage_ros.devices.arm.trajectory import Execution, Path, Trajectory, Waypoint
+from tristage_ros.devices.arm.unheard import Unheard
 from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
@@ -91,6 +92,7 @@ class Motion:
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
         self._contact = Contact()
+        self._unheard = Unheard()
         self._relief: Relief | None = None  # while the arm lets go
         self._trail: deque[NDArray[np.float64]] = deque(maxlen=_TRAIL)
         self._back: list[NDArray[np.float64]] = []  # what of the trail is to be gone back, the nearest last
@@ -147,6 +149,7 @@ class Motion:
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
         self._contact.forget()
+        self._unheard.forget()
         self._trail.clear()
         self._back = []
         self._engage_at_measured()
@@ -375,7 +378,9 @@ class Motion:
         elif now - self.engaged_at > _TAKES_CONTROL:
             self._left = True
             return f"the arm did not take CAN control within {_TAKES_CONTROL} s"
-        return ""
+        if other := self._unheard.mode(self.feedback.move_mode):
+            self._left = True
+        return other
 
     def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint | None:
         arm, guard = self.feedback, self.guard
@@ -416,6 +421,9 @@ class Motion:
         if sample is None:
             return
         contact.look(now, setpoint, sample)
+        if not guard.mistrusts and (other := self._unheard.look(now, setpoint, self.feedback, guard.standing)):
+            guard.latch(other)
+            self.release(guard.fault)  # whatever the fault: never a fight
         if guard.fault:
             return
         guard.standing = contact.standing

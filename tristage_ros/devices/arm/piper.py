@@ -197,6 +197,7 @@ class PiperDriver:
                 for name, ids in _GROUPS.items()
             },
             steady_since=self._steady_since,
+            move_mode=int(status.mode_feed),
         )
 
     def enable(self, timeout: float = 3.0) -> None:
