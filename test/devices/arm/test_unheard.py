@@ -119,12 +119,12 @@ def test_another_move_mode_is_of_somebody_else() -> None:
     assert bench.motion.execution is None
 
 
-def test_without_efforts_nothing_is_judged() -> None:
-    """What presses on something would look as what obeys somebody else."""
-    for age, silent in ((0.0, False), (math.inf, True)):
-        bench, unheard, said = Bench(), Unheard(), ""
-        for tick in range(200):
-            now = 50.0 + 0.01 * tick
-            arm = replace(bench.feedback, stamp=now, groups={"efforts": (now - age, 0.005, 0)})
-            said = said or unheard.look(now, arm.position + 0.1 * (tick > 50), arm, np.zeros(6))
-        assert bool(said) is not silent
+@pytest.mark.parametrize(("age", "status", "judged"), [(0.0, 0, True), (math.inf, 0, False), (0.0, 7, False)])
+def test_without_efforts_or_after_a_collision_nothing_is_judged(age: float, status: int, judged: bool) -> None:
+    """What presses on something, or has stopped of its own accord, would look as what obeys somebody else."""
+    bench, unheard, said = Bench(), Unheard(), ""
+    for tick in range(200):
+        now = 50.0 + 0.01 * tick
+        arm = replace(bench.feedback, stamp=now, arm_status=status, groups={"efforts": (now - age, 0.005, 0)})
+        said = said or unheard.look(now, arm.position + 0.1 * (tick > 50), arm, np.zeros(6))
+    assert bool(said) is judged

@@ -70,8 +70,10 @@ class Unheard:
         """
         period, felt = (arm.groups.get(name, (arm.stamp, 0.0, 0)) for name in ("joint positions", "efforts"))
         every = period[1]
-        if (self._asked and now - self._asked[-1][0] > _GAP + every) or arm.stamp - felt[0] > _GAP + 4.0 * felt[1]:
-            self._lose_sight()  # without efforts nobody knows whether a motor pulls
+        blind = bool(self._asked) and now - self._asked[-1][0] > _GAP + every
+        numb = arm.stamp - felt[0] > _GAP + 4.0 * felt[1]  # nobody knows whether a motor pulls
+        if blind or numb or arm.arm_status:  # what the arm itself refuses is nobody else's doing
+            self._lose_sight()
         lag = _LAG + 3.0 * every
         self._asked.append((now, setpoint.copy()))
         while len(self._asked) > 2 and self._asked[1][0] <= now - lag:
