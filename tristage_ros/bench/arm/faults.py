@@ -82,8 +82,8 @@ def _meddle(rig: Rig) -> object:
 
 
 def _lead(rig: Rig) -> object:
-    """Let a master that is not heard lead joint 1 back, in turn with our set-points and at their rate."""
-    return rig.let_lead(rig.state().position - [0.3, 0.0, 0.0, 0.0, 0.0, 0.0])
+    """Let a master that is not heard lead joint 1 back, twice for each of our set-points."""
+    return rig.let_lead(rig.state().position - [0.3, 0.0, 0.0, 0.0, 0.0, 0.0], rate=2.0)
 
 
 def _other_mode(rig: Rig) -> object:
