@@ -15,6 +15,7 @@ from tristage_ros.commands.doctor import (
     check_cameras,
     check_clock,
     check_gpu,
+    check_listeners,
     check_ros,
     check_shared_memory,
     examine,
@@ -52,6 +53,20 @@ def test_bus(tmp_path: Path, state: str, answer: str | None, level: Level, words
     finding = check_bus(machine(tmp_path, answer), "can0")
     assert (finding.level, words in finding.text) == (level, True)
     assert bool(finding.remedy) == (level is not Level.OK)
+
+
+def test_who_else_has_the_channel_open_is_to_be_considered(tmp_path: Path) -> None:
+    assert check_listeners(machine(tmp_path), "can0") == []
+    lists = tmp_path / "proc/net/can"
+    lists.mkdir(parents=True)
+    (lists / "rcvlist_all").write_text("\nreceive list 'rx_all':\n  (any: no entry)\n  (can0: no entry)\n\n")
+    (nobody,) = check_listeners(machine(tmp_path), "can0")
+    assert nobody.level is Level.OK
+    with (lists / "rcvlist_all").open("a") as written:
+        written.write("   can0      000    00000000  00000000aaaaaaaa  00000000bbbbbbbb        12  raw\n")
+    (finding,) = check_listeners(machine(tmp_path), "can0")
+    assert finding.level is Level.WARN and "1 other receiver on can0 (1 raw)" in finding.text
+    assert "ss and fuser do not show it" in finding.remedy
 
 
 def test_a_missing_bus_names_the_others_and_the_command(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
+from tristage_msgs.srv import ConfirmedTrigger
 
 from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.nodes.arm.messages import guard_part, motors_part
@@ -60,6 +61,12 @@ class Setting:
     def call(self, service):
         client = self.helper.create_client(Trigger, f"/arm/{service}")
         future = client.call_async(Trigger.Request())
+        self.until(future.done)
+        return future.result()
+
+    def confirm(self, service, code=""):
+        client = self.helper.create_client(ConfirmedTrigger, f"/arm/{service}")
+        future = client.call_async(ConfirmedTrigger.Request(code=code))
         self.until(future.done)
         return future.result()
 
@@ -330,20 +337,34 @@ def test_a_person_takes_the_arm_home_and_keeps_it(setting):
     assert s.outcome(s.send((0.0, 0.0, -0.02))).chunk_state == ArmStatus.CHUNK_REACHED
 
 
+def pause(setting):
+    """Let as much time pass as two requests have to be apart."""
+    end = time.monotonic() + 1.1
+    setting.until(lambda: time.monotonic() > end)
+
+
 def test_recover_walks_through_a_reset(setting):
     s = setting()
     s.until(lambda: s.status and s.pose)
     assert s.call("enable").success
-    assert not s.call("recover").success  # nothing to recover from
+    assert not s.confirm("recover").success  # nothing to recover from
     s.cell.firmware.press_emergency_stop()
     s.until(lambda: s.status.mode == ArmStatus.FAULT)
     assert s.status.arm_status == 1
-    first = s.call("recover")
+    first = s.confirm("recover")
     assert first.success and "FALLS" in first.message
-    assert "FALLS" in s.call("recover").message  # too soon to be meant
-    end = time.monotonic() + 1.1
-    s.until(lambda: time.monotonic() > end)
-    assert "reset; keep holding" in s.call("recover").message
+    typed = "ros2 service call /arm/recover tristage_msgs/srv/ConfirmedTrigger"
+    assert f"{typed} \"{{code: '{first.code}'}}\"" in first.message
+    assert "too soon" in s.confirm("recover", first.code).message
+    pause(s)
+    another = s.confirm("recover")  # somebody else, who has not seen the first answer
+    assert "FALLS" in another.message and another.code != first.code
+    pause(s)
+    wrong = s.confirm("recover", first.code)
+    assert not wrong.success and not wrong.code and s.status.arm_status == 1
+    code = s.confirm("recover").code
+    pause(s)
+    assert "reset; keep holding" in s.confirm("recover", code).message
     s.until(lambda: s.status.arm_status == 0)
     assert s.call("clear_fault").success
     assert s.call("enable").success
@@ -355,10 +376,10 @@ def test_the_gripper_gets_a_new_zero_before_the_arm_is_enabled_only(setting):
     s.until(lambda: s.status and s.pose)
     assert s.call("gripper_home").success
     s.until(lambda: s.status.gripper_opening < 1e-3)
-    assert "by hand" in s.call("gripper_zero").message
-    end = time.monotonic() + 1.1
-    s.until(lambda: time.monotonic() > end)
-    assert "0 from now on" in s.call("gripper_zero").message
+    first = s.confirm("gripper_zero")
+    assert "by hand" in first.message and "/arm/gripper_zero tristage_msgs/srv" in first.message
+    pause(s)
+    assert "0 from now on" in s.confirm("gripper_zero", first.code).message
     assert s.call("enable").success
     refused = s.call("gripper_home")
     assert not refused.success and "motors are on" in refused.message

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tristage_ros import shadowing
+from tristage_ros.devices.arm import listeners
 from tristage_ros.devices.arm.can_bus import BITRATE, bring_up
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.graph.machines import alone, stays_here
@@ -75,6 +76,7 @@ def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Ite
     bus = check_bus(machine, channel) if interface == "socketcan" else None
     if bus is not None:
         yield bus
+        yield from check_listeners(machine, channel)
     if bus is None or bus.level is not Level.FAIL:
         yield from check_arm(interface, channel)
 
@@ -229,6 +231,14 @@ def check_bus(machine: Machine, channel: str) -> Finding:
     if link.get("state") not in (None, "ERROR-ACTIVE"):
         return Finding(name, Level.FAIL, f"{link['state']}", "check cable, termination and that the arm is powered")
     return Finding(name, Level.OK, f"up at {BITRATE} bit/s")
+
+
+def check_listeners(machine: Machine, channel: str) -> list[Finding]:
+    """Check that no other program of this computer has the CAN channel open; nothing where the kernel does not say."""
+    name, folder = f"listeners on {channel}", machine.root / "proc/net/can"
+    if others := listeners.company(channel, ours=0, folder=folder):
+        return [Finding(name, Level.WARN, others, f"a graph of ours that runs is one of them; else {listeners.WHO}")]
+    return [] if listeners.receivers(channel, folder) is None else [Finding(name, Level.OK, "nobody yet")]
 
 
 def _link_state(answer: str | None) -> dict[str, Any] | None:

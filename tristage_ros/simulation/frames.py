@@ -92,6 +92,11 @@ def joint_positions(position: Iterable[float]) -> list[Frame]:
     return _pairs(0x2A5, _rounded(position, MILLIDEGREE))
 
 
+def joint_targets(position: Iterable[float]) -> list[Frame]:
+    """Encode six joint targets (rad) as a master does, 0x155 to 0x157."""
+    return _pairs(0x155, _rounded(position, MILLIDEGREE))
+
+
 def gripper(opening: float, effort: float, enabled: bool) -> Frame:
     """Encode the gripper's opening (m) and effort (N m), 0x2A8; the gripper always reports that it was homed."""
     return Frame(0x2A8, struct.pack(">ihBx", round(opening * 1e6), _int16(effort, 1e-3), 0xC0 if enabled else 0x80))
@@ -116,7 +121,7 @@ def leading(move: int, speed: int, position: Iterable[float], opening: float) ->
     """Encode what a leader sends to the arm that follows it: mode, joint positions (rad) and gripper opening (m)."""
     mode = Frame(0x151, struct.pack(">8B", 1, move, speed, 0, 0, 0, 0, 0))
     grip = Frame(0x159, struct.pack(">iHBB", round(opening * 1e6), 1000, 1, 0))
-    return [mode, *_pairs(0x155, _rounded(position, MILLIDEGREE)), grip]
+    return [mode, *joint_targets(position), grip]
 
 
 def acknowledge(can_id: int) -> Frame:

@@ -20,7 +20,7 @@ from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.piper import PiperError
 from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
 from tristage_ros.simulation.arm import JointStop
-from tristage_ros.simulation.frames import ArmStatus, MotorStatus
+from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus, MoveMode
 
 FAR = (0.0, 0.25, 0.0)  # m, a way that takes longer than any fault needs to be noticed
 Condition = Callable[[ArmState], bool]
@@ -79,6 +79,16 @@ def _meddle(rig: Rig) -> object:
     with can.Bus(interface="virtual", channel=rig.channel) as other:
         other.send(can.Message(arbitration_id=0x155, data=bytes(8), is_extended_id=False))
     return None
+
+
+def _lead(rig: Rig) -> object:
+    """Let a master that is not heard lead joint 1 back, twice for each of our set-points."""
+    return rig.let_lead(rig.state().position - [0.3, 0.0, 0.0, 0.0, 0.0, 0.0], rate=2.0)
+
+
+def _other_mode(rig: Rig) -> object:
+    """Let a master that is not heard ask for straight lines."""
+    return rig.arm.obey(Frame(0x151, bytes([1, MoveMode.LINE, 100, 0, 0, 0, 0, 0])))
 
 
 def _abandoned(rig: Rig) -> object:
@@ -235,6 +245,25 @@ FAULTS = (
         _meddle,
         _fault,
         "somebody else",
+        latched=True,
+        silent=True,
+    ),
+    Fault(
+        "somebody else commands the arm, not heard",
+        "latches once the joints go elsewhere and no motor pulls them back; stops sending: never fights",
+        _lead,
+        _fault,
+        "not heard on the bus",
+        lambda rig: rig.let_lead(None),
+        latched=True,
+        silent=True,
+    ),
+    Fault(
+        "somebody else asks for another move mode, not heard",
+        "latches, stops sending: never fights",
+        _other_mode,
+        _fault,
+        "gone over to MOVE L",
         latched=True,
         silent=True,
     ),

@@ -63,7 +63,15 @@ class ArmController:
         self._driver.close()
 
     def enable(self) -> tuple[bool, str]:
-        """Switch the motors on and hold the measured position, or release a stop; return success and a reason."""
+        """Switch the motors on and hold the measured position, or release a stop; return success and a reason.
+
+        Commands of somebody else that were heard refuse it; who only has the channel open, too, is named.
+        """
+        done, words = self._enable()
+        others = self._driver.listeners() if done else ""
+        return done, f"{words}; {others}" if others else words
+
+    def _enable(self) -> tuple[bool, str]:
         motion = self._motion
         with self._enabling:
             with self._lock:

@@ -20,6 +20,7 @@ from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
 from tristage_ros.devices.arm.relief import LettingGo
 from tristage_ros.devices.arm.trajectory import Execution, Path, Trajectory, Waypoint
+from tristage_ros.devices.arm.unheard import Unheard
 from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
@@ -89,6 +90,7 @@ class Motion:
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
         self._contact = Contact(dh_is_offset)
+        self._unheard = Unheard()
         self._letting_go = LettingGo(self.guard, self._contact)
         self.engaged_at = math.inf  # s, monotonic clock, when the arm was asked to obey this bus
         self._in_control = self._left = False  # by the arm's own account: it obeys, and no longer
@@ -142,6 +144,7 @@ class Motion:
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
         self._contact.forget()
+        self._unheard.forget()
         self._letting_go.begin_trail()
         self._engage_at_measured()
         self.engaged_at, self._in_control, self._left = now, False, False
@@ -338,7 +341,9 @@ class Motion:
         elif now - self.engaged_at > _TAKES_CONTROL:
             self._left = True
             return f"the arm did not take CAN control within {_TAKES_CONTROL} s"
-        return ""
+        if other := self._unheard.mode(self.feedback.move_mode):
+            self._left = True
+        return other
 
     def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint | None:
         arm, guard = self.feedback, self.guard
@@ -379,6 +384,9 @@ class Motion:
         if sample is None:
             return
         contact.look(now, setpoint, sample, bool(guard.fault))
+        if not guard.mistrusts and (other := self._unheard.look(now, setpoint, self.feedback, guard.standing)):
+            guard.latch(other)
+            self.release(guard.fault)  # whatever the fault: never a fight
         if guard.fault:
             return
         guard.standing = contact.standing

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
-from tristage_ros.devices.arm import kinematics
+from tristage_ros.devices.arm import kinematics, listeners
 from tristage_ros.devices.arm.can_bus import (
     BITRATE,
     OF_A_MASTER,
@@ -158,6 +158,16 @@ class PiperDriver:
             "computer, or an arm in the role of a leader"
         )
 
+    def listeners(self) -> str:
+        """Return who else has the channel open on this computer and what to do, "" if nobody, or nobody can tell.
+
+        Such a program may command the arm without being heard; one that only listens does no harm.
+        """
+        if self.interface != "socketcan" or self._reader is None:
+            return ""
+        others = listeners.company(self.channel, ours=1)  # one bus for both directions
+        return f"{others}; {listeners.WHO}" if others else ""
+
     def read(self) -> ArmFeedback:
         """Return the newest feedback; its stamp tells how old it is.
 
@@ -192,6 +202,7 @@ class PiperDriver:
                 for name, ids in _GROUPS.items()
             },
             steady_since=self._steady_since,
+            move_mode=int(status.mode_feed),
         )
 
     def enable(self, timeout: float = 3.0) -> None:

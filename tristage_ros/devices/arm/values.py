@@ -26,6 +26,8 @@ CONTROL_MODES = (  # frame 0x2A1, byte 0
     "an offline trajectory",
 )
 STANDBY, CAN_CONTROL = 0, 1
+MOVE_MODES = {0: "MOVE P", 1: "MOVE J", 2: "MOVE L", 3: "MOVE C", 4: "MOVE M", 5: "MOVE CPV"}  # frame 0x2A1, byte 2
+MOVE_JOINTS = 1  # the only one that this software asks for
 EMERGENCY_STOP = 1  # arm status, see below
 
 ARM_STATUS = (  # frame 0x2A1, byte 1
@@ -120,6 +122,7 @@ class ArmFeedback:
     # By group of frames: when all of it was last there, s; how often it comes, s; samples of the joints since then.
     groups: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
     steady_since: float = -math.inf  # s, monotonic clock, since when the joint positions have come without a gap
+    move_mode: int = MOVE_JOINTS  # see MOVE_MODES
 
     def silent(self) -> str:
         """Return which group of frames that tells of faults no longer comes while the joints do, "" if none."""

@@ -14,16 +14,18 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.time import Time
 from std_srvs.srv import Trigger
+from tristage_msgs.srv import ConfirmedTrigger
 
 from tristage_ros.devices.arm.controller import ArmController
-from tristage_ros.devices.arm.recovery import GripperCare, Recovery
+from tristage_ros.devices.arm.recovery import Answer, GripperCare, Recovery
 from tristage_ros.devices.arm.values import ArmMode
-
-Answer = tuple[bool, str]
 
 
 class ArmServices:
-    """Offer arm/enable, stop, clear_fault, back_off, move_home, recover, gripper_home, gripper_zero (Trigger)."""
+    """Offer arm/enable, stop, clear_fault, back_off, move_home, gripper_home (Trigger), and what has to be confirmed.
+
+    That is arm/recover and arm/gripper_zero (ConfirmedTrigger).
+    """
 
     def __init__(self, node: Node, controller: Callable[[], ArmController | None], active: Callable[[], bool]) -> None:
         """Create the services of `node`; `controller` is None while the arm is not connected."""
@@ -32,26 +34,31 @@ class ArmServices:
         self._gripper: GripperCare | None = None
         calm = MutuallyExclusiveCallbackGroup()  # enabling may take seconds; joint states must go on
         urgent = MutuallyExclusiveCallbackGroup()  # a stop waits for nobody
-        answers: dict[str, Callable[[ArmController], Answer]] = {
+        answers: dict[str, Callable[[ArmController], tuple[bool, str]]] = {
             "enable": self._enable,
             "stop": self._stop,
             "clear_fault": ArmController.clear_fault,
             "back_off": ArmController.back_off,
             "move_home": lambda arm: arm.move_home() if active() else (False, "the arm node is not active"),
-            "recover": lambda arm: self._of(arm)[0].step(time.monotonic()),
             "gripper_home": lambda arm: self._of(arm)[1].home(),
-            "gripper_zero": lambda arm: self._of(arm)[1].zero(time.monotonic()),
+        }
+        confirmed: dict[str, Callable[[ArmController, str], Answer]] = {
+            "recover": lambda arm, code: self._of(arm)[0].step(code, time.monotonic()),
+            "gripper_zero": lambda arm, code: self._of(arm)[1].zero(code, time.monotonic()),
         }
         for name, answer in answers.items():
             group = urgent if name == "stop" else calm
             node.create_service(Trigger, f"arm/{name}", self._service(name, answer), callback_group=group)
+        for name, step in confirmed.items():
+            serve = self._confirmed_service(name, step)
+            node.create_service(ConfirmedTrigger, f"arm/{name}", serve, callback_group=calm)
 
     def forget(self) -> None:
         """Begin every walk-through anew, as after the arm was disconnected."""
         self._recovery = self._gripper = None
 
     def _service(
-        self, name: str, answer: Callable[[ArmController], Answer]
+        self, name: str, answer: Callable[[ArmController], tuple[bool, str]]
     ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
         def serve(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             arm = self._controller()
@@ -61,15 +68,28 @@ class ArmServices:
 
         return serve
 
+    def _confirmed_service(
+        self, name: str, step: Callable[[ArmController, str], Answer]
+    ) -> Callable[[ConfirmedTrigger.Request, ConfirmedTrigger.Response], ConfirmedTrigger.Response]:
+        def serve(request: ConfirmedTrigger.Request, response: ConfirmedTrigger.Response) -> ConfirmedTrigger.Response:
+            arm = self._controller()
+            answer = step(arm, request.code.strip()) if arm else Answer(False, "the arm is not connected")
+            response.success, response.message, response.code = answer
+            self._node.get_logger().info(f"{name}: {answer.message}")
+            return response
+
+        return serve
+
     def _of(self, arm: ArmController) -> tuple[Recovery, GripperCare]:
-        self._recovery = self._recovery or Recovery(arm)
-        self._gripper = self._gripper or GripperCare(arm)
+        resolved = self._node.resolve_service_name
+        self._recovery = self._recovery or Recovery(arm, resolved("arm/recover"))
+        self._gripper = self._gripper or GripperCare(arm, resolved("arm/gripper_zero"))
         return self._recovery, self._gripper
 
-    def _enable(self, arm: ArmController) -> Answer:
+    def _enable(self, arm: ArmController) -> tuple[bool, str]:
         return arm.enable() if self._active() else (False, "the arm node is not active")
 
-    def _stop(self, arm: ArmController) -> Answer:
+    def _stop(self, arm: ArmController) -> tuple[bool, str]:
         arm.stop("stopped by an operator")
         enabled = arm.snapshot().mode != ArmMode.DISABLED
         return True, "slowing down; the arm holds until /arm/enable" if enabled else "the motors are off"
