@@ -168,6 +168,7 @@ class Wire:
         self._passed = 0  # ticks
         self._under_way: list[tuple[float, list[Frame]]] = []  # when it arrives, s (monotonic clock), and what
         self._last: dict[int, Frame] = {}  # by id, before they were frozen
+        self._unheard: tuple[Frame, ...] = ()
 
     def silence(self, seconds: float | None) -> None:
         """Pass nothing for `seconds`, as with the cable pulled out; None: until silence(0)."""
@@ -199,9 +200,13 @@ class Wire:
         """Pass only the feedback of every so-manieth tick from now on, and that so late, s; (1, 0.0): as it was."""
         self._every, self._latency = max(1, every), max(0.0, latency)
 
+    def lead(self, *frames: Frame) -> None:
+        """Let a master send these at every tick from now on, whom this computer does not hear; none: he is gone."""
+        self._unheard = frames
+
     def up(self, received: list[Frame]) -> list[Frame]:
-        """Return what the arm hears of the frames that were sent to it."""
-        return self._survivors(received)
+        """Return what the arm hears of the frames that were sent to it; the master that is not heard speaks last."""
+        return self._survivors([*received, *self._unheard])
 
     def down(self, sent: list[Frame]) -> list[Frame]:
         """Return what the computer hears of the frames that the arm sends in one tick."""

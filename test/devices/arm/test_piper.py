@@ -172,7 +172,9 @@ def test_a_missing_joint_frame_is_silence(arm, driver: PiperDriver, monkeypatch,
 def test_no_arm_on_the_bus_is_an_error_and_leaves_nothing_behind() -> None:
     threads = threading.active_count()
     driver = PiperDriver("virtual", "nobody-here")
-    with pytest.raises(PiperError, match=r"no joint positions, motor states, arm status, firmware version .* powered"):
+    with pytest.raises(
+        PiperError, match=r"no joint positions, motor states, efforts, arm status, firmware version .* powered"
+    ):
         driver.connect(timeout=0.2)
     assert threading.active_count() == threads
     with pytest.raises(PiperError, match="not connected"):

@@ -20,7 +20,7 @@ from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.piper import PiperError
 from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
 from tristage_ros.simulation.arm import JointStop
-from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus, MoveMode
+from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus, MoveMode, joint_targets
 
 FAR = (0.0, 0.25, 0.0)  # m, a way that takes longer than any fault needs to be noticed
 Condition = Callable[[ArmState], bool]
@@ -83,7 +83,7 @@ def _meddle(rig: Rig) -> object:
 
 def _lead(rig: Rig) -> object:
     """Let a master that is not heard lead joint 1 back, twice for each of our set-points."""
-    return rig.let_lead(rig.state().position - [0.3, 0.0, 0.0, 0.0, 0.0, 0.0], rate=2.0)
+    return rig.arm.wire.lead(*joint_targets(rig.state().position - [0.3, 0.0, 0.0, 0.0, 0.0, 0.0]))
 
 
 def _other_mode(rig: Rig) -> object:
@@ -254,7 +254,7 @@ FAULTS = (
         _lead,
         _fault,
         "not heard on the bus",
-        lambda rig: rig.let_lead(None),
+        lambda rig: rig.arm.wire.lead(),
         latched=True,
         silent=True,
     ),

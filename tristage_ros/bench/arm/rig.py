@@ -20,7 +20,6 @@ from tristage_ros.devices.arm.values import ActionChunk, ArmState
 from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Cell, CellConfig
 from tristage_ros.simulation.controller import SOFTWARE
-from tristage_ros.simulation.frames import joint_targets
 
 _channels = itertools.count()
 
@@ -77,7 +76,6 @@ class Rig:
         self.arm = self.cell.firmware
         self.tap = Tap(channel) if tapped else None
         self.channel = channel
-        self._leading: tuple[threading.Event, threading.Thread] | None = None
         self.measured: list[tuple[float, NDArray[np.float64]]] = []  # s, rad: for whoever wants to note it
         try:
             self.controller = self.connect()
@@ -143,28 +141,8 @@ class Rig:
         """Give the arm a chunk; return whether it was accepted, and why not."""
         return self.controller.submit(self.chunk(*translations, **changes))
 
-    def let_lead(self, target: NDArray[np.float64] | None, rate: float = 1.0) -> None:
-        """Let a master whom nobody hears ask for `target` [6] rad, at `rate` times our own rate; None: end that."""
-        if self._leading is not None:
-            ended, thread = self._leading
-            ended.set()
-            thread.join()
-            self._leading = None
-        if target is None:
-            return
-        said, ended = joint_targets(target), threading.Event()
-
-        def command() -> None:
-            while not ended.wait(1.0 / (rate * self.config.rate)):
-                self.arm.obey(*said)
-
-        thread = threading.Thread(target=command, name="unheard-master", daemon=True)
-        self._leading = ended, thread
-        thread.start()
-
     def close(self) -> None:
         """Disconnect and switch the arm off."""
-        self.let_lead(None)
         self.controller.close()
         self._switch_off()
 
