@@ -156,6 +156,13 @@ def test_what_creeps_in_a_fault_is_found_although_the_arm_follows():
     assert judged(log) == []
 
 
+def test_a_target_that_stays_where_the_arm_cannot_go_is_found():
+    log = good(lambda t: min(t, 5.0) * 0.1 * FIRST, lambda t: min(t, 2.0) * 0.1 * FIRST)
+    assert any("for 4 s the target was more than 0.2 rad from the arm" in finding for finding in judged(log))
+    log.frozen = [[0.0, math.inf]]
+    assert judged(log) == []
+
+
 @pytest.mark.parametrize("name", ["stop", "deactivate"])
 def test_what_moves_after_a_stop_is_found(name):
     log = good(creeping)
@@ -212,4 +219,4 @@ def test_a_node_that_is_not_connected_tells_nothing():
 def test_a_short_attack_finds_nothing(ros_domain):
     attack = Attack(seed=3)
     attack.run(8.0, lambda line: None)
-    assert attack.findings == [] and attack.frames > 500
+    assert attack.findings == [] and attack.frames > 500 and attack.moving > 10

@@ -34,7 +34,8 @@ class Attack:
         self._luck = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.findings: list[str] = []
-        self.rounds = self.frames = self.setpoints = self.moving = self.calls = self.after_end = 0
+        self.rounds = self.frames = self.setpoints = self.moving = self.calls = 0
+        self.ends = self.after_end = self.faults = self.stops = 0
         self.stalled = self.judged = 0.0  # s
 
     def run(self, seconds: float, tell: Callable[[str], None]) -> None:
@@ -91,10 +92,14 @@ class Attack:
         self.stalled += surface.log.stalled(0.0, until)
         for finding in judge.findings():
             when = float(finding.split(":")[0]) if finding[0].isdigit() else until
-            last = ", ".join(f"{name} {when - stamp:.2f} s" for stamp, name in done[::-1] if 0.0 <= when - stamp < 3.0)
-            self.findings.append(f"round {self.rounds}, {finding} (before: {last})")
+            last = ", ".join(f"{name} {when - stamp:.2f} s" for stamp, name in done[::-1] if 0.0 <= when - stamp < 5.0)
+            told = "; then ".join(what for stamp, what in surface.log.told if stamp <= when + 0.1)[-400:]
+            self.findings.append(f"round {self.rounds}, {finding} (before: {last}; it told: {told})")
             tell(f"FINDING: {self.findings[-1]}")
         self.after_end = max(self.after_end, judge.after_end)
+        self.ends += judge.ends
+        self.stops += judge.rest.stops
+        self.faults += len(judge.rest.faults())
         tell(self.line())
 
     def line(self) -> str:
@@ -108,8 +113,9 @@ class Attack:
         """Yield what there is to tell at the end."""
         yield ", ".join(f"{name} {count}" for name, count in self.counts.most_common())
         yield (
-            f"{self.rounds} rounds, {self.calls} calls; {self.after_end} set-points at most after the arm was somebody "
-            f"else's; this process stood still for {self.stalled:.1f} of {self.judged:.0f} s, which were not judged"
+            f"{self.rounds} rounds, {self.calls} calls; judged: {self.stops} stops in motion, {self.faults} faults, "
+            f"{self.ends} times that set-points had to end, after which came {self.after_end} at most"
         )
+        yield f"this process stood still for {self.stalled:.1f} of {self.judged:.0f} s, of which nothing is known"
         yield self.line()
         yield from (f"FINDING: {finding}" for finding in self.findings)

@@ -30,7 +30,9 @@ class Judge:
         """Take the log of an attack that ended at `until`."""
         self.log, self.until = log, until
         self.stream = Stream(log)
-        self.after_end = 0  # set-points, at most, that came after the arm was somebody else's
+        self.rest = Rest(log, self.stream, until)
+        self.ends = 0  # of set-points, that were judged
+        self.after_end = 0  # set-points, at most, that came after one
 
     def findings(self) -> list[str]:
         """Return what broke a rule, each with its time in the log."""
@@ -40,7 +42,7 @@ class Judge:
             *self._ends(),
             *self._limits(),
             *self._speeds(),
-            *Rest(self.log, self.stream, self.until).findings(),
+            *self.rest.findings(),
             *answers(self.log, self.until),
             *statuses(self.log, self.until),
         ]
@@ -79,6 +81,7 @@ class Judge:
             bursts = int(((setpoints > ended.begin) & (setpoints < ended.end)).sum())
             patience = ON_ITS_WAY + log.stalled(ended.begin, ended.begin + 1.0) if ended.tolerated else 0.0
             late = int((within & (frames > ended.begin + patience)).sum())
+            self.ends += 1
             if ended.tolerated:
                 self.after_end = max(self.after_end, bursts)
             if bursts > ended.tolerated or late:

@@ -51,8 +51,10 @@ class Log:
     down: list[Noted] = field(default_factory=list)  # what it tells about its joints, its motors and whose it is
     calls: list[Call] = field(default_factory=list)
     statuses: list[tuple[float, bool]] = field(default_factory=list)  # when arm/status was made; whether in fault
+    told: list[tuple[float, str]] = field(default_factory=list)  # since when it told what of the arm
     scales: list[tuple[float, float]] = field(default_factory=list)  # since when which speed_scale may be in force
     lives: list[list[float]] = field(default_factory=list)  # of the node: up, asked to end, gone
+    frozen: list[list[float]] = field(default_factory=list)  # from when to when the joints' feedback was no such thing
     stalls: list[tuple[float, float]] = field(default_factory=list)  # when this process itself stood still
     findings: list[str] = field(default_factory=list)  # what was seen without looking at frames
 

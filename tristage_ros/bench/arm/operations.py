@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -246,6 +247,7 @@ def _wire(surface: Surface, luck: Luck) -> None:
         wire.swap(0x2A5, 0x2A7)
     elif kind == 2:
         wire.freeze()
+        surface.log.frozen.append([time.monotonic(), math.inf])
     elif kind == 3:
         wire.stop(luck.choice(("status", "motors", "gripper", "speeds", "joints")))
     elif kind == 4:
@@ -257,6 +259,8 @@ def _wire(surface: Surface, luck: Luck) -> None:
 def _whole_wire(surface: Surface, luck: Luck) -> None:
     wire = surface.arm.wire
     wire.drop(0.0), wire.swap(0, 0), wire.freeze(()), wire.stop(), wire.slow(1, 0.0), wire.silence(0.0)
+    for frozen in surface.log.frozen:
+        frozen[1] = min(frozen[1], time.monotonic())
 
 
 def _obstacle(surface: Surface, luck: Luck) -> None:

@@ -16,6 +16,8 @@ LATE_STEP = 0.03  # s of motion that one set-point may stand for
 BRAKES, ACCELERATION = 3.0, 4.0  # 1/s, slope of the path's feed rate; rad/s^2 of a path
 UNSLOWED = 0.08  # s of motion at full speed after a stop's answer: two late set-points, and what is on its way
 STOPS = ("stop", "deactivate")
+PRESSES, PRESSES_FOR = 0.2, 4.0  # rad from the arm that a target may be, and s that it may stay there
+MOVES = 0.1  # rad/s, from where on a stop has something to slow down
 _ONE_FAULT = 0.5  # s between two statuses of one fault, at most
 
 
@@ -25,12 +27,14 @@ class Rest:
     def __init__(self, log: Log, stream: Stream, until: float) -> None:
         """Take the log of an attack that ended at `until`."""
         self._log, self._stream, self._until = log, stream, until
+        self.stops = 0  # that found the arm in motion
 
     def findings(self) -> Iterator[str]:
         """Yield what broke a rule."""
         for begin, end in self.faults():
             yield from self._stays(begin + SETTLED, end, "in a fault")
         yield from self._stops()
+        yield from self._presses()
 
     def faults(self) -> list[tuple[float, float]]:
         """Return from when to when the arm was in one fault, by its own account."""
@@ -75,9 +79,25 @@ class Rest:
             yield from self._stays(stop.answered + SETTLED, end, f"after {stop.name}")
             travel = float(self._stream.away(stop.answered, min(end, stop.answered + SETTLED)).max())
             speed = self._stream.speed(stop.sent)
+            self.stops += speed > MOVES
             brakes = self._stream.scale(stop.sent) / BRAKES  # s
             stalled = log.stalled(stop.sent - SETTLED, stop.answered + SETTLED)
             allowed = speed * (UNSLOWED + brakes / 2 + stalled) + ACCELERATION * brakes**2 / 8 + LETS_GO / 2
             if travel > allowed:
                 how = f"at {speed:.2f} rad/s, more than {allowed:.3f}"
                 yield f"{stop.answered:.3f}: {travel:.3f} rad after {stop.name} {how}"
+
+    def _presses(self) -> Iterator[str]:
+        """Judge whether a target stays where the arm cannot go."""
+        stamps, begin = self._stream.stamps, math.nan
+        frozen = np.zeros(len(stamps), bool)
+        for since, to in self._log.frozen:
+            frozen |= (stamps > since) & (stamps < to + SETTLED)
+        for stamp, far in zip(stamps, (self._stream.leads() > PRESSES) & ~frozen, strict=True):
+            if not far:
+                begin = math.nan
+            elif math.isnan(begin):
+                begin = stamp
+            elif stamp - begin > PRESSES_FOR:
+                yield f"{begin:.3f}: for {PRESSES_FOR:g} s the target was more than {PRESSES} rad from the arm"
+                return

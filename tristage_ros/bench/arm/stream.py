@@ -63,6 +63,15 @@ class Stream:
         result: Floats = np.maximum(0.0, after - before).sum(axis=0)
         return result
 
+    def leads(self) -> Floats:
+        """Return how far each set-point is from where the arm is seen to be, rad: [n]; NaN where it is not seen."""
+        if not len(self._seen):
+            return np.full(len(self.stamps), np.nan)
+        known = np.searchsorted(self._seen, self.stamps) - 1
+        age = self.stamps - self._seen[np.maximum(known, 0)]
+        lead = np.abs(self.targets - self._arm[np.maximum(known, 0)]).max(axis=1)
+        return np.where((known >= 0) & (age < NEAR), lead, np.nan)
+
     def speed(self, stamp: float) -> float:
         """Return how fast the set-points have just been, rad/s, over four periods."""
         recent = np.flatnonzero((self.stamps > stamp - 0.3) & (self.stamps <= stamp + 0.05))

@@ -210,6 +210,9 @@ class Surface:
     def _on_status(self, message: ArmStatus) -> None:
         stamp = seconds(message.header.stamp) - time.time() + time.monotonic()
         self.log.statuses.append((stamp, message.mode == ArmStatus.FAULT))
+        what = f"{message.reason}; {message.chunk_reason}".rstrip("; ")
+        if not self.log.told or self.log.told[-1][1] != what:
+            self.log.told.append((stamp, what))
         self.status = message
 
     def _on_pose(self, message: PoseStamped) -> None:
