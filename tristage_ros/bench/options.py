@@ -45,7 +45,9 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     soaking = arm.add_parser("soak", help="move for a long time; fails when memory, threads or files grow")
     soaking.add_argument("--seconds", type=positive, default=600.0, help="default: 600")
 
-    attack = arm.add_parser("attack", help="random operations for a while, judged frame by frame; fails on a finding")
+    attack = arm.add_parser(
+        "attack", help="random operations on a real arm node, judged at the bus; fails on a finding"
+    )
     attack.add_argument("--seed", type=int, default=1, help="of what is done (default: 1)")
     attack.add_argument("--minutes", type=positive, default=10.0, help="default: 10")
 

@@ -69,8 +69,8 @@ class Cell:
     `firmware` and its `wire` offer fault injection.
     """
 
-    def __init__(self, config: CellConfig) -> None:
-        """Build the scene and open the bus; nothing moves before start().
+    def __init__(self, config: CellConfig, bus: can.BusABC | None = None) -> None:
+        """Build the scene and open the bus, or take one that is open; nothing moves before start().
 
         Raises:
             FileNotFoundError, ValueError: the cameras file is missing or wrong, or a setting is.
@@ -86,7 +86,7 @@ class Cell:
         self._renderer: Renderer | None = None
         self._rendering = threading.Lock()
         self._closed = False
-        bus = _open_bus(config)
+        bus = bus or _open_bus(config)
         self.can_description = f"CAN bus {config.can_interface} {bus.channel_info}"
         self.can_channel = bus.channel_info if config.can_interface == SERVED else config.can_channel
         self.firmware = Firmware(Controller(self._plant, config.firmware), bus)

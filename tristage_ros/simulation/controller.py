@@ -164,6 +164,11 @@ class Controller:
             self._faults |= int(MotorStatus.DRIVER_HOT)
 
     @property
+    def teaching(self) -> bool:
+        """Tell whether a person has the arm in the hands."""
+        return self._teaching
+
+    @property
     def plant(self) -> Any:
         """Return the mechanics, whose surroundings a test may change."""
         return self._plant

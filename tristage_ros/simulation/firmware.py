@@ -77,6 +77,12 @@ class Firmware:
             self._controller.obeys_while_teaching = obeys
             self._controller.press_teach_button()
 
+    @property
+    def teaching(self) -> bool:
+        """Tell whether a person has the arm in the hands."""
+        with self.lock:
+            return self._controller.teaching
+
     def become_leader(self) -> None:
         """Give the arm the role of a leader; see Controller.become_leader."""
         with self.lock:

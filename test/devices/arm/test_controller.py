@@ -141,6 +141,47 @@ def test_enable_in_emergency_stop_is_refused(arm, controller: ArmController, wai
     assert 0x471 not in arm.sent_ids()
 
 
+@pytest.mark.parametrize(
+    ("take", "words"),
+    [
+        (lambda arm: setattr(arm, "status", 1), "emergency stop"),
+        (lambda arm: arm._send(0x151, bytes([1, 1, 50, 0, 0, 0, 0, 0])), "somebody else commands the arm"),
+    ],
+)
+def test_an_arm_that_is_taken_while_its_motors_come_on_is_let_go_of(
+    arm, controller: ArmController, wait_until: Callable, take: Callable, words: str
+) -> None:
+    arm.dead = True
+    answers: list[tuple[bool, str]] = []
+    enabling = threading.Thread(target=lambda: answers.append(controller.enable()))
+    enabling.start()
+    wait_until(lambda: 0x471 in arm.sent_ids())
+    take(arm)
+    arm.dead = False
+    arm.enables_needed = 5
+    enabling.join()
+    asked = [identifier for _, identifier, _ in arm.frames].count(0x471)
+    assert not answers[0][0] and words in answers[0][1]
+    assert asked <= 3 and controller.snapshot().mode is ArmMode.DISABLED
+
+
+def test_who_commands_the_arm_just_before_it_is_engaged_is_heard(
+    arm, controller: ArmController, driver: PiperDriver, monkeypatch, wait_until: Callable
+) -> None:
+    enable = driver.enable
+
+    def taken_meanwhile(timeout: float) -> None:
+        enable(timeout)
+        began = time.monotonic()
+        arm._send(0x151, bytes([1, 1, 50, 0, 0, 0, 0, 0]))
+        wait_until(lambda: driver.other_master(began))
+
+    monkeypatch.setattr(driver, "enable", taken_meanwhile)
+    done, reason = controller.enable()
+    assert not done and "somebody else commands the arm" in reason and "the motors are on" in reason
+    assert controller.snapshot().mode is ArmMode.DISABLED
+
+
 def test_moves_to_a_key_frame_then_closes_the_gripper(arm, enabled: ArmController, wait_until: Callable) -> None:
     start = tool_of(enabled)
     submit(enabled, (0.03, 0.05, -0.04), gripper=0.0)

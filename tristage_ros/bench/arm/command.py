@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.bench.arm.attack import Attack, told
+from tristage_ros.bench.arm.attack import Attack
 from tristage_ros.bench.arm.faults import reaction_rows
 from tristage_ros.bench.arm.jitter import JITTER, KINDS, in_words, jittered, over_all
 from tristage_ros.bench.arm.rig import Rig
@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
     if options.measurement == "attack":
         attack = Attack(options.seed)
         attack.run(60.0 * options.minutes, lambda line: print(line, flush=True))
-        print(*told(attack.counts), *(f"FINDING: {finding}" for finding in attack.judge.findings), sep="\n")
-        return 1 if attack.judge.findings else 0
+        print(*attack.told(), sep="\n")
+        return 1 if attack.findings else 0
     if options.measurement == "reactions":
         for row in reaction_rows(options.repetitions):
             print(row, flush=True)

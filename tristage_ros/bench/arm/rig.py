@@ -76,7 +76,6 @@ class Rig:
         self.arm = self.cell.firmware
         self.tap = Tap(channel) if tapped else None
         self.channel = channel
-        self.measured: list[tuple[float, NDArray[np.float64]]] = []  # s, rad: for whoever wants to note it
         try:
             self.controller = self.connect()
         except Exception:

@@ -92,11 +92,13 @@ class ArmController:
                 was_dry, motion.dry = motion.dry, False
                 released, motion.held = motion.held, ""  # a stop from here on counts
                 motion.release("the dry run ended")
-            on = False
+            on, asked = False, time.monotonic()
             try:
                 self._driver.set_speed(motion.percent)
                 self._driver.enable(self.config.enable_timeout)
                 on = True
+                if other := self._driver.other_master(asked):
+                    raise PiperError(other)
                 with self._lock:
                     motion.take(self._driver.read())
                     motion.engage(time.monotonic())

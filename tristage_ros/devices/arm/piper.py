@@ -209,14 +209,16 @@ class PiperDriver:
         """Switch all motors on and wait until they report it. After a reset the arm needs more than one request.
 
         Every request follows a set-point at the measured position, within the limits, so that no older target is left
-        to go to.
+        to go to. An arm that somebody else takes meanwhile is asked for nothing more.
 
         Raises:
-            PiperError: not connected, no feedback, or a motor stayed off for `timeout` s.
+            PiperError: not connected, no feedback, the arm was taken or complains, a motor stayed off for `timeout` s.
         """
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while time.monotonic() < began + timeout:
             measured = self._fresh()
+            if taken := measured.complaint(motors_off=False) or self.other_master(began):
+                raise PiperError(taken)
             self._percent = 0  # so that the mode is asked for
             self.send(np.clip(measured.position, *kinematics.JOINT_LIMITS.T), measured.gripper)
             asked = time.monotonic()
