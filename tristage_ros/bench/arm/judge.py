@@ -14,7 +14,7 @@ from tristage_ros.bench.arm.answers import answers, statuses
 from tristage_ros.bench.arm.log import Floats, Log
 from tristage_ros.bench.arm.possession import ends
 from tristage_ros.bench.arm.rest import Rest
-from tristage_ros.bench.arm.stream import FASTEST, RELIEF, Stream
+from tristage_ros.bench.arm.setpoints import FASTEST, RELIEF, Stream
 from tristage_ros.devices.arm.kinematics import JOINT_LIMITS
 
 ON_ITS_WAY = 0.3  # s in which what was sent before comes

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tristage_ros.bench.arm.log import Log
-from tristage_ros.bench.arm.stream import RELIEF, Stream
+from tristage_ros.bench.arm.setpoints import RELIEF, Stream
 
 SETTLED = 0.7  # s in which everything comes to rest
 LETS_GO = 0.12  # rad that a joint's target may move away from the arm to let go: it hangs 40 mrad, creeps 50; noise
