@@ -62,8 +62,12 @@ class Tap(threading.Thread):
 class Rig:
     """Hold an emulated arm, the driver that talks to it and the controller that moves it."""
 
-    def __init__(self, config: ControllerConfig | None = None, firmware: str = SOFTWARE, tapped: bool = True) -> None:
+    def __init__(
+        self, config: ControllerConfig | None = None, firmware: str = SOFTWARE, tapped: bool = True, **scene: Any
+    ) -> None:
         """Switch the arm on and connect to it; nothing is enabled.
+
+        `scene`: task, seed and variation, of `CellConfig`.
 
         Raises:
             PiperError: the arm does not answer as it should.
@@ -71,7 +75,8 @@ class Rig:
         self.config = config or ControllerConfig()
         channel = f"rig-{next(_channels)}"
         cameras = str(resource("config", "cameras.yaml"))
-        self.cell = Cell(CellConfig(cameras, can_interface="virtual", can_channel=channel, firmware=firmware))
+        bus = {"can_interface": "virtual", "can_channel": channel}
+        self.cell = Cell(CellConfig(cameras, firmware=firmware, **bus, **scene))
         self.cell.start()
         self.arm = self.cell.firmware
         self.tap = Tap(channel) if tapped else None
