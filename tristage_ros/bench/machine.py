@@ -28,11 +28,11 @@ def described(command: str, load: int = 0) -> str:
 
 
 @contextmanager
-def busy(processes: int) -> Iterator[None]:
-    """Keep the machine busy with processes that never rest."""
+def busy(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Keep the machine busy with processes that never rest; they end with the block."""
     spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
-        yield
+        yield spinning
     finally:
         for process in spinning:
             process.kill()

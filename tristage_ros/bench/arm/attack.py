@@ -17,6 +17,7 @@ import can
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.bench.arm.conditions import HANGS
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.controller import ControllerConfig
 from tristage_ros.devices.arm.joint_path import JointPath
@@ -25,7 +26,6 @@ from tristage_ros.devices.arm.values import ArmMode, CommandSource
 from tristage_ros.simulation.arm import JointStop
 from tristage_ros.simulation.frames import MotorStatus
 
-HANGS = 0.0025  # rad per N m, by which the emulated servos hang below their targets
 ALLOWED = {0x151, 0x155, 0x156, 0x157, 0x159, 0x471}
 GRACE = 0.06  # s in which a set-point may still leave after the frame that ends them
 FASTEST = 2.0  # rad/s, of set-points

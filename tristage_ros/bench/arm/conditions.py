@@ -84,15 +84,15 @@ class Figure:
         """Return what counts and its limit, such as "12 of 20 ms"; times `scale` to be in `unit`."""
         value = number(self.counts, scale, digits)
         if math.isnan(self.limit):
-            return value if value == "-" else f"{value} {unit}"
-        return f"{value} of {number(self.limit, scale, digits)} {unit}"
+            return f"{value} {unit}".rstrip() if math.isfinite(self.counts) else value
+        return f"{value} of {number(self.limit, scale, digits)} {unit}".rstrip()
 
 
 def number(value: float, scale: float = 1.0, digits: int = 0) -> str:
-    """Return a number as a table has it; "-": not measured, "never": not in time."""
+    """Return a number as a table has it; "-": not measured, "not in time": it was waited for."""
     if math.isnan(value):
         return "-"
-    return f"{scale * value:.{digits}f}" if math.isfinite(value) else "never"
+    return f"{scale * value:.{digits}f}" if math.isfinite(value) else "not in time"
 
 
 def verdict(*figures: Figure) -> str:

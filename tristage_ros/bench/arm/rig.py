@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 import threading
 import time
@@ -25,13 +26,20 @@ _channels = itertools.count()
 
 
 class Tap(threading.Thread):
-    """Note every command frame on a virtual bus, with its time."""
+    """Note every command frame on a bus, with its time, and when feedback came.
 
-    def __init__(self, channel: str) -> None:
+    `look_for` a frame that shows something: it is not noted as a command of ours.
+    """
+
+    def __init__(self, channel: str, interface: str = "virtual") -> None:
         """Begin to listen."""
         super().__init__(name="tap", daemon=True)
         self.frames: list[tuple[float, int, bytes]] = []  # s (monotonic clock), id, data
-        self._bus = can.Bus(interface="virtual", channel=channel)
+        self.latest: dict[int, float] = {}  # s (monotonic clock), of the newest frame, by id
+        self.shown = math.nan  # s (monotonic clock), of the first frame that shows what is looked for
+        self._shows: Callable[[int, bytes], bool] = lambda identifier, data: False
+        self._bus = can.Bus(interface=interface, channel=channel)
+        self._offset = time.monotonic() - time.time() if interface == "virtual" else math.nan
         self._ended = threading.Event()
         self.start()
 
@@ -39,8 +47,20 @@ class Tap(threading.Thread):
         """Listen until `close`."""
         while not self._ended.is_set():
             message = self._bus.recv(0.1)
-            if message is not None and (0x150 <= message.arbitration_id < 0x160 or message.arbitration_id == 0x471):
-                self.frames.append((time.monotonic(), message.arbitration_id, bytes(message.data)))
+            if message is None:
+                continue
+            identifier, data = message.arbitration_id, bytes(message.data)
+            # A virtual bus stamps a frame when it is sent, however late this thread comes to hear it.
+            stamp = time.monotonic() if math.isnan(self._offset) else message.timestamp + self._offset
+            self.latest[identifier] = stamp
+            if self._shows(identifier, data):
+                self.shown = stamp if math.isnan(self.shown) else self.shown
+            elif 0x150 <= identifier < 0x160 or identifier == 0x471:
+                self.frames.append((stamp, identifier, data))
+
+    def look_for(self, shows: Callable[[int, bytes], bool]) -> None:
+        """Note in `shown` when the first frame comes of whose id and data `shows` is true."""
+        self.shown, self._shows = math.nan, shows
 
     def close(self) -> None:
         """End listening."""
