@@ -92,8 +92,8 @@ def test_limits_are_those_of_the_speed_and_of_the_feedback() -> None:
 def test_a_reaction_that_comes_late_is_missed_and_one_that_never_comes_too() -> None:
     (button,) = [fault for fault in FAULTS if fault.name == "teach button"]
     for seen, words in (
-        ([Reaction(0.01, -0.005, 0.02, 0.03)], "| kept |"),
-        ([Reaction(0.01, -0.005, 0.02, 0.03), Reaction(0.01, 0.021, 0.02, 0.03)], "21 of 20 ms"),
+        ([Reaction(0.01, 0.0, 0.02, 0.03)], "| kept |"),
+        ([Reaction(0.01, 0.0, 0.02, 0.03), Reaction(0.01, 0.021, 0.02, 0.03)], "21 of 20 ms"),
         ([Reaction(INF)], "| missed |"),
     ):
         row = reactions.row(button, False, seen, Account())
@@ -143,7 +143,7 @@ def test_a_reaction_is_timed_from_the_frame_that_shows_its_cause() -> None:
     (pressed,) = [fault for fault in FAULTS if fault.name.startswith("emergency stop")]
     account = Account()
     seen = reactions._during(pressed, False)
-    assert -0.1 < seen.moved < 0.3 and 0.0 < seen.told < 1.0 and 0.0 < seen.lead < 0.3
+    assert 0.0 <= seen.moved < 0.3 and 0.0 < seen.told < 1.0 and 0.0 < seen.lead < 0.3
     assert "emergency stop" in reactions.row(pressed, False, [seen], account)
 
 

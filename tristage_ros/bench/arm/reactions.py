@@ -55,7 +55,7 @@ class Reaction:
     """Hold how an arm answered one fault; NaN: not asked, inf: not in time."""
 
     told: float  # s from when it was provoked until /arm/status would tell
-    moved: float = math.nan  # s until the last set-point that moved was sent; negative: before the bus showed it
+    moved: float = math.nan  # s until the last set-point that moved was sent; 0: before the bus showed it
     stands: float = math.nan  # s until the arm stood
     lead: float = math.nan  # rad, the largest between target and measured joint on the way there
 
@@ -175,7 +175,7 @@ def _during(fault: Fault, slow: bool) -> Reaction:
             began = max(rig.tap.latest[identifier] for identifier in fault.missing)
         rows = rig.tap.setpoints()
         moved = rows[1:][np.abs(np.diff(rows[:, 1:], axis=0)).max(axis=1) > _MOVES, 0]
-        last = float(moved[-1]) - began if len(moved) else math.nan
+        last = max(0.0, float(moved[-1]) - began) if len(moved) else math.nan
         return Reaction(told, last, _stood(went, began), max(leads))
 
 
