@@ -86,7 +86,7 @@ def test_limits_are_those_of_the_speed_and_of_the_feedback() -> None:
     missing = {fault.name: (limits[fault.name], moved_within(fault, True)) for fault in FAULTS if fault.missing}
     assert missing["arm status (0x2A1) stops"] == pytest.approx((0.27, 0.52))
     assert missing["motor states (0x261 to 0x266) stop"] == pytest.approx((0.27, 0.52))
-    assert missing["CAN silent"] == pytest.approx((0.27, 0.27))
+    assert missing["CAN silent"] == pytest.approx((0.40, 0.48), abs=0.005)
 
 
 def test_a_reaction_that_comes_late_is_missed_and_one_that_never_comes_too() -> None:

@@ -20,6 +20,7 @@ from tristage_ros.bench.arm.contact import PLACES, noticed_within
 from tristage_ros.bench.arm.faults import FAULTS, Fault, enable_refused, firmware_unknown, interrupted, provoke
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.guard import GuardConfig
+from tristage_ros.devices.arm.trajectory import MotionLimits
 from tristage_ros.devices.arm.values import LEAST_SAMPLES, LEAST_SILENCE
 from tristage_ros.simulation.firmware import JOINT_FEEDBACK, RATE
 
@@ -63,15 +64,16 @@ class Reaction:
 def moved_within(fault: Fault, slow: bool) -> float:
     """Return the limit of the last set-point that moves, s, NaN where none is set.
 
-    Frames that stop coming have an age: of the joints that after which a path ends, of the others that after which
-    they are missing; where the joints come seldom, ten of their samples.
+    Frames that stop coming have an age. Without joints the arm slows down along its path from then on; where they come
+    seldom, after two and a half of their periods. Other frames are missing after ten samples of the joints.
     """
     if fault.shows:
         return PROMPT
     if not fault.missing:
         return math.nan
     if fault.missing == JOINT_FEEDBACK:
-        return GuardConfig().gap_after + PROMPT
+        stale = 2.5 * EVERY / RATE if slow else GuardConfig().stale_after
+        return stale + 1.0 / MotionLimits().feed_slope + PROMPT
     return max(LEAST_SILENCE, LEAST_SAMPLES * (EVERY if slow else 1) / RATE) + PROMPT
 
 
