@@ -21,10 +21,11 @@ def cpu_model() -> str:
 
 
 def described(command: str, load: int = 0) -> str:
-    """Return the line that belongs above a table: when, where, beside how many busy processes, by which command."""
+    """Return the line that belongs above a table: when, where, by which command, beside how many busy processes."""
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     before = os.getloadavg()[0]
-    return f"{when}, {cpu_model()}, {os.cpu_count()} cores, load {load} (before: {before:.1f}); {command}"
+    beside = f" --load {load}" if load else ""
+    return f"{when}, {cpu_model()}, {os.cpu_count()} cores, load {load} (before: {before:.1f}); {command}{beside}"
 
 
 @contextmanager

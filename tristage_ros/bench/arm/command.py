@@ -1,7 +1,7 @@
 """Measure the arm's side on the emulated arm: `tristage bench arm reactions|contact|stop|alarms|stream|soak|attack`.
 
 Limits hold on a machine that has nothing else to do: a missed one is exit code 1. With --load they are told beside what
-was measured, and the exit code stays 0, since the emulated arm shares the processor.
+was measured, and the exit code stays 0, since the emulated arm shares the processor. A false alarm is one at any load.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _alarms(options: argparse.Namespace) -> int:
     with busy(options.load):
         tally = alarms(60.0 * options.minutes, options.seed, _say)
     print(*tally.lines(), sep="\n")
-    return 1 if tally.faults else 0
+    return 1 if tally.faults or len(tally.broken) == tally.episodes else 0
 
 
 def _attack(options: argparse.Namespace) -> int:
@@ -77,6 +77,7 @@ def _judged(options: argparse.Namespace, lines: Iterator[str], account: Account)
     """Print a table as it is measured, beside the load that was asked for, and what its verdicts come to."""
     given = " --slow" if getattr(options, "slow", False) else ""
     given += f" --hold {options.hold:g}" if "hold" in options else ""
+    given += "".join(f" --where {place}" for place in getattr(options, "where", None) or ())
     command = f"tristage bench arm {options.measurement} --repetitions {options.repetitions}{given}"
     _say(f"{described(command, options.load)}\n")
     with busy(options.load):
