@@ -181,3 +181,14 @@ def test_busy_processes_end_with_the_measurement() -> None:
     with busy(2) as spinning:
         assert [process.poll() for process in spinning] == [None, None]
     assert None not in [process.poll() for process in spinning]
+
+
+def test_a_way_of_measuring_that_does_not_come_up_is_a_line_too() -> None:
+    def ways(case: str, repetitions: int):
+        yield stopping.Stop(1.0, 0.01)
+        raise TimeoutError("the arm node: not within 60 s")
+
+    account = Account()
+    lines = list(stopping.table({stopping.CALLBACK: ways}, 2, account))
+    assert lines.count("  not measured: the arm node: not within 60 s") == 4 == account.trouble
+    assert account.kept == 4 and "| 1 of 2 |" in lines[2]

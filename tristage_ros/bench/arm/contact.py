@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bench.arm.conditions import Account, Figure, hanging, number, verdict
-from tristage_ros.bench.arm.rig import Rig
-from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.bench.arm.rig import Rig, turned
 from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
 from tristage_ros.simulation.arm import JointStop, Obstacle, Wall
 
@@ -60,11 +59,8 @@ class Place:
         if self.joint < 0:
             done, reason = rig.submit((0.0, 0.0, -_DROP))
         else:
-            offset, joints = rig.controller.dh_is_offset, rig.state().position
-            here = tool_pose(forward(joints, offset))
-            there = tool_pose(forward(joints + self.angle * np.eye(6)[self.joint], offset))
-            turned = matrix_to_quaternion(there[:3, :3])[None]
-            done, reason = rig.submit(tuple(there[:3, 3] - here[:3, 3]), orientation=turned)
+            translation, orientation = turned(rig.state().position, self.joint, self.angle, rig.controller.dh_is_offset)
+            done, reason = rig.submit(tuple(translation[0]), orientation=orientation)
         if not done:
             raise RuntimeError(f"the way into it was refused: {reason}")
 

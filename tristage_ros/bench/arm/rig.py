@@ -22,6 +22,8 @@ from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Cell, CellConfig
 from tristage_ros.simulation.controller import SOFTWARE
 
+Floats = NDArray[np.float64]
+
 _channels = itertools.count()
 
 
@@ -77,6 +79,17 @@ class Tap(threading.Thread):
                 if identifier == 0x157 and len(joints) == 3:
                     rows.append([stamp, *joints[0x155], *joints[0x156], *joints[0x157]])
         return np.array(rows).reshape(-1, 7)
+
+
+def turned(joints: Floats, joint: int, angle: float, dh_is_offset: bool = True) -> tuple[Floats, Floats]:
+    """Return the action that turns one joint of an arm at `joints` [6] rad, 0..5, by `angle` rad.
+
+    Returns:
+        The tool's translation [1, 3] m and its orientation there, [1, 4] quaternion x, y, z, w.
+    """
+    here = tool_pose(forward(joints, dh_is_offset))
+    there = tool_pose(forward(joints + angle * np.eye(6)[joint], dh_is_offset))
+    return (there[:3, 3] - here[:3, 3])[None], matrix_to_quaternion(there[:3, :3])[None]
 
 
 class Rig:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bench.arm.conditions import Account, Figure, number, verdict
-from tristage_ros.bench.arm.rig import Rig
+from tristage_ros.bench.arm.rig import Rig, turned
 from tristage_ros.devices.arm.controller import ControllerConfig
 from tristage_ros.devices.arm.joint_path import MAX_POINTS, JointPath
 from tristage_ros.devices.arm.trajectory import MotionLimits
@@ -33,9 +33,8 @@ CASES = {  # what the arm is asked when the stop comes, and from which source it
     "a trajectory of 2000 points": CommandSource.TRAJECTORY,
 }
 UNSLOWED = 2.0  # set-points: the limit
-SCALE = 0.2  # of the speed: a way of 0.25 m then lasts
-WAY = 0.25  # m, to and fro
-TURN, TURN_TIME = 0.5, 2.5  # rad of joint 1 and s, likewise by a trajectory
+SCALE = 0.2  # of the speed: the way then lasts
+TURN, TURN_TIME = 0.5, 2.5  # rad of joint 1, to and fro; s, by a trajectory
 UNDER_WAY = 0.8  # s after which the arm goes at an even pace
 LATEST = 0.2  # s that the stop may come after the rest: planning takes longer
 RATE = 100.0  # set-points per second
@@ -116,7 +115,8 @@ def stops(case: str, repetitions: int, seed: int = 1) -> Iterator[Stop | str]:
 
 def _set_out(rig: Rig, source: CommandSource, side: int) -> None:
     if source is CommandSource.POLICY:
-        done, reason = rig.submit((0.0, side * WAY, 0.0))
+        translation, orientation = turned(rig.state().position, 0, side * TURN)
+        done, reason = rig.submit(tuple(translation[0]), orientation=orientation)
     else:
         joints = rig.state().target + side * TURN * np.eye(6)[0]
         done, reason = rig.controller.follow(JointPath(time.monotonic(), np.array([TURN_TIME]), joints[None]))
@@ -155,11 +155,21 @@ def table(
     yield "|---|---|--:|--:|--:|--:|---|"
     for where, measure in told.items():
         for case in CASES:
-            tries = list(measure(case, repetitions))
+            tries = _tries(measure(case, repetitions))
             yield row(where, case, [each for each in tries if isinstance(each, Stop)], account)
             trouble = [each for each in tries if isinstance(each, str)]
             account.trouble += len(trouble)
             yield from (f"  not measured: {each}" for each in trouble)
+
+
+def _tries(measured: Iterator[Stop | str]) -> list[Stop | str]:
+    """Return what was measured, and why it ended early if it did, as on a machine that is too busy."""
+    tries: list[Stop | str] = []
+    try:
+        tries.extend(measured)
+    except (RuntimeError, TimeoutError) as error:  # PiperError is one
+        tries.append(str(error))
+    return tries
 
 
 def row(where: str, case: str, seen: Sequence[Stop], account: Account) -> str:

@@ -18,7 +18,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
-from tristage_ros.bench.arm.rig import Tap
+from tristage_ros.bench.arm.rig import Tap, turned
 from tristage_ros.bench.arm.stopping import (
     CASES,
     LATEST,
@@ -26,13 +26,11 @@ from tristage_ros.bench.arm.stopping import (
     TURN,
     TURN_TIME,
     UNDER_WAY,
-    WAY,
     Stop,
     judged,
     many_actions,
     many_points,
 )
-from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
 from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.graph.graph import environment
 from tristage_ros.resources import resource
@@ -79,21 +77,21 @@ class _Client(Operator):
         if not future.result().success:
             raise RuntimeError(future.result().message)
 
-    def heard(self, source: CommandSource) -> bool:
+    def usable(self, source: CommandSource) -> bool:
         """Tell whether the arm node says what it does, answers, and hears what comes from `source`."""
         commands = self._chunks if source is CommandSource.POLICY else self._trajectories
-        usable = self.arm is not None and self.arm.mode != ArmStatus.DISCONNECTED and bool(self.joints.any())
-        return usable and commands.get_subscription_count() > 0 and "arm" not in self.missing()
+        connected = self.arm is not None and self.arm.mode != ArmStatus.DISCONNECTED and bool(self.joints.any())
+        return connected and commands.get_subscription_count() > 0 and "arm" not in self.missing()
 
     def set_out(self, source: CommandSource, side: int) -> None:
         if source is CommandSource.POLICY:
-            self.send_chunk(np.array([[0.0, side * WAY, 0.0]]), 0.0)
+            self.send_chunk(*turned(self.joints, 0, side * TURN), 0.0)
         else:
             self.send_trajectory(np.array([TURN_TIME]), (self.joints + side * TURN * np.eye(6)[0])[None])
 
-    def send_chunk(self, translations: np.ndarray, time_step: float) -> None:
+    def send_chunk(self, translations: np.ndarray, orientation: np.ndarray, time_step: float) -> None:
         self._sequence += 1
-        x, y, z, w = matrix_to_quaternion(tool_pose(forward(self.joints))[:3, :3])
+        x, y, z, w = orientation[0].tolist()
         chunk = ActionChunk(header=header(time.time(), "base_link"), sequence=self._sequence, time_step=time_step)
         chunk.translation = [Vector3(x=each[0], y=each[1], z=each[2]) for each in translations.tolist()]
         chunk.orientation = [Quaternion(x=x, y=y, z=z, w=w)] * len(translations)
@@ -113,7 +111,7 @@ class _Client(Operator):
         if "enable" in case:
             return self.call("enable")
         if "chunk" in case:
-            self.send_chunk(many_actions(), 0.2)
+            self.send_chunk(many_actions(), turned(self.joints, 0, 0.0)[1], 0.2)
         elif "trajectory" in case:
             self.send_trajectory(*many_points(self.joints))
         return None
@@ -135,7 +133,7 @@ def stops(case: str, repetitions: int, seed: int = 1) -> Iterator[Stop | str]:
         open_.callback(client.destroy_node)
         node = _start(cell.can_channel, source)
         open_.callback(_end, node)
-        client.until(lambda: client.heard(source), _START_UP, "the arm node")
+        client.until(lambda: client.usable(source), _START_UP, "the arm node")
         for k in range(repetitions):
             try:
                 yield _once(client, tap, case, 1 if k % 2 == 0 else -1, luck.uniform(0.0, LATEST))
