@@ -143,7 +143,7 @@ def test_a_reaction_is_timed_from_the_frame_that_shows_its_cause() -> None:
     (pressed,) = [fault for fault in FAULTS if fault.name.startswith("emergency stop")]
     account = Account()
     seen = reactions._during(pressed, False)
-    assert 0.0 <= seen.moved < 0.3 and 0.0 < seen.told < 1.0 and 0.0 < seen.lead < 0.3
+    assert 0.0 <= seen.moved < 0.3 and 0.0 < seen.told < 1.0 and 0.0 <= seen.lead < 0.3
     assert "emergency stop" in reactions.row(pressed, False, [seen], account)
 
 
