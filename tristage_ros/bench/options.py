@@ -11,6 +11,8 @@ from tristage_ros.graph.arguments import positive
 SIZES = ("tiny", "mini", "7b")
 DTYPES = ("float32", "bfloat16")
 SECTIONS = ("steps", "overhead", "ablation", "denoising", "weights", "pruning", "growth", "reference")
+PLACES = ("joint1", "joint2", "joint3", "table", "short")  # where something is in the arm's way
+MOST_LOAD = 64  # busy processes beside a measurement
 
 
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
@@ -35,21 +37,8 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     def measurement(module: str, name: str, told: str) -> tuple[str, argparse.ArgumentParser]:
         return f"tristage_ros.bench.{module}", measurements.add_parser(name, help=told, description=told)
 
-    yield measurement("arm.command", "arm", "the emulated arm: reactions to faults, streaming, a long run")
-    arm = measurements.choices["arm"].add_subparsers(dest="measurement", required=True, metavar="WHAT")
-    reactions = arm.add_parser("reactions", help="provoke every fault and print how fast it is answered")
-    reactions.add_argument("--repetitions", type=_count, default=3, help="of each; the median counts (default: 3)")
-    streaming = arm.add_parser("stream", help="stream joint targets: tracking, jitter, processor")
-    streaming.add_argument("--seconds", type=positive, default=30.0, help="default: 30")
-    streaming.add_argument("--rate", type=float, default=50.0, help="set-points per second, 20 to 200 (default: 50)")
-    soaking = arm.add_parser("soak", help="move for a long time; fails when memory, threads or files grow")
-    soaking.add_argument("--seconds", type=positive, default=600.0, help="default: 600")
-
-    attack = arm.add_parser(
-        "attack", help="random operations on a real arm node, judged at the bus; fails on a finding"
-    )
-    attack.add_argument("--seed", type=int, default=1, help="of what is done (default: 1)")
-    attack.add_argument("--minutes", type=positive, default=10.0, help="default: 10")
+    yield measurement("arm.command", "arm", "the emulated arm: contact, faults, stops, streaming, long runs")
+    _add_arm_measurements(measurements.choices["arm"])
 
     yield (each := measurement("cameras", "cameras", "what a subscriber gets of two emulated cameras"))
     each[1].add_argument("--seconds", type=positive, default=20.0, help="how long is measured (default: 20)")
@@ -70,6 +59,48 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     each[1].add_argument("--seconds", type=positive, default=20.0, help="of each state of the wire (default: 20)")
     each[1].add_argument("--partition", type=positive, default=5.0, help="s that the wire is cut (default: 5)")
     each[1].add_argument("--frame-rate", type=positive, default=15.0, help="of the cameras (default: 15)")
+
+
+def _add_arm_measurements(parser: argparse.ArgumentParser) -> None:
+    arm = parser.add_subparsers(dest="measurement", required=True, metavar="WHAT")
+    reactions = arm.add_parser("reactions", help="provoke every fault and print how fast it is answered")
+    reactions.add_argument("--repetitions", type=_count, default=3, help="of each; the median counts (default: 3)")
+    contact = arm.add_parser("contact", help="something is in the way: how soon it is noticed, how far let go of")
+    contact.add_argument("--repetitions", type=_count, default=3, help="of each row (default: 3)")
+    contact.add_argument("--hold", type=positive, default=60.0, help="s that sinking is watched (default: 60)")
+    contact.add_argument("--where", choices=PLACES, action="append", help="this place only; may be repeated")
+    stop = arm.add_parser("stop", help="how soon a stop reaches the set-points, whatever else the arm is asked")
+    stop.add_argument("--repetitions", type=_count, default=20, help="of each row (default: 20)")
+    alarms = arm.add_parser("alarms", help="the experts of all tasks drive the arm; fails on a fault")
+    alarms.add_argument("--minutes", type=positive, default=60.0, help="default: 60; at least one episode")
+    alarms.add_argument("--seed", type=_seed, default=0, help="of the first episode; the others follow (default: 0)")
+    for each in (reactions, contact, stop, alarms):
+        each.add_argument("--load", type=_load, default=0, metavar="N", help="busy processes beside it (default: 0)")
+    for each in (reactions, contact):
+        each.add_argument("--slow", action="store_true", help="feedback at 20 Hz and 80 ms late; its own limits")
+
+    streaming = arm.add_parser("stream", help="stream joint targets: tracking, jitter, processor")
+    streaming.add_argument("--seconds", type=positive, default=30.0, help="default: 30")
+    streaming.add_argument("--rate", type=float, default=50.0, help="set-points per second, 20 to 200 (default: 50)")
+    soaking = arm.add_parser("soak", help="move for a long time; fails when memory, threads or files grow")
+    soaking.add_argument("--seconds", type=positive, default=600.0, help="default: 600")
+    attack = arm.add_parser(
+        "attack", help="random operations on a real arm node, judged at the bus; fails on a finding"
+    )
+    attack.add_argument("--seed", type=int, default=1, help="of what is done (default: 1)")
+    attack.add_argument("--minutes", type=positive, default=10.0, help="default: 10")
+
+
+def _load(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST_LOAD:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of processes from 0 to {MOST_LOAD}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**31 - 1}")
+    return int(text)
 
 
 def _count(text: str) -> int:

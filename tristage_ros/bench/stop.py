@@ -16,11 +16,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 
+from tristage_ros.bench.machine import busy
 from tristage_ros.bench.model.timing import describe
 from tristage_ros.start import NODES
 
@@ -64,7 +64,7 @@ def _stop(moment: str, spinning: int) -> tuple[float, int]:
         said.append(text)
         if line in text:
             break
-    with _busy(spinning):
+    with busy(spinning):
         time.sleep(later)
         began = time.monotonic()
         graph.send_signal(signal.SIGINT)
@@ -80,18 +80,6 @@ def _free() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return ":".join(map(str, probe.getsockname()))
-
-
-@contextmanager
-def _busy(processes: int) -> Iterator[None]:
-    """Keep the machine busy with processes that never rest."""
-    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for process in spinning:
-            process.kill()
-            process.wait()
 
 
 def _import(node: str) -> Sequence[float]:

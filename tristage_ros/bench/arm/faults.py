@@ -1,17 +1,14 @@
 """What can go wrong while the arm moves, what the answer has to be, and how fast it comes.
 
-Every fault is provoked on the emulated arm, by the tests and by `tristage bench arm reactions`.
+Every fault is provoked on the emulated arm, by the tests and by `reactions.py`, which measures the answers.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import can
 import numpy as np
@@ -20,10 +17,13 @@ from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.piper import PiperError
 from tristage_ros.devices.arm.values import ArmMode, ArmState, ChunkState
 from tristage_ros.simulation.arm import JointStop
+from tristage_ros.simulation.controller import TEACHING
+from tristage_ros.simulation.firmware import GROUPS
 from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus, MoveMode, joint_targets
 
 FAR = (0.0, 0.25, 0.0)  # m, a way that takes longer than any fault needs to be noticed
 Condition = Callable[[ArmState], bool]
+Shows = Callable[[int, bytes], bool]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Fault:
     undo: Callable[[Rig], object] = lambda rig: None
     latched: bool = False  # only an operator ends it; otherwise the next chunk moves the arm again
     silent: bool = False  # nothing is sent any more: the arm is somebody else's
+    shows: Shows | None = None  # whether a frame, id and data, is one that shows it: then nothing may move any more
+    missing: tuple[int, ...] = ()  # ids of the frames that stop coming
+    told_within: bool = False  # it is a contact, whose time to be told has a limit
 
 
 def _fault(state: ArmState) -> bool:
@@ -91,6 +94,24 @@ def _other_mode(rig: Rig) -> object:
     return rig.arm.obey(Frame(0x151, bytes([1, MoveMode.LINE, 100, 0, 0, 0, 0, 0])))
 
 
+def _of_another(identifier: int, data: bytes) -> bool:
+    return identifier == 0x155 and data == bytes(8)
+
+
+def _stopped(identifier: int, data: bytes) -> bool:
+    return identifier == 0x2A1 and data[1] == ArmStatus.EMERGENCY_STOP
+
+
+def _dropped(identifier: int, data: bytes) -> bool:
+    """Tell whether a motor or the arm's status says that a joint has lost its power."""
+    error = identifier == 0x2A1 and data[1] == ArmStatus.JOINT_STATUS_ERROR
+    return error or (identifier == 0x263 and not data[5] & MotorStatus.ENABLED)
+
+
+def _taught(identifier: int, data: bytes) -> bool:
+    return identifier == 0x2A1 and data[0] == TEACHING
+
+
 def _abandoned(rig: Rig) -> object:
     """Give timed actions and then nothing more, as a policy that dies."""
     steps = [(0.0, 0.01 * i, 0.0) for i in range(1, 6)]
@@ -106,6 +127,7 @@ FAULTS = (
         "no joint feedback",
         lambda rig: rig.arm.wire.silence(0.0),
         latched=True,
+        missing=GROUPS["joints"],
     ),
     Fault(
         "CAN silent for 0.5 s",
@@ -167,6 +189,7 @@ FAULTS = (
         _fault,
         "emergency stop",
         latched=True,
+        shows=_stopped,
     ),
     Fault(
         "motor fault",
@@ -175,6 +198,7 @@ FAULTS = (
         _fault,
         "joint error",
         latched=True,
+        shows=_dropped,
     ),
     Fault(
         "collision",
@@ -192,6 +216,7 @@ FAULTS = (
         "is blocked",
         lambda rig: rig.arm.put_in_the_way(),
         latched=True,
+        told_within=True,
     ),
     Fault(
         "arm status (0x2A1) stops",
@@ -201,6 +226,7 @@ FAULTS = (
         "no arm status",
         lambda rig: rig.arm.wire.stop(),
         latched=True,
+        missing=GROUPS["status"],
     ),
     Fault(
         "motor states (0x261 to 0x266) stop",
@@ -210,6 +236,7 @@ FAULTS = (
         "no motor states",
         lambda rig: rig.arm.wire.stop(),
         latched=True,
+        missing=GROUPS["motors"],
     ),
     Fault(
         "teach button",
@@ -220,6 +247,7 @@ FAULTS = (
         lambda rig: rig.arm.press_teach_button(),
         latched=True,
         silent=True,
+        shows=_taught,
     ),
     Fault(
         "teach button, firmware obeys 0x151",
@@ -230,6 +258,7 @@ FAULTS = (
         lambda rig: rig.arm.press_teach_button(),
         latched=True,
         silent=True,
+        shows=_taught,
     ),
     Fault(
         "a motor reports overcurrent, the arm nothing",
@@ -247,6 +276,7 @@ FAULTS = (
         "somebody else",
         latched=True,
         silent=True,
+        shows=_of_another,
     ),
     Fault(
         "somebody else commands the arm, not heard",
@@ -323,105 +353,3 @@ def interrupted(rig: Rig) -> float:
     began = time.monotonic()
     rig.controller.close()
     return time.monotonic() - began
-
-
-# How fast the answer comes, fault by fault: what `tristage bench arm reactions` prints.
-
-TEST = "test_faults.py::test_fault"
-NOT_A_FAULT = ("CAN drops 10 %", "policy killed mid-chunk")  # nothing has to be noticed: the way is finished
-
-
-@dataclass(frozen=True)
-class Reaction:
-    """Hold how an arm answered one fault."""
-
-    told: float  # s until /arm/status would tell
-    still: float = math.nan  # s until the last set-point that moved was sent
-    lead: float = math.nan  # rad, the largest between target and measured joint on the way there
-
-
-def measure_reactions(repetitions: int) -> Iterable[tuple[str, str, str, Reaction]]:
-    """Provoke every fault `repetitions` times; yield its name, the answer, its test and the median reaction."""
-    for fault in FAULTS:
-        yield fault.name, fault.answer, f"{TEST}[{fault.name}]", _median(repetitions, partial(_during, fault))
-    yield (
-        "enable refused",
-        "gives up after 3 s, names the motors that stayed off; sends nothing more",
-        "test_faults.py::test_enable_refused",
-        _median(repetitions, _enable_refused),
-    )
-    yield (
-        "firmware unknown",
-        "does not connect: nobody knows where J2 and J3 have their zero",
-        "test_faults.py::test_firmware_unknown",
-        _median(1, lambda: Reaction(firmware_unknown())),
-    )
-    yield (
-        "Ctrl-C while moving",
-        "slows down along the path, holds, disconnects; the motors stay on",
-        "test_faults.py::test_interrupted_in_motion, test_arm_process.py",
-        _median(repetitions, _interrupted),
-    )
-
-
-def reaction_rows(repetitions: int) -> Iterable[str]:
-    """Yield the fault table in Markdown, line by line as it is measured."""
-    yield "| fault | answer | test | told after | at rest after | largest lead |"
-    yield "|---|---|---|--:|--:|--:|"
-    for name, answer, test, reaction in measure_reactions(repetitions):
-        numbers = [_milliseconds(reaction.told), _milliseconds(reaction.still), f"{1e3 * reaction.lead:.0f} mrad"]
-        if name in NOT_A_FAULT:
-            numbers[0] = "-"
-        cells = [number if "nan" not in number else "-" for number in numbers]
-        yield f"| {name} | {answer} | `{test}` | {' | '.join(cells)} |"
-
-
-def _milliseconds(seconds: float) -> str:
-    if seconds == math.inf:
-        return "not in 20 s"
-    return f"{seconds * 1e3:.0f} ms" if not abs(seconds) < 1e-3 else "< 1 ms"
-
-
-def _median(repetitions: int, once: Callable[[], Reaction]) -> Reaction:
-    """Return the median of each number; what was not noticed in time counts as never."""
-    seen = [_tried(once) for _ in range(repetitions)]
-    return Reaction(*(statistics.median(getattr(each, name) for each in seen) for name in ("told", "still", "lead")))
-
-
-def _tried(once: Callable[[], Reaction]) -> Reaction:
-    try:
-        return once()
-    except TimeoutError:  # as on a machine that is too busy
-        return Reaction(math.inf, math.inf, math.inf)
-
-
-def _during(fault: Fault) -> Reaction:
-    with Rig() as rig:
-        rig.enable()
-        ended, leads = threading.Event(), [0.0]
-
-        def watch() -> None:
-            while not ended.wait(0.005):
-                state = rig.state()
-                leads.append(float(np.abs(state.target - state.position).max()))
-
-        told = provoke(rig, fault, watch_from := threading.Thread(target=watch, daemon=True))
-        began = time.monotonic() - told
-        time.sleep(1.0 if fault.latched else 0.0)
-        ended.set()
-        watch_from.join()
-        rows = rig.tap.setpoints() if rig.tap else np.zeros((0, 7))
-        moved = rows[1:][np.abs(np.diff(rows[:, 1:], axis=0)).max(axis=1) > 1e-6, 0] if len(rows) > 1 else rows[:, 0]
-        still = max(0.0, float(moved[-1]) - began) if len(moved) and fault.latched else math.nan
-        return Reaction(told, still, max(leads) if fault.latched else math.nan)
-
-
-def _enable_refused() -> Reaction:
-    with Rig(tapped=False) as rig:
-        return Reaction(enable_refused(rig))
-
-
-def _interrupted() -> Reaction:
-    with Rig(tapped=False) as rig:
-        rig.enable()
-        return Reaction(interrupted(rig))

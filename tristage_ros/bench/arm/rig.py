@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 import threading
 import time
@@ -21,17 +22,26 @@ from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Cell, CellConfig
 from tristage_ros.simulation.controller import SOFTWARE
 
+Floats = NDArray[np.float64]
+
 _channels = itertools.count()
 
 
 class Tap(threading.Thread):
-    """Note every command frame on a virtual bus, with its time."""
+    """Note every command frame on a bus, with its time, and when feedback came.
 
-    def __init__(self, channel: str) -> None:
+    `look_for` a frame that shows something: it is not noted as a command of ours.
+    """
+
+    def __init__(self, channel: str, interface: str = "virtual") -> None:
         """Begin to listen."""
         super().__init__(name="tap", daemon=True)
         self.frames: list[tuple[float, int, bytes]] = []  # s (monotonic clock), id, data
-        self._bus = can.Bus(interface="virtual", channel=channel)
+        self.latest: dict[int, float] = {}  # s (monotonic clock), of the newest frame, by id
+        self.shown = math.nan  # s (monotonic clock), of the first frame that shows what is looked for
+        self._shows: Callable[[int, bytes], bool] = lambda identifier, data: False
+        self._bus = can.Bus(interface=interface, channel=channel)
+        self._offset = time.monotonic() - time.time() if interface == "virtual" else math.nan
         self._ended = threading.Event()
         self.start()
 
@@ -39,8 +49,20 @@ class Tap(threading.Thread):
         """Listen until `close`."""
         while not self._ended.is_set():
             message = self._bus.recv(0.1)
-            if message is not None and (0x150 <= message.arbitration_id < 0x160 or message.arbitration_id == 0x471):
-                self.frames.append((time.monotonic(), message.arbitration_id, bytes(message.data)))
+            if message is None:
+                continue
+            identifier, data = message.arbitration_id, bytes(message.data)
+            # A virtual bus stamps a frame when it is sent, however late this thread comes to hear it.
+            stamp = time.monotonic() if math.isnan(self._offset) else message.timestamp + self._offset
+            self.latest[identifier] = stamp
+            if self._shows(identifier, data):
+                self.shown = stamp if math.isnan(self.shown) else self.shown
+            elif 0x150 <= identifier < 0x160 or identifier == 0x471:
+                self.frames.append((stamp, identifier, data))
+
+    def look_for(self, shows: Callable[[int, bytes], bool]) -> None:
+        """Note in `shown` when the first frame comes of whose id and data `shows` is true."""
+        self.shown, self._shows = math.nan, shows
 
     def close(self) -> None:
         """End listening."""
@@ -59,11 +81,26 @@ class Tap(threading.Thread):
         return np.array(rows).reshape(-1, 7)
 
 
+def turned(joints: Floats, joint: int, angle: float, dh_is_offset: bool = True) -> tuple[Floats, Floats]:
+    """Return the action that turns one joint of an arm at `joints` [6] rad, 0..5, by `angle` rad.
+
+    Returns:
+        The tool's translation [1, 3] m and its orientation there, [1, 4] quaternion x, y, z, w.
+    """
+    here = tool_pose(forward(joints, dh_is_offset))
+    there = tool_pose(forward(joints + angle * np.eye(6)[joint], dh_is_offset))
+    return (there[:3, 3] - here[:3, 3])[None], matrix_to_quaternion(there[:3, :3])[None]
+
+
 class Rig:
     """Hold an emulated arm, the driver that talks to it and the controller that moves it."""
 
-    def __init__(self, config: ControllerConfig | None = None, firmware: str = SOFTWARE, tapped: bool = True) -> None:
+    def __init__(
+        self, config: ControllerConfig | None = None, firmware: str = SOFTWARE, tapped: bool = True, **scene: Any
+    ) -> None:
         """Switch the arm on and connect to it; nothing is enabled.
+
+        `scene`: task, seed and variation, of `CellConfig`.
 
         Raises:
             PiperError: the arm does not answer as it should.
@@ -71,7 +108,8 @@ class Rig:
         self.config = config or ControllerConfig()
         channel = f"rig-{next(_channels)}"
         cameras = str(resource("config", "cameras.yaml"))
-        self.cell = Cell(CellConfig(cameras, can_interface="virtual", can_channel=channel, firmware=firmware))
+        bus = {"can_interface": "virtual", "can_channel": channel}
+        self.cell = Cell(CellConfig(cameras, firmware=firmware, **bus, **scene))
         self.cell.start()
         self.arm = self.cell.firmware
         self.tap = Tap(channel) if tapped else None
