@@ -18,13 +18,14 @@ from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
 from tristage_ros.devices.arm import values
+from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.chunks import MAX_ACTIONS, ChunkLimits
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.guard import GuardConfig
 from tristage_ros.devices.arm.joint_path import MAX_POINTS, JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.tool import WristCamera
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.devices.arm.workspace import Body
 from tristage_ros.nodes.arm import messages
 from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
 from tristage_ros.perception.extrinsics import load_extrinsics
@@ -112,13 +113,17 @@ class ArmNode(ManagedNode):
     def _config(self) -> ControllerConfig:
         s = self.settings
         mounts = load_extrinsics(s.cameras_file or resource("config", "cameras.yaml")).values()
-        on_flange = tuple(tuple(mount.pose[:3, 3].tolist()) for mount in mounts if mount.parent == "flange")
+        cameras = tuple(
+            WristCamera(tuple(mount.pose[:3, 3].tolist()), tuple(mount.quaternion.tolist()))
+            for mount in mounts
+            if mount.parent == "flange"
+        )
         return ControllerConfig(
             speed_scale=s.speed_scale,
             dry_run=s.dry_run,
             link_timeout=s.link_timeout,
             chunks=ChunkLimits(max_age=s.max_age),
-            guard=GuardConfig(body=Body(on_flange)),
+            guard=GuardConfig(body=Body(cameras)),
         )
 
     def _connect(self, driver: PiperDriver) -> None:
