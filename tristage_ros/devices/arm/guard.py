@@ -8,7 +8,7 @@
 down from half of it on |
 | tool about to leave the workspace; any part of the arm, its fingers open, about to leave the box or to meet table, \
 base or a keep-out box | held where it is, fault |
-| faster than the operator's share of the speed | clamped |
+| faster than the operator's share of the speed; tool, camera or elbow faster than `tool_speed` | clamped |
 | set-point missing, not finite or malformed | slows down and holds; fault after `command_timeout` |
 | feedback older than `stale_after` / `gap_after` / `lost_after` | slows down and holds / the path ends, and only a \
 newer observation may move the arm / fault |
@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.contact import LEAST_LEAD, RELIEF_SPEED
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS, JOINT_MAX_VELOCITY, link_poses
+from tristage_ros.devices.arm.tool_speed import ToolSpeed
 from tristage_ros.devices.arm.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ class GuardConfig:
     gripper_range: tuple[float, float] = GRIPPER_RANGE  # m
     workspace: Workspace = field(default_factory=Workspace)
     body: Body = field(default_factory=Body)
+    tool_speed: float = math.inf  # m/s, of the fastest of grasp centre, fingertips, cameras and elbow
     stale_after: float = 0.05  # s without feedback: slow down and hold
     gap_after: float = 0.25  # s without feedback: the path ends
     lost_after: float = 1.0  # s without feedback: fault
@@ -81,6 +83,8 @@ class GuardConfig:
                 raise ValueError(f"{name} is positive and finite, not {getattr(self, name)}")
         if self.position_margin < 0.0 or not 0.0 < self.stale_after < self.gap_after < self.lost_after < math.inf:
             raise ValueError("position_margin is not negative, and 0 < stale_after < gap_after < lost_after")
+        if not self.tool_speed > 0.0:
+            raise ValueError(f"tool_speed is above 0 m/s, not {self.tool_speed}")
         low, high = self.gripper_range
         if not GRIPPER_RANGE[0] <= low < high <= GRIPPER_RANGE[1]:
             raise ValueError(f"gripper_range is within {GRIPPER_RANGE} m, not {self.gripper_range}")
@@ -116,6 +120,7 @@ class Guard:
         limits = np.array(config.joint_limits)
         self._lower, self._upper = limits[:, 0], limits[:, 1]
         self._dh_is_offset = dh_is_offset
+        self.tool_speed = ToolSpeed(config.tool_speed, config.body, dh_is_offset)
         self._position: Floats | None = None
         self._velocity = np.zeros(6)  # rad/s, mean of the last step
         self._step = 0.0  # s, the last one
@@ -260,7 +265,7 @@ class Guard:
             allowed = RELIEF_SPEED if letting_go else 0.0
         self._top = max(allowed, self._top - fall)
         velocity = self._limited_velocity(np.zeros(6) if wish is None else wish - last, last, step)
-        target = last + velocity * step
+        target = last + self.tool_speed.share(last, last + velocity * step, step) * velocity * step
         reason = "" if wish is None or np.abs(target - wish).max() < 1e-9 else _excuse(wish, last, target)
         if wish is None:
             reason = "no valid set-point"
