@@ -17,6 +17,7 @@ from zlib import crc32
 
 import yaml
 
+from tristage_ros.devices.arm.site import load_site
 from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
 from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, one_machine, read_machines
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
@@ -61,6 +62,7 @@ class Graph:
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
+OF_THE_SITE = ("arm",)  # nodes that read the site file
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 
@@ -80,6 +82,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
+    site = _site_file(given["site_file"], cameras)
     nodes = [
         NodeSpec("point_cloud", "point_cloud"),
         NodeSpec(
@@ -105,6 +108,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     if given["cameras_file"]:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
+    if site:
+        for node in nodes:
+            if node.name in OF_THE_SITE:
+                node.parameters["site_file"] = site
     if machines:
         _divide(nodes, machine, machines)
     if machine != HOST:
@@ -140,6 +147,15 @@ def _with_parameters(nodes: Iterable[NodeSpec], path: Path, namespace: str) -> t
         return tuple(replace(n, parameters=parameters_of(path, n.name, namespace) | n.parameters) for n in nodes)
     except ParameterFileError as error:
         raise GraphError(str(error)) from error
+
+
+def _site_file(path: str, cameras: Path) -> str:
+    """Return the absolute path of a site file, "" for the package's own, once it has been checked."""
+    try:
+        load_site(path, cameras)
+    except (OSError, ValueError) as error:
+        raise GraphError(str(error)) from error
+    return str(Path(path).resolve()) if path else ""
 
 
 def _names_in(cameras: Path) -> list[str]:
