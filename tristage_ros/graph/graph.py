@@ -23,7 +23,7 @@ from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, Mac
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
-from tristage_ros.graph.viewers import NotInstalledError, view_nodes
+from tristage_ros.graph.viewers import MODEL, NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
@@ -62,7 +62,7 @@ class Graph:
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
-OF_THE_SITE = ("arm", "simulation")  # nodes that read the site file
+OF_THE_SITE = ("arm", "simulation", MODEL)  # nodes that read the site file
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 
@@ -108,10 +108,6 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     if given["cameras_file"]:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
-    if site:
-        for node in nodes:
-            if node.name in OF_THE_SITE:
-                node.parameters["site_file"] = site
     if machines:
         _divide(nodes, machine, machines)
     if machine != HOST:
@@ -124,6 +120,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         settings = {"run_dir": given["run_dir"], "color": given["record_color"]}
         nodes.append(NodeSpec("recorder", "recorder", settings | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
+    if site:
+        for node in nodes:
+            if node.name in OF_THE_SITE:
+                node.parameters["site_file"] = site
     variables = environment(simulated) if machines is None else _unless_set(machines.environment(machine))
     return Graph("piper_pick", _with_parameters(nodes, parameters, namespace), parameters, variables, namespace)
 

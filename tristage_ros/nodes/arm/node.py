@@ -16,6 +16,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
+from visualization_msgs.msg import MarkerArray
 
 from tristage_ros.devices.arm import values
 from tristage_ros.devices.arm.chunks import MAX_ACTIONS, ChunkLimits
@@ -26,6 +27,7 @@ from tristage_ros.devices.arm.site import Site, load_site
 from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.nodes.arm import messages
 from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
+from tristage_ros.nodes.arm.markers import site_markers
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
@@ -78,6 +80,7 @@ class ArmNode(ManagedNode):
         self._joint_publisher = self.create_publisher(JointState, "joint_states", 10)
         self._pose_publisher = self.create_publisher(PoseStamped, "arm/end_pose", 10)
         self._status_publisher = self.create_publisher(ArmStatus, "arm/status", 10)
+        self._site_publisher = self.create_publisher(MarkerArray, "arm/site", qos.LATCHED)
         self.create_subscription(ActionChunk, ACTIONS, self._on_chunk, 1)
         self.create_subscription(Header, qos.HEARTBEAT_TOPIC, self._on_heartbeat, qos.HEARTBEAT)
         self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
@@ -108,6 +111,7 @@ class ArmNode(ManagedNode):
             return self.refuse(str(error))
         for line in (*self._site.in_words(), *self.controller.limits_in_words()):
             self.get_logger().info(line)
+        self._site_publisher.publish(site_markers(self._site, self._dh_is_offset))
         return super().on_configure(state)
 
     def _config(self) -> ControllerConfig:
