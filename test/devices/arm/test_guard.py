@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.guard import Guard, GuardConfig, RefusedError
 from tristage_ros.devices.arm.kinematics import JOINT_LIMITS, forward, link_poses
+from tristage_ros.devices.arm.tool import Tool
 from tristage_ros.devices.arm.workspace import Box, Workspace
 
 HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
@@ -117,6 +118,36 @@ def test_no_part_of_the_arm_ever_leaves_the_box_or_gets_into_what_is_kept_free(g
             arm = guard.filter(i * STEP, STEP, goal, 0.05, arm).position
             assert config.workspace.excess(forward(arm)) <= 2e-3
             assert config.body.depth(link_poses(arm), 0.0)[0] <= 2e-3
+
+
+CELL = Box("the box", (-0.20, -0.30, -1.0), (0.80, 0.30, 0.80))
+
+
+@pytest.mark.parametrize(
+    ("joints", "body", "words"),
+    [
+        ([0.0, 0.3, -1.1, 0.0, 0.9, 0.0], Body(box=CELL), "the elbow would be .* outside the box"),
+        ([1.15, 1.2, -1.1, 0.0, 0.9, 0.0], Body(box=CELL), "(a finger|the wrist camera) would be .* outside"),
+        ([0.0, 1.2, -1.1, 1.5, 0.9, 0.0], Body(box=replace(CELL, lower=(-0.2, -0.13, -1.0), upper=(0.8, 0.13, 0.8))),
+         "(a finger|the gripper|the wrist camera) would be .* outside the box"),
+        ([0.0, 1.2, -1.1, 0.0, 0.9, -1.9],
+         Body(tool=Tool(fingers_open=0.01), keep_out=(Box("a lamp", (0.22, 0.09, 0.30), (0.30, 0.2, 0.40)),)),
+         "the wrist camera would be .* deep in a lamp"),
+    ],
+)  # fmt: skip
+def test_elbow_fingers_and_camera_are_stopped_before_they_are_where_they_must_not_be(
+    joints: list[float], body: Body, words: str
+) -> None:
+    guard, goal = engaged(GuardConfig(workspace=ANYWHERE, body=body)), np.array(joints)
+    with pytest.raises(RefusedError, match=f"on the path {words}"):
+        guard.check_path(np.linspace(HOME, goal, 100))
+    arm = HOME
+    for i in range(600):
+        arm = guard.filter(i * STEP, STEP, HOME + min(i / 400, 1.0) * (goal - HOME), 0.0, arm).position
+        if guard.fault:
+            break
+    assert re.search(words, guard.fault)
+    assert body.depth(link_poses(arm), -9.0)[0] <= 2e-3
 
 
 def test_a_part_that_is_outside_the_box_does_not_let_another_into_the_table() -> None:

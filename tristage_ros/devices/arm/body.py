@@ -8,8 +8,9 @@ capsule's radius or 6 mm of a box. Lengths in m.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ _CAPSULES: tuple[tuple[str, int, tuple[float, float, float], tuple[float, float,
     ("the wrist", 5, (0.0, 0.0, -0.030), (0.0, 0.0, 0.0), 0.030),
 )
 _GRIPPER = (0.0, 0.0, 0.030), (0.024, 0.048, 0.022)  # centre and half size, in the frame of the flange
+_CLEAR = 0.05  # m, beyond which it does not matter how far away something with edges is
 _CELL = 0.016  # m, of the cells that cover a box
 _BASE_RADIUS = 0.06
 _BASE_HEIGHT = 0.11  # of the capsule's upper centre
@@ -84,19 +86,27 @@ class Body:
             links: poses [..., 6, 4, 4] of the link frames.
             table_height: m.
         """
-        hull, cover = self._hull, self._cover
+        hull = self._hull
         corners = hull.at(links)
         columns = [hull.worst(table_height - corners[..., 2] + hull.radius)]
         if self.box is not None:
             columns.append(hull.worst(self.box.outside(corners) + hull.radius))
-        balls = cover.at(links)
-        axis = balls.copy()
-        axis[..., :2], axis[..., 2] = 0.0, np.clip(balls[..., 2], 0.0, _BASE_HEIGHT)
-        inside = cover.radius + _BASE_RADIUS - np.linalg.norm(balls - axis, axis=-1)
-        inside[..., cover.link < 2] = -1.0  # the upper arm turns on the base
-        columns.append(cover.worst(inside))
-        columns += [cover.worst(cover.radius - box.distance(balls)) for box in self.keep_out]
+        columns.append(self._covered(links, _base_depth))
+        columns += [self._covered(links, partial(_box_depth, box)) for box in self.keep_out]
         return np.concatenate(columns, axis=-1)
+
+    def _covered(self, links: Floats, depth: Callable[[_Balls, Floats], Floats]) -> Floats:
+        """Return how deep every part is in what has edges, [..., parts]; -_CLEAR where it is farther away than that.
+
+        Balls are looked at one by one only where the ball around a whole part is near.
+        """
+        rows = links.reshape(-1, 6, 4, 4)
+        bounds, cover = self._bounds, self._cover
+        near = (depth(bounds, bounds.at(rows)) > -_CLEAR).any(-1)
+        result = np.full((len(rows), len(self.parts)), -_CLEAR)
+        if near.any():
+            result[near] = np.maximum(cover.worst(depth(cover, cover.at(rows[near]))), -_CLEAR)
+        return result.reshape(*links.shape[:-3], -1)
 
     def depth(self, links: Floats, table_height: float) -> tuple[Floats, Indices]:
         """Return how many metres [...] the worst part is in an obstacle (0: none is) and which [...] of `depths`."""
@@ -138,6 +148,17 @@ class Body:
         return _balls(found)
 
     @cached_property
+    def _bounds(self) -> _Balls:
+        """Return one ball around each part."""
+        found, cover = [], self._cover
+        for part in range(len(self.parts)):
+            mine = cover.part == part
+            middle = cover.centre[mine, :3].mean(0)
+            away = np.linalg.norm(cover.centre[mine, :3] - middle, axis=-1) + cover.radius[mine]
+            found.append((part, int(cover.link[mine][0]), middle, float(away.max())))
+        return _balls(found)
+
+    @cached_property
     def _cover(self) -> _Balls:
         """Return balls that cover every part."""
         found = []
@@ -156,6 +177,20 @@ class Body:
             radius = float(np.linalg.norm(cell))
             found += [(part, 5, place, radius) for place in centre + grid[surface] @ axes.T]
         return _balls(found)
+
+
+def _base_depth(balls: _Balls, places: Floats) -> Floats:
+    """Return how deep balls at `places` [..., n, 3] are in the arm's base, [..., n]."""
+    axis = places.copy()
+    axis[..., :2], axis[..., 2] = 0.0, np.clip(places[..., 2], 0.0, _BASE_HEIGHT)
+    inside: Floats = balls.radius + _BASE_RADIUS - np.linalg.norm(places - axis, axis=-1)
+    inside[..., balls.link < 2] = -_CLEAR  # the upper arm turns on the base
+    return inside
+
+
+def _box_depth(box: Box, balls: _Balls, places: Floats) -> Floats:
+    """Return how deep balls at `places` [..., n, 3] are in a box, [..., n]."""
+    return balls.radius - box.distance(places)
 
 
 def _balls(found: list[tuple[int, int, NDArray[np.float64], float]]) -> _Balls:
