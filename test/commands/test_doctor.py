@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tristage_ros.cli import main
 from tristage_ros.commands.doctor import (
     Level,
     Machine,
@@ -22,6 +23,7 @@ from tristage_ros.commands.doctor import (
     run,
 )
 from tristage_ros.commands.options import add_doctor_options
+from tristage_ros.resources import resource
 
 
 def machine(root: Path = Path("/"), answer: str | None = None, **environment: str) -> Machine:
@@ -169,3 +171,29 @@ def test_commands_that_are_missing_or_fail_say_nothing() -> None:
     assert ask(["true"]) == ""
     assert ask(["false"]) is None
     assert ask(["no-such-command-at-all"]) is None
+
+
+def doctor(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_doctor_options(parser)
+    return parser.parse_args(arguments)
+
+
+def test_a_site_is_told_and_nothing_else_is_looked_at() -> None:
+    lines: list[str] = []
+    assert run(doctor("--site", str(resource("config", "sites", "raised_table.yaml"))), lines.append) == 0
+    assert any("table 0.05 m high; keep-out boxes: the shelf [0.1, 0.42, 0.05]" in line for line in lines)
+    assert "tool at most 0.25 m/s" in lines[-1]
+
+
+def test_a_wrong_site_ends_the_command_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "site.yaml"
+    shipped = resource("config", "site.yaml").read_text(encoding="utf-8")
+    file.write_text(shipped.replace("mass: 0.0", "mass: 2.0"), encoding="utf-8")
+    assert main(["doctor", "--site", str(file)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert (
+        err
+        == f"error: {file}: payload.mass is 2.0; write a number from 0 to 1.5, kg, what the gripper carries at most\n"
+    )

@@ -176,3 +176,22 @@ def test_what_two_machines_cannot_do_is_refused(arguments, words):
     with pytest.raises(graph.GraphError) as error:
         graph.build("piper_pick", arguments)
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_site_reaches_the_nodes_by_its_absolute_path(tmp_path, monkeypatch):
+    file = tmp_path / "site.yaml"
+    file.write_text(resource("config", "site.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    built = graph.build("piper_pick", {"site_file": "site.yaml"})
+    assert {node.name for node in built.nodes if "site_file" in node.parameters} == {"arm", "simulation"}
+    assert parameters(built, "arm")["site_file"] == str(file)
+    assert "site_file" not in parameters(graph.build("piper_pick", {}), "arm")
+
+
+@pytest.mark.parametrize(("old", "new"), [("tool_speed: 0.25", "tool_speed: 9"), ("box:", "bax:")])
+def test_a_wrong_site_starts_nothing(tmp_path, old, new):
+    file = tmp_path / "site.yaml"
+    file.write_text(resource("config", "site.yaml").read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(graph.GraphError, match=f"{file}: ") as error:
+        graph.build("piper_pick", {"site_file": str(file)})
+    assert "\n" not in str(error.value)

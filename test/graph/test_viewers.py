@@ -14,6 +14,7 @@ from rosidl_parser.definition import AbstractNestedType, Array, BasicType, Names
 from sensor_msgs.msg import Image, JointState, PointCloud2
 from std_msgs.msg import String
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
+from visualization_msgs.msg import MarkerArray
 
 from tristage_ros import nodes
 from tristage_ros.devices.arm.urdf import urdf
@@ -32,6 +33,7 @@ TOPICS = {
     "/joint_states": JointState,
     "/arm/status": ArmStatus,
     "/arm/end_pose": PoseStamped,
+    "/arm/site": MarkerArray,
     "/diagnostics": DiagnosticArray,
     "/robot_description": String,  # by robot_state_publisher
 }
@@ -160,14 +162,20 @@ def test_every_panel_of_foxglove_is_placed_and_every_path_is_a_number(foxglove):
 
 
 def test_rviz_shows_topics_of_the_right_type_in_a_frame_of_the_arm(rviz):
-    kinds = {"PointCloud2": PointCloud2, "Pose": PoseStamped, "Image": Image, "RobotModel": String}
+    kinds = {
+        "PointCloud2": PointCloud2,
+        "Pose": PoseStamped,
+        "Image": Image,
+        "RobotModel": String,
+        "MarkerArray": MarkerArray,
+    }
     shown = set()
     for display in rviz["Displays"]:
         topic = display.get("Topic", display.get("Description Topic"))
         if topic:
             assert TOPICS[topic["Value"]] is kinds[display["Class"].split("/")[1]], display["Name"]
             shown.add(topic["Value"])
-    assert {"/tristage/kept_cloud", "/robot_description", "/arm/end_pose"} <= shown
+    assert {"/tristage/kept_cloud", "/robot_description", "/arm/end_pose", "/arm/site"} <= shown
     assert f'<link name="{rviz["Global Options"]["Fixed Frame"]}"' in urdf(True)
 
 

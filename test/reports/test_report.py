@@ -22,9 +22,10 @@ from tristage_ros.reports import figures
 from tristage_ros.reports.episode_figure import episode
 from tristage_ros.reports.figures import salience
 from tristage_ros.reports.report import report
-from tristage_ros.reports.run import Run, read_run
+from tristage_ros.reports.run import Run, read_run, site_of
 from tristage_ros.reports.smoothness import SMOOTHNESS
 from tristage_ros.reports.summary import LIMITS, arm_events, limits_exceeded, summarize
+from tristage_ros.resources import resource
 
 FIGURES = {"episode", "pruning", "salience", "timings", "views", "trajectory", "joints"}
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -225,6 +226,25 @@ def test_the_path_is_that_of_the_arm_with_the_zero_of_its_firmware(record_run) -
             status.firmware = firmware
         expected = tool_pose(forward(run.joint_positions[5, :6], offset))[:3, 3]
         np.testing.assert_allclose(figures.tool_path(run)[5], expected)
+
+
+def test_the_site_is_named_and_drawn_where_the_tool_went(record_run) -> None:
+    run = read_run(record_run(6))
+    assert site_of(run) is None
+    text = resource("config", "sites", "raised_table.yaml").read_text(encoding="utf-8")
+    run.facts.files["arm.site_file"] = text.replace("tcp: 0.120", "tcp: 0.110")
+    run.facts.parameters["arm"] = {"site_file": "/cell/raised_table.yaml"}
+    (row,) = [row for row in summarize(run, {}) if row.name == "Site"]
+    assert row.value == "/cell/raised_table.yaml: table 0.05 m, the shelf, tool 0.25 m/s"
+    figure = figures.draw(figures.trajectory, run)
+    names = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"keep out: the shelf", "table", "no part of the arm outside", "nor the tool"} <= names
+    boxes = [patch.get_bbox().bounds for patch in figure.axes[0].patches]
+    assert any(np.allclose(bounds, (0.10, 0.42, 0.60, 0.18)) for bounds in boxes)
+    flange = forward(run.joint_positions[:, :6])
+    np.testing.assert_allclose(figures.tool_path(run), tool_pose(flange, 0.110)[:, :3, 3])
+    run.facts.files["arm.site_file"] = "of an older version"
+    assert site_of(run) is None
 
 
 def test_a_long_recording_keeps_pictures_from_all_of_it(record_run, monkeypatch) -> None:

@@ -23,7 +23,11 @@ TOPIC, TYPE = "/tristage/run", "std_msgs/msg/String"
 PACKAGES = ("tristage_ros", "torch", "numpy", "opencv-python-headless", "open3d", "open3d-cpu",
             "fpsample", "rosbags", "piper_sdk")  # fmt: skip
 # What an empty value of a parameter stands for.
-DEFAULT_FILES = {"pruning": ("config", "pruning", "robot.yaml"), "cameras_file": ("config", "cameras.yaml")}
+DEFAULT_FILES = {
+    "pruning": ("config", "pruning", "robot.yaml"),
+    "cameras_file": ("config", "cameras.yaml"),
+    "site_file": ("config", "site.yaml"),
+}
 CONFIGURATION = (".yaml", ".yml")
 LARGEST_FILE = 1 << 18  # bytes; configuration is small
 # What differs between a run and its replay by nature, and what is compared by content.

@@ -21,6 +21,7 @@ from tristage_ros import shadowing
 from tristage_ros.devices.arm import listeners
 from tristage_ros.devices.arm.can_bus import BITRATE, bring_up
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.site import load_site
 from tristage_ros.graph.machines import alone, stays_here
 
 
@@ -82,7 +83,15 @@ def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Ite
 
 
 def run(options: argparse.Namespace, say: Callable[[str], None] = print) -> int:
-    """Print every finding; return 1 when something has to be done first, else 0."""
+    """Print every finding; return 1 when something has to be done first, else 0.
+
+    Raises:
+        ValueError: the site file that is to be checked is wrong; the message is one line for a person.
+    """
+    if options.site is not None:
+        for line in load_site(options.site, options.cameras_file or "").in_words():
+            say(line)
+        return 0
     counts = dict.fromkeys(Level, 0)
     for finding in examine(Machine(), options.interface, options.can, options.cameras):
         counts[finding.level] += 1

@@ -35,6 +35,8 @@ def add_doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--can", default="can0", metavar="CHANNEL", help="CAN channel of the arm (default: can0)")
     parser.add_argument("--interface", default="socketcan", help="python-can interface of that channel")
     parser.add_argument("--cameras", type=int, default=2, metavar="N", help="RealSense cameras to expect (default: 2)")
+    parser.add_argument("--site", type=Path, metavar="FILE", help="check a site file, print what it says, and end")
+    parser.add_argument("--cameras-file", type=Path, help="where the wrist camera is (default: config/cameras.yaml)")
 
 
 def add_record_options(parser: argparse.ArgumentParser) -> None:

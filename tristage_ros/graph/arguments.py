@@ -88,6 +88,7 @@ PIPER_PICK = (
     Argument("seed", "0", "seed of the scene and of the policy's noise"),
     Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
     Argument("cameras_file", "", "cameras: serial numbers and mounts; empty: config/cameras.yaml"),
+    Argument("site_file", "", "where the arm stands: boxes, table, limits, tool, speed; empty: config/site.yaml"),
     Argument(
         "camera_driver",
         "tristage",

@@ -17,12 +17,13 @@ from zlib import crc32
 
 import yaml
 
+from tristage_ros.devices.arm.site import load_site
 from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
 from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, one_machine, read_machines
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
-from tristage_ros.graph.viewers import NotInstalledError, view_nodes
+from tristage_ros.graph.viewers import MODEL, NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
@@ -61,6 +62,7 @@ class Graph:
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
+OF_THE_SITE = ("arm", "simulation", MODEL)  # nodes that read the site file
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 
@@ -80,6 +82,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
+    site = _site_file(given["site_file"], cameras)
     nodes = [
         NodeSpec("point_cloud", "point_cloud"),
         NodeSpec(
@@ -117,6 +120,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         settings = {"run_dir": given["run_dir"], "color": given["record_color"]}
         nodes.append(NodeSpec("recorder", "recorder", settings | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
+    if site:
+        for node in nodes:
+            if node.name in OF_THE_SITE:
+                node.parameters["site_file"] = site
     variables = environment(simulated) if machines is None else _unless_set(machines.environment(machine))
     return Graph("piper_pick", _with_parameters(nodes, parameters, namespace), parameters, variables, namespace)
 
@@ -140,6 +147,15 @@ def _with_parameters(nodes: Iterable[NodeSpec], path: Path, namespace: str) -> t
         return tuple(replace(n, parameters=parameters_of(path, n.name, namespace) | n.parameters) for n in nodes)
     except ParameterFileError as error:
         raise GraphError(str(error)) from error
+
+
+def _site_file(path: str, cameras: Path) -> str:
+    """Return the absolute path of a site file, "" for the package's own, once it has been checked."""
+    try:
+        load_site(path, cameras)
+    except (OSError, ValueError) as error:
+        raise GraphError(str(error)) from error
+    return str(Path(path).resolve()) if path else ""
 
 
 def _names_in(cameras: Path) -> list[str]:

@@ -16,16 +16,16 @@ from tristage_ros.graph.arguments import GraphError
 
 OF_EVERY_NODE = ("numpy", "rclpy", "yaml")
 OF_NODE = {  # by executable
-    "arm": ("can", "piper_sdk", "ruckig", "scipy", "tristage_msgs"),
+    "arm": ("can", "piper_sdk", "ruckig", "scipy", "tristage_msgs", "visualization_msgs"),
     "camera": ("cv2", "pyrealsense2", "rosbags"),
     "point_cloud": ("cv2", "fpsample", "rosbags", "scipy", "tristage_msgs"),
     "policy": ("cv2", "fpsample", "rosbags", "safetensors", "scipy", "tokenizers", "torch", "tristage_msgs"),
     "recorder": ("cv2", "rosbags", "tristage_msgs"),
-    "robot_model": ("tristage_msgs",),
+    "robot_model": ("scipy", "tristage_msgs"),
     "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy"),
     "viewer": (),
 }
-ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy")
+ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy", "visualization_msgs")
 MESSAGES = ("tristage_msgs",)
 SYSTEM = ("cv2", "matplotlib", "numpy", "scipy", "yaml")  # in a virtual environment these are the system's
 SOURCE = "source /opt/ros/$ROS_DISTRO/setup.bash"

@@ -63,7 +63,14 @@ VIEWS = {
         "rviz2",
         ("-d",),
         "tristage.rviz",
-        ("/tristage/cloud", "/tristage/kept_cloud", "/tristage/overlay", "/arm/end_pose", "/robot_description"),
+        (
+            "/tristage/cloud",
+            "/tristage/kept_cloud",
+            "/tristage/overlay",
+            "/arm/end_pose",
+            "/arm/site",
+            "/robot_description",
+        ),
         needs=(MODEL,),
     ),
     "foxglove": View(

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool
 
+from tristage_ros.devices.arm.site import load_site
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_info_message
@@ -31,6 +32,7 @@ PARAMETERS = (
     Parameter("height", 480, "image height", "pixels", 64, 1080),
     Parameter("can_channel", "", "where the firmware's CAN bus is served, on this machine only"),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
+    Parameter("site_file", "", "how high the table is; empty: config/site.yaml"),
     QUALITY,
 )
 
@@ -90,8 +92,8 @@ class SimulationNode(Node):
         s = self.settings
         cameras = s.cameras_file or str(resource("config", "cameras.yaml"))
         channel = {"can_channel": s.can_channel} if s.can_channel else {}
-        variation = Variation() if s.varied else PLAIN
-        return CellConfig(cameras, s.seed, s.width, s.height, task=s.task, variation=variation, **channel)
+        look = {"variation": Variation() if s.varied else PLAIN, "table": load_site(s.site_file, cameras).table_height}
+        return CellConfig(cameras, s.seed, s.width, s.height, task=s.task, **look, **channel)
 
     def _capture_loop(self) -> None:
         try:

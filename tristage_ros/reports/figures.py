@@ -9,13 +9,14 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, dh_is_offset, forward, tool_pose
+from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, TOOL_OFFSET, dh_is_offset, forward, tool_pose
+from tristage_ros.devices.arm.site import Site
 from tristage_ros.devices.arm.values import ArmMode
 from tristage_ros.perception.color import color_image
-from tristage_ros.reports.run import JOINT_NAMES, Run
+from tristage_ros.reports.run import JOINT_NAMES, Run, site_of
 from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, RED, SKY, STYLE, legend_below
 from tristage_ros.reports.summary import LIMITS
 
@@ -209,13 +210,14 @@ def _draw_modes(ax: Axes, run: Run) -> None:
 
 
 def trajectory(run: Run) -> Figure:
-    """Draw the path of the grasp centre from above and from the side, and where the gripper closed and opened."""
+    """Draw the path of the grasp centre from above and from the side, where the gripper closed and opened, the site."""
     if not len(run.joint_times):
         require(run.joint_times.tolist(), "/joint_states")
     path, closed = tool_path(run), gripper_closed(run).astype(int)
     closing, opening = (np.flatnonzero(np.diff(closed) == change) + 1 for change in (1, -1))
-    figure = Figure(figsize=(12, 4.6))
+    figure = Figure(figsize=(12, 5.2))
     above, side = figure.subplots(1, 2)
+    site = site_of(run)
     for ax, (across, up), title in ((above, (0, 1), "from above"), (side, (0, 2), "from the side")):
         points = path[:, [across, up]]
         drawn = ax.scatter(*points.T, c=run.joint_times, s=6, cmap="viridis_r")
@@ -223,19 +225,36 @@ def trajectory(run: Run) -> Figure:
         ax.plot(*points[opening].T, "^", color=GREEN, ms=9, label="gripper opens")
         ax.plot(*points[0], "s", color=DARK, ms=7, label="start")
         ax.plot(*points[-1], "*", color=DARK, ms=12, label="end")
+        if site is not None:
+            _draw_site(ax, site, (across, up))
         ax.set(title=f"Tool {title}", xlabel="x [m]", ylabel="xyz"[up] + " [m]")
         ax.set_aspect("equal", adjustable="datalim")
         ax.margins(0.1)
     figure.colorbar(drawn, ax=side, label="time [s]")
-    legend_below(figure, above.get_legend_handles_labels()[0], columns=4)
+    handles = dict(zip(*side.get_legend_handles_labels()[::-1], strict=True))
+    legend_below(figure, list(handles.values()), columns=5)
     return figure
+
+
+def _draw_site(ax: Axes, site: Site, axes: tuple[int, int]) -> None:
+    """Draw table, box, the grasp centre's box and keep-out boxes, seen along the axis that is not in `axes`."""
+    for box, style in (
+        (site.box, {"ec": BLUE, "ls": "-", "label": "no part of the arm outside"}),
+        (site.tool_box, {"ec": GREEN, "ls": "--", "label": "nor the tool"}),
+        *((box, {"fc": RED, "alpha": 0.25, "label": f"keep out: {box.name}"}) for box in site.keep_out),
+    ):
+        (x, y), (far_x, far_y) = (np.array(corner)[list(axes)] for corner in (box.lower, box.upper))
+        ax.add_patch(Rectangle((x, y), far_x - x, far_y - y, **{"fc": "none", "lw": 1.2, "zorder": 0, **style}))
+    if axes[1] == 2:
+        ax.axhline(site.table_height, color=GREY, lw=2.5, zorder=0, label="table")
 
 
 def tool_path(run: Run) -> NDArray[np.float64]:
     """Return the position [n, 3] of the grasp centre (m, base frame) at every joint state."""
     firmware = next((status.firmware for _, status in run.status if status.firmware), "")
     flange = forward(run.joint_positions[:, :6], dh_is_offset(firmware) if firmware else True)
-    return tool_pose(flange)[:, :3, 3]
+    site = site_of(run)
+    return tool_pose(flange, site.tool.tcp if site else TOOL_OFFSET)[:, :3, 3]
 
 
 def gripper_closed(run: Run) -> NDArray[np.bool_]:

@@ -31,7 +31,12 @@ SECTIONS = (
     ("Salience", "salience", salience, SALIENCE),
     ("Time", "timings", figures.timings, "Wall clock of each control step of the policy."),
     ("Cameras", "views", figures.views, "First, middle and last image."),
-    ("Path of the tool", "trajectory", figures.trajectory, "The grasp centre in the base frame."),
+    (
+        "Path of the tool",
+        "trajectory",
+        figures.trajectory,
+        "The grasp centre in the base frame; the site.",
+    ),
     ("Joints", "joints", figures.joints, "Measured joint positions; the axes span the limits."),
 )
 ERROR = 2

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagReader, Message
+from tristage_ros.devices.arm.site import Site, SiteError, parse_site
 from tristage_ros.devices.arm.smoothness import Smoothness
 from tristage_ros.reports.smoothness import ARM_JOINTS, of_arm_status, of_joint_states
 
@@ -123,6 +124,16 @@ def read_run(path: str | Path) -> Run:
         diagnostics=[(time, status) for time, array in timed(DIAGNOSTICS) for status in array.status],
         task_done=[(time, bool(message.data)) for time, message in timed(TASK_DONE)],
     )
+
+
+def site_of(run: Run) -> Site | None:
+    """Return the arm's site as it was recorded; None where it was not, or cannot be read any more."""
+    text = run.facts.files.get("arm.site_file")
+    named = run.facts.parameters.get("arm", {}).get("site_file") or "config/site.yaml"
+    try:
+        return None if text is None else parse_site(text, Path(str(named)))
+    except SiteError:
+        return None
 
 
 def _facts(bag: BagReader) -> Facts:

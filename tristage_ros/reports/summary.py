@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS
 from tristage_ros.devices.arm.values import ArmMode, ChunkState
-from tristage_ros.reports.run import JOINT_NAMES, Run
+from tristage_ros.reports.run import JOINT_NAMES, Run, site_of
 from tristage_ros.reports.smoothness import SMOOTHNESS, in_words
 
 LIMITS = np.vstack([JOINT_LIMITS, GRIPPER_RANGE])  # [7, 2] rad, the gripper in m
@@ -63,6 +63,9 @@ def _about(run: Run, facts: Mapping[str, object]) -> list[Row]:
         rows.append(Row("Versions", ", ".join(f"{name} {versions[name]}" for name in TOLD if name in versions)))
     if run.task_done:
         rows.append(_task(run))
+    if site := site_of(run):
+        kept = ", ".join(box.name for box in site.keep_out) or "no keep-out boxes"
+        rows.append(Row("Site", f"{site.path}: table {site.table_height:g} m, {kept}, tool {site.tool_speed:g} m/s"))
     cut_off = "" if run.complete else f"; {run.break_}"
     rows.append(Row("Recorded", f"{run.duration:.1f} s{cut_off}", not run.complete))
     return rows

@@ -42,6 +42,7 @@ class CellConfig:
     firmware: str = SOFTWARE  # version that the arm tells and behaves like; "": it tells none
     task: str = "banana"  # whose things stand on the table
     variation: Variation = PLAIN  # what else the seed decides
+    table: float = 0.0  # m, height of the table in the base frame
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -79,7 +80,7 @@ class Cell:
         self.config = config
         mounts = load_extrinsics(config.cameras_file)
         self._fov = vertical_fov(config.cameras_file, tuple(mounts))
-        model = build_model(mounts.values(), self._fov, EVERYTHING)
+        model = build_model(mounts.values(), self._fov, EVERYTHING, table=config.table)
         self.task = task_called(config.task)
         self._plant = Plant(model, Setting(model).start(self.task, config.seed, config.variation))
         self._view = mujoco.MjData(model)  # the rendered copy of the physics' state

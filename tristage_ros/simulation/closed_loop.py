@@ -82,7 +82,7 @@ class Doubtful:
         world, answers = self._episode.world, []
         for _ in range(MAYBE):
             beside = {name: wrong + self._rng.normal(0, self._doubt.unsure, 2) for name, wrong in self._wrong.items()}
-            answers.append(as_action(self._episode.task.guide(_Seen(world, beside)), world.tool))  # type: ignore[arg-type]
+            answers.append(as_action(self._episode.task.guide(_Seen(world, beside)), world.tool, world.table))  # type: ignore[arg-type]
         translation, gripper = (np.mean([getattr(a, name) for a in answers], 0) for name in ("translation", "gripper"))
         return Action(translation, answers[0].rotation, gripper)
 

@@ -30,7 +30,8 @@ class DirectArm:
         self._plant, self._config = plant, config
         self._guard = Guard(config.guard)
         self._guard.engage(plant.position, plant.opening, plant.position)
-        self._execution = Execution(config.motion, config.gripper, plant.position, plant.opening)
+        speed = self._guard.tool_speed
+        self._execution = Execution(config.motion, config.gripper, plant.position, plant.opening, speed)
         self._fingers = Ramp(np.array([plant.opening]))
         self._history = JointHistory()
         self._period = 1.0 / config.rate

@@ -57,10 +57,12 @@ class Episode:
         variation: Variation | None = None,
         cameras_file: str | Path | None = None,
         control: ControllerConfig = CONTROL,
+        table: float = 0.0,
     ) -> None:
         """Build the scene of `task` and begin the attempt that `seed` stands for; the first look opens the renderer.
 
-        `task` is the name of one that there is, or one of your own, whose pieces join the scene.
+        `task` is the name of one that there is, or one of your own, whose pieces join the scene; `table` is the height
+        of the table in the base frame, m.
 
         Raises:
             ValueError: there is no such task, or a setting is wrong.
@@ -73,7 +75,7 @@ class Episode:
         more = HAND_XML if self.variation.hand else ""
         self.task = task if isinstance(task, Task) else task_called(task)
         pieces = everything(self.task)
-        self._model = build_model(self._mounts.values(), self._fov, pieces, more)
+        self._model = build_model(self._mounts.values(), self._fov, pieces, more, table)
         self._setting = Setting(self._model, pieces)
         self._control, self._config = control, SensingConfig.of_the_cell()
         self._renderer: Renderer | None = None
@@ -91,7 +93,8 @@ class Episode:
         self._arm = DirectArm(self._plant, self._control)
         self.world = World(self._model, data)
         self._noise = SensorNoise(seed) if self.variation.sensor_noise else None
-        places = [self.world.pose(piece.name)[:3, 3] for piece in self.task.pieces]
+        up = np.array([0.0, 0.0, self.world.table])
+        places = [self.world.pose(piece.name)[:3, 3] + up for piece in self.task.pieces]
         self._hand = Hand(self._model, data, seed, places) if self.variation.hand else None
         self.steps = 0
         self._key_frames = 0
@@ -129,15 +132,15 @@ class Episode:
 
     def expert(self) -> Action:
         """Return the expert's key frame as the policy would say it; angles go on smoothly beyond pi."""
-        return as_action(self.key_frame(), self.world.tool)
+        return as_action(self.key_frame(), self.world.tool, self.world.table)
 
     def guidance(self) -> Action:
         """Return what the expert goes for in a closed loop, as the policy would say it."""
-        return as_action(self.task.guide(self.world), self.world.tool)
+        return as_action(self.task.guide(self.world), self.world.tool, self.world.table)
 
     def expert_chunk(self, pace: Pace) -> Action:
         """Return what the expert would do next under continuous control."""
-        return in_steps(self.task.guide(self.world), self.world.tool, self._arm.asked_gripper, pace)
+        return in_steps(self.task.guide(self.world), self.world, self._arm.asked_gripper, pace)
 
     def step(self, action: Action) -> StepOutcome:
         """Carry out key frames to the end and let things come to rest."""
@@ -243,13 +246,15 @@ def continuous_angles(rotation: Floats) -> Floats:
     return np.array([roll % (2 * np.pi), pitch, yaw % (2 * np.pi)])
 
 
-def as_action(frame: KeyFrame, tool: Floats) -> Action:
-    """Return the key frame as one action of a tool at pose [4, 4]."""
-    rotation = tool_rotation(frame.position, frame.yaw, frame.tilt)
+def as_action(frame: KeyFrame, tool: Floats, table: float = 0.0) -> Action:
+    """Return the key frame as one action of a tool at pose [4, 4], both above a table `table` m above the base."""
+    in_base = frame.position + np.array([0.0, 0.0, table])  # how far the wrist can turn depends on where it is
+    rotation = tool_rotation(in_base, frame.yaw, frame.tilt)
     translation = frame.position - tool[:3, 3]
     return Action(translation[None], continuous_angles(rotation)[None], np.array([frame.gripper]))
 
 
-def in_steps(frame: KeyFrame, tool: Floats, gripper: float, pace: Pace) -> Action:
-    """Return the first steps from a tool at pose [4, 4] towards a key frame; see `paced`."""
-    return paced(as_action(frame, tool), matrix_to_rpy(tool[:3, :3]), gripper, pace)
+def in_steps(frame: KeyFrame, world: World, gripper: float, pace: Pace) -> Action:
+    """Return the first steps towards a key frame from where the tool is; see `paced`."""
+    tool = world.tool
+    return paced(as_action(frame, tool, world.table), matrix_to_rpy(tool[:3, :3]), gripper, pace)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
 
+from tristage_ros.devices.arm.controller import ControllerConfig
+from tristage_ros.devices.arm.site import load_site
 from tristage_ros.mla.values import Action
+from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.resources import resource
 from tristage_ros.simulation.closed_loop import ClosedLoop, Doubt, Doubtful
-from tristage_ros.simulation.episode import Episode
+from tristage_ros.simulation.episode import CONTROL, Episode
 from tristage_ros.simulation.tasks import TASKS
 
 
@@ -24,15 +29,17 @@ class Tally:
     failed_seeds: list[int] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
+    simulated: list[float] = field(default_factory=list)  # s
     seconds: float = 0.0
 
     def row(self, task: str) -> str:
         """Return the task's line of the table."""
         n = len(self.steps)
         interval = binomtest(self.succeeded, n).proportion_ci(method="wilson")
+        simulated, real = np.mean(self.simulated), self.seconds / n
         return (
             f"| {task} | {self.succeeded}/{n} | {100 * interval.low:.1f} .. {100 * interval.high:.1f} % "
-            f"| {np.mean(self.steps):.1f} | {self.seconds / n:.2f} | {self.failed_seeds or ''} |"
+            f"| {np.mean(self.steps):.1f} | {simulated:.1f} | {real:.2f} | {self.failed_seeds or ''} |"
         )
 
 
@@ -44,14 +51,20 @@ def disturbed(action: Action, rng: np.random.Generator) -> Action:
 
 
 def check(
-    task: str, episodes: int, first_seed: int, noise: float = 0.0, look: bool = False, doubt: Doubt | None = None
+    task: str,
+    episodes: int,
+    first_seed: int,
+    noise: float = 0.0,
+    look: bool = False,
+    doubt: Doubt | None = None,
+    control: ControllerConfig = CONTROL,
 ) -> Tally:
     """Let the expert of `task` try the given number of seeds; a share `noise` of its moves is disturbed.
 
-    With a `doubt` it leads in a closed loop instead, by what is seen so.
+    With a `doubt` it leads in a closed loop instead, by what is seen so. `control`: limits, and how high the table is.
     """
     tally = Tally()
-    with Episode(task, first_seed) as episode:
+    with Episode(task, first_seed, control=control, table=control.guard.workspace.table_height) as episode:
         start = time.perf_counter()
         for seed in range(first_seed, first_seed + episodes):
             episode.reset(seed)
@@ -64,6 +77,7 @@ def check(
             else:
                 tally.failed_seeds.append(seed)
             tally.steps.append(episode.steps)
+            tally.simulated.append(episode.time)
         tally.seconds = time.perf_counter() - start
     return tally
 
@@ -94,6 +108,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first episode; the others follow")
     parser.add_argument("--noise", type=float, default=0.0, help="share of the expert's moves that are disturbed")
     parser.add_argument("--look", action="store_true", help="observe at every step, as a policy does")
+    at = parser.add_argument_group("at a site", "without --site neither boxes nor a cap of the tool's speed")
+    at.add_argument("--site", type=Path, metavar="FILE", help="site file: boxes, table, limits, speed")
+    at.add_argument("--speed-scale", type=float, default=1.0, help="share of the joints' speed, 0 to 1 (default: 1)")
     closed = parser.add_argument_group("in a closed loop", "led by the mean of what the expert would do at 8 places")
     closed.add_argument("--beside", type=float, help="m, standard deviation by which an episode is seen wrong")
     closed.add_argument("--unsure", type=float, help="m, standard deviation of the 8 places around the wrong one")
@@ -107,10 +124,17 @@ def main() -> None:
         parser.error(f"no task is called {unknown[0]!r}; there are: {', '.join(TASKS)}")
     if options.episodes < 1:
         parser.error(f"--episodes is {options.episodes}; it must be at least 1")
-    print("| task | success | 95 % interval (Wilson) | steps | s per episode | failed seeds |")
-    print(6 * "|---" + "|")
+    try:
+        control = replace(CONTROL, speed_scale=options.speed_scale)
+        if options.site:
+            mounts = load_extrinsics(resource("config", "cameras.yaml")).values()
+            control = replace(control, guard=load_site(options.site).guard(mounts))
+    except ValueError as error:
+        parser.error(str(error))
+    print("| task | success | 95 % interval (Wilson) | steps | s simulated | s per episode | failed seeds |")
+    print(7 * "|---" + "|")
     for task in options.tasks or TASKS:
-        tally = check(task, options.episodes, options.seed, options.noise, options.look, doubt)
+        tally = check(task, options.episodes, options.seed, options.noise, options.look, doubt, control)
         print(tally.row(task), flush=True)
         for reason, count in tally.refusals.most_common(3):
             print(f"  {count} x {reason}")

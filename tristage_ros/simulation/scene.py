@@ -62,33 +62,48 @@ _HEADER = f"""
   <material name="accent" rgba="0.10 0.42 0.80 1"/>
  </asset>"""
 
-_ROOM = f"""
+_ROOM = """
  <light pos="0.6 -0.6 1.6" dir="-0.2 0.35 -1" diffuse="0.55 0.55 0.52" specular="0.2 0.2 0.2" castshadow="false"/>
  <geom name="floor" class="visual" type="plane" size="3 3 0.1" pos="0 0 -0.72" rgba="0.42 0.43 0.45 1"/>
- <geom name="wall" class="visual" type="box" size="0.05 3 1.5" pos="-1.3 0 0.78" rgba="0.72 0.74 0.74 1"/>
- <geom name="table" class="fixed" type="box" size="0.45 0.55 0.02" pos="0.28 0 -0.02" material="wood"/>
- <geom name="cellar" class="fixed" type="box" size="2 2 0.02" pos="0 0 {_CELLAR - 0.02}"/>"""
+ <geom name="wall" class="visual" type="box" size="0.05 3 1.5" pos="-1.3 0 0.78" rgba="0.72 0.74 0.74 1"/>"""
 
 
 def build_model(
-    mounts: Iterable[CameraMount], vertical_fov: Mapping[str, float], pieces: Sequence[Piece] = PIECES, more: str = ""
+    mounts: Iterable[CameraMount],
+    vertical_fov: Mapping[str, float],
+    pieces: Sequence[Piece] = PIECES,
+    more: str = "",
+    table: float = 0.0,
 ) -> mujoco.MjModel:
     """Compile the scene with the given cameras and pieces, and `more` bodies as MJCF.
 
-    `vertical_fov` is in degrees, by camera name.
+    `vertical_fov` is in degrees, by camera name; `table` is the height of the table's top in the base frame, m.
     """
     base = {"base_link": "", "flange": ""}
     for mount in mounts:
         base[mount.parent] += _camera_xml(mount, vertical_fov[mount.name])
     return mujoco.MjModel.from_xml_string(
         f"""<mujoco model="piper_cell">{_HEADER}
-        <worldbody>{_ROOM}{"".join(piece.xml for piece in pieces)}{more}
+        <worldbody>{_ROOM}{_standing(table)}{"".join(piece.xml for piece in pieces)}{more}
          <body name="base_link">{base["base_link"]}{arm_xml(base["flange"])}</body>
         </worldbody>
         <equality><joint joint1="finger_left" joint2="finger_right" polycoef="0 1 0 0 0" solref="0.004 1"/></equality>
         <actuator>{actuators_xml()}</actuator>
         </mujoco>"""
     )
+
+
+def _standing(table: float) -> str:
+    """Return the table, its top at that height, m, and what carries the pieces that are put away."""
+    return f"""
+     <geom name="table" class="fixed" type="box" size="0.45 0.55 0.02" pos="0.28 0 {table - 0.02}" material="wood"/>
+     <geom name="cellar" class="fixed" type="box" size="2 2 0.02" pos="0 0 {_CELLAR - 0.02}"/>"""
+
+
+def table_height(model: mujoco.MjModel) -> float:
+    """Return the height of the table's top in the base frame, m."""
+    table = model.geom("table")
+    return float(table.pos[2] + table.size[2])
 
 
 def start_state(model: mujoco.MjModel, seed: int) -> mujoco.MjData:
@@ -170,7 +185,7 @@ def _placed(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece],
         if mirrored:
             spot, yaw = spot * (1.0, -1.0), np.pi - yaw
         taken[piece.name] = spot, piece.clearance
-        _put(model, data, piece.name, np.array([*spot, piece.height]), yaw)
+        _put(model, data, piece.name, np.array([*spot, table_height(model) + piece.height]), yaw)
         if piece.hinge:
             data.joint(piece.hinge).qpos = rng.uniform(*piece.open_by)
     return True

@@ -8,7 +8,7 @@ import pytest
 from tristage_ros.devices.arm.kinematics import flange_pose, rpy_to_matrix
 from tristage_ros.devices.arm.workspace import Workspace
 
-DOWN, LEVEL = (math.pi, 0.0, 0.0), (0.0, math.pi / 2, 0.0)
+DOWN, LEVEL, SIDEWAYS = (math.pi, 0.0, 0.0), (0.0, math.pi / 2, 0.0), (-math.pi / 2, 0.0, math.pi / 2)
 
 
 def tool_at(position: tuple[float, float, float], rpy: tuple[float, float, float] = LEVEL) -> np.ndarray:
@@ -23,8 +23,10 @@ def tool_at(position: tuple[float, float, float], rpy: tuple[float, float, float
         ((0.3, 0.0, 0.2), LEVEL, 0.0),
         ((0.8, 0.0, 0.2), LEVEL, 0.05),
         ((0.3, -0.6, 0.8), LEVEL, 0.05),
-        ((0.3, 0.0, -0.02), LEVEL, 0.02),
-        ((0.3, 0.0, 0.005), LEVEL, 0.0),
+        ((0.3, 0.0, -0.02), LEVEL, 0.03),
+        ((0.3, 0.0, 0.012), LEVEL, 0.0),
+        ((0.3, 0.0, 0.004), LEVEL, 0.006),  # a finger is 20 mm wide
+        ((0.3, 0.0, 0.020), SIDEWAYS, 0.025),  # open, it reaches 45 mm to either side
         ((0.3, 0.0, 0.005), DOWN, 0.01),  # the fingertips reach 15 mm farther down
     ],
 )

@@ -103,9 +103,10 @@ def waypoints(
     Raises:
         RefusedError: all actions are in the past, or one is unreachable, too far away or outside the workspace.
     """
-    origin = kinematics.tool_pose(kinematics.forward(observed, dh_is_offset))[:3, 3]
+    tcp = guard.body.tool.tcp
+    origin = kinematics.tool_pose(kinematics.forward(observed, dh_is_offset), tcp)[:3, 3]
     low, high = guard.gripper_range
-    joints, tool = measured, kinematics.tool_pose(kinematics.forward(measured, dh_is_offset))
+    joints, tool = measured, kinematics.tool_pose(kinematics.forward(measured, dh_is_offset), tcp)
     result = []
     for i in range(len(chunk.gripper)):
         due = chunk.stamp + (i + 1) * chunk.time_step if chunk.time_step > 0.0 else None
@@ -130,7 +131,7 @@ def waypoints(
 
 def _within(wish: Floats, previous: Floats, limits: ChunkLimits, guard: GuardConfig) -> Floats:
     """Return the tool pose [4, 4] moved into the workspace, if it is near that and the previous tool position [3]."""
-    pose = guard.workspace.nearest(wish)
+    pose = guard.workspace.nearest(wish, guard.body.tool)
     moved = float(np.linalg.norm(pose[:3, 3] - wish[:3, 3]))
     if moved > limits.clamp_distance:
         where = ", ".join(f"{value:.3f}" for value in wish[:3, 3])
@@ -150,7 +151,8 @@ def _joints(
     swings over or the wrist turns around while the tool hardly moves: it is refused.
     """
     margin = np.array([guard.position_margin, -guard.position_margin])
-    joints = kinematics.inverse(kinematics.flange_pose(tool), seed, dh_is_offset, np.array(guard.joint_limits) + margin)
+    flange = kinematics.flange_pose(tool, guard.body.tool.tcp)
+    joints = kinematics.inverse(flange, seed, dh_is_offset, np.array(guard.joint_limits) + margin)
     change = np.abs(joints - seed)
     if change.max() > limits.max_joint_change:
         raise RefusedError(

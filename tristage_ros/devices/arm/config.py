@@ -53,15 +53,15 @@ class ControllerConfig:
         """Put the active limits in words, for the log."""
         guard, space = self.guard, self.guard.workspace
         joints = ", ".join(f"{low:.2f}..{high:.2f}" for low, high in guard.joint_limits)
-        cameras = ", ".join(map(str, guard.body.wrist_cameras))
+        cameras = ", ".join(str(camera.position) for camera in guard.body.cameras)
         camera = f"wrist camera at {cameras} m of the flange" if cameras else "no camera"
         return [
             f"joints {joints} rad less {guard.position_margin} rad; kinematics of firmware {firmware}",
             f"paths up to {self.motion.velocity} rad/s, {self.motion.acceleration} rad/s^2 at speed scale "
             f"{speed_scale}; guard: {guard.max_velocity} rad/s, {guard.max_acceleration} rad/s^2",
             f"set-points at {self.rate:g} Hz, at most {guard.max_lead} rad ahead of the arm",
-            f"workspace {space.lower} to {space.upper} m, fingertips above {space.table_height} m; no part of the arm "
-            f"in table or base, {camera}",
+            f"tool from {space.lower} to {space.upper} m; no part of the arm in its base or in the table, which is "
+            f"{space.table_height} m high; fingers {guard.body.tool.fingers_open} m open, {camera}",
             f"chunks: observation at most {self.chunks.max_age} s old, {self.chunks.max_distance} m per action, "
             f"{self.chunks.max_overrun} s late at most",
             f"feedback stale after {guard.stale_after} s, the path ends after {guard.gap_after} s, "

@@ -6,9 +6,9 @@
 | faster or harder accelerated than allowed | clamped |
 | farther ahead of the measured joints than its lead: `max_lead` at full speed, less at less | clamped; the path slows \
 down from half of it on |
-| tool about to leave the workspace; fingertips, elbow, camera or another part about to meet table or base | \
-held where it is, fault |
-| faster than the operator's share of the speed | clamped |
+| tool about to leave the workspace; any part of the arm, its fingers open, about to leave the box or to meet table, \
+base or a keep-out box | held where it is, fault |
+| faster than the operator's share of the speed; tool, camera or elbow faster than `tool_speed` | clamped |
 | set-point missing, not finite or malformed | slows down and holds; fault after `command_timeout` |
 | feedback older than `stale_after` / `gap_after` / `lost_after` | slows down and holds / the path ends, and only a \
 newer observation may move the arm / fault |
@@ -29,14 +29,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, JOINT_LIMITS, JOINT_MAX_VELOCITY, link_poses
-from tristage_ros.devices.arm.workspace import Body, Workspace
+from tristage_ros.devices.arm.tool_speed import ToolSpeed
+from tristage_ros.devices.arm.workspace import Workspace
 
 Floats = NDArray[np.float64]
 
 LEAST_LEAD = 0.05  # rad that a set-point may be ahead beyond the standing offset, however slow the arm is to be
 RELIEF_SPEED = 0.5  # rad/s, at which an arm lets go of what it presses on
 _OUTSIDE = 2e-3  # m outside the workspace that a set-point may be; twice what is accepted of a path beforehand
+_AT_ONCE = 256  # joint positions of a path that are looked at together: others need the interpreter, too
 _STANDING = 1e-3  # rad that a set-point moves before its arm can be expected to be seen moving
 
 
@@ -53,6 +56,7 @@ class GuardConfig:
     gripper_range: tuple[float, float] = GRIPPER_RANGE  # m
     workspace: Workspace = field(default_factory=Workspace)
     body: Body = field(default_factory=Body)
+    tool_speed: float = math.inf  # m/s, of the fastest of grasp centre, fingertips, cameras and elbow
     stale_after: float = 0.05  # s without feedback: slow down and hold
     gap_after: float = 0.25  # s without feedback: the path ends
     lost_after: float = 1.0  # s without feedback: fault
@@ -80,6 +84,8 @@ class GuardConfig:
                 raise ValueError(f"{name} is positive and finite, not {getattr(self, name)}")
         if self.position_margin < 0.0 or not 0.0 < self.stale_after < self.gap_after < self.lost_after < math.inf:
             raise ValueError("position_margin is not negative, and 0 < stale_after < gap_after < lost_after")
+        if not self.tool_speed > 0.0:
+            raise ValueError(f"tool_speed is above 0 m/s, not {self.tool_speed}")
         low, high = self.gripper_range
         if not GRIPPER_RANGE[0] <= low < high <= GRIPPER_RANGE[1]:
             raise ValueError(f"gripper_range is within {GRIPPER_RANGE} m, not {self.gripper_range}")
@@ -115,6 +121,7 @@ class Guard:
         limits = np.array(config.joint_limits)
         self._lower, self._upper = limits[:, 0], limits[:, 1]
         self._dh_is_offset = dh_is_offset
+        self.tool_speed = ToolSpeed(config.tool_speed, config.body, dh_is_offset)
         self._position: Floats | None = None
         self._velocity = np.zeros(6)  # rad/s, mean of the last step
         self._step = 0.0  # s, the last one
@@ -264,14 +271,14 @@ class Guard:
             allowed = RELIEF_SPEED if letting_go else 0.0
         self._top = max(allowed, self._top - fall)
         velocity = self._limited_velocity(np.zeros(6) if wish is None else wish - last, last, step)
-        target = last + velocity * step
+        target = last + self.tool_speed.share(last, last + velocity * step, step) * velocity * step
         reason = "" if wish is None or np.abs(target - wish).max() < 1e-9 else _excuse(wish, last, target)
         if wish is None:
             reason = "no valid set-point"
         led = self._led(target, arm)
         if not np.array_equal(led, target):
             reason = f"joint {_worst(led - target)[1]} waits for the arm"
-        if not letting_go and (outside := self._trespasses(last, led)):
+        if not letting_go and (outside := self._trespasses(np.stack([last, led]), _OUTSIDE)):
             self.latch(outside)
             reason = outside
             led = self._led(last, arm)
@@ -291,20 +298,16 @@ class Guard:
         """Check joint positions [n, 6] along a path, the first of which is the present set-point.
 
         Raises:
-            RefusedError: it leaves the joint limits less their margin, or the tool leaves the workspace. A path that
-                begins outside may only lead inwards.
+            RefusedError: it leaves the joint limits less their margin, the tool its workspace or a part of the arm the
+                box, or one gets into table, base or a keep-out box. A path that begins there may only lead out.
         """
         margin, start = self.config.position_margin, path[0]
         low, high = np.minimum(self._lower + margin, start), np.maximum(self._upper - margin, start)
         beyond, joint = _worst((path - np.clip(path, low, high)).ravel()[None])
         if beyond > 1e-6:
             raise RefusedError(f"the path takes joint {(joint - 1) % 6 + 1} {beyond:.3f} rad beyond its limit")
-        excess, inside, part = self._trespass(path)
-        if excess.max() > max(float(excess[0]), _OUTSIDE / 2):
-            raise RefusedError(f"on the path the tool would be {excess.max():.3f} m outside the workspace")
-        if inside.max() > max(float(inside[0]), _OUTSIDE / 2):
-            what = self.config.body.describe(int(part[inside.argmax()]))
-            raise RefusedError(f"on the path {what} would be {inside.max():.3f} m deep")
+        if outside := self._trespasses(path, _OUTSIDE / 2):
+            raise RefusedError(f"on the path {outside}")
 
     def _validated(self, now: float, proposed: ArrayLike | None) -> Floats | None:
         wish = None if proposed is None else np.asarray(proposed, dtype=float)
@@ -328,19 +331,25 @@ class Guard:
         limited: Floats = np.clip(velocity, -_brakeable(room_down, loss, step), _brakeable(room_up, loss, step))
         return np.clip(limited, -top, top)
 
-    def _trespasses(self, last: Floats, target: Floats) -> str:
-        excess, inside, part = self._trespass(np.stack([last, target]))
-        if excess[1] > max(excess[0], _OUTSIDE):
-            return f"the tool would leave the workspace by {excess[1]:.3f} m"
-        if inside[1] > max(inside[0], _OUTSIDE):
-            return f"{self.config.body.describe(int(part[1]))} would be {inside[1]:.3f} m deep"
-        return ""
+    def _trespasses(self, path: Floats, tolerance: float) -> str:
+        """Return what of the arm joints [n, 6] take where it must not be, farther than the first of them; "": nothing.
 
-    def _trespass(self, path: Floats) -> tuple[Floats, Floats, NDArray[np.int_]]:
-        """Return for joints [n, 6] how far, m, the tool is outside and which part how far inside, each [n]."""
-        links = link_poses(path, self._dh_is_offset)
-        inside, part = self.config.body.depth(links, self.config.workspace.table_height)
-        return self.config.workspace.excess(links[:, 5]), inside, part
+        What is there already may stay or come out, and nothing else may get in for it.
+        """
+        config, excess, depths = self.config, np.zeros(1), np.zeros((1, 1))
+        for begin in range(0, len(path), _AT_ONCE):
+            links = link_poses(path[begin : begin + _AT_ONCE], self._dh_is_offset)
+            beyond = config.workspace.excess(links[:, 5], config.body.tool)
+            inside = config.body.depths(links, config.workspace.table_height)
+            if begin == 0:
+                excess, depths = beyond[:1], inside[:1]
+            deeper = inside.max(0) - np.maximum(depths[0], tolerance)
+            if deeper.max() > 0.0:
+                worst = int(deeper.argmax())
+                return config.body.describe(worst, float(inside[:, worst].max()))
+            if beyond.max() > max(float(excess[0]), tolerance):
+                return f"the tool would be {beyond.max():.3f} m outside the workspace"
+        return ""
 
     def _frozen(self, stamp: float, arm: Floats, setpoint: Floats) -> bool:
         """Tell, and latch, that feedback keeps coming but has not changed at all since the set-points went on."""

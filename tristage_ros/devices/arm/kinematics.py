@@ -77,14 +77,14 @@ def forward(joints: ArrayLike, dh_is_offset: bool = True) -> Floats:
     return flange
 
 
-def tool_pose(flange: Floats) -> Floats:
-    """Return the pose [..., 4, 4] of the grasp centre for a flange pose [..., 4, 4]."""
-    return _along_z(flange, TOOL_OFFSET)
+def tool_pose(flange: Floats, offset: float = TOOL_OFFSET) -> Floats:
+    """Return the pose [..., 4, 4] of the grasp centre, `offset` m from it along z, for a flange pose [..., 4, 4]."""
+    return _along_z(flange, offset)
 
 
-def flange_pose(tool: Floats) -> Floats:
-    """Return the flange pose [..., 4, 4] for a pose [..., 4, 4] of the grasp centre."""
-    return _along_z(tool, -TOOL_OFFSET)
+def flange_pose(tool: Floats, offset: float = TOOL_OFFSET) -> Floats:
+    """Return the flange pose [..., 4, 4] for a pose [..., 4, 4] of the grasp centre, `offset` m from it along z."""
+    return _along_z(tool, -offset)
 
 
 def inverse(flange: Floats, seed: ArrayLike, dh_is_offset: bool = True, limits: ArrayLike = JOINT_LIMITS) -> Floats:
@@ -116,10 +116,10 @@ def inverse(flange: Floats, seed: ArrayLike, dh_is_offset: bool = True, limits: 
 
 
 def describe(flange: Floats) -> str:
-    """Put a flange pose [4, 4] in words, as its tool position and orientation."""
-    x, y, z = tool_pose(flange)[:3, 3]
+    """Put a flange pose [4, 4] in words."""
+    x, y, z = flange[:3, 3]
     roll, pitch, yaw = np.degrees(matrix_to_rpy(flange[:3, :3]))
-    return f"tool at ({x:.3f}, {y:.3f}, {z:.3f}) m, roll pitch yaw ({roll:.0f}, {pitch:.0f}, {yaw:.0f}) deg"
+    return f"flange at ({x:.3f}, {y:.3f}, {z:.3f}) m, roll pitch yaw ({roll:.0f}, {pitch:.0f}, {yaw:.0f}) deg"
 
 
 def matrix_to_rpy(rotation: Floats) -> Floats:

@@ -502,4 +502,4 @@ class Motion:
         self.execution = self._execution_at(within, arm.gripper)
 
     def _execution_at(self, position: NDArray[np.float64], gripper: float) -> Execution:
-        return Execution(self.config.motion, self.config.gripper, position, gripper)
+        return Execution(self.config.motion, self.config.gripper, position, gripper, self.guard.tool_speed)

@@ -17,6 +17,8 @@ import numpy as np
 import ruckig
 from numpy.typing import ArrayLike, NDArray
 
+from tristage_ros.devices.arm.tool_speed import ToolSpeed, eased
+
 Floats = NDArray[np.float64]
 
 _CHECK_STEP = 0.02  # s of path time between the positions at which a path is checked
@@ -65,6 +67,7 @@ class Path:
     feed: float  # feed rate to begin with
     start: tuple[Floats, Floats]  # [6] rad and rad/s of the target that it was planned from
     passing: Floats  # [6] rad/s, in path time, at the first waypoint
+    feeds: tuple[Floats, ...] = ()  # [n] highest feed rates at even times along each motion; none: 1 everywhere
 
     def positions(self, motions: int | None = None) -> Floats:
         """Return positions [n, 6] rad along the path, the first of them its start, close enough to check it.
@@ -83,9 +86,10 @@ class Path:
 class Trajectory:
     """Move a joint target along paths; position and velocity are continuous whatever is asked for."""
 
-    def __init__(self, limits: MotionLimits, position: ArrayLike) -> None:
+    def __init__(self, limits: MotionLimits, position: ArrayLike, tool_speed: ToolSpeed | None = None) -> None:
         """Begin at rest at `position`, [6] rad."""
         self.limits = limits
+        self._tool_speed = tool_speed  # None: not looked at
         self.position: Floats = np.array(position, dtype=float)  # [6] rad
         self.velocity: Floats = np.zeros(6)  # rad/s
         self.feed = 0.0
@@ -116,7 +120,7 @@ class Trajectory:
             raise ValueError("a path needs at least one waypoint, all of them finite")
         start_feed, velocity = self._beginning(feed)
         start, first = (self.position, self.velocity), np.zeros(6)
-        position, end, motions = self.position, now, []
+        position, end, motions, limits = self.position, now, [], []
         for waypoint, passing in zip(waypoints, self._passing_velocities(waypoints, now, start_feed), strict=True):
             slack = 0.0 if waypoint.due is None else (waypoint.due - end) * start_feed
             passing = self._within_reach(passing, velocity, waypoint.position - position)
@@ -127,8 +131,10 @@ class Trajectory:
             motions.append(motion)
             first = share * passing if len(motions) == 1 else first
             position, velocity = waypoint.position, share * passing
-            end += motion.duration / max(start_feed, 1e-3)
-        return Path(tuple(waypoints), tuple(motions), start_feed, start, first)
+            limits.append(self._feeds(motion))
+            end += self._lasts(motion, limits[-1], start_feed)
+        feeds = eased(limits, [motion.duration for motion in motions], self.limits.feed_slope)
+        return Path(tuple(waypoints), tuple(motions), start_feed, start, first, feeds)
 
     def rebased(self, path: Path, now: float, feed: float) -> Path:
         """Return a path that was planned a moment ago, begun from the present state: only its first motion is new.
@@ -142,14 +148,25 @@ class Trajectory:
         goal = path.waypoints[0]
         slack = 0.0 if goal.due is None else (goal.due - now) * start_feed
         motion = self._motion(self.position, velocity, goal.position, path.passing, slack)
+        motions, limits = (motion, *path.motions[1:]), (self._feeds(motion), *path.feeds[1:])
+        feeds = eased(limits[:2], [m.duration for m in motions[:2]], self.limits.feed_slope)
         start = (self.position, self.velocity)
-        return replace(path, motions=(motion, *path.motions[1:]), feed=start_feed, start=start)
+        return replace(path, motions=motions, feed=start_feed, start=start, feeds=(feeds[0], *limits[1:]))
 
     def _beginning(self, feed: float) -> tuple[float, Floats]:
         """Return the feed rate that a path begins with, and the present velocity, [6] rad/s, in its time."""
         start_feed = max(feed, self.feed if self.moving else 0.0)
         velocity = self.velocity / start_feed if start_feed > 0.0 else np.zeros(6)
         return start_feed, np.clip(velocity, -self.limits.velocity, self.limits.velocity)
+
+    def _feeds(self, motion: Any) -> Floats:
+        """Return the highest feed rates [n] at even times along a motion."""
+        return np.full(2, np.inf) if self._tool_speed is None else self._tool_speed.limits(motion)
+
+    def _lasts(self, motion: Any, limits: Floats, feed: float) -> float:
+        """Return how long, s, a motion takes at feed rate `feed` or what is less of `limits` [n]."""
+        share = np.minimum(limits, max(feed, 1e-3))
+        return float(motion.duration * np.mean(1.0 / share))
 
     def follow(self, path: Path) -> None:
         """Leave the present path for one that was planned from the present state."""
@@ -161,6 +178,7 @@ class Trajectory:
         if path is None:
             return []
         slope = self.limits.feed_slope * step
+        feed = min(feed, self._highest_feed(path, step))
         before, self.feed = self.feed, float(np.clip(feed, self.feed - slope, self.feed + slope))
         if self._waiting:
             return []
@@ -176,6 +194,16 @@ class Trajectory:
         position, velocity, _ = path.motions[self.index].at_time(self._time)
         self.position, self.velocity = np.array(position), np.array(velocity) * self.feed
         return reached
+
+    def _highest_feed(self, path: Path, step: float) -> float:
+        """Return the feed rate that keeps the tool's speed from now to `step` s on."""
+        limits, duration = path.feeds[self.index], path.motions[self.index].duration
+        if self._waiting or duration <= 0.0:
+            return np.inf
+        now = self._time / duration * (len(limits) - 1)
+        soon = (self._time + step * self.feed) / duration * (len(limits) - 1)
+        there: float = limits[int(now) : int(np.ceil(soon)) + 1].min(initial=np.inf)
+        return there
 
     def proceed(self) -> None:
         """Go on from the key frame at which the path waits."""
@@ -287,10 +315,15 @@ class Execution:
     """
 
     def __init__(
-        self, limits: MotionLimits, timing: GripperTiming, position: NDArray[np.float64], gripper: float
+        self,
+        limits: MotionLimits,
+        timing: GripperTiming,
+        position: NDArray[np.float64],
+        gripper: float,
+        tool_speed: ToolSpeed | None = None,
     ) -> None:
         """Begin at rest at `position`, [6] rad, with the gripper target `gripper`, m."""
-        self.trajectory = Trajectory(limits, position)
+        self.trajectory = Trajectory(limits, position, tool_speed)
         self.gripper = gripper
         self.short = ""  # why the path cannot be finished
         self._timing = timing

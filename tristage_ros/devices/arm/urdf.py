@@ -43,8 +43,13 @@ _EFFORT = {"joint": 100.0, "gripper": 50.0}  # N m and N; the format asks for th
 _GRIPPER_SPEED = 0.1  # m/s
 
 
-def urdf(dh_is_offset: bool) -> str:
-    """Return the arm as URDF; `dh_is_offset` tells which zero the firmware gives J2 and J3, see `kinematics`."""
+def urdf(dh_is_offset: bool, tcp: float = TOOL_OFFSET) -> str:
+    """Return the arm as URDF.
+
+    Args:
+        dh_is_offset: which zero the firmware gives J2 and J3, see `kinematics`.
+        tcp: m from the flange to the grasp centre.
+    """
     robot = ET.Element("robot", name="piper")
     for name, color in _COLORS.items():
         ET.SubElement(ET.SubElement(robot, "material", name=name), "color", rgba=color)
@@ -58,7 +63,7 @@ def urdf(dh_is_offset: bool) -> str:
         before = pose
     _add_joint(robot, "flange", "fixed", ("link6", "flange"), np.eye(4))
     tool = np.eye(4)
-    tool[2, 3] = TOOL_OFFSET
+    tool[2, 3] = tcp
     _add_joint(robot, "tool", "fixed", ("flange", "tool"), tool)
     _add_gripper(robot)
     ET.indent(robot)

@@ -28,10 +28,10 @@ def joint_state(state: ArmState, clock_offset: float) -> JointState:
     return message
 
 
-def end_pose(state: ArmState, clock_offset: float, dh_is_offset: bool) -> PoseStamped:
-    """Return the measured pose of the grasp centre, from the joints."""
+def end_pose(state: ArmState, clock_offset: float, dh_is_offset: bool, tcp: float) -> PoseStamped:
+    """Return the measured pose of the grasp centre, `tcp` m from the flange, from the joints."""
     pose = PoseStamped(header=header(state.feedback.stamp + clock_offset, BASE_FRAME))
-    tool = tool_pose(forward(state.position, dh_is_offset))
+    tool = tool_pose(forward(state.position, dh_is_offset), tcp)
     pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = tool[:3, 3].tolist()
     o = pose.pose.orientation
     o.x, o.y, o.z, o.w = matrix_to_quaternion(tool[:3, :3]).tolist()

@@ -16,17 +16,18 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
+from visualization_msgs.msg import MarkerArray
 
 from tristage_ros.devices.arm import values
 from tristage_ros.devices.arm.chunks import MAX_ACTIONS, ChunkLimits
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
-from tristage_ros.devices.arm.guard import GuardConfig
 from tristage_ros.devices.arm.joint_path import MAX_POINTS, JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
+from tristage_ros.devices.arm.site import Site, load_site
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.devices.arm.workspace import Body
 from tristage_ros.nodes.arm import messages
 from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
+from tristage_ros.nodes.arm.markers import site_markers
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
@@ -48,6 +49,7 @@ PARAMETERS = (
     Parameter("dry_run", False, "until the arm is enabled: work everything out, send nothing"),
     Parameter("command_source", "policy", "who may move the arm", choices=tuple(SOURCES), read_only=False),
     Parameter("cameras_file", "", "where the wrist camera is; empty: config/cameras.yaml"),
+    Parameter("site_file", "", "where the arm stands and what it carries; empty: config/site.yaml"),
     Parameter("max_age", 0.5, "chunks of observations older than this are refused", "s", 0.05, 10.0),
     Parameter(
         "link_timeout",
@@ -70,6 +72,7 @@ class ArmNode(ManagedNode):
         super().__init__("arm")
         self.settings = declare(self, PARAMETERS)
         self.controller: ArmController | None = None
+        self._site: Site | None = None
         self.active = False
         self._ros_clock = SetClock(self.settings.max_age)
         self._dh_is_offset = True
@@ -77,6 +80,7 @@ class ArmNode(ManagedNode):
         self._joint_publisher = self.create_publisher(JointState, "joint_states", 10)
         self._pose_publisher = self.create_publisher(PoseStamped, "arm/end_pose", 10)
         self._status_publisher = self.create_publisher(ArmStatus, "arm/status", 10)
+        self._site_publisher = self.create_publisher(MarkerArray, "arm/site", qos.LATCHED)
         self.create_subscription(ActionChunk, ACTIONS, self._on_chunk, 1)
         self.create_subscription(Header, qos.HEARTBEAT_TOPIC, self._on_heartbeat, qos.HEARTBEAT)
         self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
@@ -105,20 +109,22 @@ class ArmNode(ManagedNode):
             self.controller.start()
         except (PiperError, ValueError, OSError) as error:
             return self.refuse(str(error))
-        for line in self.controller.limits_in_words():
+        for line in (*self._site.in_words(), *self.controller.limits_in_words()):
             self.get_logger().info(line)
+        self._site_publisher.publish(site_markers(self._site, self._dh_is_offset))
         return super().on_configure(state)
 
     def _config(self) -> ControllerConfig:
         s = self.settings
         mounts = load_extrinsics(s.cameras_file or resource("config", "cameras.yaml")).values()
-        on_flange = tuple(tuple(mount.pose[:3, 3].tolist()) for mount in mounts if mount.parent == "flange")
+        self._site = site = load_site(s.site_file, s.cameras_file)
         return ControllerConfig(
             speed_scale=s.speed_scale,
             dry_run=s.dry_run,
             link_timeout=s.link_timeout,
             chunks=ChunkLimits(max_age=s.max_age),
-            guard=GuardConfig(body=Body(on_flange)),
+            home=site.home,
+            guard=site.guard(mounts),
         )
 
     def _connect(self, driver: PiperDriver) -> None:
@@ -239,10 +245,11 @@ class ArmNode(ManagedNode):
         if self.controller is None:
             return
         state, offset = self.controller.snapshot(), self._clock_offset()
+        tcp = self.controller.config.guard.body.tool.tcp
         if not math.isfinite(state.feedback_age) or state.feedback_age > 0.05:
             return  # an old position with a new stamp would be a lie
         self._joint_publisher.publish(messages.joint_state(state, offset))
-        self._pose_publisher.publish(messages.end_pose(state, offset, self._dh_is_offset))
+        self._pose_publisher.publish(messages.end_pose(state, offset, self._dh_is_offset, tcp))
 
     def _publish_status(self) -> None:
         if self.controller is None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, forward, rpy_to_matrix, tool_pose
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 from tristage_ros.simulation.objects import Piece
-from tristage_ros.simulation.scene import HOME, body_pose
+from tristage_ros.simulation.scene import HOME, body_pose, table_height
 
 OPEN, CLOSED = 1.0, 0.0  # gripper of a key frame
 REST = tool_pose(forward(HOME))[:3, 3]  # m, where the tool waits when the task is done
@@ -31,7 +31,7 @@ class KeyFrame:
     """Hold where the expert sends the tool next, and what the gripper does on arrival."""
 
     stage: str  # what it is for, for a person
-    position: NDArray[np.float64]  # [3] m, base frame, of the grasp centre
+    position: NDArray[np.float64]  # [3] m, of the grasp centre: base frame, but height above the table
     yaw: float  # rad, the direction across which the fingers close
     gripper: float  # 0 closed .. 1 open
     tilt: float | None = None  # rad, by which the tool leans outwards; None: as its height needs it
@@ -90,11 +90,15 @@ Floats = NDArray[np.float64]
 
 
 class World:
-    """Look at the state that `data` holds when a method is called; nothing is changed."""
+    """Look at the state that `data` holds when a method is called; nothing is changed.
+
+    Poses are in the base frame, but with heights above the table, which may stand higher or lower than the base.
+    """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         """Watch `data`."""
         self._model, self._data = model, data
+        self.table = table_height(model)  # m, of its top above the base
         self._arm = np.array([model.joint(f"joint{k + 1}").qposadr[0] for k in range(6)])
         self._finger = model.joint("finger_left").qposadr[0]
 
@@ -117,7 +121,7 @@ class World:
     @property
     def tool(self) -> Floats:
         """Return the pose [4, 4] of the grasp centre, m."""
-        return tool_pose(forward(self.joints))
+        return self._above_table(tool_pose(forward(self.joints)))
 
     @property
     def yaw(self) -> float:
@@ -126,7 +130,11 @@ class World:
 
     def pose(self, body: str) -> Floats:
         """Return the pose [4, 4] of a body, m."""
-        return body_pose(self._data, body)
+        return self._above_table(body_pose(self._data, body))
+
+    def _above_table(self, pose: Floats) -> Floats:
+        pose[2, 3] -= self.table
+        return pose
 
     def heading(self, body: str) -> float:
         """Return the direction, rad, of a body's x axis as seen from above."""
