@@ -1,7 +1,4 @@
-"""The arm's shells as primitives, in the frames of its links, and where they are at given joints.
-
-Cylinders and boxes about the size of the shells; fingers without what they hold.
-"""
+"""Where the arm's shells are at given joints: the cylinders and boxes of its URDF, fingers without what they hold."""
 
 from __future__ import annotations
 
@@ -9,25 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, link_poses
+from tristage_ros.devices.arm.urdf import BOXES, CYLINDERS
 from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.perception.raycast import Solids
 from tristage_ros.perception.surfaces import ArmShape
-
-# By link, in its own frame: ends of a cylinder and its radius, m.
-CYLINDERS: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...], float, str], ...]] = {
-    BASE_FRAME: (((0, 0, 0), (0, 0, 0.065), 0.056, "joint"),),
-    "link1": (((0, 0, -0.060), (0, 0, -0.012), 0.046, "shell"), ((0, -0.060, 0), (0, 0.060, 0), 0.044, "shell")),
-    "link2": (((0.030, 0, 0), (0.255, 0, 0), 0.031, "shell"), ((0.285, 0, -0.050), (0.285, 0, 0.050), 0.037, "joint")),
-    "link3": (((-0.010, -0.030, 0), (-0.021, -0.185, 0), 0.030, "shell"),),
-    "link4": (((0, 0, -0.070), (0, 0, -0.025), 0.030, "joint"), ((0, -0.030, 0), (0, 0.030, 0), 0.028, "shell")),
-    "link5": (((0, -0.055, 0), (0, -0.020, 0), 0.026, "joint"),),
-    "link6": (((0, 0, -0.036), (0, 0, 0.008), 0.028, "shell"),),
-}
-BOXES = {  # centre and size, m
-    "flange": ((0.0, 0.0, 0.030), (0.048, 0.096, 0.044), "shell"),
-    "finger_left": ((0.0, 0.006, 0.095), (0.020, 0.012, 0.080), "joint"),
-    "finger_right": ((0.0, -0.006, 0.095), (0.020, 0.012, 0.080), "joint"),
-}
 
 _LINKS = (BASE_FRAME, *(f"link{number}" for number in range(1, 7)))  # the gripper is the last one's
 _FINGERS = {"finger_left": 1.0, "finger_right": -1.0}  # to which side along y they open

@@ -21,10 +21,24 @@ from tristage_ros.devices.arm.kinematics import (
     link_poses,
     matrix_to_rpy,
 )
-from tristage_ros.devices.arm.shapes import BOXES, CYLINDERS
 from tristage_ros.devices.arm.values import BASE_FRAME
 
 _COLORS = {"shell": "0.90 0.90 0.92 1", "joint": "0.20 0.20 0.22 1"}
+# By link, in its own frame: ends of a cylinder and its radius, m.
+CYLINDERS: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...], float, str], ...]] = {
+    BASE_FRAME: (((0, 0, 0), (0, 0, 0.065), 0.056, "joint"),),
+    "link1": (((0, 0, -0.060), (0, 0, -0.012), 0.046, "shell"), ((0, -0.060, 0), (0, 0.060, 0), 0.044, "shell")),
+    "link2": (((0.030, 0, 0), (0.255, 0, 0), 0.031, "shell"), ((0.285, 0, -0.050), (0.285, 0, 0.050), 0.037, "joint")),
+    "link3": (((-0.010, -0.030, 0), (-0.021, -0.185, 0), 0.030, "shell"),),
+    "link4": (((0, 0, -0.070), (0, 0, -0.025), 0.030, "joint"), ((0, -0.030, 0), (0, 0.030, 0), 0.028, "shell")),
+    "link5": (((0, -0.055, 0), (0, -0.020, 0), 0.026, "joint"),),
+    "link6": (((0, 0, -0.036), (0, 0, 0.008), 0.028, "shell"),),
+}
+BOXES = {  # centre and size, m
+    "flange": ((0.0, 0.0, 0.030), (0.048, 0.096, 0.044), "shell"),
+    "finger_left": ((0.0, 0.006, 0.095), (0.020, 0.012, 0.080), "joint"),
+    "finger_right": ((0.0, -0.006, 0.095), (0.020, 0.012, 0.080), "joint"),
+}
 _EFFORT = {"joint": 100.0, "gripper": 50.0}  # N m and N; the format asks for them, nothing here uses them
 _GRIPPER_SPEED = 0.1  # m/s
 
