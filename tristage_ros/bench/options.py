@@ -43,6 +43,16 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     yield (each := measurement("cameras", "cameras", "what a subscriber gets of two emulated cameras"))
     each[1].add_argument("--seconds", type=positive, default=20.0, help="how long is measured (default: 20)")
 
+    yield (
+        each := measurement("agreement", "agreement", "cameras against joints: false alarms, what is told, how soon")
+    )
+    each[1].add_argument(
+        "--looks", type=_count, default=3600, help="at an arm and cameras that are right (default: 3600)"
+    )
+    each[1].add_argument("--episodes", type=_count, default=100, help="for every error (default: 100)")
+    each[1].add_argument("--first-seed", type=_count, default=70000, help="of every task (default: 70000)")
+    each[1].add_argument("--processes", type=_count, default=1, help="that share the tasks (default: 1)")
+
     yield (each := measurement("latency", "latency", "how old an observation is when it moves the simulated arm"))
     each[1].add_argument("--seconds", type=positive, default=60.0, help="how long is measured (default: 60)")
     each[1].add_argument("--json", type=Path, metavar="FILE", help="write the figures here")

@@ -191,7 +191,7 @@ def _machines(parameters: Path) -> Machines:
 
 # Nothing that a replayed run says is heard by an arm, nor taken for what was recorded.
 REPLAYED = {f"tristage/{name}": f"replay/{name}" for name in ("cloud", "kept_cloud", "action", "pruning", "timings",
-                                                             "overlay")}  # fmt: skip
+                                                             "overlay", "disagreement")}  # fmt: skip
 
 
 def replay(arguments: Mapping[str, str]) -> Graph:

@@ -13,6 +13,8 @@ from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.devices.arm.values import BASE_FRAME
+from tristage_ros.nodes import agreement
+from tristage_ros.nodes.agreement import AROUND, FASTEST, AgreementCheck, Moment
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
@@ -38,6 +40,7 @@ PARAMETERS = (
     Parameter("sync_tolerance", 0.05, "frames of two cameras this close belong together", "s", 0.0, 1.0),
     Parameter("slow_cloud", 100.0, "a cloud that takes longer to build is a warning", "ms", 1.0, 10000.0),
     IMAGE_TRANSPORT,
+    *agreement.PARAMETERS,
     *STREAM_PARAMETERS,
 )
 NO_COLOR = np.empty((0, 0, 3), np.uint8)
@@ -96,6 +99,7 @@ class PointCloudNode(Node):
         self.milliseconds = 0.0
         self.last_points, self.last_stamp = 0, 0.0
         self._newest: PointCloud2 | None = None  # of that stamp
+        self._to_compare: tuple[float, dict[str, RgbdFrame]] | None = None  # frames that wait for their joint states
         self._replayed = bool(self.get_parameter("use_sim_time").value)
         self.publisher = self.create_publisher(PointCloud2, "tristage/cloud", qos.IMAGES)
         for name in self.inputs:
@@ -105,10 +109,12 @@ class PointCloudNode(Node):
             subscribe_image(self, aligned, partial(self._on_depth, name), qos.NEWEST, s.image_transport, refuse)
         self.create_subscription(JointState, "joint_states", self._on_joints, 10)
         self.create_subscription(ArmStatus, "arm/status", self._on_arm_status, 1)
+        self.agreement = AgreementCheck(self, s, self.workspace, not self._replayed)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("cloud", self._cloud_part)
         for name in self.inputs:
             self._diagnostics.add(f"{name} depth", partial(self._depth_part, name), f"camera {name}")
+        self._diagnostics.add("agreement", lambda: self.agreement.part(self._now()))
         self.get_logger().info(
             f"merging {', '.join(self.inputs)} into {s.points} points, crop {s.workspace_min} .. {s.workspace_max} m"
         )
@@ -145,6 +151,7 @@ class PointCloudNode(Node):
         except ValueError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
         self._build_when_complete()
+        self._compare()
 
     def _on_arm_status(self, message: ArmStatus) -> None:
         self.dh_is_offset = zero_of(self, message, self.dh_is_offset)
@@ -198,7 +205,8 @@ class PointCloudNode(Node):
     def _build(self) -> None:
         start = time.perf_counter()
         self.last_stamp = seconds(self.first.newest.header.stamp)
-        frames = [frame for source in self.inputs.values() if (frame := self._frame(source)) is not None]
+        named = {name: frame for name, source in self.inputs.items() if (frame := self._frame(source)) is not None}
+        frames = list(named.values())
         self.incomplete += len(frames) < len(self.inputs)
         self._newest = None
         if not frames:
@@ -209,6 +217,31 @@ class PointCloudNode(Node):
         self.published += 1
         self.empty += len(cloud.points) == 0
         self.last_points, self.milliseconds = len(cloud.points), (time.perf_counter() - start) * 1e3
+        if self.agreement.due(self.last_stamp):
+            self._to_compare = self.last_stamp, named
+            self._compare()
+
+    def _compare(self) -> None:
+        """Have the frames that wait compared with the joints, once those of that moment are known and turn slowly."""
+        if self._to_compare is None:
+            return
+        stamp, frames = self._to_compare
+        if self.joints.newest < stamp:
+            return
+        self._to_compare = None
+        before, joints, after = (self.joints.at(stamp + step) for step in (-AROUND, 0.0, AROUND))
+        if before is None or joints is None or after is None:
+            return
+        if np.abs(after[:6] - before[:6]).max() > FASTEST * 2 * AROUND:
+            return
+        seen: dict[str, RgbdFrame] = {}  # by what the camera is fixed to; the first one counts
+        for name, frame in frames.items():
+            seen.setdefault(self.inputs[name].mount.parent, frame)
+        self.agreement.offer(Moment(seen.get("base_link"), seen.get("flange"), joints, self.dh_is_offset, stamp))
+
+    def close(self) -> None:
+        """End the thread that compares."""
+        self.agreement.close()
 
     def _send(self, cloud: PointCloud2) -> None:
         with sending(self, "cloud"):

@@ -16,6 +16,7 @@ from tristage_ros.devices.arm.kinematics import matrix_to_quaternion, matrix_to_
 from tristage_ros.devices.arm.values import ActionChunk
 from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action, Observation
+from tristage_ros.perception.cloud import RgbdFrame
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.simulation.arm import Plant
@@ -106,6 +107,20 @@ class Episode:
             RenderingError: this machine cannot render; the message names the packages to install.
         """
         return self._sensing().observe(self._data, self._plant.position, self._plant.opening, self._arm.time)
+
+    def frames(self) -> dict[str, RgbdFrame]:
+        """Return what every camera measures now, by its name."""
+        return self._sensing().frames(self._data, self._plant.position, self._arm.time)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether no chunk is under way."""
+        return not self._arm.busy
+
+    @property
+    def joints(self) -> NDArray[np.float64]:
+        """Return where the joints are now, [7] rad with the gripper opening (m)."""
+        return np.array([*self._plant.position, self._plant.opening])
 
     def robot_state(self) -> NDArray[np.float32]:
         """Return where the arm stands now, as an observation says it: see `kinematics.robot_state`."""

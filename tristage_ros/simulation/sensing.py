@@ -97,8 +97,7 @@ class Sensing:
 
     def observe(self, data: mujoco.MjData, joints: NDArray[np.float64], opening: float, stamp: float) -> Observation:
         """Return what is seen of `data`, whose kinematics are up to date, with joints [6] rad and the opening, m."""
-        names = dict.fromkeys((FRONT, *self._config.cameras))
-        frames = {name: self._frame(data, name, joints, stamp) for name in names}
+        frames = self.frames(data, joints, stamp)
         front = frames[FRONT]
         cloud = build_cloud(
             [frames[name] for name in self._config.cameras],
@@ -108,6 +107,11 @@ class Sensing:
         )
         state = robot_state(np.array([*joints, opening]))
         return Observation(front.color, front.camera, cloud.points, state, front.depth, stamp)
+
+    def frames(self, data: mujoco.MjData, joints: NDArray[np.float64], stamp: float) -> dict[str, RgbdFrame]:
+        """Return what every camera measures of `data`, by name; one on the flange is placed by `joints`, [6] rad."""
+        names = dict.fromkeys((FRONT, *self._config.cameras))
+        return {name: self._frame(data, name, joints, stamp) for name in names}
 
     def _frame(self, data: mujoco.MjData, name: str, joints: NDArray[np.float64], stamp: float) -> RgbdFrame:
         color, millimetres = self._renderer.render(data, name)

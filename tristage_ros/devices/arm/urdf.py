@@ -25,7 +25,7 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 
 _COLORS = {"shell": "0.90 0.90 0.92 1", "joint": "0.20 0.20 0.22 1"}
 # By link, in its own frame: ends of a cylinder and its radius, m.
-_CYLINDERS: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...], float, str], ...]] = {
+CYLINDERS: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...], float, str], ...]] = {
     BASE_FRAME: (((0, 0, 0), (0, 0, 0.065), 0.056, "joint"),),
     "link1": (((0, 0, -0.060), (0, 0, -0.012), 0.046, "shell"), ((0, -0.060, 0), (0, 0.060, 0), 0.044, "shell")),
     "link2": (((0.030, 0, 0), (0.255, 0, 0), 0.031, "shell"), ((0.285, 0, -0.050), (0.285, 0, 0.050), 0.037, "joint")),
@@ -34,7 +34,7 @@ _CYLINDERS: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...], float, s
     "link5": (((0, -0.055, 0), (0, -0.020, 0), 0.026, "joint"),),
     "link6": (((0, 0, -0.036), (0, 0, 0.008), 0.028, "shell"),),
 }
-_BOXES = {  # centre and size, m
+BOXES = {  # centre and size, m
     "flange": ((0.0, 0.0, 0.030), (0.048, 0.096, 0.044), "shell"),
     "finger_left": ((0.0, 0.006, 0.095), (0.020, 0.012, 0.080), "joint"),
     "finger_right": ((0.0, -0.006, 0.095), (0.020, 0.012, 0.080), "joint"),
@@ -83,15 +83,15 @@ def _add_gripper(robot: ET.Element) -> None:
 
 def _add_link(robot: ET.Element, name: str) -> None:
     link = ET.SubElement(robot, "link", name=name)
-    for start, end, radius, material in _CYLINDERS.get(name, ()):
+    for start, end, radius, material in CYLINDERS.get(name, ()):
         axis = np.subtract(end, start)
         length = float(np.linalg.norm(axis))
         # A cylinder of URDF stands along z: pitch and yaw turn z to where the axis points.
         angles = np.array([0.0, math.acos(axis[2] / length), math.atan2(axis[1], axis[0])])
         shape = _add_visual(link, np.add(start, end) / 2, angles, material)
         ET.SubElement(shape, "cylinder", radius=f"{radius:g}", length=f"{length:.6g}")
-    if name in _BOXES:
-        centre, size, material = _BOXES[name]
+    if name in BOXES:
+        centre, size, material = BOXES[name]
         shape = _add_visual(link, np.array(centre), np.zeros(3), material)
         ET.SubElement(shape, "box", size=_numbers(np.array(size)))
 
