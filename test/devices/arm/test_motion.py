@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tristage_ros.devices.arm.config import ControllerConfig
-from tristage_ros.devices.arm.guard import RefusedError
+from tristage_ros.devices.arm.guard import LEAST_LEAD, RELIEF_SPEED, RefusedError
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
 from tristage_ros.devices.arm.motion import Motion
@@ -362,3 +362,44 @@ def test_a_dry_run_begins_each_way_at_the_arm_as_it_is() -> None:
         assert bench.motion.chunk.state is ChunkState.REACHED
         moved = tool_pose(forward(bench.motion.sent.position)) - tool_pose(forward(HOME))
         np.testing.assert_allclose(moved[:3, 3], (0.0, 0.1, 0.0), atol=1e-3)
+
+
+def test_once_a_fault_is_cleared_a_target_that_is_far_ahead_comes_back_without_a_leap() -> None:
+    bench = Bench(ControllerConfig(speed_scale=0.01))
+    bench.run(1.0)
+    motion, ahead = bench.motion, HOME + 0.09 * np.eye(6)[3]
+    motion.guard.latch("a test")
+    motion.guard.rest(ahead)
+    motion.sent = replace(motion.sent, position=ahead)
+    motion.restart()
+    motion.held = ""
+    with pytest.raises(RefusedError, match="letting go of what it pressed on"):
+        bench.submit((0.0, 0.01, 0.0))
+    rows = [ahead]
+    for _ in range(50):
+        bench.now += STEP
+        bench.feedback = replace(bench.feedback, stamp=bench.now, position=HOME + 1e-7 * np.sin(bench.now))
+        motion.take(bench.feedback)
+        motion.sent = motion.next_setpoint(bench.now)
+        rows.append(motion.sent.position)
+    assert np.abs(np.diff(rows, axis=0)).max() <= RELIEF_SPEED * STEP + 1e-9
+    assert np.abs(rows[-1] - HOME).max() < 0.02
+
+
+def test_back_off_ends_where_something_is_in_the_way_there_too() -> None:
+    bench = Bench()
+    bench.run(0.5)
+    bench.submit((0.0, 0.25, 0.0))
+    bench.run(1.0)
+    motion = bench.motion
+    motion.guard.latch("a test")
+    bench.run(0.5)
+    stood = bench.feedback.position
+    assert motion.back_off() > 0
+    for _ in range(400):  # it cannot move
+        bench.now += STEP
+        bench.feedback = replace(bench.feedback, stamp=bench.now, position=stood + 1e-7 * np.sin(bench.now))
+        motion.take(bench.feedback)
+        motion.sent = motion.next_setpoint(bench.now)
+        assert np.abs(motion.sent.position - stood).max() <= LEAST_LEAD + 1e-6
+    assert np.abs(motion.sent.position - stood).max() < 0.02

@@ -3,7 +3,7 @@
 A servo under load hangs some 10 to 30 mrad below its target, and a joint in motion lags behind it: both are normal. Not
 normal is a joint that is asked to go on and stands, however far behind it is by then. What an arm of any timing has in
 common is that a lagging joint moves: in the time by which it lags it covers its lead. A stuck one does not, and its
-motor's effort rises.
+motor pushes. Nor does a joint slow down by itself while its motor pushes it on.
 
 An encoder that lies says that all is well: it repeats the set-point, which no loaded servo reaches quite. Then the
 effort alone tells, beyond what the arm weighs there.
@@ -21,23 +21,31 @@ from numpy.typing import NDArray
 from tristage_ros.devices.arm.gravity import holding_torque
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 _WATCHED = 0.6  # of the lead allowed, from where on a joint that stands is stuck
 _STANDS = 0.15  # of its lead that a joint covers within the window, below which it stands
+_STILL = 0.05  # rad/s, likewise
+_HELD = 0.6  # of its speed a moment before and of its set-point's, below which a joint is held back, where
+_HARD = 3.0  # times that effort its motor pushes it on
+_CREEPS = 0.005  # rad/s, below which it is not asked to go
+_STRETCH, _STRETCHES = 0.05, 5  # s, over which a speed is measured, and how many of them are compared
 _WINDOW = 0.12  # s that are looked back
 _PERSISTS = 0.06  # s
+_BEHIND, _HELD_FOR = 0.12, 0.21  # of the lead allowed, and s: a door that falls shut holds a joint back for less
 _AT_REST = 2e-3  # rad
 _SETTLED = 0.2  # s at rest after which a lead is a standing offset
 _MOST_STANDING = 0.04  # rad
 _LEFT = 0.75  # of the lead allowed, from where on a joint has left a set-point at rest
 _GOING = 0.01  # rad within the window
-_EFFORT = np.array([3.0, 3.0, 3.0, 1.2, 1.2, 1.2])  # N m by which a stuck joint's motor does more than on its way
-_LOADED = 0.15  # s after the motors came on, in which they take up what the arm weighs
+EFFORT = np.array([3.0, 3.0, 3.0, 1.2, 1.2, 1.2])  # N m beyond what the arm carries that a joint's own way never asks
 _STRAIN = np.array([6.0, 8.0, 6.0, 2.5, 2.5, 2.5])  # N m beyond the arm's weight, of a joint that is where it is to be
 _STRAIN_SPEED = np.array([8.0, 8.0, 8.0, 4.0, 4.0, 4.0])  # N m s/rad more in motion
 _STRAINED = 0.2  # s
-_NO_LEAD = 0.003  # rad; a servo that tells the truth hangs some 1 to 3 mrad for each N m
-_NO_LAG = 0.05  # s, likewise for one in motion, which lags by twice that
+_GIVES = 1e-3  # rad for each N m, by which a servo that tells the truth gives way at least
+_NO_LEAD = 0.003  # rad more or less than at rest before, that no such servo has while it strains
+_NO_LAG = 0.01  # s, likewise of one in motion
+_HIDES = 1.0  # N m less of its own weight, where hanging less may make up for giving way
 _UNKNOWN_WEIGHT = 2.0  # N m/s, by which an arm at rest may turn out to carry something else
 
 
@@ -70,22 +78,26 @@ class Contact:
         self._dh_is_offset = dh_is_offset
         self.standing = np.zeros(6)  # rad, set-point minus measured joint of an arm that only carries itself
         self._samples: deque[Sample] = deque()
+        self._setpoints: deque[tuple[float, Floats]] = deque()  # of the last stretch
         self._still = (math.inf, np.zeros(6), np.zeros(6))  # since when set-point and joints are where they are
         self._stuck_since = np.full(6, math.inf)
+        self._held_since = np.full(6, math.inf)
         self._strained_since = np.full(6, math.inf)
-        self._before: Floats | None = None  # effort when the present motion began
         self._asked: tuple[float, Floats] | None = None  # since when the set-point is where it is
         self._asked_still = 0.0  # s
         self._beyond = np.zeros(6)  # N m that the motors do beyond what the arm itself weighs
         self._surplus: Floats | None = None  # of it, what they do at rest, as of a payload
+        self._hung = np.zeros(6)  # rad of lead at rest that belong to it
+        self._weight = np.zeros(6)  # N m that the arm itself weighs, and what it did there
+        self._weight_there = np.zeros(6)
 
     def forget(self) -> None:
         """Begin anew, as after the arm was moved by hand or switched on."""
         self.standing = np.zeros(6)
         self._samples.clear()
+        self._setpoints.clear()
         self._still = (math.inf, np.zeros(6), np.zeros(6))
-        self._stuck_since[:] = self._strained_since[:] = math.inf
-        self._before = None
+        self._stuck_since[:] = self._held_since[:] = self._strained_since[:] = math.inf
         self._asked, self._asked_still = None, 0.0
         self._surplus = None
 
@@ -94,27 +106,35 @@ class Contact:
         passed = sample.stamp - self._samples[-1].stamp if self._samples else math.inf
         if passed > 0.0:
             self._samples.append(sample)
-            self._beyond = sample.effort - holding_torque(sample.position, self._dh_is_offset)
+            self._weight = holding_torque(sample.position, self._dh_is_offset)
+            self._beyond = sample.effort - self._weight
             while self._samples[0].stamp < sample.stamp - 0.5:
                 self._samples.popleft()
+        self._setpoints.append((now, setpoint.copy()))
+        while self._setpoints[0][0] < now - _STRETCH - 0.01:
+            self._setpoints.popleft()
         if self._asked is None or np.abs(setpoint - self._asked[1]).max() > 1e-4:
             self._asked = (now, setpoint.copy())
         self._asked_still = now - self._asked[0]
         since, asked, stood = self._still
         if np.abs(setpoint - asked).max() > 1e-4 or np.abs(sample.position - stood).max() > _AT_REST:
             self._still = (now, setpoint.copy(), sample.position.copy())
-            if self._before is None and sample.stamp - self._samples[0].stamp >= _LOADED:
-                self._before = sample.effort
         elif now - since >= _SETTLED:
             lead = setpoint - sample.position
             self.standing = np.where(np.abs(lead) <= _MOST_STANDING, lead, self.standing)
-            self._before = sample.effort
             if not in_fault:
-                self._learn_surplus(passed)
+                self._learn(passed, lead)
 
-    def _learn_surplus(self, passed: float) -> None:
-        known, most = self._beyond if self._surplus is None else self._surplus, _UNKNOWN_WEIGHT * max(0.0, passed)
-        self._surplus = known + np.clip(self._beyond - known, -most, most)
+    def _learn(self, passed: float, lead: Floats) -> None:
+        """Learn, slowly, what the arm carries, and how far it hangs with it: a push at rest is not to pass for it."""
+        if self._surplus is None:
+            self._surplus, self._hung = self._beyond, lead
+        most = _UNKNOWN_WEIGHT * max(0.0, passed)
+        calm = np.abs(self._beyond - self._surplus) < EFFORT / 2
+        self._surplus = self._surplus + np.clip(self._beyond - self._surplus, -most, most)
+        slack = np.where(calm, np.inf, most * _GIVES)
+        self._hung = self._hung + np.clip(lead - self._hung, -slack, slack)
+        self._weight_there = np.where(calm, self._weight, self._weight_there)
 
     @property
     def push(self) -> Floats:
@@ -141,31 +161,56 @@ class Contact:
         if not self._samples:
             return None
         newest = self._samples[-1]
-        earlier = next((s for s in reversed(self._samples) if s.stamp <= newest.stamp - _WINDOW), None)
-        lead = self.lead(setpoint, newest.position)
+        earlier, lead = self._before(newest.stamp - _WINDOW) or newest, self.lead(setpoint, newest.position)
         return (
-            self._stuck(now, lead, allowed, newest, earlier)
-            or self._strained(now, setpoint, newest, earlier or newest)
-            or self._led_away(lead, allowed, newest, earlier or newest)
+            self._stuck(now, lead, allowed, newest)
+            or self._strained(now, setpoint, newest, earlier)
+            or self._led_away(lead, allowed, newest, earlier)
         )
 
-    def _stuck(
-        self, now: float, lead: Floats, allowed: float, newest: Sample, earlier: Sample | None
-    ) -> Noticed | None:
+    def _stuck(self, now: float, lead: Floats, allowed: float, newest: Sample) -> Noticed | None:
+        """Look for a joint that is asked to go on, and whose motor pushes, but which stands or is held back."""
+        earlier, ahead = self._before(newest.stamp - _WINDOW), np.sign(lead)
         if earlier is None:
             return None
-        covered = np.sign(lead) * (newest.position - earlier.position)
-        pushes = np.sign(lead) * (newest.effort - (earlier.effort if self._before is None else self._before))
-        stands = (covered < _STANDS * np.abs(lead)) & (np.sign(lead) * newest.velocity < 0.05)
-        stuck = (np.abs(lead) > _WATCHED * allowed) & stands & (pushes > _EFFORT)
+        covered, push = ahead * (newest.position - earlier.position), ahead * self.push
+        stands = (covered < _STANDS * np.abs(lead)) & (ahead * newest.velocity < _STILL) & (push > EFFORT)
+        stuck = stands & (np.abs(lead) > _WATCHED * allowed)
+        held = (np.abs(lead) > _BEHIND * allowed) & self._held_back(ahead, push, newest)
         self._stuck_since = np.where(stuck, np.minimum(self._stuck_since, now), math.inf)
-        long = now - self._stuck_since >= _PERSISTS
+        self._held_since = np.where(held, np.minimum(self._held_since, now), math.inf)
+        long = (now - self._stuck_since >= _PERSISTS) | (now - self._held_since >= _HELD_FOR)
         if not long.any():
             return None
         joint = int(np.abs(np.where(long, lead, 0.0)).argmax())
-        more = 0.0 if self._before is None else abs(newest.effort[joint] - self._before[joint])
-        short = f"{abs(lead[joint]):.2f} rad short, pushing with {more:.0f} N m"
+        short = f"{abs(lead[joint]):.2f} rad short, pushing with {abs(push[joint]):.0f} N m"
         return Noticed(joint, f"joint {joint + 1} is blocked: {short}; it lets go", presses=True)
+
+    def _held_back(self, ahead: Floats, push: Floats, newest: Sample) -> Bools:
+        """Tell which joints [6] go slower than they did, and than they are asked to, while their motors push hard."""
+        then, asked = self._setpoints[0]
+        span = self._setpoints[-1][0] - then
+        if span < _STRETCH / 2:
+            return np.zeros(6, bool)
+        speeds, wanted = ahead * self._speeds(newest), ahead * (self._setpoints[-1][1] - asked) / span
+        slower = speeds[0] < _HELD * np.minimum(speeds.max(axis=0), wanted)
+        held: Bools = slower & (wanted > _CREEPS) & (push > _HARD * EFFORT)
+        return held
+
+    def _before(self, stamp: float) -> Sample | None:
+        """Return the newest sample that is not newer than `stamp`, None where there is none."""
+        return next((sample for sample in reversed(self._samples) if sample.stamp <= stamp), None)
+
+    def _speeds(self, newest: Sample) -> Floats:
+        """Return the mean velocities, [n, 6] rad/s, of the last stretches of `_STRETCH` s, the newest first."""
+        marks, stamps = [newest.position], [newest.stamp]
+        while (sample := self._before(stamps[-1] - _STRETCH)) is not None and len(marks) <= _STRETCHES:
+            marks.append(sample.position)
+            stamps.append(sample.stamp)
+        if len(marks) < 2:
+            return np.zeros((1, 6))
+        speeds: Floats = np.diff(marks, axis=0) / np.diff(stamps)[:, None]
+        return speeds
 
     def _strained(self, now: float, setpoint: Floats, newest: Sample, earlier: Sample) -> Noticed | None:
         """Look for a joint that is where it is to be by its encoder, while its motor pushes against something."""
@@ -173,7 +218,8 @@ class Contact:
             return None
         more = np.abs(self.push)
         speed = np.abs(newest.position - earlier.position) / max(newest.stamp - earlier.stamp, 1e-3)
-        there = np.abs(setpoint - newest.position) < _NO_LEAD + _NO_LAG * speed
+        there = np.abs(setpoint - newest.position - self._hung) < _NO_LEAD + _NO_LAG * speed
+        there &= np.sign(self.push) * (self._weight - self._weight_there) > -_HIDES  # of the push, by hanging less
         strained = there & (more > _STRAIN + _STRAIN_SPEED * speed)
         self._strained_since = np.where(strained, np.minimum(self._strained_since, now), math.inf)
         long = now - self._strained_since >= _STRAINED

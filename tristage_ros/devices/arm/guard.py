@@ -275,20 +275,20 @@ class Guard:
         reason = "" if wish is None or np.abs(target - wish).max() < 1e-9 else _excuse(wish, last, target)
         if wish is None:
             reason = "no valid set-point"
-        led = self._led(target, arm)
+        led = self._led(target, arm, letting_go)
         if not np.array_equal(led, target):
             reason = f"joint {_worst(led - target)[1]} waits for the arm"
         if not letting_go and (outside := self._trespasses(np.stack([last, led]), _OUTSIDE)):
             self.latch(outside)
             reason = outside
-            led = self._led(last, arm)
+            led = self._led(last, arm, letting_go)
         self._velocity = np.clip((led - last) / step, -self.config.max_velocity, self.config.max_velocity)
         self._position, self._gripper, self._step = led, self._clip_gripper(gripper), step
         return Setpoint(led.copy(), self._gripper, reason)
 
-    def _led(self, target: Floats, arm: Floats) -> Floats:
+    def _led(self, target: Floats, arm: Floats, letting_go: bool) -> Floats:
         """Return the target within the joint limits and near the arm; in a fault it follows no arm that moves."""
-        if not self.fault:
+        if not self.fault and not letting_go:
             near = arm + self.standing
             target = np.clip(target, near - self.lead, near + self.lead)
         within: Floats = np.clip(target, self._lower, self._upper)

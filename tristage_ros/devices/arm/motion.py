@@ -165,6 +165,7 @@ class Motion:
         if self.execution is not None and self.sent is not None:
             self.execution = self._execution_at(self.sent.position, self.sent.gripper)
             self.held = "a fault was cleared; enable the arm to go on"
+            self._letting_go.ease(self.sent.position, self._newest())
 
     def hold(self, reason: str) -> None:
         """Slow down and end the present path, with the gripper where it is; the next command may go on."""
@@ -374,9 +375,11 @@ class Motion:
 
     def _sample(self, now: float) -> Sample | None:
         """Return what the joints say if it is young enough to act on."""
+        return self._newest() if now - self.feedback.stamp <= self.guard.stale_after else None
+
+    def _newest(self) -> Sample:
         arm = self.feedback
-        fresh = now - arm.stamp <= self.guard.stale_after
-        return Sample(arm.stamp, arm.position, arm.velocity, arm.effort) if fresh else None
+        return Sample(arm.stamp, arm.position, arm.velocity, arm.effort)
 
     def _feel(self, now: float, setpoint: NDArray[np.float64]) -> None:
         """Learn how the arm hangs, and notice that it has run into something."""
@@ -471,6 +474,8 @@ class Motion:
             raise RefusedError(f"the arm is disabled: {self.feedback.complaint() or 'an operator has to enable it'}")
         if self.held:
             raise RefusedError(f"the arm is holding: {self.held}")
+        if self.sent and self._letting_go.too_far(self.sent.position, self._newest()):
+            raise RefusedError("it is letting go of what it pressed on; ask again in a moment")
         if self._interrupted or silent > self.guard.gap_after or still > self.guard.gap_after:
             what, age = ("set-point", still) if still > silent else ("joint feedback", silent)
             raise RefusedError(f"no {what} for {age:.2f} s: only what is observed after this gap may move the arm")

@@ -13,8 +13,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.devices.arm.contact import Contact, Noticed, Sample
-from tristage_ros.devices.arm.guard import RELIEF_SPEED, Guard
+from tristage_ros.devices.arm.contact import EFFORT, Contact, Noticed, Sample
+from tristage_ros.devices.arm.guard import LEAST_LEAD, RELIEF_SPEED, Guard
 from tristage_ros.devices.arm.trajectory import Execution
 
 Floats = NDArray[np.float64]
@@ -96,10 +96,11 @@ class LettingGo:
         self._trail: deque[Floats] = deque(maxlen=_TRAIL)
         self._back: list[Floats] = []  # what of the trail is to be gone back, the nearest last
         self._blind = False  # no feedback for so long that the arm may be anywhere
+        self._pressed = False  # on something, by what was noticed: whatever pushes lets go
 
     def forget(self) -> None:
         """Let go of nothing: the arm moves on, or is held anew."""
-        self._relief, self._back = None, []
+        self._relief, self._back, self._pressed = None, [], False
 
     def begin_trail(self) -> None:
         """Begin a new way here."""
@@ -126,17 +127,28 @@ class LettingGo:
         self._back = list(self._trail)
         return len(self._back)
 
+    def _forget_what_led_into_it(self, joint: int, there: float, ahead: float) -> None:
+        """Forget of the way where a joint would be farther `ahead`, -1 or 1, than `there`, rad: it cannot get there."""
+        while self._trail and ahead * (self._trail[-1][joint] - there) > 0.0:
+            self._trail.pop()
+
     def stay(self) -> None:
         """Break off the way back."""
         self._back = []
 
     def begin(self, noticed: Noticed, setpoint: Floats, sample: Sample) -> None:
         """Let go with the joint that was found pressing, having braked the others along the path."""
-        self._relief = Relief(self._guard.braked)
+        self._relief, self._pressed = Relief(self._guard.braked), True
         self._release(self._relief, noticed.joint, setpoint, sample, noticed.lies)
+        push, lead = self._contact.push, self._contact.lead(setpoint, sample.position)
+        for joint in np.flatnonzero(
+            (np.abs(push) > 2.0 * EFFORT) & (push * lead > 0.0)
+        ):  # of the same push on the tool
+            self._release(self._relief, int(joint), setpoint, sample)
 
     def _release(self, relief: Relief, joint: int, setpoint: Floats, sample: Sample, lies: bool = False) -> None:
         there = sample.position[joint] + self._contact.standing[joint]
+        self._forget_what_led_into_it(joint, there, float(np.sign(setpoint[joint] - there)))
         relief.release(joint, setpoint, there, self._contact.push[joint], lies)
 
     def consider(
@@ -147,9 +159,20 @@ class LettingGo:
             self._release_what_presses(setpoint, sample)
 
     def _release_what_presses(self, setpoint: Floats, sample: Sample) -> None:
-        for joint in np.flatnonzero(np.abs(self._contact.lead(setpoint, sample.position)) > _PRESSES):
+        presses = np.abs(self._contact.lead(setpoint, sample.position)) > _PRESSES
+        presses |= self._pressed & (np.abs(self._contact.push) > EFFORT)
+        for joint in np.flatnonzero(presses):
             self._relief = self._relief or Relief()
             self._release(self._relief, int(joint), setpoint, sample)
+
+    def ease(self, setpoint: Floats, sample: Sample) -> None:
+        """Let go with what is still ahead of the arm once a fault is over."""
+        self._release_what_presses(setpoint, sample)
+
+    def too_far(self, setpoint: Floats, sample: Sample) -> bool:
+        """Tell whether it lets go of so much that the set-points are farther from the arm than a path's may be."""
+        lead = np.abs(self._contact.lead(setpoint, sample.position))
+        return self.relaxes and bool(lead.max() > self._guard.lead)
 
     def without_fault(self, now: float, step: float, sample: Sample | None) -> Floats:
         """Return the next target, [6] rad, of an arm that lets go without a fault; any command may break it off."""
@@ -176,18 +199,23 @@ class LettingGo:
         if sample is not None and self._contact.at_rest(now) >= _RESTED:
             self._release_what_presses(last, sample)
         if self._relief is None or self._relief.target is None:
-            target = execution.advance(step, 0.0, joints, execution.gripper)
+            slows = execution.busy and execution.trajectory.feed > 0.0
+            target = execution.advance(step, 0.0, joints, execution.gripper) if slows else last
         else:
             execution.trajectory.drop()
             target = self._relief.step(now, step, last, None if sample is None else self._contact.push)
         if self._back and sample is not None and not execution.busy:
-            return self._retreat(last, step), True
+            return self._retreat(last, step, sample), True
         return target, self._relief is not None
 
-    def _retreat(self, last: Floats, step: float) -> Floats:
-        """Return the next set-point of the way back; where it ends the arm stays, whatever it was letting go of."""
+    def _retreat(self, last: Floats, step: float, sample: Sample) -> Floats:
+        """Return the next set-point of the way back; where it ends or is blocked the arm lets go, and stays."""
         goal, reach = self._back[-1], _BACK_SPEED * step
         target: Floats = last + np.clip(goal - last, -reach, reach)
+        before, after = (np.abs(self._contact.lead(each, sample.position)) for each in (last, target))
+        if ((after > LEAST_LEAD) & (after > before)).any():  # something is in the way there, too
+            self._back, self._relief = [], None
+            return last
         if np.abs(target - goal).max() < 1e-6:
             self._back.pop()
             self._relief = None
