@@ -119,13 +119,19 @@ def tolerance(actions):
 def test_a_goal_succeeds_and_tells_how_it_goes(s):
     names = ["gripper", *reversed(JOINTS)]
     before = time.monotonic()
-    handle = s.send(s.trajectory(THERE, 1.0, names=names, opening=0.02))
+    way = s.trajectory(THERE, 1.0, names=names, opening=0.02)
+    way.points[:0] = [*s.trajectory(BACK, 0.0, names=names, opening=0.05).points]  # where it is, as planners begin
+    way.points[1:1] = s.trajectory(THERE / 2, 0.5, names=names, opening=0.05).points
+    handle = s.send(way)
     assert s.result(handle) == (GoalStatus.STATUS_SUCCEEDED, "SUCCESSFUL", "")
     took, told = time.monotonic() - before, s.feedback
     assert 1.0 < took < 4.0
     s.until(lambda: np.abs(s.status.joint_position - s.start - THERE).max() < 5e-3)
+    s.until(lambda: abs(s.status.gripper_opening - 0.02) < 2e-3)
     assert len(told) > 10 * 0.9
     assert told[-1].joint_names == [*JOINTS, "gripper"]
+    if hasattr(told[0], "index"):  # since Kilted
+        assert [told[i].index for i in (0, -1)] == [1, 2]
     middle = told[len(told) // 2]
     np.testing.assert_allclose(middle.error.positions, np.subtract(middle.desired.positions, middle.actual.positions))
     assert 0.1 < middle.desired.positions[0] - s.start[0] < 0.3 and abs(middle.desired.velocities[0]) > 0.1
@@ -204,6 +210,11 @@ def replay(s):
     s.rival.create_publisher(Clock, "/clock", 1)
 
 
+def publish_beside(s):
+    s.rival = Node("rival")
+    s.rival.create_publisher(JointTrajectory, "/arm/joint_trajectory", 1)
+
+
 @pytest.mark.parametrize(
     ("happens", "words"),
     [
@@ -214,6 +225,8 @@ def replay(s):
             "the arm was given to the policy",
         ),
         (lambda s: s.cell.firmware.report(ARM_STATUS.index("collision")), "the arm reports collision"),
+        (lambda s: s.node.trigger_deactivate(), "the arm node was deactivated"),
+        (publish_beside, "2 nodes publish"),
         (replay, "/clock"),
     ],
 )

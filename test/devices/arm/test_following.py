@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tristage_ros.devices.arm.following import Ended, Following, Tolerances, Tracked
+from tristage_ros.devices.arm.trajectory import Waypoint
 
 GOAL, OPENING = np.array([0.1, 0.2, -0.3, 0.0, 0.5, 0.6]), 0.03
 STEP = 0.01
@@ -16,7 +17,7 @@ class Follower:
     """A path that is being followed, and what the arm does meanwhile."""
 
     def __init__(self, **tolerances: object) -> None:
-        self.following = Following(100.0, GOAL, OPENING, Tolerances(**tolerances), 3)
+        self.following = Following(100.0, [Waypoint(GOAL, OPENING, 101.0)], Tolerances(**tolerances), 3)
         self.now = 100.0
 
     def look(self, off: float = 0.0, turns: float = 0.0, opening: float = OPENING, busy: bool = True) -> str:
@@ -24,7 +25,7 @@ class Follower:
         self.now += STEP
         third = np.eye(6)[2]
         target = (GOAL, np.zeros(6), OPENING)
-        return self.following.look(Tracked(self.now, *target, GOAL + off * third, turns * third, opening), busy)
+        return self.following.look(Tracked(self.now, 2, *target, GOAL + off * third, turns * third, opening), busy)
 
     def rest(self, seconds: float, **measured: float) -> str:
         """Stand with the targets at the end; return the last complaint."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tristage_ros.devices.arm.trajectory import Waypoint
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +41,7 @@ class Tracked:
     """Hold targets and measured joints of one moment."""
 
     stamp: float  # s, monotonic clock
+    index: int  # of the point that the targets are heading for, or are at, among those that were sent
     target: Floats  # [6] rad
     target_velocity: Floats  # [6] rad/s
     target_gripper: float  # m
@@ -58,13 +62,13 @@ class Ended(Enum):
 class Following:
     """Follow one joint path: under way until `ended` says how it ended, and `reason` why."""
 
-    def __init__(self, start: float, goal: Floats, gripper: float, tolerances: Tolerances, points: int) -> None:
-        """Begin to follow a path to `goal`, [6] rad, and `gripper`, m; `start`: s, monotonic clock, of its time 0."""
-        self.start, self.points = start, points
+    def __init__(self, start: float, waypoints: Sequence[Waypoint], tolerances: Tolerances, sent: int) -> None:
+        """Begin to follow a path along `waypoints`, the last of `sent` points, from `start`, s on the monotonic clock."""
+        self.start, self.points, self.dropped = start, len(waypoints), sent - len(waypoints)
         self.ended: Ended | None = None
         self.reason = ""
         self.newest: Tracked | None = None
-        self._goal, self._gripper, self._tolerances = goal, gripper, tolerances
+        self._goal, self._tolerances = waypoints[-1], tolerances
         self._arrived = math.inf  # s, monotonic clock, when the targets were at the end
         self._rest = (_unlimited(), math.inf)  # where the joints are since when, s, monotonic clock
 
@@ -102,15 +106,15 @@ class Following:
 
     def _short_of_goal(self, now: Tracked) -> str:
         allowed = self._tolerances
-        if words := _beyond(now.position, self._goal, allowed.goal, "rad", "goal_tolerance"):
+        if words := _beyond(now.position, self._goal.position, allowed.goal, "rad", "goal_tolerance"):
             return words
         if words := _beyond(now.velocity, np.zeros(6), allowed.goal_velocity, "rad/s", "goal_tolerance"):
             return words
-        off = abs(now.gripper - self._gripper)
+        off = abs(now.gripper - self._goal.gripper)
         if off <= allowed.goal_gripper:
             return ""
         return (
-            f"gripper is at {now.gripper:.4f} m instead of {self._gripper:.4f}, "
+            f"gripper is at {now.gripper:.4f} m instead of {self._goal.gripper:.4f}, "
             f"off by {off:.4f}, more than {allowed.goal_gripper:g} of goal_tolerance"
         )
 

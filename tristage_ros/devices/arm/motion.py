@@ -266,8 +266,7 @@ class Motion:
         self._require(CommandSource.TRAJECTORY)
         self._go(self._ready(now), planned, now)
         self._abort("a newer trajectory took over")
-        last = planned.waypoints[-1]
-        self.following = Following(path.start, last.position, last.gripper, path.tolerances, len(planned.waypoints))
+        self.following = Following(path.start, planned.waypoints, path.tolerances, len(path.times))
         return self.following
 
     def objection(self, source: CommandSource, now: float) -> str:
@@ -354,7 +353,8 @@ class Motion:
         elif self._sample(now) is None:
             return
         wished = (setpoint.position, trajectory.velocity, setpoint.gripper)
-        if given_up := following.look(Tracked(now, *wished, *measured), execution.busy):
+        index = following.dropped + trajectory.index
+        if given_up := following.look(Tracked(now, index, *wished, *measured), execution.busy):
             self.hold(given_up)
 
     def _halt(self, execution: Execution, reason: str) -> None:

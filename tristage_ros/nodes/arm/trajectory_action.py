@@ -181,10 +181,13 @@ def _feedback(now: Tracked, following: Following, clock_offset: float, with_grip
             time_from_start=time_from_start,
         )
 
-    return FollowJointTrajectory.Feedback(
+    message = FollowJointTrajectory.Feedback(
         header=header(now.stamp + clock_offset, BASE_FRAME),
         joint_names=names,
         desired=point(wished, wished_velocity),
         actual=point(actual, actual_velocity),
         error=point(np.subtract(wished, actual), np.subtract(wished_velocity, actual_velocity)),
     )
+    if hasattr(message, "index"):  # since Kilted
+        message.index = now.index
+    return message
