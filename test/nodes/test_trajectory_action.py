@@ -176,7 +176,9 @@ def test_an_arm_that_leaves_its_path_or_misses_its_goal_is_told_from_one_that_ge
     assert (status, code) == (GoalStatus.STATUS_ABORTED, "GOAL_TOLERANCE_VIOLATED")
     assert "more than 1e-07 of goal_tolerance" in why
     none = [tolerance(name="joint1", position=-1.0, velocity=-1.0)]
-    assert s.go(BACK, 0.5, path_tolerance=none, goal_tolerance=none)[1] == "SUCCESSFUL"
+    assert (
+        s.go(BACK, 0.5, path_tolerance=none, goal_tolerance=none, goal_time_tolerance=length(-1.0))[1] == "SUCCESSFUL"
+    )
 
 
 def test_a_cancelled_goal_has_come_to_rest(s):

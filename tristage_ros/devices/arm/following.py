@@ -63,7 +63,7 @@ class Following:
     """Follow one joint path: under way until `ended` says how it ended, and `reason` why."""
 
     def __init__(self, start: float, waypoints: Sequence[Waypoint], tolerances: Tolerances, sent: int) -> None:
-        """Begin to follow a path along `waypoints`, the last of `sent` points, from `start`, s on the monotonic clock."""
+        """Begin to follow a path along `waypoints`, the last of `sent` points; its time 0 is `start`, s, monotonic."""
         self.start, self.points, self.dropped = start, len(waypoints), sent - len(waypoints)
         self.ended: Ended | None = None
         self.reason = ""

@@ -97,8 +97,11 @@ class TrajectoryAction:
         action = self._node.resolve_service_name(ACTION)
         for name, space in self._node.get_node_names_and_namespaces():
             if "rosbag2_player" in name:
-                clients = get_action_client_names_and_types_by_node(self._node, name, space)
-                if action in dict(clients):
+                try:
+                    clients = dict(get_action_client_names_and_types_by_node(self._node, name, space))
+                except RuntimeError:  # it has just gone
+                    continue
+                if action in clients:
                     return f"{name} plays {action} from a bag, which must not move an arm; leave that action out"
         return ""
 
@@ -123,19 +126,14 @@ class TrajectoryAction:
 
     def _watch(self, handle: Any, arm: ArmController, following: Following) -> Any:
         """Tell how a path goes until it has ended, and return the result."""
-        with_gripper = GRIPPER_JOINT in handle.request.trajectory.joint_names
         codes = FollowJointTrajectory.Result
-        while following.ended is None:
-            time.sleep(_PERIOD)
-            if handle.is_cancel_requested:
-                arm.give_up(following, "cancelled by its client")
+        try:
+            if not self._tell(handle, arm, following):
                 _come_to_rest(arm)
                 handle.canceled()
                 return codes(error_code=codes.SUCCESSFUL, error_string="cancelled; the arm holds")
-            if others := self._rivals():
-                arm.give_up(following, others)
-            if following.newest:
-                handle.publish_feedback(_feedback(following.newest, following, self._clock_offset(), with_gripper))
+        finally:
+            arm.give_up(following, "nobody follows it any more")
         if following.ended is Ended.REACHED:
             handle.succeed()
             return codes(error_code=codes.SUCCESSFUL)
@@ -144,6 +142,20 @@ class TrajectoryAction:
             Ended.SHORT_OF_GOAL: codes.GOAL_TOLERANCE_VIOLATED,
         }.get(following.ended, codes.INVALID_GOAL)
         return self._abort(handle, code, following.reason)
+
+    def _tell(self, handle: Any, arm: ArmController, following: Following) -> bool:
+        """Publish feedback until a path has ended; return False when its client ended it."""
+        with_gripper = GRIPPER_JOINT in handle.request.trajectory.joint_names
+        while following.ended is None:
+            time.sleep(_PERIOD)
+            if handle.is_cancel_requested:
+                arm.give_up(following, "cancelled by its client")
+                return False
+            if others := self._rivals():
+                arm.give_up(following, others)
+            if following.newest:
+                handle.publish_feedback(_feedback(following.newest, following, self._clock_offset(), with_gripper))
+        return True
 
 
 def _code_of(refusal: ValueError) -> int:
