@@ -191,7 +191,7 @@ def test_a_cancelled_goal_has_come_to_rest(s):
     s.until(lambda: s.status.mode == ArmStatus.HOLDING)
     np.testing.assert_array_equal(s.node.controller.snapshot().target, stood.target)
     np.testing.assert_allclose(s.node.controller.snapshot().position, stood.position, atol=5e-3)
-    assert 0.02 < np.abs(stood.target - s.start)[0] < 0.3
+    assert 0.003 < np.abs(stood.target - s.start)[0] < 0.3
     assert s.go(BACK, 0.5)[1] == "SUCCESSFUL", "a cancelled goal is no stop"
 
 
