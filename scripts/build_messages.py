@@ -1,4 +1,7 @@
-"""Build the message package in msg/ into the virtual environment that runs this, against its ROS 2 wheels."""
+"""Build a message package, by default that in msg/, against the ROS 2 wheels of the virtual environment that runs this.
+
+build_messages.py [SOURCE PREFIX]: what is in SOURCE goes into PREFIX, by default into the environment itself.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +27,23 @@ def build_environment() -> dict[str, str]:
     return environment
 
 
-def build() -> None:
+def build(source: Path, prefix: Path) -> None:
     """Configure, build and install with CMake; raises CalledProcessError when a step fails."""
-    with tempfile.TemporaryDirectory(prefix="tristage_msgs-") as folder:
+    with tempfile.TemporaryDirectory(prefix="messages-") as folder:
         options = {
             "CMAKE_BUILD_TYPE": "Release",
             "BUILD_TESTING": "OFF",
             "Python3_EXECUTABLE": sys.executable,
-            "CMAKE_INSTALL_PREFIX": sys.prefix,
+            "CMAKE_INSTALL_PREFIX": prefix,
             "CMAKE_PROJECT_INCLUDE": SCRIPTS / "ros_wheels.cmake",
         }
-        configure = ["cmake", "-S", SOURCE, "-B", folder, *(f"-D{name}={value}" for name, value in options.items())]
+        configure = ["cmake", "-S", source, "-B", folder, *(f"-D{name}={value}" for name, value in options.items())]
         for command in (configure, ["cmake", "--build", folder, "--parallel"], ["cmake", "--install", folder]):
             subprocess.run(command, check=True, env=build_environment())
 
 
 if __name__ == "__main__":
     try:
-        build()
+        build(*(map(Path, sys.argv[1:]) if len(sys.argv) == 3 else (SOURCE, Path(sys.prefix))))
     except subprocess.CalledProcessError as error:
         sys.exit(f"error: {error.cmd[:2]} exited with {error.returncode}; its own message is above")

@@ -14,7 +14,7 @@ from tristage_ros.graph.graph import GraphError
 from tristage_ros.start import NODES
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONAL = {"realsense2_camera_msgs"}  # what is missing without them nobody can hear
+OPTIONAL = {"control_msgs", "realsense2_camera_msgs"}  # what is missing without them nobody can hear
 WITH_RCLPY = {"builtin_interfaces", "rcl_interfaces", "std_msgs", "std_srvs", "sensor_msgs", "geometry_msgs",
               "trajectory_msgs", "diagnostic_msgs"}  # fmt: skip
 

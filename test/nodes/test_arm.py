@@ -33,6 +33,8 @@ CHANNELS = itertools.count()
 class Setting:
     """The node under test, a cell behind it and an operator in front of it."""
 
+    threads = 2
+
     def __init__(self, *parameters):
         channel = f"test-arm-{next(CHANNELS)}"
         self.cell = Cell(
@@ -48,7 +50,7 @@ class Setting:
         self.helper.create_subscription(PoseStamped, "/arm/end_pose", lambda m: setattr(self, "pose", m), 10)
         self.helper.create_subscription(JointState, "/joint_states", self.joints.append, 10)
         self.chunks = self.helper.create_publisher(ActionChunk, "/tristage/action", 10)
-        self.executor = NodeExecutor(2)
+        self.executor = NodeExecutor(self.threads)
         self.executor.add_node(self.node)
         self.executor.add_node(self.helper)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tristage_ros.devices.arm.config import ControllerConfig
+from tristage_ros.devices.arm.following import Ended, Following, Tolerances
 from tristage_ros.devices.arm.guard import LEAST_LEAD, RELIEF_SPEED, RefusedError
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
@@ -71,8 +72,8 @@ class Bench:
             motion.refuse(chunk, str(error))
             raise
 
-    def follow(self, path: JointPath) -> int:
-        return self.motion.begin_path(self.motion.plan(self.motion.open_path(path, self.now)), self.now)
+    def follow(self, path: JointPath) -> Following:
+        return self.motion.begin_path(path, self.motion.plan(self.motion.open_path(path, self.now)), self.now)
 
 
 def test_after_a_gap_only_a_newer_observation_moves_the_arm() -> None:
@@ -329,7 +330,7 @@ def test_one_source_owns_the_arm_and_a_person_takes_it() -> None:
     bench.run(3.0)
     np.testing.assert_allclose(bench.motion.sent.position, ControllerConfig().home, atol=1e-9)
     bench.motion.give_to(CommandSource.TRAJECTORY)
-    assert bench.follow(replace(path, start=bench.now)) == 1
+    assert bench.follow(replace(path, start=bench.now)).points == 1
     bench.run(2.0)
     np.testing.assert_allclose(bench.motion.sent.position, HOME + 0.1, atol=1e-9)
 
@@ -366,7 +367,7 @@ def test_a_dry_run_begins_each_way_at_the_arm_as_it_is() -> None:
 
 def test_once_a_fault_is_cleared_a_target_that_is_far_ahead_comes_back_without_a_leap() -> None:
     bench = Bench(ControllerConfig(speed_scale=0.01))
-    bench.run(1.0)
+    bench.run(2.5)  # until no more lead is allowed than belongs to that
     motion, ahead = bench.motion, HOME + 0.09 * np.eye(6)[3]
     motion.guard.latch("a test")
     motion.guard.rest(ahead)
@@ -403,3 +404,62 @@ def test_back_off_ends_where_something_is_in_the_way_there_too() -> None:
         motion.sent = motion.next_setpoint(bench.now)
         assert np.abs(motion.sent.position - stood).max() <= LEAST_LEAD + 1e-6
     assert np.abs(motion.sent.position - stood).max() < 0.02
+
+
+def given_to_trajectories() -> Bench:
+    bench = Bench()
+    bench.run(0.1)
+    bench.motion.give_to(CommandSource.TRAJECTORY)
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("happens", "words"),
+    [
+        (lambda b: b.motion.hold("stopped by an operator"), "stopped by an operator"),
+        (lambda b: b.motion.go_home(b.now), "the arm was given to an operator"),
+        (lambda b: b.follow(JointPath(b.now, np.array([1.0]), HOME[None])), "a newer trajectory took over"),
+        (lambda b: b.motion.guard.latch("a fault"), "a fault"),
+        (lambda b: b.motion.release("reset"), "reset"),
+        (lambda b: setattr(b, "fed", False), "no joint feedback for 0.2"),
+    ],
+)
+def test_a_joint_path_tells_what_ended_it(happens, words: str) -> None:
+    bench = given_to_trajectories()
+    following = bench.follow(JointPath(bench.now, np.array([2.0]), HOME[None] + 0.2))
+    bench.run(0.5)
+    assert following.ended is None and following.newest is not None
+    happens(bench)
+    bench.run(0.4)
+    assert following.ended is Ended.ABORTED and words in following.reason
+
+
+def test_a_joint_path_is_reached_when_the_joints_are_there() -> None:
+    bench = given_to_trajectories()
+    following = bench.follow(JointPath(bench.now, np.array([1.0]), HOME[None] + 0.2))
+    bench.run(0.95)
+    assert following.ended is None
+    bench.run(0.3)
+    assert following.ended is Ended.REACHED
+
+
+def test_an_arm_that_leaves_its_joint_path_slows_down_and_holds() -> None:
+    bench = given_to_trajectories()
+    close = Tolerances(path=np.full(6, 0.02))
+    following = bench.follow(JointPath(bench.now, np.array([1.0]), HOME[None] + 0.3, tolerances=close))
+    bench.run(0.5)
+    bench.feedback = replace(bench.feedback, position=bench.feedback.position - 0.03)
+    bench.run(STEP)
+    assert following.ended is Ended.OFF_PATH and bench.motion.halting
+    bench.run(1.0)
+    assert not bench.motion.moving and not bench.motion.guard.fault
+    assert np.abs(bench.motion.sent.position - HOME).max() < 0.28
+
+
+def test_what_may_not_be_begun_has_a_reason() -> None:
+    bench = Bench()
+    bench.run(0.1)
+    assert "belongs to the policy" in bench.motion.objection(CommandSource.TRAJECTORY, bench.now)
+    assert bench.motion.objection(CommandSource.POLICY, bench.now) == ""
+    bench.motion.held = "stopped"
+    assert bench.motion.objection(CommandSource.POLICY, bench.now) == "the arm is holding: stopped"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from tristage_ros.devices.arm.config import ControllerConfig, check_scale
+from tristage_ros.devices.arm.following import Following
 from tristage_ros.devices.arm.guard import RefusedError
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.motion import OWNERS, Motion
@@ -151,8 +152,8 @@ class ArmController:
         """Give the arm to another command source; the present path is slowed down and dropped."""
         with self._lock:
             if source is not self._motion.source:
-                self._motion.hold("")
                 self._motion.give_to(source)
+                self._motion.hold("")
 
     def policy_heard(self, stamp: float) -> None:
         """Take a stamp of the arm's, s on the monotonic clock, that the policy has repeated."""
@@ -184,16 +185,36 @@ class ArmController:
 
     def follow(self, path: JointPath) -> tuple[bool, str]:
         """Begin a joint path instead of the present path, without a jump; return success and a reason."""
+        try:
+            return True, f"{self.begin(path).points} points to go"
+        except ValueError as error:
+            return False, str(error)
+
+    def begin(self, path: JointPath) -> Following:
+        """Begin a joint path as `follow` does, and return its progress, which goes on by itself.
+
+        Raises:
+            LateError: it was to begin too long ago.
+            ValueError: it cannot be begun for another reason, which the words say.
+        """
         motion = self._motion
         with self._planning:
-            try:
-                with self._lock:
-                    job = motion.open_path(path, time.monotonic())
-                planned = motion.plan(job)
-                with self._lock:
-                    return True, f"{motion.begin_path(planned, time.monotonic())} points to go"
-            except ValueError as error:
-                return False, str(error)
+            with self._lock:
+                job = motion.open_path(path, time.monotonic())
+            planned = motion.plan(job)
+            with self._lock:
+                return motion.begin_path(path, planned, time.monotonic())
+
+    def objection(self, source: CommandSource) -> str:
+        """Return why nothing that `source` commands would be begun now, "" when it may be."""
+        with self._lock:
+            return self._motion.objection(source, time.monotonic())
+
+    def give_up(self, following: Following, reason: str) -> None:
+        """Slow down and hold, if the arm is still on that joint path."""
+        with self._lock:
+            if following is self._motion.following and following.ended is None:
+                self._motion.hold(reason)
 
     def move_home(self) -> tuple[bool, str]:
         """Take the arm from whatever moves it and go to the home position; return success and a reason.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.devices.arm.following import Tolerances
 from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
 from tristage_ros.devices.arm.trajectory import Waypoint
 
@@ -27,6 +28,11 @@ class JointPath:
     times: Floats  # [n] s since `start`
     position: Floats  # [n, 6] rad
     gripper: Floats | None = None  # [n] m, total opening; None: it stays as it is
+    tolerances: Tolerances = field(default_factory=Tolerances)
+
+
+class LateError(RefusedError):
+    """Say that a path was to begin too long ago."""
 
 
 def waypoints(path: JointPath, now: float, measured: Floats, opening: float, guard: GuardConfig) -> list[Waypoint]:
@@ -40,8 +46,9 @@ def waypoints(path: JointPath, now: float, measured: Floats, opening: float, gua
         guard: gripper range.
 
     Raises:
-        RefusedError: something does not fit, all of it is in the past, or it is to begin later; the reason names the
-            value.
+        LateError: it was to begin too long ago.
+        RefusedError: something else does not fit, all of it is in the past, or it is to begin later; the reason names
+            the value.
     """
     _check(path, measured)
     low, high = guard.gripper_range
@@ -50,7 +57,7 @@ def waypoints(path: JointPath, now: float, measured: Floats, opening: float, gua
         wait = path.start - now
         raise RefusedError(f"it begins {wait:.2f} s from now: send it when it is to begin, or set the clock")
     if now - path.start > _MAX_LATE:
-        raise RefusedError(f"it was to begin {now - path.start:.2f} s ago: it would be joined midway")
+        raise LateError(f"it was to begin {now - path.start:.2f} s ago: it would be joined midway")
     due = path.start + path.times
     ahead = np.flatnonzero(due > now)
     if not len(ahead):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tristage_ros.devices.arm import chunks, joint_path
 from tristage_ros.devices.arm.config import ControllerConfig
 from tristage_ros.devices.arm.contact import Contact, Sample
+from tristage_ros.devices.arm.following import Ended, Following, Tracked
 from tristage_ros.devices.arm.freshness import Freshness, JointHistory, Link
 from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
@@ -78,6 +79,7 @@ class Motion:
         self.held = ""  # why chunks and trajectories are refused although engaged
         self.halting = False  # the present path is slowed down to be dropped, even if a stop is released meanwhile
         self.chunk = ChunkProgress()
+        self.following: Following | None = None  # the newest joint path
         self.source = CommandSource.POLICY
         self.link = Link(config.link_timeout)
         self.dry = config.dry_run
@@ -156,7 +158,7 @@ class Motion:
         """Give no more set-points: a target means nothing to an arm without power, and would be a jump with it."""
         self.execution, self.sent = None, None
         self.guard.release()
-        self.chunk.end(ChunkState.ABORTED, reason)
+        self._abort(reason)
 
     def restart(self) -> None:
         """Begin anew at the last set-point, after a fault was cleared; only an operator lets it move again."""
@@ -173,7 +175,13 @@ class Motion:
         self._letting_go.stay()
         if self.execution is not None and self._gripper_moves():
             self.execution.gripper = self.feedback.gripper
+        self._abort(reason)
+
+    def _abort(self, reason: str) -> None:
+        """Note that what was under way, a chunk or a joint path, will not be finished."""
         self.chunk.end(ChunkState.ABORTED, reason)
+        if self.following:
+            self.following.end(Ended.ABORTED, reason)
 
     def _gripper_moves(self) -> bool:
         """Tell whether the fingers are on their way; those that hold something stand."""
@@ -191,9 +199,9 @@ class Motion:
         self.speed_scale = self.guard.speed_scale = scale
 
     def give_to(self, source: CommandSource) -> None:
-        """Let another source command the arm; a chunk under way has ended."""
+        """Let another source command the arm; what was under way has ended."""
         self.source = source
-        self.chunk.end(ChunkState.ABORTED, f"the arm was given to {OWNERS[source]}")
+        self._abort(f"the arm was given to {OWNERS[source]}")
 
     def open_chunk(self, chunk: ActionChunk, now: float, objection: str = "") -> Job:
         """Begin to plan a chunk, or end the present path because of an `objection` to its source.
@@ -250,15 +258,26 @@ class Motion:
             self.speed_scale,
         )
 
-    def begin_path(self, path: Path, now: float) -> int:
-        """Begin a joint path that was planned a moment ago; return how many of its points are to come.
+    def begin_path(self, path: JointPath, planned: Path, now: float) -> Following:
+        """Begin a joint path that was planned a moment ago instead of the present path; return its progress.
 
         Raises:
             RefusedError, ValueError: nothing has changed; the reason says why.
         """
         self._require(CommandSource.TRAJECTORY)
-        self._go(self._ready(now), path, now)
-        return len(path.waypoints)
+        self._go(self._ready(now), planned, now)
+        self._abort("a newer trajectory took over")
+        self.following = Following(path.start, planned.waypoints, path.tolerances, len(path.times))
+        return self.following
+
+    def objection(self, source: CommandSource, now: float) -> str:
+        """Return why nothing that `source` commands would be begun, "" when it may be."""
+        try:
+            self._require(source)
+            self._ready(now)
+        except RefusedError as error:
+            return str(error)
+        return ""
 
     def plan(self, job: Job) -> Path:
         """Plan and check a path; takes as long as it takes, and changes nothing: no lock has to be held.
@@ -321,7 +340,23 @@ class Motion:
         self._bridge(now, gap)
         if now > self._expires and self.moving and not self.halting:
             self.hold("its horizon has passed")
-        return self._guarded(self.execution, now, min(max(gap, 1e-4), _LONGEST_STEP))
+        setpoint = self._guarded(self.execution, now, min(max(gap, 1e-4), _LONGEST_STEP))
+        if setpoint and self.execution and self.following:
+            self._look_after(self.following, self.execution, setpoint, now)
+        return setpoint
+
+    def _look_after(self, following: Following, execution: Execution, setpoint: Setpoint, now: float) -> None:
+        """Give up a joint path that the arm does not follow closely enough; where feedback is old nobody can tell."""
+        arm, trajectory = self.feedback, execution.trajectory
+        measured = (arm.position, arm.velocity, arm.gripper)
+        if self.dry:  # nothing moves: as with an arm that follows
+            measured = (setpoint.position, trajectory.velocity, setpoint.gripper)
+        elif self._sample(now) is None:
+            return
+        wished = (setpoint.position, trajectory.velocity, setpoint.gripper)
+        index = following.dropped + trajectory.index
+        if given_up := following.look(Tracked(now, index, *wished, *measured), execution.busy):
+            self.hold(given_up)
 
     def _halt(self, execution: Execution, reason: str) -> None:
         """Latch what the arm itself says, or no longer says: not a step further along the path."""
@@ -449,9 +484,9 @@ class Motion:
             self.halting, self._expires = False, math.inf
 
     def _settle(self, execution: Execution) -> None:
-        """Note how the present chunk ended, if it did."""
+        """Note how the present chunk ended, if it did, or that a fault ended the joint path."""
         if self.guard.fault:
-            self.chunk.end(ChunkState.ABORTED, self.guard.fault)
+            self._abort(self.guard.fault)
         if self.halting and (execution.trajectory.feed <= 0.0 or not execution.busy):
             execution.trajectory.drop()
             self.halting = False

@@ -21,23 +21,23 @@ from visualization_msgs.msg import MarkerArray
 from tristage_ros.devices.arm import values
 from tristage_ros.devices.arm.chunks import MAX_ACTIONS, ChunkLimits
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
-from tristage_ros.devices.arm.joint_path import MAX_POINTS, JointPath
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.site import Site, load_site
 from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.nodes.arm import messages
 from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
 from tristage_ros.nodes.arm.markers import site_markers
+from tristage_ros.nodes.arm.trajectories import TRAJECTORIES, joint_path
+from tristage_ros.nodes.arm.trajectory_action import TrajectoryAction
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.diagnostics import WARN, Diagnostics, Part
-from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.runner import AUTOSTART, STOP, ManagedNode, run
 
-ACTIONS, TRAJECTORIES = "tristage/action", "arm/joint_trajectory"
+ACTIONS = "tristage/action"
 SOURCES = {"policy": CommandSource.POLICY, "trajectory": CommandSource.TRAJECTORY}
 REPLAYED = "use_sim_time is set: an arm runs on this machine's clock, and a replayed bag must not move it"
 PARAMETERS = (
@@ -85,6 +85,7 @@ class ArmNode(ManagedNode):
         self.create_subscription(Header, qos.HEARTBEAT_TOPIC, self._on_heartbeat, qos.HEARTBEAT)
         self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
         self._person = ArmServices(self, lambda: self.controller, lambda: self.active)
+        self._action = TrajectoryAction(self, lambda: self.controller, lambda: self.active, self._clock_offset)
         self.create_timer(1.0 / self.settings.state_rate, self._publish_joints)
         self.create_timer(0.05, self._publish_status)
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -200,26 +201,16 @@ class ArmNode(ManagedNode):
     def _on_trajectory(self, message: JointTrajectory) -> None:
         if not self.active or self.controller is None:
             return
-        objection = rivals(self, TRAJECTORIES)
-        done, reason = (False, objection) if objection else self._follow(self.controller, message)
+        done, reason = False, rivals(self, TRAJECTORIES)
+        if not reason:
+            try:
+                done, reason = self.controller.follow(joint_path(message, self._clock_offset()))
+            except ValueError as error:
+                reason = str(error)
         if done:
             self.get_logger().info(f"trajectory accepted: {reason}")
         else:
             self.get_logger().warning(f"trajectory refused: {reason}")
-
-    def _follow(self, controller: ArmController, message: JointTrajectory) -> tuple[bool, str]:
-        names, offset = list(message.joint_names), self._clock_offset()
-        if sorted(set(names) - {GRIPPER_JOINT}) != sorted(ARM_JOINTS) or len(set(names)) != len(names):
-            return False, f"joint_names are {', '.join(ARM_JOINTS)} and perhaps {GRIPPER_JOINT}, not {names}"
-        if len(message.points) > MAX_POINTS:
-            return False, f"a trajectory has 1 to {MAX_POINTS} points, not {len(message.points)}"
-        if any(len(point.positions) != len(names) for point in message.points):
-            return False, f"every point has {len(names)} positions, one for each joint name"
-        points = np.array([point.positions for point in message.points]).reshape(-1, len(names))
-        times = np.array([p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in message.points])
-        start = seconds(message.header.stamp) - offset if message.header.stamp != Time() else time.monotonic()
-        gripper = points[:, names.index(GRIPPER_JOINT)] if GRIPPER_JOINT in names else None
-        return controller.follow(JointPath(start, times, points[:, [names.index(j) for j in ARM_JOINTS]], gripper))
 
     def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
         wanted = {parameter.name: parameter.value for parameter in parameters}
@@ -265,4 +256,6 @@ class ArmNode(ManagedNode):
 
 def main() -> int:
     """Run the node until a signal ends it; return the exit code."""
-    return run(ArmNode, threads=4)  # one each for what comes in, what a person calls, a stop; one to spare
+    return run(
+        ArmNode, threads=6
+    )  # for what comes in, what a person calls, a stop, a goal and its successor; one to spare
