@@ -379,7 +379,8 @@ def test_once_a_fault_is_cleared_a_target_that_is_far_ahead_comes_back_without_a
     rows = [ahead]
     for _ in range(50):
         bench.now += STEP
-        bench.feedback = replace(bench.feedback, stamp=bench.now, position=HOME + 1e-7 * np.sin(bench.now))
+        still, effort = HOME + 1e-7 * np.sin(bench.now), 100.0 * (motion.sent.position - HOME)
+        bench.feedback = replace(bench.feedback, stamp=bench.now, position=still, effort=effort)
         motion.take(bench.feedback)
         motion.sent = motion.next_setpoint(bench.now)
         rows.append(motion.sent.position)
