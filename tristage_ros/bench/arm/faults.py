@@ -239,6 +239,16 @@ FAULTS = (
         missing=GROUPS["motors"],
     ),
     Fault(
+        "efforts (0x251 to 0x256) stop",
+        "latches after 0.25 s, not a step further; goes on sending the last target",
+        lambda rig: rig.arm.wire.stop("speeds"),
+        _fault,
+        "no efforts",
+        lambda rig: rig.arm.wire.stop(),
+        latched=True,
+        missing=GROUPS["speeds"],
+    ),
+    Fault(
         "teach button",
         "latches, stops sending: the arm is in a person's hands; released, /arm/clear_fault and /arm/enable",
         lambda rig: rig.arm.press_teach_button(),
