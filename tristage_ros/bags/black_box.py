@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import signal
 import struct
 import sys
 import tempfile
@@ -200,6 +201,8 @@ def _time(wall: float) -> Any:
 def main() -> int:
     """Write what comes in on standard input; return the exit code: 1 where it could not be written."""
     os.nice(_NICENESS)
+    for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal that the node is ended from
+        signal.signal(number, signal.SIG_IGN)
     try:
         write(pickle.load(sys.stdin.buffer))
     except (OSError, EOFError) as error:

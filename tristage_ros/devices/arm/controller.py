@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from tristage_ros.devices.arm.black_box import LoopRecord
+from tristage_ros.devices.arm.black_box import BusRecord, LoopRecord
 from tristage_ros.devices.arm.config import ControllerConfig, check_scale
 from tristage_ros.devices.arm.following import Following
 from tristage_ros.devices.arm.guard import RefusedError
@@ -50,6 +50,11 @@ class ArmController:
     def dh_is_offset(self) -> bool:
         """Tell which zero J2 and J3 have; see `kinematics.dh_is_offset`."""
         return self._driver.dh_is_offset
+
+    @property
+    def frames(self) -> BusRecord:
+        """Return the frames of the last minute on the arm's bus."""
+        return self._driver.frames
 
     def start(self) -> None:
         """Begin to monitor the arm; nothing is sent before `enable`."""

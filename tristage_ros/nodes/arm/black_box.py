@@ -30,6 +30,7 @@ from tristage_msgs.msg import ArmStatus
 from tristage_ros.bags import black_box
 from tristage_ros.bags.black_box import ERROR, FAULT, INFO, REQUEST, STATUS, WARN, Contents, Event, Kept
 from tristage_ros.devices.arm.black_box import SPAN, BusRecord, Fault, LoopRecord
+from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.values import ArmMode
 from tristage_ros.ros.parameters import Parameter
 
@@ -68,9 +69,9 @@ class BlackBox:
         threading.Thread(target=self._work, name="black box", daemon=True).start()
         node.create_service(Trigger, "arm/black_box", self._serve, callback_group=MutuallyExclusiveCallbackGroup())
 
-    def watch(self, frames: BusRecord, loop: LoopRecord, channel: str) -> None:
-        """Take the records of a bus and of the loop that moves its arm."""
-        self._frames, self._loop, self._channel = frames, loop, channel
+    def watch(self, controller: ArmController, channel: str) -> None:
+        """Take the records of an arm's bus and of the loop that moves it."""
+        self._frames, self._loop, self._channel = controller.frames, controller.record, channel
 
     # What is kept
 
@@ -163,14 +164,18 @@ class BlackBox:
             self._under_way += 1
         self._jobs.put(path)
 
-    def _serve(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def request(self) -> tuple[Path | None, str]:
+        """Have all that is kept now written; return where, or None and why not."""
         if objection := black_box.trouble(self.folder):
-            response.message = f"no black box: {objection}; set black_box_dir"
-        else:
-            path = self._new_path(time.time())
-            self.say(REQUEST, f"written at a person's call: {path}")
-            self._write(path)
-            response.success, response.message = True, f"writing {path}; a line of the log follows when it is there"
+            return None, f"no black box: {objection}; set black_box_dir"
+        path = self._new_path(time.time())
+        self.say(REQUEST, f"written at a person's call: {path}")
+        self._write(path)
+        return path, f"writing {path}; a line of the log follows when it is there"
+
+    def _serve(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        path, response.message = self.request()
+        response.success = path is not None
         return response
 
     def _new_path(self, wall: float) -> Path:
@@ -207,9 +212,7 @@ class BlackBox:
         """Give all that is kept to a process that writes it; return why it could not, "" when it could."""
         contents = self._contents(path)
         program = [sys.executable, "-m", "tristage_ros.bags.black_box"]
-        with subprocess.Popen(
-            program, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        ) as process:
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdin is not None and process.stderr is not None
             with suppress(BrokenPipeError), process.stdin:  # it says itself why it ended
                 pickle.dump(contents, process.stdin)

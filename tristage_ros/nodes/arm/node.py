@@ -110,7 +110,7 @@ class ArmNode(ManagedNode):
             self._dh_is_offset = driver.dh_is_offset
             self.controller = ArmController(driver, config)
             self.controller.set_source(SOURCES[s.command_source])
-            self._black_box.watch(driver.frames, self.controller.record, s.can_channel)
+            self._black_box.watch(self.controller, s.can_channel)
             self.controller.start()
         except (PiperError, ValueError, OSError) as error:
             return self.refuse(str(error))
