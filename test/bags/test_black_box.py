@@ -10,7 +10,8 @@ import can
 import numpy as np
 from rosbags.rosbag2 import Reader
 
-from tristage_ros.bags import black_box as box
+from tristage_ros.bags.black_box import contents as box
+from tristage_ros.bags.black_box.writing import write
 from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.messages import CAN_FRAME, new_message, typestore
 from tristage_ros.bags.reader import BagReader
@@ -84,7 +85,7 @@ def test_the_file_holds_every_frame_as_the_standard_has_it_and_every_tick(tmp_pa
     text = bytes(typestore().serialize_cdr(new_message("std_msgs/msg/String", data="x"), "std_msgs/msg/String"))
     kept = box.Kept(time.monotonic(), "/arm/other", "std_msgs/msg/String", text)
     given = contents(tmp_path, frames, loop, events=[event], messages=[kept], parameters={"can_channel": "can0"})
-    assert box.write(given) == 12
+    assert write(given) == 12
     with BagReader(given.path) as bag:
         assert bag.complete and bag.topics[box.RECEIVED] == bag.topics[box.SENT] == CAN_FRAME
         told = {topic: [m.value for m in bag.messages(topic)] for topic in bag.topics}
@@ -108,7 +109,7 @@ def test_rosbag2_readers_read_the_file_by_the_definitions_in_it(tmp_path):
     frames = BusRecord()
     frames.sent(0x155, bytes(8))
     given = contents(tmp_path, frames)
-    box.write(given)
+    write(given)
     with Reader(given.path) as bag:
         (connection,) = (c for c in bag.connections if c.topic == box.SENT)
     for line in ("uint32 id", "bool is_rtr", "bool is_extended", "bool is_error", "uint8 dlc", "uint8[8] data"):
@@ -123,7 +124,7 @@ def test_only_this_arms_oldest_black_boxes_go(tmp_path):
     (tmp_path / ours[0].removesuffix(".mcap")).mkdir()  # a report
     given = contents(tmp_path)
     given.keep = 3
-    box.write(given)
+    write(given)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted([*others, ours[0].removesuffix(".mcap"), *ours[3:], given.path.name])
 
@@ -134,7 +135,7 @@ def test_of_an_arm_in_a_namespace_the_name_says_so():
 
 
 def handed_over(given, **how):
-    program = [sys.executable, "-m", "tristage_ros.bags.black_box"]
+    program = [sys.executable, "-m", "tristage_ros.bags.black_box.writing"]
     return subprocess.run(program, input=pickle.dumps(given), capture_output=True, check=False, **how)
 
 

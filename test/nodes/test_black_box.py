@@ -7,7 +7,7 @@ import numpy as np
 from rclpy.parameter import Parameter
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.bags import black_box as box
+from tristage_ros.bags.black_box import contents as box
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.simulation.frames import MotorStatus
 

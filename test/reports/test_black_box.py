@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tristage_ros.bags import black_box as box
+from tristage_ros.bags.black_box import contents as box
+from tristage_ros.bags.black_box.writing import write
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.cli import main
 from tristage_ros.devices.arm.black_box import SENT, TICK, BusRecord, Ring
@@ -61,7 +62,7 @@ def recorded(tmp_path_factory):
     ]
     events = [box.Event(begin + at, wall - 4.0 + at, *rest) for at, *rest in said]
     path = tmp_path_factory.mktemp("boxes") / box.name(wall)
-    box.write(box.Contents(path, 5, now, wall, "can0", frames.pieces(), ticks.pieces(), events, statuses))
+    write(box.Contents(path, 5, now, wall, "can0", frames.pieces(), ticks.pieces(), events, statuses))
     return path
 
 
@@ -125,7 +126,7 @@ def test_one_that_was_asked_for_is_told_by_its_end(tmp_path):
     event = box.Event(now, wall, box.INFO, box.REQUEST, "written at a person's call")
     path = tmp_path / box.name(wall)
     frames.add(now - 0.1, wall - 0.1, 0x2A5, 0, 8, bytes(8))
-    box.write(box.Contents(path, 5, now, wall, "can0", frames.pieces(), events=[event]))
+    write(box.Contents(path, 5, now, wall, "can0", frames.pieces(), events=[event]))
     assert main(["report", str(path), "--out", str(tmp_path / "out")]) == 0
     assert "none: written at a person" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 

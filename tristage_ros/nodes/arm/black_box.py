@@ -1,7 +1,7 @@
 """The arm's black box: what was said at its ROS surface in the last minute, and when all of it is written down.
 
 At every fault, once, and when `arm/black_box` (std_srvs/Trigger) asks. Copying is this process's part, in small pieces;
-converting, compressing and waiting for the disk is another one's (`bags/black_box.py`).
+converting, compressing and waiting for the disk is another one's (`bags/black_box/writing.py`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.bags import black_box
-from tristage_ros.bags.black_box import ERROR, FAULT, INFO, REQUEST, STATUS, WARN, Contents, Event, Kept
+from tristage_ros.bags.black_box import contents
+from tristage_ros.bags.black_box.contents import ERROR, FAULT, INFO, REQUEST, STATUS, WARN, Contents, Event, Kept
 from tristage_ros.devices.arm.black_box import SPAN, BusRecord, Fault, LoopRecord
 from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.values import ArmMode
@@ -148,7 +148,7 @@ class BlackBox:
     def _begin(self, fault: Fault) -> None:
         self._fault = fault
         self._keep_event(Event(fault.monotonic, fault.wall, ERROR, FAULT, fault.text))
-        if objection := black_box.trouble(self.folder):
+        if objection := contents.trouble(self.folder):
             self._failed(objection)
         else:
             self._path, self._due = self._new_path(fault.wall), fault.monotonic + AFTER
@@ -166,7 +166,7 @@ class BlackBox:
 
     def request(self) -> tuple[Path | None, str]:
         """Have all that is kept now written; return where, or None and why not."""
-        if objection := black_box.trouble(self.folder):
+        if objection := contents.trouble(self.folder):
             return None, f"no black box: {objection}; set black_box_dir"
         path = self._new_path(time.time())
         self.say(REQUEST, f"written at a person's call: {path}")
@@ -179,7 +179,7 @@ class BlackBox:
         return response
 
     def _new_path(self, wall: float) -> Path:
-        return self.folder.resolve() / black_box.name(wall, self._node.get_namespace())
+        return self.folder.resolve() / contents.name(wall, self._node.get_namespace())
 
     def flush(self) -> None:
         """Have written what waits for it; the other process may go on after this one."""
@@ -210,12 +210,12 @@ class BlackBox:
 
     def _have_written(self, path: Path) -> str:
         """Give all that is kept to a process that writes it; return why it could not, "" when it could."""
-        contents = self._contents(path)
-        program = [sys.executable, "-m", "tristage_ros.bags.black_box"]
+        kept = self._contents(path)
+        program = [sys.executable, "-m", "tristage_ros.bags.black_box.writing"]
         with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdin is not None and process.stderr is not None
             with suppress(BrokenPipeError), process.stdin:  # it says itself why it ended
-                pickle.dump(contents, process.stdin)
+                pickle.dump(kept, process.stdin)
             with self._lock:
                 self._under_way -= 1
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from tristage_ros.bags.black_box import ERROR, NAMES
+from tristage_ros.bags.black_box.contents import ERROR, NAMES
 from tristage_ros.reports.black_box.figure import draw
 from tristage_ros.reports.black_box.record import AFTER, BEFORE, BlackBox, read
 from tristage_ros.reports.black_box.summary import summarize

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.bags.black_box import EVENTS, FAULT, JOINTS, NAMES, RECEIVED, SENT, SETPOINTS, STATUS
+from tristage_ros.bags.black_box.contents import EVENTS, FAULT, JOINTS, NAMES, RECEIVED, SENT, SETPOINTS, STATUS
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.reader import BagReader, Message
 from tristage_ros.devices.arm.kinematics import dh_is_offset, forward, tool_pose

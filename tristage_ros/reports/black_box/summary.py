@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from tristage_ros.bags.black_box import RECEIVED, SENT
+from tristage_ros.bags.black_box.contents import RECEIVED, SENT
 from tristage_ros.devices.arm.values import ArmMode, CommandSource
 from tristage_ros.reports.black_box.record import BEFORE, BlackBox, Floats, rate
 from tristage_ros.reports.summary import Row
