@@ -1,5 +1,6 @@
 """What becomes of the arm's last minute in a file: its rings' bounds, contents, rotation, and places that refuse."""
 
+import os
 import pickle
 import resource
 import subprocess
@@ -119,8 +120,9 @@ def test_rosbag2_readers_read_the_file_by_the_definitions_in_it(tmp_path):
 def test_only_this_arms_oldest_black_boxes_go(tmp_path):
     others = ["black-box-left-20200101-000000000.mcap", "black-box.mcap", "notes-20200101-000000000.mcap"]
     ours = [f"black-box-2020010{day}-000000000.mcap" for day in range(1, 6)]
-    for name in (*others, *ours):
+    for age, name in enumerate((*reversed(ours), *others)):
         (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     (tmp_path / ours[0].removesuffix(".mcap")).mkdir()  # a report
     given = contents(tmp_path)
     given.keep = 3
@@ -130,12 +132,13 @@ def test_only_this_arms_oldest_black_boxes_go(tmp_path):
 
 
 def test_of_an_arm_in_a_namespace_the_name_says_so():
-    assert box.name(0.0, "/left/arm2") == "black-box-left-arm2-19700101-000000000.mcap"
-    assert box.name(1.5, "/") == "black-box-19700101-000001500.mcap"
+    moment = time.mktime((2026, 11, 30, 13, 44, 26, 0, 0, -1)) + 0.063
+    assert box.name(moment, "/left/arm2") == "black-box-left-arm2-20261130-134426063.mcap"
+    assert box.name(moment, "/") == "black-box-20261130-134426063.mcap"
 
 
 def handed_over(given, **how):
-    program = [sys.executable, "-m", "tristage_ros.bags.black_box.writing"]
+    program = [sys.executable, "-m", "tristage_ros.bags.black_box"]
     return subprocess.run(program, input=pickle.dumps(given), capture_output=True, check=False, **how)
 
 
@@ -154,3 +157,10 @@ def test_a_disk_that_is_full_half_way_is_one_line_and_leaves_nothing(tmp_path):
     done = handed_over(contents(tmp_path, frames), preexec_fn=lambda: resource.setrlimit(FSIZE, (50_000, 50_000)))
     assert done.returncode == 1 and done.stderr.count(b"\n") == 1 and b"too large" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_given_by_halves_is_one_line_and_leaves_nothing(tmp_path):
+    given = contents(tmp_path, BusRecord())
+    program = [sys.executable, "-m", "tristage_ros.bags.black_box"]
+    done = subprocess.run(program, input=pickle.dumps(given)[:-1000], capture_output=True, check=False)
+    assert done.returncode == 1 and done.stderr.count(b"\n") == 1 and not list(tmp_path.iterdir())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 RECEIVED, SENT = "/arm/from_can_bus", "/arm/to_can_bus"
 SETPOINTS, JOINTS, STATUS, EVENTS = "/arm/setpoints", "/joint_states", "/arm/status", "/arm/events"
@@ -55,9 +53,10 @@ class Contents:
 
 
 def name(wall: float, namespace: str = "") -> str:
-    """Return the file's name for a moment, s since 1970; `namespace`: the arm's."""
-    text = np.datetime_as_string(np.datetime64(round(wall * 1e3), "ms"))
-    return f"black-box{_of(namespace)}-{re.sub('[-:.]', '', text).replace('T', '-')}.mcap"
+    """Return the file's name for a moment, s since 1970, in local time; `namespace`: the arm's."""
+    milliseconds = round(wall * 1e3)
+    moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(milliseconds // 1000))
+    return f"black-box{_of(namespace)}-{moment}{milliseconds % 1000:03d}.mcap"
 
 
 def _of(namespace: str) -> str:

@@ -1,17 +1,9 @@
-"""Write what the arm node kept of its last minute into one .mcap file, in a process of its own: `python -m ...`.
-
-The node hands its memory over on standard input (`Contents`), and what became of it is the exit code and the last line
-of standard error. So nothing that converts, compresses or waits for a disk shares an interpreter with set-points.
-"""
+"""Write what the arm node kept of its last minute into one .mcap file."""
 
 from __future__ import annotations
 
-import os
-import pickle
 import re
-import signal
 import struct
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +31,6 @@ from tristage_ros.devices.arm.black_box import FRAME, SPAN, TICK
 
 JOINT_STATE, LOG = "sensor_msgs/msg/JointState", "rcl_interfaces/msg/Log"
 _LITTLE_ENDIAN = b"\0\1\0\0"  # before every CDR
-_NICENESS = 10
 
 
 def write(contents: Contents) -> int:
@@ -62,7 +53,8 @@ def write(contents: Contents) -> int:
 def _remove_oldest(contents: Contents) -> None:
     stem = re.escape(re.sub(MOMENT, "", contents.path.stem))
     ours = re.compile(rf"{stem}{MOMENT}\.mcap")
-    files = sorted(path for path in contents.path.parent.iterdir() if ours.fullmatch(path.name))
+    files = [path for path in contents.path.parent.iterdir() if ours.fullmatch(path.name)]
+    files.sort(key=lambda path: (path.stat().st_mtime, path.name))
     for path in files[: max(0, len(files) - contents.keep)]:
         if path != contents.path:
             path.unlink(missing_ok=True)
@@ -146,20 +138,3 @@ def _header(wall: float, frame_id: str) -> Any:
 def _time(wall: float) -> Any:
     seconds, nanoseconds = divmod(round(wall * 1e9), 10**9)
     return new_message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
-
-
-def main() -> int:
-    """Write what comes in on standard input; return the exit code: 1 where it could not be written."""
-    os.nice(_NICENESS)
-    for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal that the node is ended from
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        write(pickle.load(sys.stdin.buffer))
-    except (OSError, EOFError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """The arm's black box: what was said at its ROS surface in the last minute, and when all of it is written down.
 
 At every fault, once, and when `arm/black_box` (std_srvs/Trigger) asks. Copying is this process's part, in small pieces;
-converting, compressing and waiting for the disk is another one's (`bags/black_box/writing.py`).
+converting, compressing and waiting for the disk is another one's (`bags/black_box`).
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ class BlackBox:
     def served(self, service: str, success: bool, words: str) -> None:
         """Keep the answer of a service, and which nodes have a client of it, as far as the middleware tells."""
         topic = f"rq{self._node.resolve_service_name(service)}Request"
-        clients = {
-            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self._node.get_publishers_info_by_topic(topic, no_mangle=True)
-        }
+        clients = set()
+        with suppress(Exception):  # a middleware may not have such a topic; the answer does not wait for that
+            for info in self._node.get_publishers_info_by_topic(topic, no_mangle=True):
+                clients.add(f"{info.node_namespace.rstrip('/')}/{info.node_name}")
         asked = f"{service} (clients: {', '.join(sorted(clients)) or 'not known'})"
         self.answered("service", asked, success, words)
 
@@ -211,7 +211,7 @@ class BlackBox:
     def _have_written(self, path: Path) -> str:
         """Give all that is kept to a process that writes it; return why it could not, "" when it could."""
         kept = self._contents(path)
-        program = [sys.executable, "-m", "tristage_ros.bags.black_box.writing"]
+        program = [sys.executable, "-m", "tristage_ros.bags.black_box"]
         with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdin is not None and process.stderr is not None
             with suppress(BrokenPipeError), process.stdin:  # it says itself why it ended
