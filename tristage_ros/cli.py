@@ -87,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
     compare.set_defaults(command=_run_of("tristage_ros.reports.compare.command"))
-    report = commands.add_parser("report", help="write the report of a recorded run")
-    report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, or the folder of a run with one in it")
-    report.add_argument("--out", type=Path, help="folder of the report (default: that of the run)")
+    report = commands.add_parser("report", help="write the report of a recorded run, or of a fault from its black box")
+    report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
+    report.add_argument("--out", type=Path, help="folder of the report (default: the run's; a black box's own)")
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     add_calibrate_options(calibrate)
@@ -178,8 +178,7 @@ def _report(options: argparse.Namespace) -> int:
 
     interruptible()
     try:
-        beside = options.bag if (options.bag / "bag").exists() else options.bag.parent
-        paths = report(options.bag, options.out or beside, {})
+        paths = report(options.bag, options.out, {})
     except BagError as error:
         raise UsageError(str(error)) from error
     print(paths.html)

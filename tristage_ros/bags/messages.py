@@ -15,6 +15,15 @@ from rosbags.typesys.store import Typestore
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAN_FRAME = "can_msgs/msg/Frame"  # of ros_canopen, which need not be installed: its fields as they are published
+_CAN_FRAME_FIELDS = """std_msgs/Header header
+uint32 id
+bool is_rtr
+bool is_extended
+bool is_error
+uint8 dlc
+uint8[8] data
+"""
 NUMBERS = {
     "bool": np.bool_,
     "byte": np.uint8,
@@ -35,12 +44,13 @@ NUMBERS = {
 
 @functools.cache
 def typestore() -> Typestore:
-    """Return the types of ROS 2 Kilted with those of tristage_msgs added; the same object every time.
+    """Return the types of ROS 2 Kilted with those of tristage_msgs and CAN frames added; the same object every time.
 
     Raises:
         FileNotFoundError: the definitions of tristage_msgs are not installed.
     """
     store = get_typestore(Stores.ROS2_KILTED)
+    store.register(get_types_from_msg(_CAN_FRAME_FIELDS, CAN_FRAME))
     for path in sorted(definitions().glob("*.msg")):
         store.register(get_types_from_msg(path.read_text(encoding="utf-8"), f"tristage_msgs/msg/{path.stem}"))
     return store

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from tristage_ros.bags.reader import BagError
 from tristage_ros.reports import figures
+from tristage_ros.reports.black_box import page as black_box
+from tristage_ros.reports.black_box.record import is_black_box
 from tristage_ros.reports.episode_figure import episode
 from tristage_ros.reports.figures import salience
-from tristage_ros.reports.run import Run, read_run
+from tristage_ros.reports.run import Run, bag_of, read_run
 from tristage_ros.reports.summary import Row, arm_events, summarize
 
 STAGES = "Stage 1 and 2 show what each would prune alone; applied is what is left after fusion, budget and guards."
@@ -39,6 +41,9 @@ SECTIONS = (
     ),
     ("Joints", "joints", figures.joints, "Measured joint positions; the axes span the limits."),
 )
+LAST_SECOND = (
+    "In steps of 10 ms: what was asked of every joint, where it was, what its motor did; who said what, by its number."
+)
 ERROR = 2
 LEVELS = {1: "warning", ERROR: "error", 3: "stale"}
 ALARM = ' class="alarm"'
@@ -47,6 +52,7 @@ body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1150px;margin:2em a
 h1{font-size:1.6em;margin-bottom:0}h2{margin:1.6em 0 .2em;border-bottom:1px solid #ddd}
 table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.25em 1.2em .25em 0;text-align:left;vertical-align:top;border-bottom:1px solid #eee}
+.small{font-size:.7em}.small td,.small th{padding:.1em .5em .1em 0}
 img{max-width:100%}.note{color:#666;margin:.2em 0}.missing{color:#666;font-style:italic}
 .alarm{color:#c00000;font-weight:bold}
 """
@@ -60,21 +66,38 @@ class ReportPaths:
     figures: dict[str, Path]  # by section; those without data are missing
 
 
-def report(bag: str | Path, out_dir: str | Path, facts: Mapping[str, object]) -> ReportPaths:
+def report(bag: str | Path, out_dir: str | Path | None, facts: Mapping[str, object]) -> ReportPaths:
     """Write `report.html` and its figures as PNG files about `bag`, or a run's folder with one, into `out_dir`.
 
-    `facts` are shown in the summary: `checkpoint` (empty: random weights, shown as an alarm) and whatever else the bag
-    cannot know, by name. A section whose topics were not recorded says so.
+    Without an `out_dir` it goes into the run's folder or beside the bag; that of an arm's black box, of which many lie
+    in one folder, into one of its name. `facts` are shown in the summary: `checkpoint` (empty: random weights, shown as
+    an alarm) and whatever else the bag cannot know, by name. A section whose topics were not recorded says so.
 
     Raises:
         BagError: the bag cannot be read.
         OSError: the report cannot be written.
     """
+    path = Path(bag)
+    if is_black_box(bag_of(path)):
+        return _black_box(path, Path(out_dir or path.with_suffix("")))
+    return _run(path, Path(out_dir or (path if (path / "bag").exists() else path.parent)), facts)
+
+
+def _black_box(path: Path, folder: Path) -> ReportPaths:
+    folder.mkdir(parents=True, exist_ok=True)
+    told, rows, picture = black_box.sections(path, folder)
+    parts = [_summary(path, rows), "<h2>The last second</h2>", _figure("The last second", picture, LAST_SECOND)]
+    parts += [f"<h2>{escape(title)}</h2>{content}" for title, content in told]
+    html = folder / "report.html"
+    html.write_text(_page(f"Black box {path.stem}", parts), encoding="utf-8")
+    return ReportPaths(html, {picture.stem: picture})
+
+
+def _run(bag: Path, folder: Path, facts: Mapping[str, object]) -> ReportPaths:
     run = read_run(bag)
-    folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     paths: dict[str, Path] = {}
-    parts = [_summary(run, summarize(run, facts))]
+    parts = [_summary(run.path, summarize(run, facts))]
     for title, name, draw, note in SECTIONS:
         parts.append(f"<h2>{title}</h2>")
         try:
@@ -87,7 +110,7 @@ def report(bag: str | Path, out_dir: str | Path, facts: Mapping[str, object]) ->
         parts.append(_figure(title, paths[name], note))
     parts += [_events(run), _diagnostics(run)]
     html = folder / "report.html"
-    html.write_text(_page(f"Run {_name(Path(bag))}", parts), encoding="utf-8")
+    html.write_text(_page(f"Run {_name(bag)}", parts), encoding="utf-8")
     return ReportPaths(html, paths)
 
 
@@ -102,9 +125,9 @@ def _page(title: str, parts: Sequence[str]) -> str:
     return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
 
 
-def _summary(run: Run, rows: Sequence[Row]) -> str:
+def _summary(path: Path, rows: Sequence[Row]) -> str:
     lines = "".join(f"<tr><th>{escape(row.name)}</th>{_cell(row.value, row.alarming)}</tr>" for row in rows)
-    return f'<p class="note">{escape(str(run.path))}</p>\n<table>{lines}</table>'
+    return f'<p class="note">{escape(str(path))}</p>\n<table>{lines}</table>'
 
 
 def _cell(text: str, alarming: bool = False) -> str:

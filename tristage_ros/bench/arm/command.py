@@ -1,4 +1,4 @@
-"""Measure the arm's side on the emulated arm: `tristage bench arm reactions|contact|stop|alarms|stream|soak|attack`.
+"""Measure the arm's side on the emulated arm: `tristage bench arm reactions|contact|stop|alarms|stream|soak|...`.
 
 Limits hold on a machine that has nothing else to do: a missed one is exit code 1. With --load they are told beside what
 was measured, and the exit code stays 0, since the emulated arm shares the processor. A false alarm is one at any load.
@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     measurements = {
         "alarms": _alarms,
         "attack": _attack,
+        "black-box": _black_box,
         "contact": _contact,
         "reactions": _reactions,
         "soak": _soak,
@@ -54,6 +55,15 @@ def _attack(options: argparse.Namespace) -> int:
     attack.run(60.0 * options.minutes, _say)
     print(*attack.told(), sep="\n")
     return 1 if attack.findings else 0
+
+
+def _black_box(options: argparse.Namespace) -> int:
+    from tristage_ros.bench.arm.black_box import black_box_cost  # rclpy
+
+    _say(described(f"tristage bench arm black-box --times {options.times}", options.load))
+    with busy(options.load):
+        print(*black_box_cost(options.times), sep="\n")
+    return 0
 
 
 def _contact(options: argparse.Namespace) -> int:

@@ -90,7 +90,7 @@ class Surface:
     def start(self) -> None:
         """Start the node and wait until it tells what the arm does; where it never does, that is a finding."""
         given = {"can_interface": "remote", "can_channel": self.cell.can_channel, "speed_scale": self._scale}
-        given["connect_timeout"] = 0.5
+        given |= {"connect_timeout": 0.5, "black_box_dir": str(self._folder)}
         words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
         command = [sys.executable, "-m", "tristage_ros.nodes", "arm", "--ros-args", "-r", f"__ns:=/{NAMESPACE}", *words]
         environment = os.environ | {"TRISTAGE_SUPERVISOR": str(os.getpid())}  # without us it ends by itself

@@ -6,7 +6,9 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
+from tristage_ros.devices.arm.black_box import BusRecord, LoopRecord
 from tristage_ros.devices.arm.config import ControllerConfig, check_scale
 from tristage_ros.devices.arm.following import Following
 from tristage_ros.devices.arm.guard import RefusedError
@@ -36,6 +38,7 @@ class ArmController:
         self._motion = Motion(self.config, driver.dh_is_offset, driver.read())
         self._counts = dict.fromkeys(("sent", "limited", "accepted", "refused"), 0)
         self._last_sent = math.nan
+        self.record = LoopRecord()
         self._sent, self._measured = SmoothnessWindow(), SmoothnessWindow()
         self._lock = threading.RLock()
         self._planning = threading.Lock()
@@ -47,6 +50,11 @@ class ArmController:
     def dh_is_offset(self) -> bool:
         """Tell which zero J2 and J3 have; see `kinematics.dh_is_offset`."""
         return self._driver.dh_is_offset
+
+    @property
+    def frames(self) -> BusRecord:
+        """Return the frames of the last minute on the arm's bus."""
+        return self._driver.frames
 
     def start(self) -> None:
         """Begin to monitor the arm; nothing is sent before `enable`."""
@@ -307,6 +315,8 @@ class ArmController:
                 # the thread must outlive anything, or the arm would be without a guard
                 with self._lock:
                     self._motion.guard.latch(f"control loop: {type(error).__name__}: {error}")
+            with suppress(Exception):  # a record is no reason for anything
+                self._note()
             missed = math.floor((time.monotonic() - due) / period)  # left out: a burst of set-points helps nobody
             due += (1 + max(0, missed)) * period
             time.sleep(max(0.0, due - time.monotonic()))
@@ -336,6 +346,12 @@ class ArmController:
             self._sent.add(now, setpoint.position)
             self._counts["sent"] += 1
             self._counts["limited"] += bool(setpoint.limited)
+
+    def _note(self) -> None:
+        """Keep this tick in the record."""
+        with self._lock:
+            motion = self._motion
+            self.record.tick(self._mode()[0], motion.sent, motion.feedback, self._counts["sent"], motion.guard.fault)
 
     def _watch_others(self) -> None:
         """Fall silent as soon as somebody else commands the arm: never fight, never pull it back."""

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
 from tristage_ros.devices.arm import kinematics, listeners
+from tristage_ros.devices.arm.black_box import BusRecord
 from tristage_ros.devices.arm.can_bus import (
     BITRATE,
     OF_A_MASTER,
@@ -86,6 +87,7 @@ class PiperDriver:
             raise ValueError(f"gripper_effort is 0 to 5 N m, not {gripper_effort}")
         self.interface, self.channel = interface, channel
         self.firmware = ""  # known once connected, as "S-V1.8-9"
+        self.frames = BusRecord()
         self._effort = round(gripper_effort * 1000)
         name = f"{interface}:{channel}#{next(_driver_numbers)}"  # the SDK keeps one instance per name
         self._sdk = C_PiperInterface_V2(name, judge_flag=False, can_auto_init=False, logger_level=LogLevel.SILENT)
@@ -344,6 +346,7 @@ class PiperDriver:
         if result.name != "SEND_MESSAGE_SUCCESS":
             raise PiperError(f"{self.channel} did not take frame 0x{arbitration_id:03x}: {result.name}")
         self._sent_frames += 1
+        self.frames.sent(arbitration_id, bytes(data))
         return result
 
     def _forget(self) -> None:
@@ -404,6 +407,8 @@ class PiperDriver:
         while not self._stopping.is_set():
             try:
                 message = bus.recv(0.1)
+                if message is not None:
+                    self.frames.received(message)
                 if message is not None and message.arbitration_id in _READ and message.dlc == 8:
                     self._sdk.ParseCANFrame(message)
                 self._bus_error = ""

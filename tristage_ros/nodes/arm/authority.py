@@ -19,6 +19,7 @@ from tristage_msgs.srv import ConfirmedTrigger
 from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.recovery import Answer, GripperCare, Recovery
 from tristage_ros.devices.arm.values import ArmMode
+from tristage_ros.nodes.arm.black_box import BlackBox
 
 
 class ArmServices:
@@ -27,9 +28,15 @@ class ArmServices:
     That is arm/recover and arm/gripper_zero (ConfirmedTrigger).
     """
 
-    def __init__(self, node: Node, controller: Callable[[], ArmController | None], active: Callable[[], bool]) -> None:
-        """Create the services of `node`; `controller` is None while the arm is not connected."""
-        self._node, self._controller, self._active = node, controller, active
+    def __init__(
+        self,
+        node: Node,
+        controller: Callable[[], ArmController | None],
+        active: Callable[[], bool],
+        box: BlackBox,
+    ) -> None:
+        """Create the services of `node`; `controller` is None while the arm is not connected; `box` keeps the calls."""
+        self._node, self._controller, self._active, self._box = node, controller, active, box
         self._recovery: Recovery | None = None
         self._gripper: GripperCare | None = None
         calm = MutuallyExclusiveCallbackGroup()  # enabling may take seconds; joint states must go on
@@ -61,9 +68,11 @@ class ArmServices:
         self, name: str, answer: Callable[[ArmController], tuple[bool, str]]
     ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
         def serve(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            self._box.say("service", f"arm/{name} called")
             arm = self._controller()
             response.success, response.message = answer(arm) if arm else (False, "the arm is not connected")
             self._node.get_logger().info(f"{name}: {response.message}")
+            self._box.served(f"arm/{name}", response.success, response.message)
             return response
 
         return serve
@@ -72,10 +81,12 @@ class ArmServices:
         self, name: str, step: Callable[[ArmController, str], Answer]
     ) -> Callable[[ConfirmedTrigger.Request, ConfirmedTrigger.Response], ConfirmedTrigger.Response]:
         def serve(request: ConfirmedTrigger.Request, response: ConfirmedTrigger.Response) -> ConfirmedTrigger.Response:
+            self._box.say("service", f"arm/{name} called")
             arm = self._controller()
             answer = step(arm, request.code.strip()) if arm else Answer(False, "the arm is not connected")
             response.success, response.message, response.code = answer
             self._node.get_logger().info(f"{name}: {answer.message}")
+            self._box.served(f"arm/{name}", answer.success, answer.message)
             return response
 
         return serve

@@ -24,8 +24,9 @@ from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.site import Site, load_site
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.nodes.arm import messages
+from tristage_ros.nodes.arm import black_box, messages
 from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
+from tristage_ros.nodes.arm.black_box import BlackBox
 from tristage_ros.nodes.arm.markers import site_markers
 from tristage_ros.nodes.arm.trajectories import TRAJECTORIES, joint_path
 from tristage_ros.nodes.arm.trajectory_action import TrajectoryAction
@@ -61,6 +62,7 @@ PARAMETERS = (
     ),
     Parameter("gripper_effort", 1.0, "torque of the gripper", "N m", 0.0, 5.0),
     Parameter("connect_timeout", 10.0, "how long to wait for the first feedback", "s", 0.5, 120.0),
+    *black_box.PARAMETERS,
 )
 
 
@@ -84,11 +86,13 @@ class ArmNode(ManagedNode):
         self.create_subscription(ActionChunk, ACTIONS, self._on_chunk, 1)
         self.create_subscription(Header, qos.HEARTBEAT_TOPIC, self._on_heartbeat, qos.HEARTBEAT)
         self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
-        self._person = ArmServices(self, lambda: self.controller, lambda: self.active)
-        self._action = TrajectoryAction(self, lambda: self.controller, lambda: self.active, self._clock_offset)
+        self._black_box = BlackBox(self, self.settings.black_box_dir, self.settings.black_box_keep)
+        connected, active = (lambda: self.controller), (lambda: self.active)
+        self._person = ArmServices(self, connected, active, self._black_box)
+        self._action = TrajectoryAction(self, connected, active, self._clock_offset, self._black_box)
         self.create_timer(1.0 / self.settings.state_rate, self._publish_joints)
         self.create_timer(0.05, self._publish_status)
-        self.add_on_set_parameters_callback(self._on_parameters)
+        self.add_on_set_parameters_callback(self._black_box.parameters(self._on_parameters))
         self._diagnostics = Diagnostics(self, f"piper on {self.settings.can_channel}")
         for name, part in messages.PARTS.items():
             self._diagnostics.add(name, lambda part=part: self._part(part))
@@ -107,6 +111,7 @@ class ArmNode(ManagedNode):
             self._dh_is_offset = driver.dh_is_offset
             self.controller = ArmController(driver, config)
             self.controller.set_source(SOURCES[s.command_source])
+            self._black_box.watch(self.controller, s.can_channel)
             self.controller.start()
         except (PiperError, ValueError, OSError) as error:
             return self.refuse(str(error))
@@ -172,6 +177,7 @@ class ArmNode(ManagedNode):
         self._person.forget()
         if controller:
             controller.close()
+        self._black_box.flush()
 
     def _on_chunk(self, message: ActionChunk) -> None:
         if not self.active or self.controller is None:
@@ -180,6 +186,8 @@ class ArmNode(ManagedNode):
         self._newest_chunk = (chunk.stamp, message.header.stamp)
         objection = rivals(self, ACTIONS) or self._ros_clock.complaint(time.monotonic())
         accepted, reason = self.controller.submit(chunk, objection)
+        self._black_box.message("/tristage/action", message)
+        self._black_box.answered("chunk", f"chunk {message.sequence}", accepted, reason)
         if not accepted:
             self.get_logger().warning(f"chunk {message.sequence} refused: {reason}", throttle_duration_sec=1.0)
 
@@ -207,6 +215,8 @@ class ArmNode(ManagedNode):
                 done, reason = self.controller.follow(joint_path(message, self._clock_offset()))
             except ValueError as error:
                 reason = str(error)
+        self._black_box.message("/arm/joint_trajectory", message)
+        self._black_box.answered("trajectory", "trajectory", done, reason)
         if done:
             self.get_logger().info(f"trajectory accepted: {reason}")
         else:
@@ -248,7 +258,9 @@ class ArmNode(ManagedNode):
         state = self.controller.snapshot()
         monotonic, chunk_stamp = self._newest_chunk
         newest = chunk_stamp if state.chunk_stamp == monotonic else Time()
-        self._status_publisher.publish(messages.arm_status(state, self._clock_offset(), newest))
+        status = messages.arm_status(state, self._clock_offset(), newest)
+        self._black_box.look(state.mode, status)
+        self._status_publisher.publish(status)
 
     def _part(self, part: Callable[[values.ArmState], Part]) -> Part:
         return part(self.controller.snapshot()) if self.controller else Part(WARN, "not connected")

@@ -22,11 +22,13 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectoryPoint
 
+from tristage_ros.bags.black_box.contents import WARN
 from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.following import Ended, Following, Tracked
 from tristage_ros.devices.arm.joint_path import LateError
 from tristage_ros.devices.arm.values import BASE_FRAME, CommandSource
 from tristage_ros.nodes.arm.authority import rivals
+from tristage_ros.nodes.arm.black_box import BlackBox
 from tristage_ros.nodes.arm.trajectories import TRAJECTORIES, JointsError, joint_path, tolerances
 from tristage_ros.ros.convert import header
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
@@ -55,8 +57,13 @@ class TrajectoryAction:
         controller: Callable[[], ArmController | None],
         active: Callable[[], bool],
         clock_offset: Callable[[], float],
+        box: BlackBox,
     ) -> None:
-        """Offer it on `node`; `controller` is None while the arm is not connected, `clock_offset` as in joint_path."""
+        """Offer it on `node`; `controller` is None while the arm is not connected, `clock_offset` as in joint_path.
+
+        `box` keeps what became of every goal.
+        """
+        self._box = box
         self._node, self._controller, self._active, self._clock_offset = node, controller, active, clock_offset
         if FollowJointTrajectory is None:
             name = node.resolve_service_name(ACTION)
@@ -79,6 +86,7 @@ class TrajectoryAction:
         arm = self._controller()
         if objection := self._objection(arm):
             self._node.get_logger().warning(f"goal rejected: {objection}")
+            self._box.answered("trajectory", "goal", False, objection)
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
@@ -114,6 +122,7 @@ class TrajectoryAction:
         except ValueError as error:
             return handle.execute(partial(self._abort, code=_code_of(error), reason=str(error)))
         self._node.get_logger().info(f"goal accepted: {following.points} points to go")
+        self._box.answered("trajectory", "goal", True, f"{following.points} points to go")
         return handle.execute(partial(self._watch, arm=arm, following=following))
 
     def _without_arm(self, handle: Any) -> Any:
@@ -121,6 +130,7 @@ class TrajectoryAction:
 
     def _abort(self, handle: Any, code: int, reason: str) -> Any:
         self._node.get_logger().warning(f"goal aborted: {reason}")
+        self._box.say("trajectory", f"goal aborted: {reason}", WARN)
         handle.abort()
         return FollowJointTrajectory.Result(error_code=code, error_string=reason)
 
@@ -131,6 +141,7 @@ class TrajectoryAction:
             if not self._tell(handle, arm, following):
                 _come_to_rest(arm)
                 handle.canceled()
+                self._box.say("trajectory", "goal cancelled by its client")
                 return codes(error_code=codes.SUCCESSFUL, error_string="cancelled; the arm holds")
         finally:
             arm.give_up(following, "nobody follows it any more")
