@@ -26,13 +26,16 @@ Bools = NDArray[np.bool_]
 _WATCHED = 0.6  # of the lead allowed, from where on a joint that stands is stuck
 _STANDS = 0.15  # of its lead that a joint covers within the window, below which it stands
 _STILL = 0.05  # rad/s, likewise
-_HELD = 0.6  # of its speed a moment before and of its set-point's, below which a joint is held back, where
-_HARD = 3.0  # times that effort its motor pushes it on
-_CREEPS = 0.005  # rad/s, below which it is not asked to go
-_STRETCH, _STRETCHES = 0.05, 5  # s, over which a speed is measured, and how many of them are compared
+_HELD = 0.6  # of its set-point's least speed lately, below which a joint is held back
+_LAG, _LAG_LESS = 0.25, 0.10  # s for which a set-point has to have gone on at no speed, and less at full
+_STRETCH, _MARKS = 0.05, 5  # s, over which a joint's speed is measured; times that a set-point's is, lately
+_HARD, _HARD_SLOWLY = 3.0, 1.4  # times that effort its motor pushes it on, at full speed and at none
+_FULL_LEAD = 0.25  # rad, that belongs to full speed
+_CREEPS = 0.005  # rad/s, below which it is not asked to go on
 _WINDOW = 0.12  # s that are looked back
 _PERSISTS = 0.06  # s
-_BEHIND, _HELD_FOR = 0.12, 0.21  # of the lead allowed, and s: a door that falls shut holds a joint back for less
+_BEHIND = 0.12  # of the lead allowed
+_HELD_FOR, _HELD_SOONER = 0.35, 0.23  # s at no speed, and sooner at full: what gives way holds a joint back for less
 _AT_REST = 2e-3  # rad
 _SETTLED = 0.2  # s at rest after which a lead is a standing offset
 _MOST_STANDING = 0.04  # rad
@@ -78,10 +81,10 @@ class Contact:
         self._dh_is_offset = dh_is_offset
         self.standing = np.zeros(6)  # rad, set-point minus measured joint of an arm that only carries itself
         self._samples: deque[Sample] = deque()
-        self._setpoints: deque[tuple[float, Floats]] = deque()  # of the last stretch
+        self._setpoints: list[tuple[float, Floats]] = []  # lately
         self._still = (math.inf, np.zeros(6), np.zeros(6))  # since when set-point and joints are where they are
         self._stuck_since = np.full(6, math.inf)
-        self._held_since = np.full(6, math.inf)
+        self._held_for = np.zeros(6)  # s, less what it was not
         self._strained_since = np.full(6, math.inf)
         self._asked: tuple[float, Floats] | None = None  # since when the set-point is where it is
         self._asked_still = 0.0  # s
@@ -97,7 +100,8 @@ class Contact:
         self._samples.clear()
         self._setpoints.clear()
         self._still = (math.inf, np.zeros(6), np.zeros(6))
-        self._stuck_since[:] = self._held_since[:] = self._strained_since[:] = math.inf
+        self._stuck_since[:] = self._strained_since[:] = math.inf
+        self._held_for[:] = 0.0
         self._asked, self._asked_still = None, 0.0
         self._surplus = None
 
@@ -111,8 +115,8 @@ class Contact:
             while self._samples[0].stamp < sample.stamp - 0.5:
                 self._samples.popleft()
         self._setpoints.append((now, setpoint.copy()))
-        while self._setpoints[0][0] < now - _STRETCH - 0.01:
-            self._setpoints.popleft()
+        while self._setpoints[0][0] < now - _LAG - _STRETCH:
+            del self._setpoints[0]
         if self._asked is None or np.abs(setpoint - self._asked[1]).max() > 1e-4:
             self._asked = (now, setpoint.copy())
         self._asked_still = now - self._asked[0]
@@ -175,42 +179,40 @@ class Contact:
             return None
         covered, push = ahead * (newest.position - earlier.position), ahead * self.push
         stands = (covered < _STANDS * np.abs(lead)) & (ahead * newest.velocity < _STILL) & (push > EFFORT)
+        share = min(1.0, allowed / _FULL_LEAD)  # of full speed
         stuck = stands & (np.abs(lead) > _WATCHED * allowed)
-        held = (np.abs(lead) > _BEHIND * allowed) & self._held_back(ahead, push, newest)
+        held = (np.abs(lead) > _BEHIND * allowed) & self._held_back(ahead, push, share, newest)
         self._stuck_since = np.where(stuck, np.minimum(self._stuck_since, now), math.inf)
-        self._held_since = np.where(held, np.minimum(self._held_since, now), math.inf)
-        long = (now - self._stuck_since >= _PERSISTS) | (now - self._held_since >= _HELD_FOR)
+        passed = now - self._setpoints[-2][0] if len(self._setpoints) > 1 else 0.0
+        self._held_for = np.maximum(0.0, self._held_for + np.where(held, passed, -passed))
+        long = (now - self._stuck_since >= _PERSISTS) | (self._held_for >= _HELD_FOR - _HELD_SOONER * share)
         if not long.any():
             return None
         joint = int(np.abs(np.where(long, lead, 0.0)).argmax())
         short = f"{abs(lead[joint]):.2f} rad short, pushing with {abs(push[joint]):.0f} N m"
         return Noticed(joint, f"joint {joint + 1} is blocked: {short}; it lets go", presses=True)
 
-    def _held_back(self, ahead: Floats, push: Floats, newest: Sample) -> Bools:
-        """Tell which joints [6] go slower than they did, and than they are asked to, while their motors push hard."""
-        then, asked = self._setpoints[0]
-        span = self._setpoints[-1][0] - then
-        if span < _STRETCH / 2:
+    def _held_back(self, ahead: Floats, push: Floats, share: float, newest: Sample) -> Bools:
+        """Tell which joints [6] go slower than their set-points have gone for a while, though their motors push hard.
+
+        At little speed less is hard: less of it is friction and inertia. Where set-points come to rest nothing is held
+        back: there something is pushed to where it has to be, as a door is.
+        """
+        earlier, begin = self._before(newest.stamp - _STRETCH), self._setpoints[-1][0] - _LAG + _LAG_LESS * share
+        if earlier is None or self._setpoints[0][0] > begin:
             return np.zeros(6, bool)
-        speeds, wanted = ahead * self._speeds(newest), ahead * (self._setpoints[-1][1] - asked) / span
-        slower = speeds[0] < _HELD * np.minimum(speeds.max(axis=0), wanted)
-        held: Bools = slower & (wanted > _CREEPS) & (push > _HARD * EFFORT)
+        lately = [mark for mark in self._setpoints if mark[0] >= begin]
+        marks = lately[:: -max(1, len(lately) // _MARKS)][::-1]
+        stamps, setpoints = np.array([stamp for stamp, _ in marks]), np.array([setpoint for _, setpoint in marks])
+        wanted = (ahead * np.diff(setpoints, axis=0) / np.diff(stamps)[:, None]).min(axis=0)
+        speed = ahead * (newest.position - earlier.position) / (newest.stamp - earlier.stamp)
+        hard = EFFORT * (_HARD_SLOWLY + (_HARD - _HARD_SLOWLY) * share)
+        held: Bools = (wanted > _CREEPS) & (speed < _HELD * wanted) & (push > hard)
         return held
 
     def _before(self, stamp: float) -> Sample | None:
         """Return the newest sample that is not newer than `stamp`, None where there is none."""
         return next((sample for sample in reversed(self._samples) if sample.stamp <= stamp), None)
-
-    def _speeds(self, newest: Sample) -> Floats:
-        """Return the mean velocities, [n, 6] rad/s, of the last stretches of `_STRETCH` s, the newest first."""
-        marks, stamps = [newest.position], [newest.stamp]
-        while (sample := self._before(stamps[-1] - _STRETCH)) is not None and len(marks) <= _STRETCHES:
-            marks.append(sample.position)
-            stamps.append(sample.stamp)
-        if len(marks) < 2:
-            return np.zeros((1, 6))
-        speeds: Floats = np.diff(marks, axis=0) / np.diff(stamps)[:, None]
-        return speeds
 
     def _strained(self, now: float, setpoint: Floats, newest: Sample, earlier: Sample) -> Noticed | None:
         """Look for a joint that is where it is to be by its encoder, while its motor pushes against something."""
