@@ -32,7 +32,7 @@ from tristage_ros.devices.arm.can_bus import (
 )
 from tristage_ros.devices.arm.firmware import QUARTER_TORQUE
 from tristage_ros.devices.arm.flash import Flash, MotorLimits
-from tristage_ros.devices.arm.traffic import GROUPS, JOINT_FRAMES, MAKE_FOLLOWER, Traffic
+from tristage_ros.devices.arm.traffic import GROUPS, JOINT_FRAMES, MAKE_FOLLOWER, Backlog, Traffic
 from tristage_ros.devices.arm.values import ArmFeedback, MotorHealth
 
 _STATUS, _GRIPPER, _FIRMWARE = 0x2A1, 0x2A8, 0x4AF
@@ -428,24 +428,35 @@ class PiperDriver:
         return [*missing, f"firmware version{told}"]
 
     def _receive(self) -> None:
-        bus = self._sdk.GetCanBus().recv_bus
+        backlog = Backlog(self._sdk.GetCanBus().recv_bus, time.monotonic())
         while not self._stopping.is_set():
             try:
-                message = bus.recv(0.1)
-                if message is not None and message.arbitration_id in _READ and message.dlc == 8:
-                    self._sdk.ParseCANFrame(message)
+                old, new = backlog.receive(0.1)
+                for message in new:
+                    if message.arbitration_id in _READ and message.dlc == 8:
+                        self._sdk.ParseCANFrame(message)
+                    self._hear(message)
                 self._bus_error = ""
             except Exception as error:
                 # whatever a bus or the SDK's parser throws: feedback grows old, which is what the guard acts on
                 self._bus_error = f"{type(error).__name__}: {error}"
                 self._stopping.wait(0.05)
                 continue
-            now, whole = time.monotonic(), message is not None and message.dlc == 8
-            if message is not None and message.arbitration_id in OF_A_MASTER:
-                self._foreign = (now, message.arbitration_id)
-            if message is not None and whole:
-                self._note(message.arbitration_id, now)
-            self._traffic.note(message.arbitration_id if message is not None and whole else None, now)
+            if old:
+                self._joint_frames = 0  # what has come of a sample is as old
+            for message in old:
+                self._hear(message, tells_of_now=False)
+            self._traffic.note(None, time.monotonic())
+
+    def _hear(self, message: can.Message, tells_of_now: bool = True) -> None:
+        """Take note of a frame: of its content by the SDK before, if it tells of now."""
+        now, identifier = time.monotonic(), message.arbitration_id
+        if identifier in OF_A_MASTER:
+            self._foreign = (now, identifier)
+        if message.dlc == 8:
+            if tells_of_now:
+                self._note(identifier, now)
+            self._traffic.note(identifier, now)
 
     def _note(self, arbitration_id: int, now: float) -> None:
         """Stamp a frame; take the joint positions once their three frames have come in order.

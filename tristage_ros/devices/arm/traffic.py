@@ -7,8 +7,11 @@ of a pair, it may be in that role without anybody's asking.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping
+
+import can
 
 from tristage_ros.devices.arm.can_bus import BITRATE, OF_A_MASTER
 
@@ -82,6 +85,38 @@ def masters(rates: Mapping[int, float]) -> str:
 def group_rates(rates: Mapping[int, float]) -> dict[str, float]:
     """Return how often, Hz, each of GROUPS comes whole, from the rates of its frames by id."""
     return {name: min(rates.get(identifier, 0.0) for identifier in frames) for name, frames in GROUPS.items()}
+
+
+class Backlog:
+    """Tell which of the frames that waited while this process stood still say how the arm is now: the newest, or none.
+
+    What waits is read faster than it was sent, and would count for new. Of a longer stand-still the newest is not even
+    there: a socket keeps about 90 ms of an arm's frames, and drops what comes then.
+    """
+
+    STOOD_STILL = 0.04  # s between two frames, after which those that wait are looked at as a whole
+    KEPT = 0.08  # s of frames that are surely all there
+    NEWEST = 40  # frames, of two samples with all that comes beside them
+    MOST = 20_000  # frames to read at a time
+
+    def __init__(self, bus: can.BusABC, now: float) -> None:
+        """Take a bus of which everything was read at `now`, s on the monotonic clock."""
+        self._bus, self._read = bus, now
+
+    def receive(self, timeout: float) -> tuple[list[can.Message], list[can.Message]]:
+        """Wait for a frame, `timeout` s at most; return the old ones that waited and those that tell of now."""
+        message = self._bus.recv(timeout)
+        passed = time.monotonic() - self._read
+        old: list[can.Message] = []
+        new = [] if message is None else [message]
+        if new and passed > self.STOOD_STILL:
+            while len(new) < self.MOST and (message := self._bus.recv(0)) is not None:
+                new.append(message)
+            if len(new) > self.NEWEST:
+                newest = new[-self.NEWEST :] if passed < self.KEPT else []
+                old, new = new[: len(new) - len(newest)], newest
+        self._read = time.monotonic()
+        return old, new
 
 
 class Traffic:
