@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
-from tristage_ros.devices.arm.guard import GuardConfig
+from tristage_ros.devices.arm.guard import GuardConfig, Setpoint
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.trajectory import MotionLimits
@@ -412,6 +412,29 @@ def test_after_a_break_in_sending_the_path_goes_on_from_standstill(
     steps = np.abs(np.diff(setpoints[:, 1:], axis=0)).max(1)
     assert steps[resumed - 2] > 5e-3
     assert steps[resumed] < 2e-3
+
+
+def test_a_setpoint_from_before_a_stand_still_is_not_sent(
+    arm, enabled: ArmController, monkeypatch: pytest.MonkeyPatch, wait_until: Callable
+) -> None:
+    submit(enabled, (0.0, 0.25, 0.0))
+    wait_until(lambda: np.abs(enabled.snapshot().target[0]) > 0.15)
+    work_out, held_up = enabled._motion.next_setpoint, []
+
+    def slowly(now: float) -> Setpoint | None:
+        monkeypatch.setattr(enabled._motion, "next_setpoint", work_out)
+        setpoint = work_out(now)
+        time.sleep(CONFIG.guard.command_timeout + 0.1)
+        held_up.append((time.monotonic(), setpoint.position))
+        return setpoint
+
+    monkeypatch.setattr(enabled._motion, "next_setpoint", slowly)
+    wait_until(in_state(enabled, ArmMode.HOLDING, ChunkState.REACHED))
+    ((when, stale),) = held_up
+    setpoints = arm.setpoints()
+    resumed = int(np.searchsorted(setpoints[:, 0], when))
+    assert np.abs(stale - setpoints[resumed - 1, 1:]).max() > 5e-3  # the arm was on its way
+    assert np.abs(setpoints[resumed, 1:] - setpoints[resumed - 1, 1:]).max() < 2e-3
 
 
 def test_silence_is_a_fault_until_it_is_cleared(arm, enabled: ArmController, wait_until: Callable) -> None:

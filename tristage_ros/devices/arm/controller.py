@@ -323,6 +323,8 @@ class ArmController:
                 self._sent.add(now, setpoint.position)
                 return
         try:
+            if (stood := time.monotonic() - now) > self.config.guard.command_timeout:
+                raise TimeoutError(f"this computer stood still for {stood:.2f} s")  # as old as that is the set-point
             self._driver.set_speed(motion.percent)
             self._driver.send(setpoint.position, setpoint.gripper)
         except Exception as error:
