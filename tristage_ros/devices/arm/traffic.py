@@ -88,15 +88,15 @@ def group_rates(rates: Mapping[int, float]) -> dict[str, float]:
 
 
 class Backlog:
-    """Tell which of the frames that waited while this process stood still say how the arm is now: the newest, or none.
+    """Tell which of the frames that waited while this process stood still say how the arm is now: the newest.
 
-    What waits is read faster than it was sent, and would count for new. Of a longer stand-still the newest is not even
-    there: a socket keeps about 90 ms of an arm's frames, and drops what comes then.
+    What waits is read faster than it was sent, and would count for new. Of a longer stand-still the newest may not be
+    there at first: a socket keeps about 90 ms of an arm's frames, and a network hands on more once there is room.
     """
 
     STOOD_STILL = 0.04  # s between two frames, after which those that wait are looked at as a whole
-    KEPT = 0.08  # s of frames that are surely all there
     NEWEST = 40  # frames, of two samples with all that comes beside them
+    SETTLES = 0.005  # s in which an arm sends fewer than that
     MOST = 20_000  # frames to read at a time
 
     def __init__(self, bus: can.BusABC, now: float) -> None:
@@ -106,17 +106,22 @@ class Backlog:
     def receive(self, timeout: float) -> tuple[list[can.Message], list[can.Message]]:
         """Wait for a frame, `timeout` s at most; return the old ones that waited and those that tell of now."""
         message = self._bus.recv(timeout)
-        passed = time.monotonic() - self._read
         old: list[can.Message] = []
         new = [] if message is None else [message]
-        if new and passed > self.STOOD_STILL:
-            while len(new) < self.MOST and (message := self._bus.recv(0)) is not None:
-                new.append(message)
-            if len(new) > self.NEWEST:
-                newest = new[-self.NEWEST :] if passed < self.KEPT else []
-                old, new = new[: len(new) - len(newest)], newest
+        if new and time.monotonic() - self._read > self.STOOD_STILL:
+            new += self._waiting()
+            while len(new) > self.NEWEST and len(old) < self.MOST:
+                old += new
+                time.sleep(self.SETTLES)
+                new = self._waiting()
         self._read = time.monotonic()
         return old, new
+
+    def _waiting(self) -> list[can.Message]:
+        found: list[can.Message] = []
+        while len(found) < self.MOST and (message := self._bus.recv(0)) is not None:
+            found.append(message)
+        return found
 
 
 class Traffic:
