@@ -10,6 +10,7 @@ import time
 import can
 import numpy as np
 
+LIMITS = [(-1500, 1500), (0, 1800), (-1700, 0), (-1000, 1000), (-700, 700), (-1200, 1200)]  # 0.1 deg
 HOME = np.array([0.0, 1.2, -1.0, 0.0, 0.6, 0.0])
 _channels = itertools.count()
 
@@ -31,6 +32,13 @@ class FakeArm(threading.Thread):
         self.status = self.error_code = 0
         self.frames: list[tuple[float, int, bytes]] = []
         self.firmware = b"S-V1.8-9"
+        self.mode = 1
+        self.shift = 0  # of 0x2A1 to 0x2A8
+        self.leads = False
+        self.omitted: set[int] = set()
+        self.beside: tuple[tuple[int, bytes], ...] = ()  # what somebody else sends meanwhile
+        self.tells_limits = True
+        self.limits = [(*angles, 3000, 500) for angles in LIMITS]  # 0.1 deg, 0.001 rad/s, 0.01 rad/s^2
         self._latch = np.zeros(6)
         self._ended = threading.Event()
 
@@ -79,12 +87,24 @@ class FakeArm(threading.Thread):
                 self.target = self._latch.copy()
         elif identifier == 0x159:
             self.gripper_target = struct.unpack(">i", data[:4])[0] * 1e-6
+        elif identifier == 0x472 and not self.silent and self.tells_limits:
+            lower, upper, speed, acceleration = self.limits[data[0] - 1]
+            if data[1] == 1:
+                self._send(0x473, struct.pack(">BhhHx", data[0], upper, lower, speed))
+            else:
+                self._send(0x47C, struct.pack(">BH5x", data[0], acceleration))
         elif identifier == 0x4AF and not self.silent:
             for part in (b"H-V1.2-1", self.firmware):
                 self._send(0x4AF, part)
 
     def _report(self, with_motors: bool) -> None:
-        self._send(0x2A1, bytes([1, self.status, 1, 0, 0, 0]) + struct.pack(">H", self.error_code))
+        for identifier, data in self.beside:
+            self._send(identifier, data)
+        if self.leads:
+            for identifier in (0x151, 0x155, 0x156, 0x157, 0x159):
+                self._send(identifier, bytes(8))
+            return
+        self._send(0x2A1, bytes([self.mode, self.status, 1, 0, 0, 0]) + struct.pack(">H", self.error_code))
         joints = np.rint(np.degrees(self.position) * 1000).astype(int)
         for i in range(3):
             self._send(0x2A5 + i, struct.pack(">ii", *joints[2 * i : 2 * i + 2]))
@@ -95,4 +115,7 @@ class FakeArm(threading.Thread):
                 self._send(0x261 + i, struct.pack(">HhbBH", 240, 30, 30, 0x40 * self.motors[i], 0))
 
     def _send(self, identifier: int, data: bytes) -> None:
+        if identifier in self.omitted:
+            return
+        identifier += self.shift if 0x2A1 <= identifier <= 0x2A8 else 0
         self.bus.send(can.Message(arbitration_id=identifier, data=data, is_extended_id=False))

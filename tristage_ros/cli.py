@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_run_of("tristage_ros.training.command"))
     doctor = commands.add_parser("doctor", help="check this machine and the robot before the first motion")
     add_doctor_options(doctor)
-    doctor.set_defaults(command=_run_of("tristage_ros.commands.doctor"))
+    doctor.set_defaults(command=_run_of("tristage_ros.commands.doctor.doctor"))
     evaluate = commands.add_parser("evaluate", help="run simulated episodes: the paper's tables and figures")
     add_evaluate_options(evaluate)
     evaluate.set_defaults(command=_run_of("tristage_ros.studies.command"))

@@ -2,27 +2,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fake_arm import FakeArm
 
 from tristage_ros.cli import main
-from tristage_ros.commands.doctor import (
-    Level,
-    Machine,
-    ask,
-    check_arm,
-    check_bus,
+from tristage_ros.commands.doctor.arm import check_arm, judged
+from tristage_ros.commands.doctor.bus import check_adapters, check_bus, check_listeners
+from tristage_ros.commands.doctor.computer import (
     check_cameras,
     check_clock,
     check_gpu,
-    check_listeners,
     check_ros,
     check_shared_memory,
-    examine,
-    run,
 )
+from tristage_ros.commands.doctor.doctor import examine, run
+from tristage_ros.commands.doctor.finding import Finding, Level, Machine, ask
 from tristage_ros.commands.options import add_doctor_options
+from tristage_ros.devices.arm.firmware import profile, trouble
+from tristage_ros.devices.arm.gravity import holding_torque
+from tristage_ros.devices.arm.weighing import weigh
 from tristage_ros.resources import resource
 
 
@@ -35,8 +38,9 @@ def can(root: Path, state: str) -> None:
     (root / "sys/class/net/can0/operstate").write_text(f"{state}\n")
 
 
-def link(bitrate: int, state: str = "ERROR-ACTIVE") -> str:
-    return json.dumps([{"linkinfo": {"info_data": {"state": state, "bittiming": {"bitrate": bitrate}}}}])
+def link(bitrate: int, state: str = "ERROR-ACTIVE", *modes: str) -> str:
+    data = {"state": state, "ctrlmode": list(modes), "bittiming": {"bitrate": bitrate}}
+    return json.dumps([{"linkinfo": {"info_data": data}}])
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,10 @@ def link(bitrate: int, state: str = "ERROR-ACTIVE") -> str:
     [
         ("up", link(1_000_000), Level.OK, "up at 1000000"),
         ("up", link(500_000), Level.FAIL, "up at 500000 bit/s instead of 1000000"),
-        ("up", link(1_000_000, "BUS-OFF"), Level.FAIL, "BUS-OFF"),
+        ("down", link(1_000_000, "BUS-OFF"), Level.FAIL, "BUS-OFF: it has left the bus"),
+        ("up", link(1_000_000, "ERROR-PASSIVE"), Level.FAIL, "nobody acknowledges"),
+        ("up", link(1_000_000, "ERROR-WARNING"), Level.WARN, "damaged or not acknowledged"),
+        ("up", link(1_000_000, "ERROR-ACTIVE", "LISTEN-ONLY"), Level.FAIL, "listen-only"),
         ("up", None, Level.WARN, "its bit rate is unknown"),
         ("up", "[]", Level.WARN, "its bit rate is unknown"),
         ("down", link(1_000_000), Level.FAIL, "down"),
@@ -77,6 +84,50 @@ def test_a_missing_bus_names_the_others_and_the_command(tmp_path: Path) -> None:
     finding = check_bus(machine(tmp_path), "can7")
     assert "there are: can0" in finding.text
     assert finding.remedy == "sudo ip link set can7 up type can bitrate 1000000"
+
+
+def adapter(root: Path, kernel: str, interface: str = "") -> None:
+    device = root / "sys/bus/usb/devices/1-2"
+    device.mkdir(parents=True)
+    (device / "idVendor").write_text("1d50\n")
+    (device / "idProduct").write_text("606f\n")
+    (root / "proc/sys/kernel").mkdir(parents=True)
+    (root / "proc/sys/kernel/osrelease").write_text(f"{kernel}\n")
+    if interface:
+        (device.parent / "1-2:1.0/net" / interface).mkdir(parents=True)
+
+
+def found_of_the_adapter(root: Path) -> Finding:
+    (finding,) = check_adapters(machine(root), "can0")
+    return finding
+
+
+def test_an_adapter_without_its_module_says_how_to_get_it(tmp_path: Path) -> None:
+    assert list(check_adapters(machine(tmp_path), "can0")) == []
+    adapter(tmp_path, "5.15.136-tegra")
+    jetson = found_of_the_adapter(tmp_path)
+    assert jetson.level is Level.FAIL and "kernel 5.15.136-tegra has no module gs_usb" in jetson.text
+    assert "CONFIG_CAN_GS_USB=m" in jetson.remedy and "JetPack 6" in jetson.remedy
+    (tmp_path / "proc/sys/kernel/osrelease").write_text("6.8.0-45-generic\n")
+    assert "linux-modules-extra-6.8.0-45-generic" in found_of_the_adapter(tmp_path).remedy
+    modules = tmp_path / "lib/modules/6.8.0-45-generic"
+    modules.mkdir(parents=True)
+    (modules / "modules.dep").write_text("kernel/drivers/net/can/usb/gs_usb.ko.zst: kernel/drivers/net/can/dev.ko\n")
+    assert found_of_the_adapter(tmp_path).remedy == "sudo modprobe gs_usb"
+    (tmp_path / "sys/module/gs_usb").mkdir(parents=True)
+    loaded = found_of_the_adapter(tmp_path)
+    assert loaded.level is Level.FAIL and "there is no interface" in loaded.text
+
+
+def test_an_adapter_with_another_interface_than_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    adapter(tmp_path, "5.15.136-tegra", "can1")
+    assert found_of_the_adapter(tmp_path).level is Level.OK  # the missing can0 is a finding of its own
+    can(tmp_path, "up")
+    (tmp_path / "sys/bus/platform/drivers/mttcan").mkdir(parents=True)
+    (tmp_path / "sys/class/net/can0/device").mkdir()
+    (tmp_path / "sys/class/net/can0/device/driver").symlink_to(tmp_path / "sys/bus/platform/drivers/mttcan")
+    other = found_of_the_adapter(tmp_path)
+    assert other.level is Level.WARN and "can0 is another one, by mttcan" in other.text and "--can can1" in other.remedy
 
 
 def camera(root: Path, number: int, speed: str, readable: bool = True) -> None:
@@ -135,24 +186,139 @@ def test_ros_is_here_and_its_reach_is_told(tmp_path: Path) -> None:
     assert check_shared_memory(machine(tmp_path)).level is Level.FAIL
 
 
+def examined(arm: FakeArm, timeout: float = 3.0) -> dict[str, Finding]:
+    return {finding.name: finding for finding in check_arm("virtual", arm.channel, timeout)}
+
+
 def test_arm_that_is_well(arm) -> None:
-    found = {finding.name: finding for finding in check_arm("virtual", arm.channel)}
+    found = examined(arm)
     assert found["arm firmware"].text == "S-V1.8-9, new zero of J2 and J3"
     assert "0 of 6 motors" in found["arm state"].text
-    assert found["motors"].level is Level.OK
+    for name in ("motors", "arm role", "other masters", "limits in flash", "arm load"):
+        assert found[name].level is Level.OK, found[name]
+    assert "not weighed" in found["arm load"].text
     assert found["gripper"].remedy == "call /arm/gripper_home before /arm/enable"
+    assert not any(name.startswith("frames") for name in found)
     assert not arm.setpoints().size
-    assert arm.sent_ids() == {0x4AF}
+    assert arm.sent_ids() == {0x4AF, 0x472}
 
 
 def test_arm_that_is_not(arm) -> None:
-    arm.status = 7
-    found = {finding.name: finding for finding in check_arm("virtual", arm.channel)}
+    arm.status, arm.firmware = 7, b"S-V1.8-6"
+    arm.limits[2] = (-1, -1, 0xFFFF, 0xFFFF)  # an empty flash
+    arm.omitted = {0x2A8}
+    found = examined(arm)
     assert found["arm state"].level is Level.FAIL
     assert "collision" in found["arm state"].text
+    assert found["arm firmware"].level is Level.WARN and "85 deg" in found["arm firmware"].text
+    limits = found["limits in flash"]
+    assert limits.level is Level.FAIL
+    assert "motor 3: -0.1 to -0.1 deg, 65.535 rad/s, 655.35 rad/s²" in limits.text
+    assert "param_setting=0x02" in limits.remedy
+    assert found["frames: gripper"].level is Level.WARN and "0x2A8" in found["frames: gripper"].text
+    assert arm.sent_ids() == {0x4AF, 0x472}
     (silent,) = check_arm("virtual", "nobody", timeout=0.2)
     assert silent.level is Level.FAIL
-    assert "powered" in silent.text
+    assert "powered" in silent.text and "nothing at all is heard" in silent.text
+
+
+def test_limits_that_are_narrow_or_not_told_are_to_be_considered(arm) -> None:
+    arm.limits[0] = (-900, 1500, 500, 500)
+    narrow = examined(arm)["limits in flash"]
+    assert narrow.level is Level.WARN
+    assert "motor 1: -90.0 to 150.0 deg instead of -150.0 to 150.0 deg, 0.5 instead of 3 rad/s" in narrow.text
+    arm.tells_limits = False
+    untold = examined(arm)["limits in flash"]
+    assert untold.level is Level.WARN and "motor 1, 2, 3, 4, 5, 6 did not tell" in untold.text
+
+
+@pytest.mark.parametrize(("offset", "ids"), [(0x10, "0x2B1"), (0x100, "0x3A1")])
+def test_an_arm_with_shifted_ids_is_heard_and_named(arm, offset: int, ids: str) -> None:
+    arm.shift = offset
+    found = examined(arm, timeout=0.3)
+    assert list(found) == ["arm role"]
+    assert found["arm role"].level is Level.FAIL and f"shifted ids ({ids}" in found["arm role"].text
+    assert "MasterSlaveConfig(0xFC, 0, 0, 0)" in found["arm role"].remedy
+    assert arm.sent_ids() <= {0x4AF}
+
+
+def test_a_leader_and_a_foreign_master_are_named(arm) -> None:
+    arm.leads = True
+    found = examined(arm, timeout=0.3)
+    assert "in the role of a leader" in found["arm role"].text and "0x155 to 0x157" in found["arm role"].text
+    arm.leads, arm.mode = False, 6
+    arm.beside = ((0x155, bytes(8)), *((0x3A0 + k, bytes(8)) for k in (1, 5, 6, 7)))
+    found = examined(arm)
+    assert found["arm role"].level is Level.FAIL and "leads another arm" in found["arm role"].text
+    assert found["other masters"].level is Level.FAIL and "0x155, " in found["other masters"].text
+    arm.mode, arm.beside = 1, arm.beside[1:]
+    other = examined(arm)["arm role"]
+    assert other.level is Level.WARN and "another arm is on this bus (frames 0x3A1, 0x3A5 to 0x3A7)" in other.text
+
+
+def test_slow_frames_are_named_by_their_group(arm) -> None:
+    arm.rate = 60.0
+    found = examined(arm)
+    slow = found["frames: joint positions"]
+    assert slow.level is Level.WARN and "instead of 200 Hz" in slow.text
+    assert found["arm feedback"].level is Level.WARN
+
+
+AT = np.array([0.0, 1.2, -1.0, 0.0, 0.9, 0.0])  # rad
+
+
+@pytest.mark.parametrize(
+    ("payload", "push", "level", "words"),
+    [
+        (0.0, np.zeros(6), Level.OK, "carries itself and nothing else"),
+        (0.8, np.zeros(6), Level.OK, "carries about 0.8 kg"),
+        (0.5, np.array([4.0, 0, 0, 0, 0, 0]), Level.WARN, "J1 +4.0 N m are no weight"),
+        (0.0, np.array([0, 0, 0, 0, 2.0, 0]), Level.WARN, "J5 +"),
+        (-0.6, np.zeros(6), Level.WARN, "0.6 kg less than it should"),
+    ],
+)
+def test_what_the_arm_carries_is_weighed(payload: float, push: np.ndarray, level: Level, words: str) -> None:
+    found = judged(weigh(AT, holding_torque(AT, payload=payload) + push))
+    assert (found.level, words in found.text) == (level, True), found
+    assert bool(found.remedy) == (level is not Level.OK)
+
+
+def test_an_arm_that_tells_no_efforts_or_feels_no_payload_is_not_weighed() -> None:
+    assert "no effort at all" in judged(weigh(AT, np.zeros(6))).text
+    folded = np.array([0.0, 1.46, -2.9, 0.0, 0.0, 0.0])
+    assert math.isnan(weigh(folded, holding_torque(folded)).payload)
+
+
+def test_the_emulated_arm_is_weighed_where_it_holds() -> None:
+    from tristage_ros.bench.arm.rig import Rig
+
+    with Rig(tapped=False) as rig:
+        rig.plant.payload = 1.0
+        rig.enable()
+        time.sleep(0.5)
+        found = {finding.name: finding for finding in check_arm("virtual", rig.channel)}
+    assert found["limits in flash"].level is Level.OK
+    assert "carries about" in found["arm load"].text
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [("S-V1.8-2", "leaders"), ("S-V1.8-6", "85 deg"), ("S-V1.4-1", "older than"), ("S-V2.0-0", "newer than")],
+)
+def test_what_is_known_of_a_firmware_is_told(version: str, words: str) -> None:
+    known = trouble(version)
+    assert known is not None and words in known.what and known.remedy
+    assert trouble("S-V1.8-9") is None
+    assert "quarter" in profile("S-V1.8-2") and "quarter" not in profile("S-V1.8-3")
+
+
+def test_a_line_fits_a_terminal_and_keeps_its_command_whole() -> None:
+    command = "sudo ip link set can0 down && sudo ip link set can0 up type can bitrate 1000000"
+    found = Finding("CAN interface can0", Level.FAIL, "word " * 40, f"first this {'and that ' * 10}; then: {command}")
+    lines = found.line(80).split("\n")
+    assert command in [line.strip() for line in lines]
+    assert max(len(line) for line in lines if command not in line) <= 80
+    assert found.line().count("\n") == 1
 
 
 def test_the_command_prints_what_to_do_and_fails(arm, tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
-from tristage_ros.devices.arm.guard import GuardConfig
+from tristage_ros.devices.arm.guard import GuardConfig, Setpoint
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.trajectory import MotionLimits
 from tristage_ros.devices.arm.values import ActionChunk, ArmMode, ChunkState
 from tristage_ros.devices.arm.workspace import Workspace
 
-COMMANDS = {0x151, 0x155, 0x156, 0x157, 0x159, 0x471, 0x4AF}
+COMMANDS = {0x151, 0x155, 0x156, 0x157, 0x159, 0x471, 0x472, 0x4AF}
 # a computer under load schedules late; these tests are about what happens, not about when
 CONFIG = ControllerConfig(guard=GuardConfig(stale_after=0.2, gap_after=0.8, lost_after=1.2, command_timeout=0.3))
 
@@ -88,7 +88,7 @@ def test_monitors_without_sending(arm, controller: ArmController, wait_until: Ca
     assert state.firmware == "S-V1.8-9"
     assert state.setpoints_sent == 0
     assert math.isnan(state.chunk_stamp)
-    assert arm.sent_ids() <= {0x4AF}
+    assert arm.sent_ids() <= {0x472, 0x4AF}
 
 
 def test_chunk_before_enable_is_refused(controller: ArmController) -> None:
@@ -139,6 +139,56 @@ def test_enable_in_emergency_stop_is_refused(arm, controller: ArmController, wai
     assert not done
     assert reason == "the arm reports emergency stop"
     assert 0x471 not in arm.sent_ids()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ({"mode": 6}, "role of a leader; nothing here sends that frame (0x470)"),
+        (
+            {"limits": [(-1, -1, 3000, 500)] * 6},
+            "in the arm's flash are wrong: motor 1: -0.1 to -0.1 deg; motor 2",
+        ),
+        ({"shift": 0x100}, "shifted ids (0x3A1, 0x3A5 to 0x3A8 instead of 0x2A1 to 0x2A8)"),
+    ],
+)
+def test_enable_refuses_an_arm_whose_settings_forbid_it(
+    arm, driver: PiperDriver, wait_until: Callable, spoil: dict, words: str
+) -> None:
+    for name, value in spoil.items():
+        setattr(arm, name, value)
+    if "limits" in spoil:
+        driver.close()
+        driver.connect()
+    controller = ArmController(driver, CONFIG)
+    controller.start()
+    if "limits" in spoil:
+        wait_until(lambda: not driver._flash.missing())
+    elif "mode" in spoil:
+        wait_until(lambda: controller.snapshot().feedback.control_mode == 6)
+    else:
+        wait_until(lambda: controller.snapshot().feedback_age > 1.2)
+    began = time.monotonic()
+    done, reason = controller.enable()
+    assert time.monotonic() - began < 0.5
+    controller.close()
+    assert not done and words in reason
+    assert 0x471 not in arm.sent_ids()
+
+
+def test_enable_names_what_is_only_to_be_considered(arm, driver: PiperDriver, wait_until: Callable) -> None:
+    arm.limits[0] = (-900, 900, 3000, 500)
+    arm.beside = tuple((0x3A0 + k, bytes(8)) for k in (1, 5, 6, 7))
+    driver.close()
+    driver.connect()
+    controller = ArmController(driver, CONFIG)
+    controller.start()
+    wait_until(lambda: not driver._flash.missing() and 0x3A5 in driver.traffic.rates)
+    done, reason = controller.enable()
+    controller.close()
+    assert done and reason.startswith("motors on; ")
+    assert "another arm is on this bus (frames 0x3A1, 0x3A5 to 0x3A7)" in reason
+    assert "narrower than the manufacturer's: motor 1: -90.0 to 90.0 deg" in reason
 
 
 @pytest.mark.parametrize(
@@ -362,6 +412,29 @@ def test_after_a_break_in_sending_the_path_goes_on_from_standstill(
     steps = np.abs(np.diff(setpoints[:, 1:], axis=0)).max(1)
     assert steps[resumed - 2] > 5e-3
     assert steps[resumed] < 2e-3
+
+
+def test_a_setpoint_from_before_a_stand_still_is_not_sent(
+    arm, enabled: ArmController, monkeypatch: pytest.MonkeyPatch, wait_until: Callable
+) -> None:
+    submit(enabled, (0.0, 0.25, 0.0))
+    wait_until(lambda: np.abs(enabled.snapshot().target[0]) > 0.15)
+    work_out, held_up = enabled._motion.next_setpoint, []
+
+    def slowly(now: float) -> Setpoint | None:
+        monkeypatch.setattr(enabled._motion, "next_setpoint", work_out)
+        setpoint = work_out(now)
+        time.sleep(CONFIG.guard.command_timeout + 0.1)
+        held_up.append((time.monotonic(), setpoint.position))
+        return setpoint
+
+    monkeypatch.setattr(enabled._motion, "next_setpoint", slowly)
+    wait_until(in_state(enabled, ArmMode.HOLDING, ChunkState.REACHED))
+    ((when, stale),) = held_up
+    setpoints = arm.setpoints()
+    resumed = int(np.searchsorted(setpoints[:, 0], when))
+    assert np.abs(stale - setpoints[resumed - 1, 1:]).max() > 5e-3  # the arm was on its way
+    assert np.abs(setpoints[resumed, 1:] - setpoints[resumed - 1, 1:]).max() < 3e-3  # from rest
 
 
 def test_silence_is_a_fault_until_it_is_cleared(arm, enabled: ArmController, wait_until: Callable) -> None:

@@ -10,6 +10,7 @@ import can
 import numpy as np
 import pytest
 
+from tristage_ros.devices.arm.can_bus import permits
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 
 
@@ -49,7 +50,7 @@ def test_enable_repeats_until_the_motors_are_on(arm, driver: PiperDriver) -> Non
     arm.enables_needed = 2  # as after a reset
     driver.enable()
     assert driver.read().motors_enabled == (True,) * 6
-    assert arm.sent_ids() == {0x151, 0x155, 0x156, 0x157, 0x159, 0x471, 0x4AF}
+    assert arm.sent_ids() == {0x151, 0x155, 0x156, 0x157, 0x159, 0x471, 0x472, 0x4AF}
 
 
 def test_enable_leaves_no_older_target_to_go_to(arm, driver: PiperDriver) -> None:
@@ -71,7 +72,7 @@ def test_send_is_one_burst_of_mode_joints_and_gripper(arm, driver: PiperDriver, 
     joints = np.array([0.1, 1.3, -1.1, 0.2, 0.5, -0.3])
     driver.send(joints, 0.03)
     wait_until(lambda: 0x159 in arm.sent_ids())
-    burst = [(identifier, data) for _, identifier, data in arm.frames if identifier != 0x4AF]
+    burst = [(identifier, data) for _, identifier, data in arm.frames if identifier not in (0x472, 0x4AF)]
     assert [identifier for identifier, _ in burst] == [0x151, 0x155, 0x156, 0x157, 0x159]
     assert burst[0][1] == bytes([1, 1, 100, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(arm.setpoints()[0, 1:], joints, atol=1e-5)
@@ -132,6 +133,9 @@ def test_unusable_setpoints_are_refused(arm, driver: PiperDriver, joints: list, 
         lambda sdk: sdk.EndPoseCtrl(0, 0, 0, 0, 0, 0),
         lambda sdk: sdk.JointConfig(7, 0xAE),
         lambda sdk: sdk.MasterSlaveConfig(0xFC, 0, 0, 0),
+        lambda sdk: sdk.MotorAngleLimitMaxSpdSet(1, 1500, -1500, 3000),
+        lambda sdk: sdk.JointMaxAccConfig(1, 500),
+        lambda sdk: sdk.ArmParamEnquiryAndConfig(0x00, 0x02, 0, 0, 0),
     ],
 )
 def test_dangerous_frames_cannot_leave(arm, driver: PiperDriver, command: Callable, wait_until: Callable) -> None:
@@ -139,7 +143,25 @@ def test_dangerous_frames_cannot_leave(arm, driver: PiperDriver, command: Callab
         command(driver._sdk)
     driver.send(arm.position, 0.05)
     wait_until(lambda: 0x159 in arm.sent_ids())
-    assert arm.sent_ids() <= {0x151, 0x155, 0x156, 0x157, 0x159, 0x4AF}
+    assert arm.sent_ids() <= {0x151, 0x155, 0x156, 0x157, 0x159, 0x472, 0x4AF}
+
+
+def test_limits_in_flash_are_asked_for_and_nothing_else_by_that_frame(arm, driver: PiperDriver) -> None:
+    assert not permits(0x472, bytes([7, 1, 0, 0, 0, 0, 0, 0]), True)
+    assert not permits(0x472, bytes([1, 3, 0, 0, 0, 0, 0, 0]), True)
+    told = driver.read_limits()
+    assert all(motor.told for motor in told)
+    assert np.degrees([told[1].lower, told[1].upper]) == pytest.approx([0.0, 180.0])
+    assert (told[5].velocity, told[5].acceleration) == (3.0, 5.0)
+    assert [data for _, identifier, data in arm.frames if identifier == 0x472] == [
+        bytes([motor, content, 0, 0, 0, 0, 0, 0]) for motor in range(1, 7) for content in (1, 2)
+    ]
+
+
+def test_an_arm_with_shifted_ids_is_named_when_it_does_not_connect(arm) -> None:
+    arm.shift = 0x100
+    with pytest.raises(PiperError, match=r"shifted ids \(0x3A1, 0x3A5 to 0x3A8 .*MasterSlaveConfig\(0xFC"):
+        PiperDriver("virtual", arm.channel).connect(timeout=0.3)
 
 
 def test_a_bus_that_takes_nothing_is_an_error(driver: PiperDriver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +209,7 @@ def test_close_touches_nothing_and_connects_again(arm, driver: PiperDriver, wait
     before = len(arm.frames)
     driver.close()
     driver.close()
-    assert {identifier for _, identifier, _ in arm.frames[before:]} <= {0x4AF}
+    assert {identifier for _, identifier, _ in arm.frames[before:]} <= {0x472, 0x4AF}
     arm.firmware = b"S-V1.5-2"
     driver.connect()
     assert driver.firmware == "S-V1.5-2"

@@ -1,4 +1,4 @@
-"""Measure the arm's side on the emulated arm: `tristage bench arm reactions|contact|stop|alarms|stream|soak|...`.
+"""Measure the arm's side on the emulated arm: `tristage bench arm WHAT`, one of those in `run`.
 
 Limits hold on a machine that has nothing else to do: a missed one is exit code 1. With --load they are told beside what
 was measured, and the exit code stays 0, since the emulated arm shares the processor. A false alarm is one at any load.
@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         "contact": _contact,
         "reactions": _reactions,
         "soak": _soak,
+        "stalls": _stalls,
         "stop": _stop,
         "stream": _stream,
     }
@@ -83,6 +84,13 @@ def _stop(options: argparse.Namespace) -> int:
     ways = {stopping.CALLBACK: stopping.stops, stopping.CLIENT: stopping_node.stops}
     account = Account()
     return _judged(options, stopping.table(ways, options.repetitions, account), account)
+
+
+def _stalls(options: argparse.Namespace) -> int:
+    from tristage_ros.bench.arm import stalls  # rclpy, which nothing else here needs
+
+    account = Account()
+    return _judged(options, stalls.table(options.repetitions, account), account)
 
 
 def _judged(options: argparse.Namespace, lines: Iterator[str], account: Account) -> int:

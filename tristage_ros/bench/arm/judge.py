@@ -67,6 +67,8 @@ class Judge:
             return data == b"\2" + bytes(7) and self._during(stamp, "recover")
         if identifier == 0x471:
             return data[:2] == b"\7\2" and self._during(stamp, "enable")
+        if identifier == 0x472:  # a query of a motor's limits
+            return 1 <= data[0] <= 6 and data[1] in (1, 2)
         return 0x155 <= identifier <= 0x157 or (identifier == 0x4AF and data == b"\1" + bytes(7))
 
     def _during(self, stamp: float, *names: str) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,26 @@ class Surface:
     What it does and sees goes into `log`.
     """
 
-    def __init__(self, scale: float, folder: Path) -> None:
-        """Switch the arm on and start its node, at that speed_scale; `folder` takes what the node says.
+    def __init__(
+        self,
+        scale: float,
+        folder: Path,
+        module: str = "tristage_ros.nodes",
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Switch the arm on and start its node.
+
+        Args:
+            scale: speed_scale.
+            folder: takes what the node says.
+            module: that runs the node by its name.
+            parameters: further ones of the node.
 
         Raises:
             ValueError: another arm node is in this ROS domain; the message names it.
         """
         self.log = Log()
-        self._scale, self._folder = scale, folder
+        self._scale, self._folder, self._module, self._given = scale, folder, module, dict(parameters or {})
         self.bus = TappedBus(self.log)
         self.cell = Cell(CellConfig(str(resource("config", "cameras.yaml"))), self.bus)
         self.arm, self.plant = self.cell.firmware, self.cell.plant
@@ -90,13 +102,15 @@ class Surface:
     def start(self) -> None:
         """Start the node and wait until it tells what the arm does; where it never does, that is a finding."""
         given = {"can_interface": "remote", "can_channel": self.cell.can_channel, "speed_scale": self._scale}
-        given |= {"connect_timeout": 0.5, "black_box_dir": str(self._folder)}
+        given |= {"connect_timeout": 0.5, "black_box_dir": str(self._folder), **self._given}
         words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
-        command = [sys.executable, "-m", "tristage_ros.nodes", "arm", "--ros-args", "-r", f"__ns:=/{NAMESPACE}", *words]
+        command = [sys.executable, "-m", self._module, "arm", "--ros-args", "-r", f"__ns:=/{NAMESPACE}", *words]
         environment = os.environ | {"TRISTAGE_SUPERVISOR": str(os.getpid())}  # without us it ends by itself
         self.status = self.pose = None
         with self._said().open("wb") as said:
-            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment
+            )
         end = time.monotonic() + COMES_UP
         while self.status is None or self.pose is None or not self._all_there():
             if self._process.poll() is not None or time.monotonic() > end:
@@ -127,6 +141,21 @@ class Surface:
             process.wait()
         life[2] = time.monotonic()
         self._complaints()
+
+    def type(self, line: str) -> None:
+        """Give the node's process a line on its standard input, which the plain node does not read."""
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
+
+    def freeze(self, seconds: float) -> None:
+        """Let the node's process stand still for so long, all of it, as the system does when it takes the processor."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def runs(self) -> bool:
         """Tell whether the node is there, and note it where it ended by itself."""

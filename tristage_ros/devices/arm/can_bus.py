@@ -105,6 +105,7 @@ _ALWAYS: dict[int, Callable[[bytes], bool]] = {
     0x157: lambda data: True,  # J5, J6
     0x159: lambda data: data[6] == 1 and data[7] == 0,  # gripper enabled, zero untouched
     0x471: lambda data: data[1] == 2,  # enable motors
+    0x472: lambda data: 1 <= data[0] <= 6 and data[1] in (1, 2),  # ask for a motor's limits, which sets none
     0x4AF: lambda data: True,  # ask for the firmware version
 }
 _FOR_A_PERSON: dict[int, Callable[[bytes], bool]] = {

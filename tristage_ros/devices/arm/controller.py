@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from tristage_ros.devices.arm import flash, traffic
 from tristage_ros.devices.arm.black_box import BusRecord, LoopRecord
 from tristage_ros.devices.arm.config import ControllerConfig, check_scale
 from tristage_ros.devices.arm.following import Following
@@ -16,7 +17,7 @@ from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.motion import OWNERS, Motion
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.smoothness import SmoothnessWindow
-from tristage_ros.devices.arm.values import ActionChunk, ArmMode, ArmState, CommandSource
+from tristage_ros.devices.arm.values import LEADING, ActionChunk, ArmMode, ArmState, CommandSource
 
 _QUIET = 1.0  # s in which nobody else may have commanded the arm before it is enabled
 __all__ = ["ArmController", "ControllerConfig"]
@@ -74,11 +75,29 @@ class ArmController:
     def enable(self) -> tuple[bool, str]:
         """Switch the motors on and hold the measured position, or release a stop; return success and a reason.
 
-        Commands of somebody else that were heard refuse it; who only has the channel open, too, is named.
+        Commands of somebody else that were heard refuse it, and so do limits in the arm's flash that are none; who only
+        has the channel open, another arm on the bus and limits that are narrower are named.
         """
         done, words = self._enable()
-        others = self._driver.listeners() if done else ""
-        return done, f"{words}; {others}" if others else words
+        return done, "; ".join([words, *(self._remarks() if done else ())])
+
+    def _remarks(self) -> list[str]:
+        """Return what a person should know who has enabled the arm."""
+        narrower = flash.unusual(self._driver.limits)
+        remarks = (
+            self._driver.listeners(),
+            traffic.beside(self._driver.traffic.rates),
+            f"limits in flash are narrower than the manufacturer's: {narrower}" if narrower else "",
+        )
+        return [remark for remark in remarks if remark]
+
+    def _unfit(self) -> str:
+        """Return what of the arm's own settings forbids to enable it, by what is known of them, "" if nothing."""
+        if self._motion.feedback.control_mode == LEADING:
+            return f"the arm is in the role of a leader; {traffic.MAKE_FOLLOWER}"
+        if wrong := flash.corrupt(self._driver.limits):
+            return f"limits in the arm's flash are wrong: {wrong}; {flash.RESTORE}"
+        return ""
 
     def _enable(self) -> tuple[bool, str]:
         motion = self._motion
@@ -86,7 +105,7 @@ class ArmController:
             with self._lock:
                 if motion.guard.fault:
                     return False, f"fault: {motion.guard.fault}; once that is over: /arm/clear_fault, then /arm/enable"
-                if cause := self._present_cause():
+                if cause := self._unfit() or self._present_cause():
                     return False, cause
                 if motion.execution is not None and not motion.dry:
                     released, motion.held = motion.held, ""
@@ -335,6 +354,8 @@ class ArmController:
                 self._sent.add(now, setpoint.position)
                 return
         try:
+            if (stood := time.monotonic() - now) > self.config.guard.command_timeout:
+                raise TimeoutError(f"this computer stood still for {stood:.2f} s")  # as old as that is the set-point
             self._driver.set_speed(motion.percent)
             self._driver.send(setpoint.position, setpoint.gripper)
         except Exception as error:
@@ -394,4 +415,6 @@ class ArmController:
         return time.monotonic() - self._motion.feedback.stamp
 
     def _no_feedback(self) -> str:
-        return f"no joint feedback for {self._silence():.2f} s {self._driver.bus_error}".rstrip()
+        role = self._driver.traffic.role()
+        why = f": {role}; {traffic.MAKE_FOLLOWER}" if role else f" {self._driver.bus_error}".rstrip()
+        return f"no joint feedback for {self._silence():.2f} s{why}"

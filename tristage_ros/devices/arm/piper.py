@@ -31,28 +31,22 @@ from tristage_ros.devices.arm.can_bus import (
     quiet_creation,
     socketcan_trouble,
 )
+from tristage_ros.devices.arm.firmware import QUARTER_TORQUE
+from tristage_ros.devices.arm.flash import Flash, MotorLimits
+from tristage_ros.devices.arm.traffic import GROUPS, JOINT_FRAMES, MAKE_FOLLOWER, Backlog, Traffic
 from tristage_ros.devices.arm.values import ArmFeedback, MotorHealth
 
-_FEEDBACK = range(0x251, 0x2B0)
 _STATUS, _GRIPPER, _FIRMWARE = 0x2A1, 0x2A8, 0x4AF
-_JOINT_FRAMES = (0x2A5, 0x2A6, 0x2A7)  # one sample of the joint positions, in this order
-_JOINTS = frozenset(_JOINT_FRAMES)
-_BITS_PER_FRAME = 125  # 8 bytes of data, 11 bits of id, about 14 stuffed bits
+_ANGLE_LIMITS, _ACCELERATION_LIMIT = 0x473, 0x47C  # answers, of one motor each
+_JOINTS = frozenset(JOINT_FRAMES)
 _REPEATS = 2  # of 0x151 after a change, lest it was lost: more often it would take the arm out of a person's hands
 _LONGEST_PERIOD = 0.5  # s between two frames of one kind; what is longer is a gap
 _SMOOTHING = 0.1  # of a period, by each frame
 _FRESH = 0.25  # s, at most, to wait for the next sample of the joints
 _GRIPPER_SILENT = 0.5  # s without feedback, after which the gripper is not commanded
-_QUARTER_TORQUE = (1, 8, 2)  # up to this firmware J1 to J3 report a quarter of their torque
 _SPEEDS, _MOTORS = frozenset(range(0x251, 0x257)), frozenset(range(0x261, 0x267))
-_READ = _JOINTS | _SPEEDS | _MOTORS | {_STATUS, _GRIPPER, _FIRMWARE}
-_GROUPS = {
-    "arm status": (_STATUS,),
-    "motor states": tuple(_MOTORS),
-    "joint positions": _JOINT_FRAMES,
-    "efforts": tuple(_SPEEDS),
-    "gripper": (_GRIPPER,),
-}
+_READ = _JOINTS | _SPEEDS | _MOTORS | {_STATUS, _GRIPPER, _FIRMWARE, _ANGLE_LIMITS, _ACCELERATION_LIMIT}
+_ASK_AGAIN = 0.25  # s until what was not answered is asked for again
 _REQUIRED = {
     "joint positions": _JOINTS,
     "motor states": _MOTORS,
@@ -123,6 +117,7 @@ class PiperDriver:
         self._reader.start()
         try:
             self._await_feedback(time.monotonic() + timeout)
+            self._ask_for_limits()  # whose answers come when they come
         except PiperError:
             self.close()
             raise
@@ -170,6 +165,36 @@ class PiperDriver:
         others = listeners.company(self.channel, ours=1)  # one bus for both directions
         return f"{others}; {listeners.WHO}" if others else ""
 
+    @property
+    def traffic(self) -> Traffic:
+        """Return what was heard on the bus since connect(), also of one that failed."""
+        return self._traffic
+
+    @property
+    def limits(self) -> tuple[MotorLimits, ...]:
+        """Return the limits in the arm's flash by motor, 6, as far as they were told."""
+        return self._flash.limits
+
+    def read_limits(self, timeout: float = 1.0) -> tuple[MotorLimits, ...]:
+        """Ask for the limits in the arm's flash until all are told, for `timeout` s at most; return them.
+
+        Raises:
+            PiperError: not connected, or the bus did not take a frame.
+        """
+        deadline = time.monotonic() + timeout
+        while self._flash.missing() and time.monotonic() < deadline:
+            if time.monotonic() > self._asked_for_limits + _ASK_AGAIN:
+                self._ask_for_limits()
+            time.sleep(0.005)
+        return self.limits
+
+    def _ask_for_limits(self) -> None:
+        """Ask each motor for what it has not told; a query changes nothing."""
+        self._asked_for_limits = time.monotonic()
+        for motor, content in self._flash.missing():
+            with self._send_lock:
+                self._connected_sdk().SearchMotorMaxAngleSpdAccLimit(motor, content)
+
     def read(self) -> ArmFeedback:
         """Return the newest feedback; its stamp tells how old it is.
 
@@ -193,15 +218,15 @@ class PiperDriver:
             control_mode=int(status.ctrl_mode),
             arm_status=int(status.arm_status),
             error_code=int(status.err_code),
-            frames_per_second=self._frames_per_second,
-            bus_load=self._bus_load,
+            frames_per_second=self._traffic.frames_per_second,
+            bus_load=self._traffic.load,
             groups={
                 name: (
                     min(self._arrived[id] for id in ids),
                     max(self._periods[id] for id in ids),
                     self._samples - min(self._counted[id] for id in ids),
                 )
-                for name, ids in _GROUPS.items()
+                for name, ids in GROUPS.items()
             },
             steady_since=self._steady_since,
             move_mode=int(status.mode_feed),
@@ -345,7 +370,7 @@ class PiperDriver:
         result = self._transmit(arbitration_id, data, dlc, is_extended_id)
         if result.name != "SEND_MESSAGE_SUCCESS":
             raise PiperError(f"{self.channel} did not take frame 0x{arbitration_id:03x}: {result.name}")
-        self._sent_frames += 1
+        self._traffic.sent()
         self.frames.sent(arbitration_id, bytes(data))
         return result
 
@@ -357,10 +382,10 @@ class PiperDriver:
         self._periods = dict.fromkeys(_READ, 0.0)  # s between two frames, smoothed
         self._steady_since = -math.inf  # s, monotonic clock, since when the joints have come without a gap
         self._joint_frames = 0  # of the present sample that have come, in their order
-        self._frames_per_second = self._bus_load = 0.0
-        self._sent_frames = 0
         self._percent = 0
         self._repeats = 0
+        self._traffic, self._flash = Traffic(time.monotonic()), Flash()
+        self._asked_for_limits = -math.inf  # s, monotonic clock
         self._foreign = (-math.inf, 0)  # when a command of somebody else was heard, and which
         self._effort_scale = np.ones(6)
         self._for_person = False
@@ -373,10 +398,8 @@ class PiperDriver:
         while missing := self._missing():
             now = time.monotonic()
             if now > deadline:
-                raise PiperError(
-                    f"no {', '.join(missing)} on {self.interface} {self.channel}: is the arm powered and its CAN cable "
-                    f"plugged in? {self._bus_error}".rstrip()
-                )
+                where = f"{self.interface} {self.channel}"
+                raise PiperError(f"no {', '.join(missing)} on {where}: {self._why()} {self._bus_error}".rstrip())
             if now > ask_at:
                 with self._send_lock:
                     self._sdk.SearchPiperFirmwareVersion()
@@ -384,13 +407,19 @@ class PiperDriver:
             time.sleep(0.01)
             self._take_version(self._sdk.GetPiperFirmwareVersion())
 
+    def _why(self) -> str:
+        """Return what may keep an arm from being heard."""
+        if role := self._traffic.role():
+            return f"{role}; {MAKE_FOLLOWER}"
+        return "is the arm powered and its CAN cable plugged in?"
+
     def _take_version(self, version: Any) -> None:
         """Take the firmware version once it is readable: without it nobody knows where J2 and J3 have their zero."""
         if not isinstance(version, str):  # the SDK has not seen one yet
             return
         self._version = version
         with contextlib.suppress(ValueError):
-            if kinematics.firmware_number(version) <= _QUARTER_TORQUE:
+            if kinematics.firmware_number(version) <= QUARTER_TORQUE:
                 self._effort_scale = np.array([4.0, 4.0, 4.0, 1.0, 1.0, 1.0])
             self.firmware = version
 
@@ -402,32 +431,37 @@ class PiperDriver:
         return [*missing, f"firmware version{told}"]
 
     def _receive(self) -> None:
-        bus = self._sdk.GetCanBus().recv_bus
-        frames, others, since = 0, 0, time.monotonic()
+        backlog = Backlog(self._sdk.GetCanBus().recv_bus, time.monotonic())
         while not self._stopping.is_set():
             try:
-                message = bus.recv(0.1)
-                if message is not None:
+                old, new = backlog.receive(0.1)
+                for message in (*old, *new):
                     self.frames.received(message)
-                if message is not None and message.arbitration_id in _READ and message.dlc == 8:
-                    self._sdk.ParseCANFrame(message)
+                for message in new:
+                    if message.arbitration_id in _READ and message.dlc == 8:
+                        self._sdk.ParseCANFrame(message)
+                    self._hear(message)
                 self._bus_error = ""
             except Exception as error:
                 # whatever a bus or the SDK's parser throws: feedback grows old, which is what the guard acts on
                 self._bus_error = f"{type(error).__name__}: {error}"
                 self._stopping.wait(0.05)
                 continue
-            now = time.monotonic()
-            if message is not None and message.arbitration_id in OF_A_MASTER:
-                self._foreign = (now, message.arbitration_id)
-            if message is not None and message.dlc == 8:
-                feedback = message.arbitration_id in _FEEDBACK
-                frames, others = frames + feedback, others + (not feedback)
-                self._note(message.arbitration_id, now)
-            if now - since >= 0.5:
-                self._frames_per_second = frames / (now - since)
-                self._bus_load = (frames + others + self._sent_frames) / (now - since) * _BITS_PER_FRAME / BITRATE
-                frames, others, self._sent_frames, since = 0, 0, 0, now
+            if old:
+                self._joint_frames = 0  # what has come of a sample is as old
+            for message in old:
+                self._hear(message, tells_of_now=False)
+            self._traffic.note(None, time.monotonic())
+
+    def _hear(self, message: can.Message, tells_of_now: bool = True) -> None:
+        """Take note of a frame: of its content by the SDK before, if it tells of now."""
+        now, identifier = time.monotonic(), message.arbitration_id
+        if identifier in OF_A_MASTER:
+            self._foreign = (now, identifier)
+        if message.dlc == 8:
+            if tells_of_now:
+                self._note(identifier, now)
+            self._traffic.note(identifier, now)
 
     def _note(self, arbitration_id: int, now: float) -> None:
         """Stamp a frame; take the joint positions once their three frames have come in order.
@@ -436,6 +470,10 @@ class PiperDriver:
         """
         if arbitration_id not in _READ:
             return
+        if arbitration_id == _ANGLE_LIMITS:  # the SDK keeps the last answer only
+            self._flash.take_angles(self._sdk.GetCurrentMotorAngleLimitMaxVel().current_motor_angle_limit_max_vel)
+        elif arbitration_id == _ACCELERATION_LIMIT:
+            self._flash.take_acceleration(self._sdk.GetCurrentMotorMaxAccLimit().current_motor_max_acc_limit)
         interval = now - self._arrived[arbitration_id]
         if interval < _LONGEST_PERIOD:
             known = self._periods[arbitration_id]
@@ -444,9 +482,9 @@ class PiperDriver:
         self._counted[arbitration_id] = self._samples
         if arbitration_id not in _JOINTS:
             return
-        place = _JOINT_FRAMES.index(arbitration_id)
+        place = JOINT_FRAMES.index(arbitration_id)
         self._joint_frames = place + 1 if place in (0, self._joint_frames) else 0
-        if self._joint_frames == len(_JOINT_FRAMES):
+        if self._joint_frames == len(JOINT_FRAMES):
             if self._joints is None or now - self._joints[0] > _FRESH:
                 self._steady_since = now
             self._samples += 1

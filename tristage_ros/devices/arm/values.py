@@ -25,7 +25,7 @@ CONTROL_MODES = (  # frame 0x2A1, byte 0
     "leading another arm",
     "an offline trajectory",
 )
-STANDBY, CAN_CONTROL = 0, 1
+STANDBY, CAN_CONTROL, LEADING = 0, 1, 6
 MOVE_MODES = {0: "MOVE P", 1: "MOVE J", 2: "MOVE L", 3: "MOVE C", 4: "MOVE M", 5: "MOVE CPV"}  # frame 0x2A1, byte 2
 MOVE_JOINTS = 1  # the only one that this software asks for
 EMERGENCY_STOP = 1  # arm status, see below

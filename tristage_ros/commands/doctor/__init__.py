@@ -1,0 +1,1 @@
+"""Check a machine and a robot before the first motion."""
