@@ -199,9 +199,9 @@ class Contact:
         back: there something is pushed to where it has to be, as a door is.
         """
         earlier, begin = self._before(newest.stamp - _STRETCH), self._setpoints[-1][0] - _LAG + _LAG_LESS * share
-        if earlier is None or self._setpoints[0][0] > begin:
-            return np.zeros(6, bool)
         lately = [mark for mark in self._setpoints if mark[0] >= begin]
+        if earlier is None or self._setpoints[0][0] > begin or len(lately) < _MARKS:  # too few where the loop was late
+            return np.zeros(6, bool)
         marks = lately[:: -max(1, len(lately) // _MARKS)][::-1]
         stamps, setpoints = np.array([stamp for stamp, _ in marks]), np.array([setpoint for _, setpoint in marks])
         wanted = (ahead * np.diff(setpoints, axis=0) / np.diff(stamps)[:, None]).min(axis=0)
