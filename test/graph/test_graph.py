@@ -183,7 +183,7 @@ def test_a_site_reaches_the_nodes_by_its_absolute_path(tmp_path, monkeypatch):
     file.write_text(resource("config", "site.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     built = graph.build("piper_pick", {"site_file": "site.yaml"})
-    assert {node.name for node in built.nodes if "site_file" in node.parameters} == {"arm", "simulation"}
+    assert {node.name for node in built.nodes if "site_file" in node.parameters} == {"arm", "simulation", "point_cloud"}
     assert parameters(built, "arm")["site_file"] == str(file)
     assert "site_file" not in parameters(graph.build("piper_pick", {}), "arm")
 

@@ -62,7 +62,7 @@ class Graph:
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
-OF_THE_SITE = ("arm", "simulation", MODEL)  # nodes that read the site file
+OF_THE_SITE = ("arm", "simulation", "point_cloud", MODEL)  # nodes that read the site file
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 

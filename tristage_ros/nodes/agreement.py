@@ -17,6 +17,7 @@ from std_msgs.msg import Float32
 from std_srvs.srv import Trigger
 
 from tristage_ros.devices.arm.shapes import arm_shape
+from tristage_ros.devices.arm.site import load_site
 from tristage_ros.perception.agreement import ARM, Limits, Look, look
 from tristage_ros.perception.cloud import RgbdFrame, Workspace
 from tristage_ros.perception.lying_joint import Lie, lying_joint
@@ -25,6 +26,7 @@ from tristage_ros.perception.watch import Finding, Watch
 from tristage_ros.ros.diagnostics import OK, WARN, Part
 from tristage_ros.ros.parameters import Parameter
 from tristage_ros.ros.qos import sending
+from tristage_ros.ros.runner import ConfigurationError
 
 OFF, WARN_ONLY, STOP = "off", "warn", "stop"
 PARAMETERS = (
@@ -35,7 +37,7 @@ PARAMETERS = (
         choices=(OFF, WARN_ONLY, STOP),
     ),
     Parameter("agreement_period", 1.0, "cameras are compared with the joints this often at most", "s", 0.2, 60.0),
-    Parameter("table_height", 0.0, "of the table in the base frame, which lies under the whole crop", "m", -0.5, 0.5),
+    Parameter("site_file", "", "how high the table is, which lies under the whole crop; empty: config/site.yaml"),
     Parameter("displacement_limit", 7.0, "base, gripper or tool farther off than this disagree", "mm", 2.0, 100.0),
     Parameter("height_limit", 4.0, "a table higher or lower than this disagrees", "mm", 1.0, 100.0),
     Parameter("tilt_limit", 0.7, "a table that leans more for the wrist camera disagrees", "deg", 0.2, 30.0),
@@ -71,11 +73,18 @@ class AgreementCheck:
     """Compare moments that the node offers; tell on a topic and in diagnostics; stop the arm where that is wanted."""
 
     def __init__(self, node: Node, settings: SimpleNamespace, workspace: Workspace, may_stop: bool) -> None:
-        """Start the thread unless nothing is to be compared; `may_stop`: not while a bag is replayed."""
+        """Start the thread unless nothing is to be compared; `may_stop`: not while a bag is replayed.
+
+        Raises:
+            ConfigurationError: the site file, which says how high the table is, cannot be read, or is wrong.
+        """
         self._node, self._period = node, settings.agreement_period
         self.mode = settings.disagreement
         self._may_stop = may_stop and self.mode == STOP
-        self._table = Table.under(workspace, settings.table_height)
+        try:
+            self._table = Table.under(workspace, load_site(settings.site_file).table_height)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{node.get_name()}: {error}") from error
         self.watch = Watch(limits_of(settings))
         self.looks, self.milliseconds, self.newest = 0, 0.0, -math.inf
         self.look: Look | None = None
