@@ -83,7 +83,7 @@ def test_an_arm_that_never_answers_does_not_keep_the_node_from_stopping(ros_doma
         text=True,
     )
     try:
-        assert "waiting for the arm" in process.stdout.readline()
+        assert any("waiting for the arm" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=8)
         assert process.returncode == 0 and "Traceback" not in out
