@@ -1,4 +1,4 @@
-"""Find the files that ship beside the code: configuration, launch files, message definitions, weights."""
+"""Find the files that ship beside the code: configuration, launch files, message definitions, weights; read texts."""
 
 from __future__ import annotations
 
@@ -43,3 +43,16 @@ def find_checkpoint(name: str, continuous: bool = False) -> str | None:
             f"no checkpoint at {name}; give a .safetensors file or the run directory of a released model"
         )
     return str(Path(name).resolve() if name else resource(*(MINI_CONTINUOUS if continuous else MINI)))
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a file that a person wrote.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is in another encoding; the message says where, and what to do, but not which file.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from tristage_ros.resources import read_text
+
 PARAMETERS = "ros__parameters"
 
 
@@ -65,7 +67,7 @@ def write_parameters(path: Path, values: Mapping[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(read_text(path), _Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ParameterFileError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(content or {}, dict):

@@ -12,6 +12,8 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from tristage_ros.resources import read_text
+
 PARENTS = ("base_link", "flange")
 _HEADER = """\
 # Where each camera is mounted: the pose of its optical frame (x right, y down, z forward) in `parent`.
@@ -46,8 +48,8 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
         ValueError: it is not such a file; the message names the file, the camera and the key.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     cameras = content.get("cameras") if isinstance(content, dict) else None
     if not isinstance(cameras, dict) or not cameras:

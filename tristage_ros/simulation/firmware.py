@@ -88,11 +88,6 @@ class Firmware:
         with self.lock:
             self._controller.become_leader()
 
-    def shift_ids(self, offset: int) -> None:
-        """Let the arm tell of itself by ids that are `offset` higher (0x2A1 to 0x2A8), as after 0x470."""
-        with self.lock:
-            self._controller.feedback_offset = offset
-
     def lie(self, *joints: int) -> None:
         """Let the encoders of joints 0..5 say what was commanded, from now on; none: they tell the truth."""
         with self.lock:

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from tristage_ros.resources import read_text
 from tristage_ros.simulation.tasks import TASKS
 
 
@@ -124,8 +125,8 @@ class Recipe:
         Raises RecipeError where a setting is missing, unknown or wrong, and FileNotFoundError for the file.
         """
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            data = yaml.safe_load(read_text(path))
+        except (yaml.YAMLError, ValueError) as error:
             raise RecipeError(f"{path}: not YAML: {error}") from error
         for text in overrides:
             _override(data, text)

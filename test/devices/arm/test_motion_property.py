@@ -125,7 +125,7 @@ def check(events: list[tuple[str, object]]) -> None:
             leads = np.abs(before - np.clip(before, was - 0.9 * lead, was + 0.9 * lead))
             assert (moved <= config.max_velocity * span + leads + 1e-6).all() or to_the_arm
             resting = motion.execution is not None and not motion.execution.busy
-            if old_fault and resting and not motion._letting_go.goes_back:
+            if old_fault and resting and not motion._letting_go._back:
                 top = max(RELIEF_SPEED, float(np.abs(motion.guard.velocity).max()))
                 assert (moved <= top * span + 1e-6).all() or to_the_arm, "in a fault nothing moves but what lets go"
 

@@ -117,11 +117,6 @@ class LettingGo:
         """Tell whether there is something to let go of."""
         return self._relief is not None
 
-    @property
-    def goes_back(self) -> bool:
-        """Tell whether the arm is on its way back."""
-        return bool(self._back)
-
     def go_back(self) -> int:
         """Begin to go the way back; return how many set-points it has."""
         self._back = list(self._trail)

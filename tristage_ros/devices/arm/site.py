@@ -20,7 +20,7 @@ from tristage_ros.devices.arm.kinematics import JOINT_LIMITS, link_poses, tool_p
 from tristage_ros.devices.arm.tool import Tool, WristCamera
 from tristage_ros.devices.arm.workspace import Box, Workspace
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
-from tristage_ros.resources import resource
+from tristage_ros.resources import read_text, resource
 
 MOST_PAYLOAD = 1.5  # kg: the Piper's, by its data sheet
 FASTEST_TOOL = 2.5  # m/s: what the joints' own limits leave
@@ -103,13 +103,14 @@ def load_site(path: str | Path = "", cameras_file: str | Path = "") -> Site:
     path = Path(path) if path else resource("config", "site.yaml")
     mounts = load_extrinsics(cameras_file or resource("config", "cameras.yaml")).values()
     try:
-        site = parse_site(path.read_text(encoding="utf-8"), path)
+        text = read_text(path)
     except OSError as error:
         raise SiteError(
             f"site_file is {path}: {error.strerror}; give the path of a copy of config/site.yaml"
         ) from error
-    except UnicodeDecodeError as error:
-        raise SiteError(f"{path}: not a text: {error}") from error
+    except ValueError as error:
+        raise SiteError(f"{path}: {error}") from error
+    site = parse_site(text, path)
     _check_home(site, site.guard(mounts))
     return site
 

@@ -16,7 +16,7 @@ from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.resources import resource
+from tristage_ros.resources import read_text, resource
 
 
 def loaded(settings: Any) -> MlaPolicy:
@@ -64,8 +64,7 @@ def pruning_config(path: str) -> PruningConfig:
         ValueError: it is no preset; the message names the file and what is wrong with it.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return PruningConfig.from_dict(yaml.safe_load(file) or {})
+        return PruningConfig.from_dict(yaml.safe_load(read_text(path)) or {})
     except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
 
