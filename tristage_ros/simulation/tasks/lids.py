@@ -23,6 +23,7 @@ from tristage_ros.simulation.tasks.task import CLOSED, KeyFrame, Task, World, az
 UPRIGHT = math.radians(55.0)  # a lid that stands steeper has to be pushed over before it can be pressed
 SHUT = math.radians(6.0)
 _BEHIND = 0.06  # m between the widest lid's edge and the tool that is about to push
+_BESIDE = 0.15  # m to either side of a lid's middle: from there the straight way over the lid leads through it
 _TIPS = 0.011  # m from the fingertips' contact to the tool when it presses, a little less than it really is
 
 
@@ -37,7 +38,7 @@ class CloseLid(Task):
         return world.angle(f"{self.body}_lid") < SHUT and world.speed(f"{self.body}_lid") < 0.1
 
     def expert(self, world: World) -> KeyFrame:
-        """Return the next of: over, behind, push, press; the gripper is closed."""
+        """Return the next of: rise, over, behind, push, press; the gripper is closed."""
         lid, angle = self.lid, world.angle(f"{self.body}_lid")
         frame = world.pose(self.body)
         reach = lid.hinge + 0.65 * lid.length  # where the tool pushes to, and presses
@@ -54,6 +55,8 @@ class CloseLid(Task):
             return _key_frame("behind", frame, (back, 0.0, high))
         if behind and z <= high + 0.03:
             return _key_frame("push", frame, (reach, 0.0, high))
+        if z < lid.height + lid.length + 0.03 and back < x < lid.hinge + 0.05 and abs(y) < _BESIDE:
+            return _key_frame("rise", frame, (x, y, lid.height + lid.length + 0.07))
         return _key_frame("over", frame, (back, 0.0, lid.height + lid.length + 0.07))
 
     def truth(self, world: World) -> dict[str, float]:
