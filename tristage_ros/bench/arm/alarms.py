@@ -27,6 +27,7 @@ from tristage_ros.simulation.tasks import TASKS
 from tristage_ros.simulation.tasks.task import World
 
 _LONGEST = 40.0  # s that a key frame may take
+_LOST = 0.05  # of the emulated arm's time, from which on a fault says something about this machine
 _NEW = 2.0  # s within which an observation has to be newer than the one before
 
 
@@ -113,7 +114,7 @@ def _episode(seed: int, tally: Tally) -> str:
     line = f"seed {seed}: {setting.line()}: {'done' if done else 'not done'} after {took:.1f} s"
     if state.mode is ArmMode.FAULT:
         line += f"; FAULT at {stage!r}: {state.reason}; {late:.1%} of the emulated arm's time was lost"
-        tally.faults.append(line)
+        (tally.broken if late > _LOST else tally.faults).append(line)
     elif not done:
         line += f", last at {stage!r}"
     return line
