@@ -241,7 +241,10 @@ class BoardViews(Node):
         joints = self._standing(stamp)
         if isinstance(joints, str):
             return joints
-        color = color_image(message.data, message.encoding, message.height, message.width, step=message.step)
+        try:
+            color = color_image(message.data, message.encoding, message.height, message.width, step=message.step)
+        except ValueError as error:
+            return str(error)
         corners = self._board.find(color)
         if corners is None:
             return "does not see enough of the board"
