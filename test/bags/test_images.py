@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from test_rvl import rvl_encoded
 
 from tristage_ros.bags.images import compress, raw_topic, restore
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, new_message
+from tristage_ros.bags.reader import BagError, BagReader
+from tristage_ros.bags.writer import BagWriter
+from tristage_ros.perception.color import color_image
+from tristage_ros.perception.images import UnsupportedImageError, depth_in_metres
 
 
 def smooth(height: int, width: int) -> np.ndarray:
@@ -118,22 +124,119 @@ def test_a_changed_byte_of_depth_is_refused(make_image) -> None:
         restore("/x/compressedDepth", compressed)
 
 
+RGB = (200, 90, 10)
+
+
+def sent(description: str, data: np.ndarray) -> Any:
+    return new_message(COMPRESSED_IMAGE, format=description, data=np.asarray(data, np.uint8).reshape(-1))
+
+
+def coded(extension: str, pixels: np.ndarray) -> np.ndarray:
+    return cv2.imencode(extension, pixels)[1].reshape(-1)
+
+
+@pytest.mark.parametrize("codec", [".jpg", ".png"])
 @pytest.mark.parametrize(
-    ("topic", "description"),
+    "description",
     [
-        ("/x/compressed", ""),
-        ("/x/compressed", "rgb8; theora"),
-        ("/x/compressed", "mono8; jpeg compressed "),
-        ("/x/compressedDepth", "16UC1; compressedDepth rvl"),
-        ("/x/compressedDepth", "32FC1; compressedDepth png"),
-        ("/x/compressedDepth", "rgb8; jpeg compressed bgr8"),
+        *("", "jpg", "jpeg", "JPEG", ".jpg", "image/jpeg", "png", "rgb8", "rgb8;jpeg compressed bgr8"),
+        *("rgba8; jpeg compressed bgr8", "bgra8; jpeg compressed bgr8", "bgra8; png compressed bgra8"),
+        *("8UC3; jpeg compressed bgr8", "yuv422_yuy2; jpeg compressed bgr8", "bayer_rggb8; jpeg compressed bgr8"),
     ],
 )
-def test_another_format_is_named(make_image, topic: str, description: str) -> None:
-    _, compressed = compress(make_image(smooth(48, 64), "rgb8"))
-    compressed.format = description
-    with pytest.raises(ValueError, match=f"{topic}: format '{description}' is not '"):
-        restore(topic, compressed)
+def test_what_is_a_jpeg_or_a_png_is_read_whatever_it_is_called(description: str, codec: str) -> None:
+    data = coded(codec, np.full((8, 12, 3), RGB[::-1], np.uint8))
+    image = restore("/x/compressed", sent(description, data))
+    color = color_image(image.data, image.encoding, 8, 12, step=image.step)
+    assert np.abs(color.astype(int) - RGB).max() <= 3
+
+
+@pytest.mark.parametrize("before", ["rgb8", "rgba8", "bgr8", "bgra8"])
+def test_what_image_transport_did_not_turn_to_bgr_is_not_turned_back(before: str) -> None:
+    order = RGB if before.startswith("rgb") else RGB[::-1]
+    turned = sent(f"{before}; png compressed bgr8", coded(".png", np.full((4, 4, 3), RGB[::-1], np.uint8)))
+    # What OpenCV writes as a file's blue is the first of three numbers; so was red, where nothing was turned.
+    as_it_was = sent(f"{before}; png compressed rgb8", coded(".png", np.full((4, 4, 3), RGB, np.uint8)))
+    for message in (turned, as_it_was):
+        image = restore("/x/compressed", message)
+        assert image.encoding == before.replace("a", "")
+        assert tuple(image.data[:3]) == order
+
+
+def test_grey_and_alpha_and_sixteen_bits_are_read() -> None:
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4) * 9
+    image = restore("/x/compressed", sent("mono8; png compressed ", coded(".png", grey)))
+    assert image.encoding == "mono8" and image.step == 4
+    np.testing.assert_array_equal(image.data.reshape(4, 4), grey)
+    bgra = np.full((4, 4, 4), (*RGB[::-1], 7), np.uint8)
+    assert tuple(restore("/x/compressed", sent("rgba8; png compressed bgra8", coded(".png", bgra))).data[:4]) == (
+        *RGB,
+        RGB[0],
+    )
+    deep = np.full((4, 4, 3), RGB[::-1], np.uint16) * 256
+    assert tuple(restore("/x/compressed", sent("rgb16; png compressed bgr16", coded(".png", deep))).data[:3]) == RGB
+
+
+@pytest.mark.parametrize("topic", ["/depth/compressed", "/depth/compressedDepth"])
+@pytest.mark.parametrize("before", ["16UC1", "mono16"])
+def test_depth_of_sixteen_bits_is_read_on_either_topic(topic: str, before: str) -> None:
+    png, header = coded(".png", depth_image()), np.zeros(12, np.uint8)
+    separate = topic.endswith("Depth")
+    data = np.concatenate([header, png]) if separate else png
+    image = restore(topic, sent(f"{before}; {'compressedDepth' if separate else 'png compressed '}", data))
+    assert image.encoding == "16UC1"
+    np.testing.assert_array_equal(image.data.view(np.uint16).reshape(48, 64), depth_image())
+
+
+@pytest.mark.parametrize("codec", ["png", "rvl"])
+def test_depth_in_metres_is_read_from_its_quantised_inverse(codec: str) -> None:
+    depth = np.linspace(0.2, 9.0, 48 * 64, dtype=np.float32).reshape(48, 64)
+    depth[0] = np.nan
+    a = 100.0 * 101.0  # with a quantisation of 100: A = q (q + 1), B = 1 - A / depth_max
+    b = 1.0 - a / 10.0
+    with np.errstate(invalid="ignore"):
+        inverse = np.where(np.isnan(depth), 0, np.rint(a / depth + b)).astype(np.uint16)
+    code = rvl_encoded(inverse) if codec == "rvl" else coded(".png", inverse)
+    header = np.frombuffer(struct.pack("<iff", 0, a, b), np.uint8)
+    image = restore("/x/compressedDepth", sent(f"32FC1; compressedDepth {codec}", np.concatenate([header, code])))
+    metres = depth_in_metres(image.data, image.encoding, 48, 64)
+    assert np.isnan(metres[0]).all()
+    np.testing.assert_allclose(metres[1:], depth[1:], rtol=1e-3)
+
+
+def test_depth_as_rvl_is_read() -> None:
+    data = np.concatenate([np.zeros(12, np.uint8), rvl_encoded(depth_image())])
+    image = restore("/x/compressedDepth", sent("16UC1; compressedDepth rvl", data))
+    np.testing.assert_array_equal(image.data.view(np.uint16).reshape(48, 64), depth_image())
+    with pytest.raises(ValueError, match=r"/x/compressedDepth: .* not a whole image"):
+        restore("/x/compressedDepth", sent("16UC1; compressedDepth rvl", data[:-40]))
+
+
+@pytest.mark.parametrize(
+    ("topic", "description", "data"),
+    [
+        ("/x/compressed", "webp", coded(".webp", np.zeros((4, 4, 3), np.uint8))),
+        ("/x/compressed", "rgb8; theora", np.arange(40)),
+        ("/x/compressed", "", np.arange(40)),
+        ("/x/compressed", "16UC1; jpeg compressed ", coded(".jpg", np.zeros((4, 4), np.uint8))),
+        ("/x/compressedDepth", "rgb8; jpeg compressed bgr8", coded(".jpg", np.zeros((4, 4), np.uint8))),
+        ("/x/compressedDepth", "16UC1; compressedDepth zstd", np.arange(40)),
+        ("/x/compressedDepth", "16UC1; compressedDepth", np.append(np.zeros(12), coded(".png", np.zeros((4, 4))))),
+    ],
+)
+def test_what_is_not_read_is_called_so_and_not_damaged(topic: str, description: str, data: np.ndarray) -> None:
+    with pytest.raises(UnsupportedImageError, match=f"{topic}: .* format '{description}'"):
+        restore(topic, sent(description, data))
+
+
+def test_a_bag_with_what_is_not_read_is_not_called_damaged(tmp_path: Path, cdr) -> None:
+    webp = coded(".webp", np.zeros((4, 4, 3), np.uint8))
+    writer = BagWriter(tmp_path / "bag")
+    writer.write("/x/compressed", COMPRESSED_IMAGE, cdr(sent("webp", webp)), 0)
+    writer.close()
+    with BagReader(tmp_path) as bag, pytest.raises(BagError, match=r"cannot be read: .*neither JPEG nor PNG") as error:
+        assert next(bag.messages("/x")).value
+    assert "damaged" not in str(error.value)
 
 
 def test_eight_bit_depth_is_refused() -> None:

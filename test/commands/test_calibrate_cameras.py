@@ -57,6 +57,7 @@ class Cell:
         self.joints, self.since = START, 0.0
         self.images = {}
         self._stop, self._lock = threading.Event(), threading.Lock()
+        self.encoding = "rgb8"
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -78,7 +79,7 @@ class Cell:
                 self.sources["front"].joints.publish(message)
                 for name, image in images.items():
                     self.sources[name].publish_info(now)
-                    self.sources[name].publish_color(image, stamp=now)
+                    self.sources[name].publish_color(image, self.encoding, stamp=now)
 
     def close(self):
         self._stop.set()
@@ -157,12 +158,17 @@ def test_the_dialogue_recovers_the_mounts_and_writes_the_file(cell, truth, liste
     assert "error in px" in said and "error in mm" in said and f"cameras_file:={path}" in said
 
 
-def test_an_arm_that_moves_and_a_camera_that_is_silent_are_told(cell, listening, monkeypatch, capsys, tmp_path):
+def test_an_arm_that_moves_and_a_camera_that_is_silent_or_not_read_are_told(
+    cell, listening, monkeypatch, capsys, tmp_path
+):
     def hasty():
         cell.show(START, ON_TABLE[0])
         seen_since(listening[0], cell.since + 2 * STILL)
         cell.show(START + 0.1, ON_TABLE[0])
         seen_since(listening[0], cell.since)
+        yield "\n"
+        cell.encoding = "nv12"
+        seen_since(listening[0], time.time() + 2 * STILL)
         yield "\n"
         cell.images = {}
         time.sleep(2.0)
@@ -173,7 +179,7 @@ def test_an_arm_that_moves_and_a_camera_that_is_silent_are_told(cell, listening,
     with pytest.raises(ValueError, match="0 views"):
         calibrate_cameras.run(options("--out", str(tmp_path / "mine.yaml")))
     said = capsys.readouterr().out
-    assert "moving" in said and "s old" in said
+    assert "moving" in said and "s old" in said and "'nv12' is not supported" in said
     assert not (tmp_path / "mine.yaml").exists()
 
 

@@ -122,7 +122,8 @@ def test_commands_take_a_namespace_in_their_own_way_and_in_that_of_ros():
 
 
 def test_no_node_names_a_topic_or_a_service_outside_of_its_namespace():
-    makes = re.compile(r"(create_(?:publisher|subscription|client|service)|ImagePublisher|subscribe_image)\((.*)")
+    names = "create_(?:publisher|subscription|client|service)|ImagePublisher|subscribe_image"
+    makes = re.compile(rf"({names}|(?:inputs|subscriptions|commands)\.add)\((.*)")
     outside = {"/clock", "/parameter_events"}
     found = []
     rooms = Path(tristage_ros.__file__).parent

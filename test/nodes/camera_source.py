@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from tristage_ros.perception.camera import CameraModel
@@ -10,6 +11,7 @@ from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_info_message, header, image_message
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)  # as of many a driver
 CAMERA = CameraModel(64, 48, 60.0, 60.0, 31.5, 23.5, frame_id="front_color_optical_frame")
 LOOKING_DOWN = """
 cameras:
@@ -31,12 +33,12 @@ def now():
 class CameraSource:
     """Publish colour, depth, camera_info and joint states of one moment."""
 
-    def __init__(self, node, name="front", camera=CAMERA):
+    def __init__(self, node, name="front", camera=CAMERA, profile=qos.IMAGES):
         self.camera = camera
-        self.color = node.create_publisher(Image, f"/{name}/color/image_raw", qos.IMAGES)
-        self.depth = node.create_publisher(Image, f"/{name}/aligned_depth_to_color/image_raw", qos.IMAGES)
-        self.info = node.create_publisher(CameraInfo, f"/{name}/color/camera_info", qos.IMAGES)
-        self.joints = node.create_publisher(JointState, "/joint_states", 10)
+        self.color = node.create_publisher(Image, f"/{name}/color/image_raw", profile)
+        self.depth = node.create_publisher(Image, f"/{name}/aligned_depth_to_color/image_raw", profile)
+        self.info = node.create_publisher(CameraInfo, f"/{name}/color/camera_info", profile)
+        self.joints = node.create_publisher(JointState, "/joint_states", profile)
 
     def publish_info(self, stamp=None):
         self.info.publish(camera_info_message(self.camera, stamp or now()))

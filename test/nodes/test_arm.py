@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from camera_source import BEST_EFFORT
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, Quaternion, Vector3
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -242,6 +244,20 @@ def test_the_speed_may_be_changed_while_it_runs(setting):
     assert s.node.controller.snapshot().source is CommandSource.POLICY
     assert not s.node.set_parameters([Parameter("can_channel", value="can7")])[0].successful
     assert not s.node.set_parameters([Parameter("use_sim_time", value=True)])[0].successful
+
+
+def test_who_sends_commands_that_may_be_lost_is_named_and_not_heard(setting):
+    s = setting()
+    other = s.helper.create_publisher(JointTrajectory, "/arm/joint_trajectory", BEST_EFFORT)
+    messages = []
+    s.helper.create_subscription(DiagnosticArray, "/diagnostics", messages.append, 10)
+
+    def commands():
+        return [status for status in (messages[-1].status if messages else ()) if status.name == "arm: commands"]
+
+    s.until(lambda: any("best effort (reliability)" in status.message for status in commands()))
+    assert commands()[0].level == DiagnosticStatus.WARN and other.topic_name in commands()[0].message
+    assert not other.get_subscription_count()
 
 
 def test_a_second_publisher_ends_the_motion_and_both_are_refused(setting):

@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 import rclpy
-from camera_source import LOOKING_DOWN, CameraSource, now, table
+from camera_source import BEST_EFFORT, LOOKING_DOWN, CameraSource, now, table
+from diagnostic_msgs.msg import DiagnosticArray
 from node_setting import NodeSetting, made_by
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, PointCloud2
@@ -59,11 +60,11 @@ def test_a_replayed_frame_that_is_shown_again_gives_the_same_cloud_again(setting
     assert s.node.published == 1 and s.clouds[0] == s.clouds[1] == s.clouds[2]
 
 
-@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+@pytest.mark.parametrize("encoding", ["16UC1", "mono16", "32FC1"])
 def test_depth_becomes_points_in_the_base_frame(setting, encoding):
     s = setting("stride:=1")
     stamp = now()
-    depth = table() if encoding == "16UC1" else table().astype(np.float32) / 1000
+    depth = table().astype(np.float32) / 1000 if encoding == "32FC1" else table()
     s.front.publish_depth(depth, encoding, stamp)
     s.until(lambda: s.clouds)
     points = cloud_points(s.clouds[0])
@@ -77,7 +78,7 @@ def test_depth_becomes_points_in_the_base_frame(setting, encoding):
 @pytest.mark.parametrize(
     ("publish", "words"),
     [
-        (lambda front: front.publish_depth(table(), "mono16"), "mono16"),
+        (lambda front: front.publish_depth(table(), "mono8"), "mono8"),
         (lambda front: front.publish_depth(table(shape=(24, 32))), "32x24"),
         (lambda front: front.publish_depth(table(), stamp=now() - 9.0), "9.0"),
         (lambda front: front.publish_depth(table(), stamp=now() + 9.0), "clock"),
@@ -92,6 +93,22 @@ def test_a_bad_frame_is_refused_counted_and_reported_and_the_node_lives(setting,
     assert not s.clouds
     s.front.publish_depth(table())
     s.until(lambda: s.clouds)
+
+
+def test_a_best_effort_camera_is_heard_and_told(setting):
+    s = setting()
+    other = CameraSource(s.helper, profile=BEST_EFFORT)
+    end = now() + 30
+    while not s.clouds:
+        other.publish_depth(table())
+        s.executor.spin_once(timeout_sec=0.05)
+        assert now() < end
+    messages = []
+    s.helper.create_subscription(DiagnosticArray, "/diagnostics", messages.append, 10)
+    s.until(lambda: messages)
+    (inputs,) = [status for status in messages[0].status if status.name == "point_cloud: inputs"]
+    assert inputs.level == diagnostics.OK
+    assert inputs.message.startswith("best effort, frames may be lost: ") and other.depth.topic_name in inputs.message
 
 
 def test_depth_without_any_measurement_gives_an_empty_cloud_and_a_warning(setting):
@@ -150,6 +167,8 @@ def test_a_missing_wrist_camera_does_not_stop_the_front_one(setting):
         (["points:=5"], ParameterError, "points"),
         (["voxels:=5"], ParameterError, "voxels"),
         (["cameras:=[front, rear]"], ConfigurationError, "rear"),
+        (["cameras:=[front, side cam]"], ConfigurationError, "cannot be called 'side cam'"),
+        (["cameras:=[front, front]"], ConfigurationError, "two cameras are called 'front'"),
         (["workspace_min:=[9.0, 0.0, 0.0]"], ConfigurationError, "workspace"),
     ],
 )

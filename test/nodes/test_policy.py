@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import rclpy
-from camera_source import LOOKING_DOWN, CameraSource, now
+from camera_source import BEST_EFFORT, LOOKING_DOWN, CameraSource, now
 from node_setting import NodeSetting, made_by
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -96,6 +96,16 @@ def test_a_replayed_frame_that_is_shown_again_is_taken_once_and_answered_again(s
     show_until_answered(3)
     assert {chunk.sequence for chunk in s.actions} == {1} and {stats.step for stats in s.pruning} == {1}
     assert {seconds(timing.header.stamp) for timing in s.timings} == {stamp}
+
+
+def test_best_effort_cameras_and_arms_are_heard(setting):
+    s = setting()
+    s.front = CameraSource(s.helper, profile=BEST_EFFORT)
+    end = now() + 40
+    while not s.actions:
+        s.publish()
+        s.executor.spin_once(timeout_sec=0.05)
+        assert now() < end, s.state()
 
 
 def test_pruning_state_lives_across_steps_until_a_reset_or_a_new_instruction(setting):

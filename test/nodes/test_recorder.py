@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import rclpy
-from camera_source import CameraSource, now
+from camera_source import BEST_EFFORT, CameraSource, now
 from node_setting import NodeSetting, made_by
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -69,6 +69,17 @@ def test_every_frame_is_written_with_what_belongs_to_it(setting, tmp_path):
         color = next(bag.messages("/front/color/image_raw")).value
         assert set(color.data.tolist()) == {90}
         assert next(bag.messages("/tristage/pruning")).value.rate == 0.5
+
+
+def test_best_effort_cameras_and_arms_are_recorded(setting):
+    s = setting()
+    s.front = CameraSource(s.helper, profile=BEST_EFFORT)
+    topics = {"/front/color/image_raw", "/front/aligned_depth_to_color/image_raw", "/joint_states"}
+    end = now() + 30
+    while not topics <= s.node.received.keys():
+        s.shoot(now())
+        s.executor.spin_once(timeout_sec=0.05)
+        assert now() < end, s.node.received
 
 
 def test_the_facts_hold_parameters_files_and_changes(setting, tmp_path):
@@ -173,7 +184,11 @@ def test_a_disk_that_hangs_holds_nobody_up_and_what_is_dropped_is_counted(settin
 
 @pytest.mark.parametrize(
     ("parameter", "error", "words"),
-    [("color:=gif", ParameterError, "jpeg, png, raw"), ("queue_mb:=1", ParameterError, "queue_mb")],
+    [
+        ("color:=gif", ParameterError, "jpeg, png, raw"),
+        ("queue_mb:=1", ParameterError, "queue_mb"),
+        ("cameras:=[a/b]", ConfigurationError, "'a/b'"),
+    ],
 )
 def test_wrong_parameters_are_named(ros_domain, tmp_path, parameter, error, words):
     with pytest.raises(error, match=words):

@@ -70,6 +70,20 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
         load_extrinsics(written(tmp_path, text))
 
 
+@pytest.mark.parametrize("name", ["side cam", "1cam", "2", '""', "a/b", "~", "kamera-1", "größe"])
+def test_a_name_that_ros_cannot_use_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    assert "wrist:" in GOOD
+    with pytest.raises(ValueError, match=r"cameras\.yaml: .* cannot be called") as error:
+        load_extrinsics(written(tmp_path, GOOD.replace("wrist:", f"{name}:")))
+    assert repr(name.strip('"')) in str(error.value)
+
+
+def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
+    entry = GOOD.partition("cameras:")[2]
+    with pytest.raises(ValueError, match="two cameras are called 'wrist'"):
+        load_extrinsics(written(tmp_path, GOOD + entry))
+
+
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_extrinsics(tmp_path / "nowhere.yaml")

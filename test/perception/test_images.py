@@ -30,6 +30,17 @@ def test_depth_in_millimetres(step: int, big: bool) -> None:
     np.testing.assert_allclose(depth, METRES, rtol=1e-6)
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_depth_in_metres_of_either_byte_order(big: bool) -> None:
+    data = padded(np.array([[1.5, np.nan], [-1.0, np.inf]], ">f4" if big else "<f4"), 3)
+    depth = depth_in_metres(data, "32FC1", 2, 2, step=11, is_bigendian=big)
+    np.testing.assert_array_equal(depth, np.array([[1.5, np.nan], [np.nan, np.nan]], np.float32))
+
+
+def test_mono16_is_depth_in_millimetres() -> None:
+    np.testing.assert_allclose(depth_in_metres(MILLIMETRES.tobytes(), "mono16", 2, 3), METRES, rtol=1e-6)
+
+
 @pytest.mark.parametrize("container", [bytes, bytearray, memoryview, lambda data: array.array("B", data)])
 def test_depth_takes_every_kind_of_buffer(container) -> None:
     np.testing.assert_allclose(depth_in_metres(container(MILLIMETRES.tobytes()), "16UC1", 2, 3), METRES, rtol=1e-6)
@@ -73,10 +84,34 @@ def test_grey_becomes_rgb() -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoding", "order"), [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")]
+)
+@pytest.mark.parametrize("padding", [0, 5])
+def test_yuv_becomes_rgb(encoding: str, order: str, padding: int) -> None:
+    y, u, v = 82, 90, 240  # red, BT.601
+    row = np.array([{"y": y, "u": u, "v": v}[letter] for letter in order] * 2, np.uint8)
+    image = color_image(padded(np.stack([row] * 2), padding), encoding, 2, 4, step=8 + padding)
+    assert image.shape == (2, 4, 3)
+    assert np.abs(image.astype(int) - (255, 0, 0)).max() < 3
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_a_mosaic_becomes_rgb(pattern: str) -> None:
+    value = {"r": 200, "g": 90, "b": 10}
+    tile = np.array([value[letter] for letter in pattern], np.uint8).reshape(2, 2)
+    image = color_image(padded(np.tile(tile, (3, 4)), 5), f"bayer_{pattern}8", 6, 8, step=13)
+    assert (image == (200, 90, 10)).all()
+
+
+@pytest.mark.parametrize(
     ("read", "encoding", "size", "height", "width", "step", "words"),
     [
-        (depth_in_metres, "mono16", 12, 2, 3, 0, ["'mono16'", "16UC1, 32FC1"]),
-        (color_image, "yuv422", 12, 2, 3, 0, ["'yuv422'", "rgb8, bgr8"]),
+        (depth_in_metres, "mono8", 12, 2, 3, 0, ["'mono8'", "16UC1, mono16, 32FC1"]),
+        (color_image, "nv12", 12, 2, 3, 0, ["'nv12'", "rgb8, bgr8", "bayer_rggb8"]),
+        (color_image, "bayer_rggb16", 12, 2, 3, 0, ["'bayer_rggb16'"]),
+        (color_image, "yuyv", 12, 2, 3, 0, ["yuyv", "3x2", "odd"]),
+        (color_image, "yuyv", 15, 2, 4, 0, ["15 bytes"]),
+        (depth_in_metres, "32FC1", 23, 2, 3, 0, ["23 bytes", "3x2"]),
         (depth_in_metres, "16UC1", 11, 2, 3, 0, ["11 bytes", "3x2"]),
         (depth_in_metres, "16UC1", 14, 2, 3, 0, ["14 bytes"]),
         (depth_in_metres, "16UC1", 8, 2, 3, 4, ["step 4", "at least 6"]),

@@ -14,6 +14,7 @@ from tristage_ros.bags.images import compress
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import header, image_message
 from tristage_ros.ros.image_transport import ImagePublisher, subscribe_image
+from tristage_ros.ros.subscriptions import Subscriptions
 
 DEPTH = np.random.default_rng(0).integers(0, 65535, (48, 64)).astype(np.uint16)
 SMOOTH = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], (48, 1, 3))
@@ -28,7 +29,7 @@ def node(ros_context):
 
 def received(node, topic, transport, kind, name, message):
     got = []
-    subscribe_image(node, topic, got.append, qos.NEWEST, transport, pytest.fail)
+    subscribe_image(Subscriptions(node), topic, got.append, transport, pytest.fail)
     publisher = node.create_publisher(kind, name, qos.IMAGES)
     end = time.monotonic() + 30
     while not got and time.monotonic() < end:
@@ -63,7 +64,7 @@ def test_both_transports_give_the_same_image(node, topic, pixels, encoding):
 def test_what_is_no_image_is_left_out(node):
     broken = CompressedImage(header=header(now(), "front"), format="rgb8; jpeg compressed bgr8", data=b"no image")
     got, refused, topic = [], [], "/front/color/image_raw"
-    subscribe_image(node, topic, got.append, qos.NEWEST, "compressed", refused.append)
+    subscribe_image(Subscriptions(node), topic, got.append, "compressed", refused.append)
     _, good = compressed(image_message(SMOOTH, "rgb8", now(), "front"))
     publisher = node.create_publisher(CompressedImage, topic + "/compressed", qos.IMAGES)
     end = time.monotonic() + 30
@@ -89,7 +90,7 @@ def test_images_are_compressed_only_for_those_who_listen(node, monkeypatch, topi
     )
 
     def until(transport):
-        subscribe_image(node, topic, got[transport].append, qos.NEWEST, transport, pytest.fail)
+        subscribe_image(Subscriptions(node), topic, got[transport].append, transport, pytest.fail)
         end = time.monotonic() + 30
         while not got[transport] and time.monotonic() < end:
             publisher.publish(pixels, encoding, now(), "front")

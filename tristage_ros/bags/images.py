@@ -1,4 +1,7 @@
-"""Images in bags, compressed as the plugins of image_transport do it: colour as JPEG or PNG, depth as lossless PNG."""
+"""Compressed images as the plugins of image_transport have them: colour as JPEG or PNG, depth as PNG or RVL.
+
+What others compressed is told by its first bytes; the format beside it says what it was before.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.bags import rvl
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, new_message
 from tristage_ros.perception.color import color_image
-from tristage_ros.perception.images import Encoding, pixel_array
+from tristage_ros.perception.images import DEPTH_ENCODINGS, Encoding, UnsupportedImageError, pixel_array
 
 COLOR_SUFFIX, DEPTH_SUFFIX = "/compressed", "/compressedDepth"
 COLOR_ENCODINGS = ("rgb8", "bgr8")
@@ -24,7 +28,9 @@ PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG
 # How files of a codec begin and end; some encoders pad behind the end.
 ENDS = {"jpeg": (b"\xff\xd8", b"\xff\xd9"), "png": (b"\x89PNG", b"IEND\xaeB`\x82")}
 TAIL = 16  # bytes
-# What compressed_depth_image_transport puts before the PNG: format (0: inverse depth) and two numbers for float images.
+NAMES = ("jpeg", "jpg", "png")  # by which formats call what is read here
+# What compressed_depth_image_transport puts before the code: format (0: inverse depth) and A, B of float images, whose
+# code is A / depth + B.
 DEPTH_HEADER = struct.pack("<iff", 0, 0.0, 0.0)
 
 
@@ -51,25 +57,33 @@ def compress(image: Any, color: ColorFormat = "jpeg", quality: int = JPEG_QUALIT
 
 
 def restore(topic: str, compressed: Any) -> Any:
-    """Return the sensor_msgs/Image of a CompressedImage that came on `topic`, with packed rows, in its first encoding.
+    """Return the sensor_msgs/Image of a CompressedImage that came on `topic`, with packed rows.
+
+    Colour becomes rgb8 where it was rgb before, else bgr8 or mono8; depth becomes 16UC1, or 32FC1 where it was.
 
     Raises:
-        ValueError: the format is not one of ours, or the data is not a whole image of it.
+        UnsupportedImageError: the image is of a format that is not read here.
+        ValueError: the data is not a whole image of its format.
     """
     depth = topic.endswith(DEPTH_SUFFIX)
-    encoding = _encoding(topic, compressed.format, depth)
-    data = np.frombuffer(compressed.data, np.uint8)[len(DEPTH_HEADER) if depth else 0 :]
+    data = np.frombuffer(compressed.data, np.uint8)
+    before, _, codec = (part.strip() for part in compressed.format.partition(";"))
     what = f"{topic}: {len(data)} bytes of format {compressed.format!r}"
-    if not len(data):
-        raise ValueError(f"{what} are not an image")
-    _require_end(what, data)
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED if depth else cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError(f"{what} are not an image")
-    if depth and (pixels.dtype != np.uint16 or pixels.ndim != 2):
-        raise ValueError(f"{what} hold {pixels.dtype} pixels of shape {pixels.shape}, not one uint16 each")
-    if encoding == "rgb8":
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if depth:
+        pixels = _depth(what, before, codec, data)
+    else:
+        pixels = _decoded(what, data, promised=any(name in compressed.format.lower() for name in NAMES))
+    if pixels.dtype == np.uint8 and not depth and before not in DEPTH_ENCODINGS:
+        encoding, pixels = _color(before, codec, pixels)
+    elif pixels.dtype == np.float32:
+        encoding = "32FC1"
+    elif pixels.dtype == np.uint16 and pixels.ndim == 2 and before != "32FC1":
+        encoding = DEPTH_ENCODING
+    else:
+        raise UnsupportedImageError(
+            f"{what} hold {pixels.dtype} pixels of shape {pixels.shape}; "
+            "read are colour and grey of 8 bits, and depth of 16 bits each"
+        )
     height, width = pixels.shape[:2]
     return new_message(
         IMAGE,
@@ -78,7 +92,7 @@ def restore(topic: str, compressed: Any) -> Any:
         width=width,
         encoding=encoding,
         step=pixels.nbytes // height,
-        data=pixels.reshape(-1).view(np.uint8),
+        data=np.ascontiguousarray(pixels).reshape(-1).view(np.uint8),
     )
 
 
@@ -87,30 +101,56 @@ def raw_topic(topic: str) -> str:
     return topic.removesuffix(DEPTH_SUFFIX).removesuffix(COLOR_SUFFIX)
 
 
-def _encoding(topic: str, description: str, depth: bool) -> str:
-    """Return the encoding of the image before compression: `16UC1; compressedDepth png`, `rgb8; jpeg ...` or `jpeg`."""
-    encoding, _, codec = (part.strip() for part in description.partition(";"))
-    if depth:
-        if encoding == DEPTH_ENCODING and codec in ("compressedDepth png", "compressedDepth"):
-            return encoding
-        raise ValueError(f"{topic}: format {description!r} is not '{DEPTH_ENCODING}; compressedDepth png'")
-    if encoding in COLOR_ENCODINGS and codec.split(" ")[0] in ENDS:
-        return encoding
-    if description in ENDS:  # older publishers say no more; what OpenCV unpacks is bgr8
-        return "bgr8"
-    wanted = " or ".join(f"'{known}; jpeg|png ...'" for known in COLOR_ENCODINGS)
-    raise ValueError(f"{topic}: format {description!r} is not {wanted}")
+def _color(before: str, codec: str, pixels: NDArray[np.uint8]) -> tuple[str, NDArray[np.uint8]]:
+    """Return the encoding of `pixels` as OpenCV decoded them, and these in its order, without alpha.
 
-
-def _require_end(what: str, data: NDArray[np.uint8]) -> None:
-    """Refuse an image that was cut off, whose rest OpenCV would paint grey.
-
-    Raises:
-        ValueError: a JPEG or PNG does not end as one.
+    OpenCV takes them for BGR, which image_transport turns them to and then says so; else they are as they were before.
     """
-    for name, (begin, end) in ENDS.items():
-        if data[: len(begin)].tobytes() == begin and end not in data[-TAIL:].tobytes():
-            raise ValueError(f"{what} are a {name} that was cut off")
+    if pixels.ndim == 2:
+        return "mono8", pixels
+    encoding = "rgb8" if before.startswith("rgb") else "bgr8"
+    as_before = codec and "compressed bgr" not in codec and before.startswith(("rgb", "bgr"))
+    decoded_as = "rgb8" if as_before else "bgr8"
+    pixels = np.ascontiguousarray(pixels[..., :3])
+    return encoding, pixels if encoding == decoded_as else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _depth(what: str, before: str, codec: str, data: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return depth as uint16, in the units that it was published in, or as float32 in metres, NaN where unmeasured."""
+    if before not in DEPTH_ENCODINGS or codec.split(" ")[0] != "compressedDepth":
+        raise UnsupportedImageError(f"{what} are not depth of {', '.join(DEPTH_ENCODINGS)}; compressedDepth png or rvl")
+    code = data[len(DEPTH_HEADER) :]
+    if codec.endswith(" rvl"):
+        try:
+            pixels: NDArray[Any] = rvl.decode(code)
+        except ValueError as error:
+            raise ValueError(f"{what} are not a whole image: {error}") from error
+    else:
+        pixels = _decoded(what, code, promised=codec in ("compressedDepth", "compressedDepth png"))
+    if before != "32FC1" or pixels.dtype != np.uint16:
+        return pixels
+    _, a, b = struct.unpack_from("<iff", data)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(pixels > 0, np.float32(a) / (pixels - np.float32(b)), np.float32(np.nan))
+
+
+def _decoded(what: str, data: NDArray[np.uint8], *, promised: bool) -> NDArray[Any]:
+    """Return the pixels of a JPEG or PNG as OpenCV has them, colour of 16 bits brought to 8.
+
+    `promised`: what is neither is damaged; else it may be something that is not read here.
+    """
+    begin = data[:8].tobytes()
+    name = next((name for name, (magic, _) in ENDS.items() if begin.startswith(magic)), "")
+    if not name and (promised or not begin):
+        raise ValueError(f"{what} are not an image")
+    if not name:
+        raise UnsupportedImageError(f"{what} are neither JPEG nor PNG; publish one of these, or raw images")
+    if ENDS[name][1] not in data[-TAIL:].tobytes():
+        raise ValueError(f"{what} are a {name} that was cut off")  # whose rest OpenCV would paint grey
+    pixels: NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError(f"{what} are not an image")
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 and pixels.ndim == 3 else pixels
 
 
 def _encoded(extension: str, parameters: tuple[int, ...], pixels: NDArray[Any]) -> NDArray[np.uint8]:

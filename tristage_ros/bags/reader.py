@@ -21,6 +21,7 @@ from rosbags.typesys.store import Typestore
 
 from tristage_ros.bags.images import DEPTH_SUFFIX, raw_topic, restore
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, as_current, typestore
+from tristage_ros.perception.images import UnsupportedImageError
 
 OURS = "tristage_msgs/msg/"  # whose definitions may have changed since a bag was recorded
 MAGIC = b"\x89MCAP0\r\n"
@@ -71,10 +72,12 @@ class Message:
         """Return the message, an object with the fields of its type, in which arrays of numbers are numpy arrays.
 
         Raises:
-            BagError: the message is damaged.
+            BagError: the message is damaged, or an image of a format that is not read.
         """
         try:
             return self._decode()
+        except UnsupportedImageError as error:
+            raise BagError(f"the message on {self.topic} at {self.stamp} ns cannot be read: {error}") from error
         except Exception as error:  # the decompressor, the parser and the image decoder have errors of their own
             raise BagError(f"the message on {self.topic} at {self.stamp} ns is damaged: {error}") from error
 

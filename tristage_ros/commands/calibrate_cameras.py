@@ -36,6 +36,7 @@ from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_model, seconds
 from tristage_ros.ros.joints import JointHistory, zero_of
+from tristage_ros.ros.subscriptions import Subscriptions
 
 MARGIN = 0.010  # m of white around the printed board, at least
 SUSPICIOUS = 1.0  # px; a larger error tells of a wrong board, wrong intrinsics or an arm that moved
@@ -200,13 +201,12 @@ class BoardViews(Node):
         self.cameras = tuple(cameras)
         self.lenses: dict[str, Lens] = {}
         self.views: list[View] = []
+        subscriptions = Subscriptions(self)
         for name in self.cameras:
-            self.create_subscription(
-                Image, f"{name}/color/image_raw", partial(self._images.__setitem__, name), qos.NEWEST
-            )
-            self.create_subscription(CameraInfo, f"{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
-        self.create_subscription(JointState, "joint_states", self._on_joints, 10)
-        self.create_subscription(ArmStatus, "arm/status", self._on_status, 1)
+            subscriptions.add(Image, f"{name}/color/image_raw", partial(self._images.__setitem__, name), qos.NEWEST)
+            subscriptions.add(CameraInfo, f"{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
+        subscriptions.add(JointState, "joint_states", self._on_joints, 10)
+        subscriptions.add(ArmStatus, "arm/status", self._on_status, 1)
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
         try:
@@ -241,7 +241,10 @@ class BoardViews(Node):
         joints = self._standing(stamp)
         if isinstance(joints, str):
             return joints
-        color = color_image(message.data, message.encoding, message.height, message.width, step=message.step)
+        try:
+            color = color_image(message.data, message.encoding, message.height, message.width, step=message.step)
+        except ValueError as error:
+            return str(error)
         corners = self._board.find(color)
         if corners is None:
             return "does not see enough of the board"

@@ -17,7 +17,7 @@ from tristage_ros.nodes import agreement
 from tristage_ros.nodes.agreement import AROUND, FASTEST, AgreementCheck, Moment
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
-from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
+from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, require_names
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_model, cloud_message, depth_image, seconds
@@ -28,6 +28,7 @@ from tristage_ros.ros.joints import JointHistory, zero_of
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.qos import sending
 from tristage_ros.ros.runner import ConfigurationError, run
+from tristage_ros.ros.subscriptions import Subscriptions
 
 PARAMETERS = (
     Parameter("cameras", ["front", "wrist"], "cameras to merge; the first one sets the pace"),
@@ -102,18 +103,20 @@ class PointCloudNode(Node):
         self._to_compare: tuple[float, dict[str, RgbdFrame]] | None = None  # frames that wait for their joint states
         self._replayed = bool(self.get_parameter("use_sim_time").value)
         self.publisher = self.create_publisher(PointCloud2, "tristage/cloud", qos.IMAGES)
+        subscriptions = Subscriptions(self)
         for name in self.inputs:
             aligned = f"{name}/aligned_depth_to_color/image_raw"
-            self.create_subscription(CameraInfo, f"{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
+            subscriptions.add(CameraInfo, f"{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
             refuse = partial(self.inputs[name].refuse, "undecodable")
-            subscribe_image(self, aligned, partial(self._on_depth, name), qos.NEWEST, s.image_transport, refuse)
-        self.create_subscription(JointState, "joint_states", self._on_joints, 10)
-        self.create_subscription(ArmStatus, "arm/status", self._on_arm_status, 1)
+            subscribe_image(subscriptions, aligned, partial(self._on_depth, name), s.image_transport, refuse)
+        subscriptions.add(JointState, "joint_states", self._on_joints, 10)
+        subscriptions.add(ArmStatus, "arm/status", self._on_arm_status, 1)
         self.agreement = AgreementCheck(self, s, self.workspace, not self._replayed)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("cloud", self._cloud_part)
         for name in self.inputs:
             self._diagnostics.add(f"{name} depth", partial(self._depth_part, name), f"camera {name}")
+        self._diagnostics.add("inputs", subscriptions.part)
         self._diagnostics.add("agreement", lambda: self.agreement.part(self._now()))
         self.get_logger().info(
             f"merging {', '.join(self.inputs)} into {s.points} points, crop {s.workspace_min} .. {s.workspace_max} m"
@@ -128,6 +131,7 @@ class PointCloudNode(Node):
     def _inputs(self, path: str) -> dict[str, DepthInput]:
         try:
             mounts = load_extrinsics(path)
+            require_names("cameras", self.settings.cameras)
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"point_cloud: {error}") from error
         missing = [name for name in self.settings.cameras if name not in mounts]

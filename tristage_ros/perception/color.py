@@ -10,28 +10,43 @@ from numpy.typing import NDArray
 
 from tristage_ros.perception.images import Encoding, Pixels, pixel_array
 
-CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
-ENCODINGS = {name: Encoding("u1", channels) for name, channels in CHANNELS.items()}
+# To RGB. OpenCV calls a mosaic by its second row, from the second pixel on: what ROS calls rggb is its BG.
 CONVERSIONS = {
     "bgr8": cv2.COLOR_BGR2RGB,
     "rgba8": cv2.COLOR_RGBA2RGB,
     "bgra8": cv2.COLOR_BGRA2RGB,
     "mono8": cv2.COLOR_GRAY2RGB,
+    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
+    "yuyv": cv2.COLOR_YUV2RGB_YUY2,
+    "bayer_rggb8": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr8": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg8": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg8": cv2.COLOR_BayerGB2RGB,
 }
+YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")  # two pixels in four bytes
+CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, **dict.fromkeys(YUV, 2)}
+ENCODINGS = {name: Encoding("u1", CHANNELS.get(name, 1)) for name in ("rgb8", *CONVERSIONS)}
 
 
 def color_image(data: Pixels, encoding: str, height: int, width: int, *, step: int = 0) -> NDArray[np.uint8]:
     """Return an image [H, W, 3] RGB uint8 from the `data` of a sensor_msgs/Image; it may share memory with `data`.
 
-    Accepts rgb8, bgr8, rgba8, bgra8 and mono8. `step` is the length of a row in bytes, 0 if packed.
+    Accepts `ENCODINGS`. `step` is the length of a row in bytes, 0 if packed.
 
     Raises:
-        ValueError: the encoding is another one, or the data does not fit the size.
+        UnsupportedImageError: the encoding is another one.
+        ValueError: the data does not fit the size, or the size the encoding.
     """
     pixels = np.ascontiguousarray(pixel_array(data, encoding, ENCODINGS, height, width, step=step), np.uint8)
-    if encoding in CONVERSIONS:
-        pixels = np.asarray(cv2.cvtColor(pixels, CONVERSIONS[encoding]), np.uint8)
-    return pixels
+    if encoding not in CONVERSIONS:
+        return pixels
+    if encoding in YUV and width % 2:
+        raise ValueError(
+            f"{encoding} image of {width}x{height} pixels: two pixels share their colour, the width is odd"
+        )
+    return np.asarray(cv2.cvtColor(pixels, CONVERSIONS[encoding]), np.uint8)
 
 
 # The first three as in the paper's Fig. 8; all four stay apart for the colour-blind by their brightness.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from tristage_ros.resources import read_text
 
 PARENTS = ("base_link", "flange")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a node, and of a part of a topic
 _HEADER = """\
 # Where each camera is mounted: the pose of its optical frame (x right, y down, z forward) in `parent`.
 # Translation in metres, rotation as a unit quaternion x, y, z, w; the error is that of the board's corners.
@@ -48,13 +50,31 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
         ValueError: it is not such a file; the message names the file, the camera and the key.
     """
     try:
-        content = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     cameras = content.get("cameras") if isinstance(content, dict) else None
     if not isinstance(cameras, dict) or not cameras:
         raise ValueError(f"{path}: cameras is {cameras!r}; write a mapping of camera names")
+    require_names(f"{path}: cameras", _keys(yaml.compose(text), "cameras"))
     return {str(name): _mount(f"{path}: camera {name!r}", str(name), entry) for name, entry in cameras.items()}
+
+
+def require_names(where: str, names: Sequence[str]) -> None:
+    """Check that cameras can be called like this: their nodes, and their topics, have these names.
+
+    Raises:
+        ValueError: ROS does not take a name, or two are alike; the message begins with `where`.
+    """
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                f"{where}: a camera cannot be called {name!r}, its node and topics would be called so; "
+                "write letters, digits and _, a letter first"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"{where}: two cameras are called {name!r}; give each a name of its own")
 
 
 def save_extrinsics(
@@ -73,6 +93,12 @@ def save_extrinsics(
         entry["calibration"] = dict(notes[name])
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
     Path(path).write_text(_HEADER + text, encoding="utf-8")
+
+
+def _keys(node: Any, key: str) -> list[str]:
+    """Return the keys of the mapping below `key` as they are written: a mapping that was read has each of them once."""
+    below = next(value for name, value in node.value if name.value == key)
+    return [str(name.value) for name, _ in below.value]
 
 
 def _mount(where: str, name: str, entry: Any) -> CameraMount:

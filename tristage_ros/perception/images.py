@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 Pixels: TypeAlias = "bytes | bytearray | memoryview | array[int] | NDArray[np.uint8]"
 
 
+class UnsupportedImageError(ValueError):
+    """Say that an image is of a kind that nothing here reads; it may be whole all the same."""
+
+
 @dataclass(frozen=True)
 class Encoding:
     """Describe one pixel of an image encoding of ROS."""
@@ -39,10 +43,13 @@ def pixel_array(
     `step` is the length of a row in bytes, padding included; 0 means that rows are packed.
 
     Raises:
-        ValueError: the encoding is none of `accepted`, the image is empty, or `data` or `step` does not fit its size.
+        UnsupportedImageError: the encoding is none of `accepted`.
+        ValueError: the image is empty, or `data` or `step` does not fit its size.
     """
     if encoding not in accepted:
-        raise ValueError(f"image encoding {encoding!r} is not supported; publish one of {', '.join(accepted)}")
+        raise UnsupportedImageError(
+            f"image encoding {encoding!r} is not supported; publish one of {', '.join(accepted)}"
+        )
     if height <= 0 or width <= 0:
         raise ValueError(f"{encoding} image of {width}x{height} pixels is empty")
     channels = accepted[encoding].channels
@@ -59,7 +66,7 @@ def pixel_array(
     return rows.view(kind).reshape(height, width, channels)
 
 
-DEPTH_ENCODINGS = {"16UC1": Encoding("u2", 1), "32FC1": Encoding("f4", 1)}
+DEPTH_ENCODINGS = {"16UC1": Encoding("u2", 1), "mono16": Encoding("u2", 1), "32FC1": Encoding("f4", 1)}
 METRES_PER_UNIT = np.float32(1e-3)  # of 16UC1, REP-118
 
 
@@ -68,15 +75,16 @@ def depth_in_metres(
 ) -> NDArray[np.float32]:
     """Return depth [H, W] in metres, NaN where nothing was measured, from the `data` of a sensor_msgs/Image.
 
-    16UC1 holds millimetres, 0 where nothing was measured; 32FC1 holds metres, where NaN, infinities (REP-117: too near,
-    too far) and values that are not positive are no measurement. `step` is the length of a row in bytes, 0 if packed.
+    16UC1 and mono16, as some drivers call the same, hold millimetres, 0 where nothing was measured; 32FC1 holds metres,
+    where NaN, infinities (REP-117: too near, too far) and values that are not positive are no measurement. `step` is
+    the length of a row in bytes, 0 if packed.
 
     Raises:
         ValueError: the encoding is another one, or the data does not fit the size.
     """
     raw = pixel_array(data, encoding, DEPTH_ENCODINGS, height, width, step=step, is_bigendian=is_bigendian)[..., 0]
     depth = raw.astype(np.float32)
-    if encoding == "16UC1":
+    if encoding != "32FC1":
         depth *= METRES_PER_UNIT
     depth[~((depth > 0) & (depth < np.inf))] = np.nan
     return depth

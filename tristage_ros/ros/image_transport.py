@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from tristage_ros.bags.images import COLOR_SUFFIX, DEPTH_SUFFIX, JPEG_QUALITY, compress, restore
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import image_message, to_array
 from tristage_ros.ros.parameters import Parameter
+from tristage_ros.ros.subscriptions import Subscriptions
 
 IMAGE_TRANSPORT = Parameter(
     "image_transport",
@@ -55,26 +54,26 @@ def compressed_topic(topic: str) -> str:
 
 
 def subscribe_image(
-    node: Node,
+    subscriptions: Subscriptions,
     topic: str,
     callback: Callable[[Any], None],
-    profile: QoSProfile,
     transport: str,
     on_refused: Callable[[str], None],
-) -> Subscription:
-    """Call `callback` with every Image on `topic`; `transport` says in which form they come.
+) -> None:
+    """Call `callback` with the newest Image on `topic`; `transport` says in which form they come.
 
     What cannot be decompressed is left out: `on_refused` is told why.
     """
     if transport == "raw":
-        return node.create_subscription(Image, topic, callback, profile)
-    name = compressed_topic(topic)
+        subscriptions.add(Image, topic, callback, qos.NEWEST)
+        return
+    name, logger = compressed_topic(topic), subscriptions.logger
 
     def on_compressed(message: CompressedImage) -> None:
         try:
             image = restore(name, message)
         except ValueError as error:
-            node.get_logger().warning(f"frame refused: {error}", throttle_duration_sec=5.0)
+            logger.warning(f"frame refused: {error}", throttle_duration_sec=5.0)
             on_refused(str(error))
             return
         callback(
@@ -88,4 +87,4 @@ def subscribe_image(
             )
         )
 
-    return node.create_subscription(CompressedImage, name, on_compressed, profile)
+    subscriptions.add(CompressedImage, name, on_compressed, qos.NEWEST)

@@ -37,6 +37,7 @@ from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.diagnostics import WARN, Diagnostics, Part
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.runner import AUTOSTART, STOP, ManagedNode, run
+from tristage_ros.ros.subscriptions import Subscriptions
 
 ACTIONS = "tristage/action"
 SOURCES = {"policy": CommandSource.POLICY, "trajectory": CommandSource.TRAJECTORY}
@@ -83,9 +84,10 @@ class ArmNode(ManagedNode):
         self._pose_publisher = self.create_publisher(PoseStamped, "arm/end_pose", 10)
         self._status_publisher = self.create_publisher(ArmStatus, "arm/status", 10)
         self._site_publisher = self.create_publisher(MarkerArray, "arm/site", qos.LATCHED)
-        self.create_subscription(ActionChunk, ACTIONS, self._on_chunk, 1)
+        commands = Subscriptions(self)  # none of which may be lost
+        commands.add(ActionChunk, ACTIONS, self._on_chunk, 1, fixed=True)
+        commands.add(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1, fixed=True)
         self.create_subscription(Header, qos.HEARTBEAT_TOPIC, self._on_heartbeat, qos.HEARTBEAT)
-        self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 1)
         self._black_box = BlackBox(self, self.settings.black_box_dir, self.settings.black_box_keep)
         connected, active = (lambda: self.controller), (lambda: self.active)
         self._person = ArmServices(self, connected, active, self._black_box)
@@ -96,6 +98,7 @@ class ArmNode(ManagedNode):
         self._diagnostics = Diagnostics(self, f"piper on {self.settings.can_channel}")
         for name, part in messages.PARTS.items():
             self._diagnostics.add(name, lambda part=part: self._part(part))
+        self._diagnostics.add("commands", commands.part)
         if self.settings.autostart:
             self.bring_up()
 

@@ -12,7 +12,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -53,6 +52,7 @@ from tristage_ros.ros.joints import zero_of
 from tristage_ros.ros.parameters import declare
 from tristage_ros.ros.qos import sending
 from tristage_ros.ros.runner import ManagedNode, run, unless_stopped
+from tristage_ros.ros.subscriptions import Subscriptions
 
 TURN = 6.0  # rad/m, how much a tool turns on its way to a key frame, at most
 AS_IT_SHOULD = (KeyFramePacing.MOVING, RatePacing.PERIOD, ObservationBuffer.NEXT_FRAME)  # to wait for
@@ -69,7 +69,7 @@ class PolicyNode(ManagedNode):
         self.pacing: Pacing | None = None
         self._replayed = bool(self.get_parameter("use_sim_time").value)
         self._thread: threading.Thread | None = None
-        self._inputs: list[Subscription] = []
+        self._inputs = Subscriptions(self)
         self._stop = threading.Event()
         self._lock = threading.Lock()  # the policy is used by its thread and reset by callbacks
         self._waiting_for = "not active"
@@ -94,6 +94,7 @@ class PolicyNode(ManagedNode):
         self._diagnostics.add("policy", self._policy_part)
         self._diagnostics.add("pruning", lambda: pruning_part(self._report and self._report.pruning, self.settings))
         self._diagnostics.add("front color", self._color_part, "camera front")
+        self._diagnostics.add("inputs", self._inputs.part)
         if self.settings.autostart:
             self.bring_up()
 
@@ -126,14 +127,12 @@ class PolicyNode(ManagedNode):
     def _subscribe(self) -> None:
         buffer, transport = self.buffer, self.settings.image_transport
         color, depth = "front/color/image_raw", "front/aligned_depth_to_color/image_raw"
-        self._inputs = [
-            subscribe_image(self, color, self._on_image, qos.NEWEST, transport, self._refuse_image),
-            subscribe_image(self, depth, buffer.add_depth, qos.NEWEST, transport, self._refuse_image),
-            self.create_subscription(CameraInfo, "front/color/camera_info", self._on_info, qos.NEWEST),
-            self.create_subscription(PointCloud2, "tristage/cloud", self._on_cloud, qos.NEWEST),
-            self.create_subscription(JointState, "joint_states", self._on_joints, 10),
-            self.create_subscription(ArmStatus, "arm/status", self._on_arm_status, 10),
-        ]
+        subscribe_image(self._inputs, color, self._on_image, transport, self._refuse_image)
+        subscribe_image(self._inputs, depth, buffer.add_depth, transport, self._refuse_image)
+        self._inputs.add(CameraInfo, "front/color/camera_info", self._on_info, qos.NEWEST)
+        self._inputs.add(PointCloud2, "tristage/cloud", self._on_cloud, qos.NEWEST)
+        self._inputs.add(JointState, "joint_states", self._on_joints, 10)
+        self._inputs.add(ArmStatus, "arm/status", self._on_arm_status, 10)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to infer, as if nothing had been seen: the scene may be another one."""
@@ -153,9 +152,8 @@ class PolicyNode(ManagedNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of the weights and of what was heard."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs, self.policy = [], None
+        self._inputs.destroy()
+        self.policy = None
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:

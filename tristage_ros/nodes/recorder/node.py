@@ -24,9 +24,11 @@ from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.writer import BagWriter, offered
 from tristage_ros.graph.namespaces import plain, relative
 from tristage_ros.nodes.recorder.parameter_survey import ParameterSurvey
+from tristage_ros.perception.extrinsics import require_names
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.runner import ConfigurationError, run
+from tristage_ros.ros.subscriptions import Subscriptions
 
 PARAMETERS = (
     Parameter("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder"),
@@ -61,6 +63,10 @@ class RecorderNode(Node):
         """Open the bag and subscribe."""
         super().__init__("recorder")
         self.settings = declare(self, PARAMETERS)
+        try:
+            require_names("cameras", self.settings.cameras)
+        except ValueError as error:
+            raise ConfigurationError(f"recorder: {error}") from error
         folder = Path(self.settings.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
         self.path = folder / "bag"
         try:
@@ -70,6 +76,7 @@ class RecorderNode(Node):
             raise ConfigurationError(f"recorder: cannot write {self.path}: {error}") from error
         self.received: Counter[str] = Counter()
         self._known: set[str] = set()
+        self._inputs = Subscriptions(self)
         self._began = time.monotonic()
         self._checkpoint: dict[str, Any] = {}
         self._hashed = ""  # path of the checkpoint that was looked at
@@ -83,6 +90,7 @@ class RecorderNode(Node):
         self._survey = ParameterSurvey(self, self._write_facts)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("bag", self._bag_part)
+        self._diagnostics.add("inputs", self._inputs.part)
         self.get_logger().info(f"recording to {self.path}")
 
     def _record(self, topic: str, kind: Any, depth: int, interval: int = 1, *, latched: bool = False) -> None:
@@ -91,7 +99,7 @@ class RecorderNode(Node):
         profile = QoSProfile(depth=depth, durability=durability)
         self._known.add(topic)
         took = partial(self._on_event if kind is ParameterEvent else self._on_message, topic, name, interval)
-        self.create_subscription(kind, _here(topic), took, profile, raw=True)
+        self._inputs.add(kind, _here(topic), took, profile, raw=True)
 
     def _look(self) -> None:
         """Subscribe to topics that are new and begin as `also` says."""
@@ -102,14 +110,13 @@ class RecorderNode(Node):
             publishers = self.get_publishers_info_by_topic(full)
             if publishers and types[0] in typestore().fielddefs:
                 package, _, name = types[0].split("/")
-                latched = all(p.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in publishers)
                 try:
                     kind = getattr(import_module(f"{package}.msg"), name)
                 except (ImportError, AttributeError) as error:
                     self._known.add(topic)
                     self.get_logger().warning(f"{topic} is not recorded: {types[0]} is not installed here ({error})")
                     continue
-                self._record(topic, kind, EVENTS, latched=latched)
+                self._record(topic, kind, EVENTS, latched=True)
 
     def _on_message(self, topic: str, kind: str, interval: int, data: bytes) -> None:
         if topic not in self.received:
@@ -126,10 +133,10 @@ class RecorderNode(Node):
 
     def _offer(self, topic: str) -> None:
         for publisher in self.get_publishers_info_by_topic(_here(topic)):
-            qos = publisher.qos_profile
-            reliable = qos.reliability == ReliabilityPolicy.RELIABLE
-            latched = qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-            self.writer.offer(topic, offered(qos.depth or 10, reliable=reliable, latched=latched))
+            profile = publisher.qos_profile
+            reliable = profile.reliability == ReliabilityPolicy.RELIABLE
+            latched = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+            self.writer.offer(topic, offered(profile.depth or 10, reliable=reliable, latched=latched))
 
     # Facts
 
