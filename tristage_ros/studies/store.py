@@ -5,7 +5,6 @@ What is finished stays, so that an evaluation can be interrupted and continued.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros import __version__
+from tristage_ros.bags.facts import describe_checkpoint
 from tristage_ros.mla.values import StepReport
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.cell import MODES, Job, Mode
@@ -176,8 +176,8 @@ class Models:
 
 
 def fingerprint(checkpoint: str) -> str:
-    """Return a digest of a checkpoint file."""
-    return hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16]
+    """Return a digest of a checkpoint, a file or a run directory."""
+    return str(describe_checkpoint(checkpoint).get("sha256", "no weights")[:16])
 
 
 # Small JSON files: whole or as they were, whatever happens while they are written.
