@@ -61,6 +61,10 @@ class Store:
         """Return the finished episodes of a cell by seed."""
         return {seed: self._records[cell, seed] for seed in seeds if (cell, seed) in self._records}
 
+    def records(self) -> list[Record]:
+        """Return all finished episodes."""
+        return list(self._records.values())
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
@@ -101,6 +105,7 @@ class Record:
     refused: int = 0  # chunks that the arm did not accept
     fault: str = ""  # last reason for a refusal or a stop
     seconds: float = 0.0  # simulated
+    took: float = field(default=0.0, compare=False)  # s, as it ran; 0: not noted
     steps: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
