@@ -83,6 +83,12 @@ def test_ray_is_given_as_many_episodes_at_a_time_as_there_are_processes(
     assert (ray.address, ray.most, ray.ended) == ("auto", 4, True)
 
 
+def test_where_there_is_no_ray_it_is_not_waited_for(ray: PretendedRay) -> None:
+    with pytest.raises(OSError, match=r"nobody answers at 127\.0\.0\.1:9 "):
+        list(run_jobs(JOBS, Models(None, None), Spread.of(2, "ray:127.0.0.1:9")))
+    assert not ray.address
+
+
 def test_what_an_episode_raises_on_ray_is_raised_here(ray: PretendedRay, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(checkpoint: str | None, job: Job) -> Record:
         raise TaskError

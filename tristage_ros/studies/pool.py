@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -76,9 +77,20 @@ def _joined(spread: Spread, stack: ExitStack) -> Any:
     if spread.cluster == "dask":
         stack.enter_context(library.Client(spread.address, timeout=10))
     else:
+        _reach(spread.address)
         library.init(spread.address, log_to_driver=False, logging_level="warning")
         stack.callback(library.shutdown)
     return library
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT, which Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit() and int(port) < 1 << 16:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise OSError(f"--cluster ray: nobody answers at {address} ({error}); ray:auto is the node's own") from None
 
 
 def _on_ray(ray: Any, calls: Sequence[tuple[str | None, Job]], processes: int) -> Iterator[Record]:
