@@ -44,7 +44,8 @@ class Plan:
     rows: int
     tasks: tuple[str, ...]
     episodes: int  # in all
-    missing: tuple[Job, ...]
+    finished: int
+    missing: tuple[Job, ...]  # the others, without those that parts before it run
     steps: dict[Mode, int]  # control steps that are measured beside them
     watched: dict[Mode, int]  # episodes of the expert that the model watches, which choose thresholds or are measured
 
@@ -58,18 +59,19 @@ class Plan:
         sketch = Sketch(study)
         part = PARTS[name](sketch)
         rows, jobs = part.rows(), list(dict.fromkeys(part.jobs()))
-        before = {job for plan in others for job in plan.missing}
-        missing = tuple(job for job in study.store.missing(jobs) if job not in before)
+        before, unfinished = {job for plan in others for job in plan.missing}, study.store.missing(jobs)
+        missing = tuple(job for job in unfinished if job not in before)
         steps, watched = part.measured()
         for mode in sketch.guessed:
             watched[mode] += len(study.tasks_of_thresholds(mode)) * len(SEEDS)
         tasks = tuple(dict.fromkeys(job.cell.task for job in jobs)) or part.tasks
-        return Plan(name, len(set(rows)), tasks, len(jobs), missing, steps, watched)
+        finished = len(jobs) - len(unfinished)
+        return Plan(name, len(set(rows)), tasks, len(jobs), finished, missing, steps, watched)
 
     @property
     def unbegun(self) -> bool:
         """Tell whether it is made of episodes, and none is finished."""
-        return 0 < self.episodes == len(self.missing)
+        return self.episodes > 0 == self.finished
 
     @property
     def modes(self) -> set[Mode]:
@@ -87,8 +89,8 @@ class Plan:
 
     def __str__(self) -> str:
         """Return what it runs, for print."""
-        finished = self.episodes - len(self.missing)
-        known = f" ({finished if self.missing else 'all'} of them finished)" if finished else ""
+        count = "all" if self.finished == self.episodes else str(self.finished)
+        known = f" ({count} of them finished)" if self.finished else ""
         words = f"{self.rows} rows, {self.episodes} episodes{known}" if self.episodes else "no episodes"
         measured = sum(self.steps.values())
         beside = f", {measured} control steps to be timed" if measured else ""
@@ -118,7 +120,9 @@ def paces(study: Study, modes: Iterable[Mode]) -> dict[Mode, Pace]:
     """
     found: dict[Mode, Pace] = {}
     for mode in sorted(modes):
-        timed = [record for record in study.store.records() if record.took and f"| {mode} |" in record.cell]
+        timed = [
+            record for record in study.store.records() if record.took and record.length and f"| {mode} |" in record.cell
+        ]
         if not timed and not study.spread.cluster:
             job = Job(Cell(study.scope.tasks[0], mode=mode), study.scope.seed)
             with one_thread():
@@ -156,7 +160,7 @@ def menu(names: Sequence[str], study: Study) -> Table:
     table = Table("What there is to run", ("choose", "what", "rows", "episodes", "finished", "about"))
     for plan in plans:
         seconds = plan.seconds(known, at_a_time(study))
-        counts = (str(plan.rows), str(plan.episodes), str(plan.episodes - len(plan.missing)))
+        counts = (str(plan.rows), str(plan.episodes), str(plan.finished))
         time = "" if seconds is None else in_words(seconds)
         table.rows.append((choice(plan.part), PARTS[plan.part].title, *counts, time))
     return table
