@@ -151,6 +151,16 @@ def test_a_finished_evaluation_says_so_and_how_long_it_takes_is_measured(
     assert "6 rows, 6 episodes (all of them finished)" in capsys.readouterr().out
 
 
+def test_a_pointer_in_place_of_the_weights_leaves_no_folder_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pointer, out = tmp_path / "mini.safetensors", tmp_path / "out"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\nsize 4898334\n")
+    assert evaluate(str(pointer), out) == 2
+    assert "pointer of Git LFS, not the file itself (4.9 MB): run git lfs pull" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_results_do_not_go_into_a_file(
     tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tristage_ros import __version__
 from tristage_ros.bags.facts import describe_checkpoint
+from tristage_ros.mla.downloads import complaint
 from tristage_ros.mla.values import StepReport
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.cell import MODES, Job, Mode
@@ -163,8 +164,13 @@ class Models:
 
         Raises:
             FileNotFoundError: there is nothing at the path.
+            ValueError: the file there is not what was to be downloaded.
         """
-        return Models(find_checkpoint(name), find_checkpoint(name, continuous=True))
+        models = Models(find_checkpoint(name), find_checkpoint(name, continuous=True))
+        for path in {models.key_frames, models.continuous} - {None}:
+            if Path(str(path)).is_file() and (words := complaint(str(path))):
+                raise ValueError(words)
+        return models
 
     def of(self, mode: Mode) -> str | None:
         """Return the checkpoint of a mode."""
