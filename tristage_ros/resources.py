@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 MINI = ("config", "checkpoints", "mini.safetensors")
@@ -40,9 +41,9 @@ def find_checkpoint(name: str, continuous: bool = False) -> str | None:
         return None
     if name and not Path(name).exists():
         raise FileNotFoundError(
-            f"no checkpoint at {name}; give a .safetensors file or the run directory of a released model"
+            f"no checkpoint at {name}; give a .safetensors file, or a released model's run directory or a .pt in it"
         )
-    return str(Path(name).resolve() if name else resource(*(MINI_CONTINUOUS if continuous else MINI)))
+    return str(Path(os.path.abspath(name)) if name else resource(*(MINI_CONTINUOUS if continuous else MINI)))
 
 
 def read_text(path: str | Path) -> str:

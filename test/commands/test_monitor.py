@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 import numpy as np
@@ -21,6 +22,7 @@ from rclpy.node import Node
 from rich.console import Console
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
+from tristage_ros.commands import monitor
 from tristage_ros.commands.monitor import LETTERS, view
 from tristage_ros.ros.operator import Operator
 
@@ -115,6 +117,25 @@ def test_everything_fits_into_80_by_24(ear):
     rows = [line[:32] for line in lines[1:17]]
     for row, kind in ((0, "2D only"), (2, "both"), (5, "3D only"), (12, "neither")):
         assert rows[row] == LETTERS[kind] * 32
+
+
+def test_a_single_picture_waits_for_every_part(ear):
+    operator, say = ear
+    say_everything(say)
+    assert operator.complete()
+    late = Node("late")
+    publisher = late.create_publisher(DiagnosticArray, "/diagnostics", 10)
+    timer = threading.Timer(1.0, lambda: publisher.publish(DiagnosticArray(status=[status("late: part")])))
+    console, executor = Console(width=80, height=24, file=io.StringIO()), SingleThreadedExecutor()
+    executor.add_node(operator)
+    timer.start()
+    try:
+        assert monitor._print_once(operator, executor, console, threading.Event()) == 0
+    finally:
+        timer.join()
+        executor.shutdown()
+        late.destroy_node()
+    assert "of 4 parts OK" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (132, 50), (200, 24), (78, 24), (60, 20), (40, 10), (20, 3)])

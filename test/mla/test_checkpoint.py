@@ -63,6 +63,24 @@ def test_a_missing_file_is_named(tmp_path):
         load_checkpoint(tmp_path / "absent.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        (lambda whole: b"", "is empty"),
+        (lambda whole: whole[:100], "is cut off, 100 bytes of"),
+        (lambda whole: whole[:-1], r"is cut off, .*: download it again"),
+        (
+            lambda whole: b"version https://git-lfs.github.com/spec/v1\nsize 12\n",
+            r"Git LFS.*\(12 bytes\): run git lfs pull",
+        ),
+    ],
+)
+def test_half_a_download_is_told_with_what_to_do(saved, cut, message):
+    saved.write_bytes(cut(saved.read_bytes()))
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(saved)
+
+
 def test_another_file_is_refused(tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors here")
     with pytest.raises(CheckpointError, match="is no checkpoint"):

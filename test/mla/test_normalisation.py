@@ -22,6 +22,15 @@ def test_the_released_layout_is_read():
     assert DatasetStatistics.from_dict(STATISTICS.to_dict()) == STATISTICS
 
 
+def test_without_a_mask_all_is_normalised_and_the_gripper_is_still_open_or_closed():
+    data = entry(q01=[0.0] * 7)
+    del data["action"]["mask"]  # the same list twice
+    read = DatasetStatistics.from_dict({"a": data})
+    assert read.proprio.mask == (True,) * 7
+    assert read.normalise_state(np.array([0.5] * 6 + [0.0]))[0][6] == -1
+    assert read.denormalise_action(np.array([[0.0] * 7, [0.0] * 6 + [0.9]])).gripper.tolist() == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("data", "dataset", "message"),
     [

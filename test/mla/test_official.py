@@ -14,8 +14,10 @@ from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.official import load_official, save_official
 from tristage_ros.pruning import PruningConfig, TriStagePruner
+from tristage_ros.resources import find_checkpoint
 
 STATISTICS = DatasetStatistics.tabletop()
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 27786213453\n"
 # A narrow LLaMA between tokenizers, embedders and head as released
 SMALL = MlaConfig(width=64, layers=2, heads=2, ffn_width=96)
 ALONG = {  # what inference has no use for
@@ -163,12 +165,21 @@ def test_an_unknown_data_set_is_refused_with_the_known_ones(run):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda run, file: file.unlink(), "exactly one .pt file, found none"),
-        (lambda run, file: (file.parent / "other.pt").touch(), "exactly one .pt file, found other.pt, step-000000"),
+        (lambda run, file: file.unlink(), r"there is no .*checkpoints/\*\.pt"),
+        (lambda run, file: (file.parent / "other.pt").touch(), "holds 2 files .other.pt, step-000000.*: give the path"),
         (lambda run, file: (run / "config.json").unlink(), r"no .*config\.json"),
         (lambda run, file: (run / "dataset_statistics.json").write_text("{"), r"dataset_statistics\.json is not JSON"),
         (lambda run, file: (run / "config.json").write_text("[]"), "JSON object"),
         (lambda run, file: file.write_bytes(b"nothing"), "cannot be read"),
+        (
+            lambda run, file: file.write_bytes(file.read_bytes()[:9_000_000]),
+            r"is cut off after 9\.0 MB: download it again",
+        ),
+        (
+            lambda run, file: file.write_text(POINTER),
+            r"pointer of Git LFS, not the file itself \(27\.8 GB\): run git lfs pull",
+        ),
+        (lambda run, file: (run / "dataset_statistics.json").write_text(POINTER), r"statistics\.json is a pointer"),
         (lambda run, file: torch.save({"weights": {}}, file), "must hold"),
         (lambda run, file: torch.save({"model": [1]}, file), "must hold"),
         (lambda run, file: torch.save({"model": replace}, file), "cannot be read"),  # would run code when unpickled
@@ -178,6 +189,37 @@ def test_a_broken_run_directory_is_refused(run, break_it, message):
     break_it(run, next(run.glob("checkpoints/*.pt")))
     with pytest.raises(CheckpointError, match=message):
         load_official(run)
+
+
+def test_one_of_several_files_is_chosen_by_its_path(small, run, tmp_path_factory):
+    best = run / "checkpoints" / "best.pt"
+    best.symlink_to(next(run.glob("checkpoints/*.pt")).rename(tmp_path_factory.mktemp("blobs") / "0123"))
+    (run / "checkpoints" / "earlier.pt").touch()
+    model, statistics, report = load_official(find_checkpoint(str(best)), dtype=torch.float32)
+    assert (model.config, statistics, report.file) == (SMALL, STATISTICS, best)
+    with pytest.raises(CheckpointError, match=r"there is no .*later\.pt"):
+        load_official(run / "checkpoints" / "later.pt")
+
+
+def test_its_tokenizer_is_that_of_the_run(run):
+    with pytest.raises(FileNotFoundError, match=f"put it in {run}, or"):
+        build_policy(str(next(run.glob("checkpoints/*.pt"))), PruningConfig(), precision="float32")
+
+
+def test_a_released_run_is_told_what_was_commanded_and_ours_what_is_measured(small, run, tmp_path):
+    def told():
+        return load_official(run)[0].config.state_source
+
+    assert told() == "measured", "the run of a model of ours"
+    set_entries(run / "config.json", state_source="commanded")
+    assert told() == "commanded"
+    set_entries(run / "config.json", state_source="guessed")
+    with pytest.raises(CheckpointError, match=r"config\.json: state_source must be one of measured, commanded"):
+        told()
+    assert (MlaConfig.mla_7b().state_source, MlaConfig.mini().state_source) == ("commanded", "measured")
+    before = MlaConfig.mini().to_dict()
+    del before["state_source"]
+    assert MlaConfig.from_dict(before) == MlaConfig.mini()
 
 
 def test_an_untrained_or_touching_model_is_warned_of(small, tmp_path):

@@ -359,17 +359,19 @@ def test_the_model_may_be_told_what_was_commanded(make_policy, observation, monk
         told.append(state.copy())
         return original(self, state, zero_constant)
 
+    def goal(of, action):
+        return [*of.state[:3] + action.translation[0], *action.rotation[0], action.gripper[0]]
+
     monkeypatch.setattr(DatasetStatistics, "normalise_state", spy)
     policy = make_policy(state_source="commanded")
-    seen = observation()
-    action, _ = policy.act(seen)
-    policy.act(observation(1))
+    seen = [observation(k, state=np.float32([0.3 + 0.01 * k, 0, 0.2, 3.1, 0.3, -3.1, 0.5])) for k in range(3)]
+    actions = [policy.act(one)[0] for one in seen]
     policy.reset(instruction)
-    policy.act(seen)
-    commanded = [*seen.state[:3] + action.translation[0], *action.rotation[0], action.gripper[0]]
-    np.testing.assert_allclose(told, [seen.state, commanded, seen.state], rtol=1e-6)
-    make_policy().act(observation())
-    np.testing.assert_array_equal(told[-1], seen.state)
+    policy.act(seen[0])
+    wanted = [seen[0].state, goal(seen[0], actions[0]), goal(seen[1], actions[1]), seen[0].state]
+    np.testing.assert_allclose(told, wanted, rtol=1e-6)
+    make_policy().act(seen[1])
+    np.testing.assert_array_equal(told[-1], seen[1].state)
 
 
 def test_farthest_point_sampling_may_start_anywhere(make_policy, observation, tiny_config, instruction):

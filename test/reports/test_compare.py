@@ -108,6 +108,44 @@ def test_what_was_set_differently_is_named():
     assert result.settings == ["policy.seed: 0 -> 1", "pruning.tau_2d: 0.08 -> 0.1"]
 
 
+def test_what_nobody_set_is_no_change():
+    live = {"control": "keyframe", "frame_sends": "rate", "seed": 0}
+    replayed = {"control": "frame", "frame_sends": "keyframe", "seed": 0, "sweeps": 0}  # of newer software
+    first = Facts({"policy": live}, {"policy.pruning": ""}, {"open3d": "0.20.0"})
+    second = Facts({"policy": replayed}, {"policy.pruning": ""}, {"open3d-cpu": "0.20.0"})
+    assert compare(run(step(0), facts=first), run(step(0), facts=second)).settings == []
+    other = replace(second, files={"policy.pruning": "tau_2d: 0.1"}, versions={"open3d-cpu": "0.21.0"})
+    assert compare(run(step(0), facts=first), run(step(0), facts=other)).settings == [
+        "pruning.tau_2d: not set -> 0.1", "version of open3d: 0.20.0 -> 0.21.0",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("color", ["jpeg", "png", "raw", None])
+def test_pictures_with_loss_are_told_where_a_replay_saw_them(tmp_path, capsys, color):
+    moved = {"live": 0.0, "replay": 0.014}
+    for name, distance in moved.items():
+        with BagWriter(tmp_path / name, color=color or "jpeg") as writer:
+            one = step(0, move=(distance, 0.0, 0.0))
+            for topic in ("action", "pruning"):
+                message = getattr(one, topic)
+                data = bytes(typestore().serialize_cdr(message, message.__msgtype__))
+                writer.write(f"/tristage/{topic}", message.__msgtype__, data, one.stamp)
+            if name == "live" and color:
+                pixels = np.random.default_rng(0).integers(0, 256, 48 * 64 * 3, dtype=np.uint8)
+                image = new_message(
+                    "sensor_msgs/msg/Image", height=48, width=64, encoding="rgb8", step=192, data=pixels
+                )
+                data = bytes(typestore().serialize_cdr(image, image.__msgtype__))
+                writer.write("/front/color/image_raw", image.__msgtype__, data, one.stamp)
+    paths = tmp_path / "live", tmp_path / "replay"
+    assert compare_and_tell(*paths, tmp_path / "out", {}, False, Console(width=120)) == 0
+    printed = capsys.readouterr().out
+    assert ("recorded as JPEG, with loss" in printed) is (color == "jpeg")
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["lossy"] is (color == "jpeg")
+    assert compare_and_tell(paths[0], paths[0], tmp_path / "out", {}, False, Console(width=120)) == 0
+    assert "JPEG" not in capsys.readouterr().out
+
+
 @pytest.fixture
 def bag(tmp_path):
     def write(name, *steps, topics=("action", "pruning", "timings")):

@@ -19,6 +19,7 @@ from tristage_ros.pruning.calibration import calibrate
 from tristage_ros.reports.run import JOINT_NAMES
 from tristage_ros.resources import resource
 from tristage_ros.simulation.scene import HOME
+from tristage_ros.studies import calibrate as calibrate_module
 from tristage_ros.studies import masks
 from tristage_ros.studies.calibrate import Source
 from tristage_ros.studies.observations import from_bag, from_cell
@@ -96,6 +97,46 @@ def test_the_command_prints_before_and_after_and_writes_what_it_found(tmp_path, 
     save_trace(tmp_path / "trace", trace, "lm_head")
     assert cli.main([*arguments, "0.4"]) == 2
     assert "s1_feature lm_head" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rate", "1.5"], "rate = 1.5 must be between 0 and 1"),
+        (["--balance", "2"], "balance = 2.0 must be in [0, 1]"),
+        (["--steps", "1"], "--steps is 1; at least 2 are needed"),
+        (["--instruction", " "], "the instruction is empty"),
+        (["--out", "{folder}/taken"], "taken is a file: give --out a folder"),
+        (["--pruning", "{folder}/taken"], "taken: "),
+        (["--pruning", "{folder}/no_stage_1.yaml"], "is without stage 1"),
+        (["--cameras-file", "{folder}/none.yaml"], "none.yaml"),
+        (["--cameras-file", "{folder}/wrist.yaml"], "wrist.yaml has no camera called front"),
+        (["--bag", "{folder}/bag"], "has no messages on /tristage/cloud"),
+        (["--checkpoint", "{folder}/none.safetensors"], "no checkpoint at"),
+    ],
+)
+def test_what_cannot_be_is_told_before_a_step_is_taken(
+    words, message, tmp_path, observations, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(calibrate_module, "record_trace", None)
+    (tmp_path / "taken").write_text("not a preset")
+    (tmp_path / "no_stage_1.yaml").write_text("stages: [2, 3]")
+    front = yaml.safe_load(CAMERAS.read_text())["cameras"]
+    (tmp_path / "wrist.yaml").write_text(yaml.safe_dump({"cameras": {"wrist": front["wrist"]}}))
+    write_bag(tmp_path / "bag", observations[:1], without=("/tristage/cloud",))
+    words = [word.format(folder=tmp_path) for word in words]
+    assert cli.main(["calibrate", "--rate", "0.7", "--out", str(tmp_path / "out"), *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rate_out_of_reach_keeps_the_run(tmp_path, trace, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(calibrate_module, "record_trace", lambda *arguments: trace)
+    assert cli.main(["calibrate", "--rate", "0.99", "--checkpoint", "random", "--out", str(tmp_path)]) == 2
+    kept = tmp_path / "trace.safetensors"
+    assert f"the run is kept: --trace {kept} tries others" in capsys.readouterr().err
+    assert len(load_trace(kept)[0]) == len(trace)
 
 
 def test_the_variants_of_the_ablation_differ(tmp_path, observations, trace) -> None:

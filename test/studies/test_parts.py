@@ -32,7 +32,7 @@ def study(tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name, tasks in (("calibration.json", ("banana", "box")), ("calibration_continuous.json", ("banana",))):
         tmp_path.joinpath(name).write_text(json.dumps(asdict(replace(THRESHOLDS, tasks=tasks))))
     models = Models(tiny_checkpoint, tiny_checkpoint)
-    scope = Scope(models, ("banana", "box"), episodes=EPISODES, methods=("none", "tristage"), rates=(0.5,))
+    scope = Scope(models, ("banana", "box"), episodes=EPISODES)
     return Study(scope, tmp_path, Spread(), Rounds(measured=1, warm_up=1))
 
 

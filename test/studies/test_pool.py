@@ -47,13 +47,14 @@ def test_the_same_comes_of_it_wherever_it_runs(tiny_checkpoint: str, scheduler: 
         ("slurm:login1", "--cluster is 'slurm:login1'; give dask:ADDRESS or ray:ADDRESS"),
         ("dask", "--cluster is 'dask'; give"),
         ("dask:tcp://127.0.0.1:9", "tcp://127.0.0.1:9"),
-        ("ray:auto", "--cluster ray: No module named 'ray'; install it"),
+        ("ray:auto", "--cluster ray: no module called ray is here; install it"),
     ],
 )
 def test_a_cluster_that_is_not_there(
     cluster: str, message: str, tiny_checkpoint: str, tmp_path_factory: pytest.TempPathFactory,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it is not installed
     words = ["--tasks", "banana", "--methods", "none", "--episodes", "2", "--out", str(tmp_path_factory.mktemp("out"))]
     assert main(["evaluate", "--checkpoint", tiny_checkpoint, *words, "--cluster", cluster]) == 2
     error = capsys.readouterr().err

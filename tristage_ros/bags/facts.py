@@ -33,6 +33,8 @@ LARGEST_FILE = 1 << 18  # bytes; configuration is small
 # What differs between a run and its replay by nature, and what is compared by content.
 CIRCUMSTANCES = ("use_sim_time", "start_type_description_service", "image_transport", "autostart", "control",
                  "allow_random_weights", "pruning", "checkpoint", "cameras_file")  # fmt: skip
+CHOSEN = ("pruning.", "version of ")  # these are set, or left out, by somebody
+ALIASES = {"open3d-cpu": "open3d"}  # packages of two names
 WEIGHTS = ("*.safetensors", "*.pt", "*.bin")
 
 
@@ -113,13 +115,17 @@ def read_facts(bag: BagReader) -> Facts:
 
 
 def differences(first: Facts, second: Facts) -> list[str]:
-    """Return what the second run had set differently, a line each: `pruning.tau_2d: 0.08 -> 0.1`."""
+    """Return what somebody had set differently in the second run, a line each: `pruning.tau_2d: 0.08 -> 0.1`.
+
+    A parameter that one of the two does not have is not among them: its software knew of none, and nobody set it.
+    """
     if not (first.parameters and second.parameters):
         return []  # nobody knows
     before, after = _flat(first), _flat(second)
+    names = sorted(before.keys() & after.keys() | {n for n in before.keys() ^ after.keys() if n.startswith(CHOSEN)})
     return [
         f"{name}: {before.get(name, 'not set')} -> {after.get(name, 'not set')}"
-        for name in sorted(before.keys() | after.keys())
+        for name in names
         if before.get(name) != after.get(name)
     ]
 
@@ -127,9 +133,11 @@ def differences(first: Facts, second: Facts) -> list[str]:
 def _flat(facts: Facts) -> dict[str, Any]:
     flat = {f"pruning.{name}": value for name, value in facts.pruning.items()}
     flat |= {"checkpoint": facts.checkpoint.get("sha256", "random weights")}
-    flat |= {f"version of {name}": value for name, value in facts.versions.items()}
+    flat |= {f"version of {ALIASES.get(name, name)}": value for name, value in facts.versions.items()}
     for node in ("point_cloud", "policy"):
-        values = facts.parameters.get(node, {})
+        values = dict(facts.parameters.get(node, {}))
+        if values.get("control", "frame") != "frame":  # what a frame sends is then how it is controlled
+            values["frame_sends"] = values["control"]
         flat |= {f"{node}.{name}": value for name, value in values.items() if name not in CIRCUMSTANCES}
         if cameras := facts.files.get(f"{node}.cameras_file"):
             flat[f"{node}.cameras_file"] = hashlib.sha256(cameras.encode()).hexdigest()[:12]

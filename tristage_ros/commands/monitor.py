@@ -35,6 +35,7 @@ from tristage_ros.ros.operator import Operator
 
 PERIOD = 0.25  # s between two pictures
 PATIENCE = 10.0  # s that a single picture waits for the first control step
+SETTLED = 2.0  # s without a new part after which all have spoken, which every node does once a second
 
 
 def monitor(once: bool, ros_arguments: Sequence[str] = (), console: Console | None = None) -> int:
@@ -111,8 +112,13 @@ def _typed() -> str:
 
 def _print_once(operator: Operator, executor: SingleThreadedExecutor, console: Console, stop: threading.Event) -> int:
     end = time.monotonic() + PATIENCE
-    while not (operator.complete() or stop.is_set()) and time.monotonic() < end:
+    parts, since = operator.parts(), time.monotonic()
+    while not stop.is_set() and time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
+        if operator.parts() != parts:
+            parts, since = operator.parts(), time.monotonic()
+        if operator.complete() and time.monotonic() > since + SETTLED:
+            break
     width, height = max(console.width, 80), max(console.height, 24)
     colored = console.color_system is not None
     console.print(view(operator, width, height, colored), width=width, height=height)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.downloads import complaint
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DatasetStatistics
 
@@ -72,6 +73,8 @@ def _read(path: Path, device: str) -> tuple[dict[str, str], dict[str, Tensor]]:
 
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
+    if words := complaint(path):
+        raise CheckpointError(words)
     try:
         with safe_open(path, "pt", device=device) as file:
             metadata: dict[str, str] = file.metadata() or {}

@@ -10,7 +10,12 @@ FinalNorm = Literal["variance", "rms"]
 KnnPrecision = Literal["float32", "bfloat16"]
 FpsStart = Literal["first", "random"]
 Prediction = Literal["noise", "velocity"]
-CHOICES = {"final_norm": FinalNorm, "knn": KnnPrecision, "fps_start": FpsStart, "prediction": Prediction}
+StateSource = Literal["measured", "commanded"]
+CHOICES = {
+    "final_norm": FinalNorm, "knn": KnnPrecision, "fps_start": FpsStart, "prediction": Prediction,
+    "state_source": StateSource,
+}  # fmt: skip
+LATER = {"state_source": "measured"}  # fields that files of before do not have
 DENOISING_STEPS = {len(range(0, DIFFUSION_STEPS, stride)) for stride in range(1, DIFFUSION_STEPS + 1)}
 
 
@@ -18,7 +23,7 @@ DENOISING_STEPS = {len(range(0, DIFFUSION_STEPS, stride)) for stride in range(1,
 class MlaConfig:
     """Size an MLA model, and say how it reads what the released code leaves open or does in two ways.
 
-    The defaults are the 7B's; `mini()` runs on two CPU cores. `docs/model.md` explains every switch.
+    The sizes are the 7B's; `mini()` runs on two CPU cores. `docs/model.md` explains every switch.
     """
 
     # LLaMA decoder
@@ -51,6 +56,7 @@ class MlaConfig:
     # switches: the input
     image_squash: int | None = 224  # pixels, square, that images went through in training; None: straight to image_size
     zero_constant_state: bool = True  # dimensions without extent in training are 0, as there; else as released, -1 or 1
+    state_source: StateSource = "measured"  # commanded, as released: the goal of the step before; see MlaPolicy
     place_features: bool = False  # tokens are told where they lie, beside their position; see PlaceEmbedder
     # switches: the arithmetic
     fps_start: FpsStart = "first"  # point that farthest-point sampling starts with; random: drawn anew in every step
@@ -105,7 +111,7 @@ class MlaConfig:
     @classmethod
     def mla_7b(cls) -> MlaConfig:
         """Return the sizes of the released 7B model (arXiv 2509.26642)."""
-        return cls()
+        return cls(state_source="commanded")
 
     @classmethod
     def mini(cls) -> MlaConfig:
@@ -119,6 +125,7 @@ class MlaConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> MlaConfig:
         """Read what `to_dict()` wrote, perhaps through JSON; unknown or missing fields are a ValueError."""
+        data = LATER | data
         known, given = {field.name for field in fields(cls)}, set(data)
         if known != given:
             raise ValueError(f"model config: missing {sorted(known - given)}, unknown {sorted(given - known)}")

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, load_checkpoint
-from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.config import MlaConfig, StateSource
 from tristage_ros.mla.memory import loaded_as, quantise, require_memory
 from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.official import load_official
+from tristage_ros.mla.official import load_official, run_directory
 from tristage_ros.mla.passes import (
     SEQUENTIAL,
     Denoising,
     EngineName,
 )
-from tristage_ros.mla.policy import MlaPolicy, StateSource
+from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.pruning import PruningConfig, make_pruner
 
@@ -35,10 +35,11 @@ def load_model(
         dtype = dtype or torch.float32
         require_memory(MlaConfig.mini(), dtype, device)
         return random_model(MlaConfig.mini(), seed, device, dtype), DatasetStatistics.tabletop()
-    if not Path(checkpoint).is_dir():
+    if run_directory(checkpoint) is None:
         return load_checkpoint(checkpoint, device, dtype)[:2]
     model, statistics, found = load_official(checkpoint, dataset, dtype=dtype or torch.bfloat16, device=device)
-    logger.info("%s: %s, %d weights not needed", found.file, found.vintage, len(found.dropped))
+    about = (found.file, found.vintage, model.config.state_source, len(found.dropped))
+    logger.info("%s: %s, the state is the %s one, %d weights not needed", *about)
     for warning in found.warnings:
         logger.warning("%s: %s", found.file, warning)
     return model, statistics
@@ -47,7 +48,7 @@ def load_model(
 def load_tokenizer(config: MlaConfig, path: str | None, checkpoint: str | None) -> PromptTokenizer:
     """Return the tokenizer that a model needs; see `build_policy` for the arguments and the errors."""
     if checkpoint is not None and config.vocabulary == MlaConfig.mla_7b().vocabulary:
-        return PromptTokenizer.llama_2(path, Path(checkpoint))
+        return PromptTokenizer.llama_2(path, run_directory(checkpoint) or Path(checkpoint))
     if path is not None:
         return PromptTokenizer.from_file(path)
     if config.vocabulary != MlaConfig.mini().vocabulary:
@@ -65,7 +66,7 @@ def build_policy(
     method_options: Mapping[str, Any] | None = None,
     engine: EngineName = "cached",
     denoising: Denoising = SEQUENTIAL,
-    state_source: StateSource = "measured",
+    state_source: StateSource | None = None,
     seed: int = 0,
     tokenizer: str | None = None,
     dataset: str | None = None,
@@ -75,8 +76,8 @@ def build_policy(
     """Return a policy with tri-stage pruning, or with another method to compare it with.
 
     Args:
-        checkpoint: `.safetensors` file, or run directory of a released model; None makes a mini model with random
-            weights.
+        checkpoint: `.safetensors` file, or run directory of a released model, or one of the `.pt` files in it; None
+            makes a mini model with random weights.
         pruning: settings of the pruner.
         method: name of the pruning method, one of `tristage_ros.pruning.baselines.METHODS`.
         method_options: what that method alone can be told.

@@ -35,9 +35,12 @@ class Quantiles:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Quantiles:
-        """Read the lists q01, q99, mask, and min and max (or constant), which tell what never changed."""
+        """Read the lists q01, q99, mask, and min and max (or constant), which tell what never changed.
+
+        Without a mask every dimension is normalised, as by the released code.
+        """
         try:
-            low, high, mask = data["q01"], data["q99"], data["mask"]
+            low, high, mask = data["q01"], data["q99"], data.get("mask", [True] * DIMENSIONS)
         except KeyError as missing:
             raise ValueError(f"statistics lack {missing}; they have {sorted(data)}") from None
         least, most = data.get("min", low), data.get("max", high)
@@ -130,6 +133,5 @@ class DatasetStatistics:
         """
         low, high, mask = np.array(self.action.q01), np.array(self.action.q99), np.array(self.action.mask)
         values = np.asarray(normalised, np.float64).clip(-1, 1)
-        values[:, 6] = values[:, 6] >= 0.5
-        values = np.where(mask, 0.5 * (values + 1) * (high - low) + low, values)
-        return Action(values[:, :3], values[:, ANGLES], values[:, 6])
+        scaled = np.where(mask, 0.5 * (values + 1) * (high - low) + low, values)
+        return Action(scaled[:, :3], scaled[:, ANGLES], (values[:, 6] >= 0.5).astype(np.float64))

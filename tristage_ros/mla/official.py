@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tristage_ros.mla.checkpoint import CheckpointError, cast, compare
 from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.downloads import complaint
 from tristage_ros.mla.memory import require_memory
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
@@ -37,8 +38,16 @@ class OfficialReport:
     warnings: tuple[str, ...]
 
 
+def run_directory(checkpoint: str | Path) -> Path | None:
+    """Return the run directory that a path means, itself or one of its `checkpoints/*.pt`; None: it is neither."""
+    path = Path(checkpoint)
+    if path.suffix == ".pt":
+        return path.absolute().parents[1]  # a download of Hugging Face is a link to elsewhere
+    return path if path.is_dir() else None
+
+
 def load_official(
-    run_dir: str | Path,
+    checkpoint: str | Path,
     dataset: str | None = None,
     *,
     config: MlaConfig | None = None,
@@ -46,14 +55,15 @@ def load_official(
     device: str = "cpu",
     tactile_slot: bool | None = None,
 ) -> tuple[Mla, DatasetStatistics, OfficialReport]:
-    """Read a run directory: `config.json`, `dataset_statistics.json` and the one file in `checkpoints/`.
+    """Read a run directory: `config.json`, `dataset_statistics.json` and a file in `checkpoints/`.
 
     The file is mapped, and cast part by part: no more than the model in `dtype` and one of its parts is ever in memory.
 
     Args:
-        run_dir: directory of the run.
+        checkpoint: directory of the run, or which of the files in its `checkpoints/`, as the release takes it.
         dataset: key of the statistics (`unnorm_key`); may be left out where there is only one.
-        config: sizes and switches; by custom those that `save_official` noted, else the 7B's. The chunk is the run's.
+        config: sizes and switches; by custom those that `save_official` noted, else the 7B's. The chunk is the run's,
+            and so is `state_source` where its `config.json` has one.
         dtype: of the weights; the running statistics of the point tokenizer stay float32.
         device: where the model goes.
         tactile_slot: whether a zero token follows the image; by custom the vintage tells.
@@ -63,15 +73,16 @@ def load_official(
     Raises CheckpointError where a file is missing or unreadable, or where a weight of the model is missing, misshapen,
     or not known at all; MemoryShortageError where the model does not fit; ValueError for an unknown data set.
     """
-    run = Path(run_dir)
-    file, settings = _weights_file(run), _read_json(run / "config.json")
+    run = run_directory(checkpoint) or Path(checkpoint)
+    file, settings = _weights_file(Path(checkpoint)), _read_json(run / "config.json")
     statistics = DatasetStatistics.from_dict(_read_json(run / "dataset_statistics.json"), dataset)
     tensors = _map(file)
     config = config or _noted_config(settings)
     modules = sorted({name.split(".")[0] for name in tensors})
     try:
         vintage = _vintage(settings, modules, config, tactile_slot)
-        config = replace(config, tactile_slot=vintage.tactile_slot, chunk=_chunk(settings))
+        source = settings.get("state_source", config.state_source)
+        config = replace(config, tactile_slot=vintage.tactile_slot, chunk=_chunk(settings), state_source=source)
     except ValueError as error:
         raise CheckpointError(f"{run / 'config.json'}: {error}") from None
     require_memory(config, dtype, device)
@@ -112,19 +123,28 @@ def _settings(config: MlaConfig) -> dict[str, Any]:
     }
 
 
-def _weights_file(run: Path) -> Path:
-    found = sorted((run / "checkpoints").glob("*.pt"))
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(path.name for path in found) or "none"
-    raise CheckpointError(f"{run / 'checkpoints'} must hold exactly one .pt file, found {names}")
+def _weights_file(checkpoint: Path) -> Path:
+    folder = checkpoint / "checkpoints"
+    found = [checkpoint] if checkpoint.suffix == ".pt" else sorted(folder.glob("*.pt"))
+    if not found or not found[0].is_file():
+        raise CheckpointError(
+            f"there is no {found[0] if found else folder / '*.pt'}: that is where a run's weights are"
+        )
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise CheckpointError(f"{folder} holds {len(found)} files ({names}): give the path of the one to load")
+    if words := complaint(found[0]):
+        raise CheckpointError(words)
+    return found[0]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise CheckpointError(f"there is no {path}: a run directory holds one beside checkpoints/")
+    if words := complaint(path):
+        raise CheckpointError(words)
     try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no {path}: a run directory holds one beside checkpoints/") from None
+        data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from None
     if not isinstance(data, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tristage_ros.mla.captured import CapturedEngine, StaticPasses
+from tristage_ros.mla.config import StateSource
 from tristage_ros.mla.device import Stopwatch, to_device
 from tristage_ros.mla.inputs import (
     Instruction,
@@ -47,8 +48,6 @@ from tristage_ros.perception.camera import CameraModel, patch_of_points
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenGeometry, TokenMasks
-
-StateSource = Literal["measured", "commanded"]
 
 
 class Pruner(Protocol):
@@ -124,7 +123,7 @@ class MlaPolicy:
         *,
         engine: EngineName = "cached",
         denoising: Denoising = SEQUENTIAL,
-        state_source: StateSource = "measured",
+        state_source: StateSource | None = None,
         captured: bool | None = None,
         seed: int = 0,
         random_weights: bool = False,
@@ -138,14 +137,16 @@ class MlaPolicy:
                 that prune inside themselves never are.
             denoising: in how many steps, from which noise, and in which order.
             state_source: what the model is told of its own state: the `measured` one, or, as the released evaluation
-                does from the second step on, the pose and gripper that the step before `commanded`.
+                does from the second step on, the pose and gripper that the step before `commanded`: its translation
+                from where the tool was measured then. None: as the model's config says.
             seed: of the noise; every `reset()` starts its sequence anew.
             random_weights: whether the model was never trained.
         """
         if engine not in ENGINES:
             raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINES)}")
-        if state_source not in ("measured", "commanded"):
-            raise ValueError(f"state_source = {state_source!r} must be measured or commanded")
+        state_source = state_source or model.config.state_source
+        if state_source not in get_args(StateSource):
+            raise ValueError(f"state_source = {state_source!r} must be one of {', '.join(get_args(StateSource))}")
         if tokenizer.vocabulary > model.config.vocabulary:
             raise ValueError(
                 f"the tokenizer has {tokenizer.vocabulary} tokens, but the model only {model.config.vocabulary}: "
@@ -201,7 +202,7 @@ class MlaPolicy:
             raise MemoryShortageError(shortage(model.config, model.dtype, model.device, free)) from None
 
     def _act(self, observation: Observation, instruction: Instruction) -> tuple[Action, StepReport]:
-        clock = Stopwatch(self.model.device)
+        clock, measured = Stopwatch(self.model.device), observation.state[:3]
         if self._commanded is not None:
             observation = replace(observation, state=self._commanded)
         inputs = preprocess(observation, self.statistics, self.model.config)
@@ -234,7 +235,7 @@ class MlaPolicy:
             self._observe(step, output)
             clock.lap("observe")
         if self.state_source == "commanded":
-            position = observation.state[:3] + action.translation[0]
+            position = measured + action.translation[0]
             self._commanded = np.array([*position, *action.rotation[0], action.gripper[0]], np.float32)
         self._steps += 1
         self._before = observation

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
+from tristage_ros.mla.downloads import complaint
+
 MINI_TOKENIZER = Path(__file__).with_name("mini_tokenizer.json")
 LONE_SPACE = "▁"  # the token that ends a prompt in training
 LLAMA_FILES = ("tokenizer.json", "tokenizer.model")
@@ -46,6 +48,8 @@ class PromptTokenizer:
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no tokenizer file {path}")
+        if words := complaint(path):
+            raise ValueError(words)
         return cls(*(_read_model if Path(path).suffix == ".model" else _read_json)(Path(path)))
 
     @classmethod

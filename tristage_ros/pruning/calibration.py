@@ -30,6 +30,7 @@ from tristage_ros.pruning.values import (
 )
 
 HALVINGS = 40
+LEAST_STEPS = 2  # of a trace
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,7 @@ def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, ba
     reduces to one modality. Budget and guards are left out. Raises ValueError for a rate that no thresholds reach, for
     settings without stage 1 and for a trace of fewer than 2 steps.
     """
-    if 1 not in config.stages:
-        raise ValueError(f"stages = {sorted(config.stages)} is without stage 1, whose thresholds are to be chosen")
-    if not 0 <= balance <= 1:
-        raise ValueError(f"balance = {balance} must be in [0, 1]")
+    check_request(config, rate, balance)
     steps = _replay(trace, config)
     m_3d = torch.cat([step.m_3d[step.has_points] for step in steps])
     if len(m_3d) == 0:
@@ -111,10 +109,20 @@ def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, ba
     )
 
 
+def check_request(config: PruningConfig, rate: float, balance: float) -> None:
+    """Raise ValueError for what `calibrate` refuses whatever the trace is."""
+    if 1 not in config.stages:
+        raise ValueError(f"stages = {sorted(config.stages)} is without stage 1, whose thresholds are to be chosen")
+    if not 0 < rate < 1:
+        raise ValueError(f"rate = {rate} must be between 0 and 1")
+    if not 0 <= balance <= 1:
+        raise ValueError(f"balance = {balance} must be in [0, 1]")
+
+
 def _replay(trace: Sequence[TraceStep], config: PruningConfig) -> list[_Planned]:
     """Return what every step would have been planned from, had all before it been observed; not that of a first one."""
-    if len(trace) < 2:
-        raise ValueError(f"the trace has {len(trace)} steps; at least 2 are needed")
+    if len(trace) < LEAST_STEPS:
+        raise ValueError(f"the trace has {len(trace)} steps; at least {LEAST_STEPS} are needed")
     state, planned, clock, number = None, [], StageClock(), 0
     for step in trace:
         geometry, salience = step.geometry, step.salience

@@ -32,7 +32,7 @@ class Operator(Node):
         self.create_subscription(PruningStats, "tristage/pruning", self._on_pruning, 10)
         self.create_subscription(StageTimings, "tristage/timings", self._on_timings, 10)
         self.create_subscription(ArmStatus, "arm/status", self._on_arm, 10)
-        self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, 50)
+        self._diagnostics = self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, 50)
         self._arm_services = {
             name: self.create_client(Trigger, f"arm/{name}") for name in ("enable", "stop", "clear_fault")
         }
@@ -64,6 +64,10 @@ class Operator(Node):
     def complete(self) -> bool:
         """Return whether every status topic was heard."""
         return None not in (self.pruning, self.timings, self.arm) and bool(self.diagnostics)
+
+    def parts(self) -> tuple[int, int]:
+        """Return how many nodes publish diagnostics, and of how many parts was heard; both grow until all are known."""
+        return self.count_publishers(self._diagnostics.topic_name), len(self.diagnostics)
 
     def ready(self) -> bool:
         """Return whether arm, cameras, cloud and policy are all up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class Attempts:
         Raises:
             RenderingError: this machine cannot render.
         """
+        began = perf_counter()
         cell, condition = job.cell, CONDITIONS[job.cell.condition]
         episode = self.episode(cell, job.seed)
         policy = self.policy(cell.variant.pruner(job.seed), job.seed, denoising=cell.variant.denoising)
@@ -56,6 +58,7 @@ class Attempts:
         run = continuously if cell.mode == "continuous" else by_key_frames
         run(episode, policy, condition, record)
         record.success, record.seconds = episode.success(), round(episode.time, 2)
+        record.took = round(perf_counter() - began, 3)
         return record
 
     def episode(self, cell: Cell, seed: int) -> Episode:

@@ -15,12 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.prompt import prompt_text
 from tristage_ros.mla.values import Observation
+from tristage_ros.nodes.policy.loading import pruning_config
+from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.pruning.calibration import Calibration, Rates, TraceStep, calibrate
+from tristage_ros.pruning.calibration import LEAST_STEPS, Calibration, Rates, TraceStep, calibrate, check_request
 from tristage_ros.reports.style import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
 from tristage_ros.resources import find_checkpoint, resource
-from tristage_ros.studies.observations import from_bag, from_cell
+from tristage_ros.studies.observations import check_bag, from_bag, from_cell
 from tristage_ros.studies.options import CALIBRATE_STEPS
 from tristage_ros.studies.salience_trace import load_trace, record_trace, save_trace
 
@@ -51,17 +54,22 @@ class Source:
 def run(options: argparse.Namespace) -> int:
     """Calibrate as the options say; write the trace, the plot and the preset; return the exit code."""
     preset = options.pruning or resource("config", "pruning", "robot.yaml")
-    config = PruningConfig.from_dict(yaml.safe_load(Path(preset).read_text(encoding="utf-8")) or {})
+    config = pruning_config(str(preset))
     source = Source(options.trace, options.bag, options.steps, cameras_file=options.cameras_file)
     weights = find_checkpoint(options.checkpoint)
+    _check(options, source, config)
+    options.out.mkdir(parents=True, exist_ok=True)
     trace, feature = _trace(source, config, weights, options.instruction)
     if feature != config.s1_feature:
         wanted = f"{preset} has {config.s1_feature}"
         raise ValueError(f"{options.trace} was recorded with s1_feature {feature}, but {wanted}: record it anew")
-    options.out.mkdir(parents=True, exist_ok=True)
+    kept = options.trace or options.out / "trace.safetensors"
     if options.trace is None:
-        save_trace(options.out / "trace.safetensors", trace, feature)
-    result = calibrate(trace, config, options.rate, options.balance)
+        save_trace(kept, trace, feature)
+    try:
+        result = calibrate(trace, config, options.rate, options.balance)
+    except ValueError as error:
+        raise ValueError(f"{error}; the run is kept: --trace {kept} tries others at once") from None
     with matplotlib.rc_context(STYLE):
         figure(result, config).savefig(options.out / "calibration.png")
     (options.out / PRESET).write_text(yaml.safe_dump(result.config.to_dict(), sort_keys=False), encoding="utf-8")
@@ -72,6 +80,22 @@ def run(options: argparse.Namespace) -> int:
     path = options.out / PRESET
     console.print(f"written: calibration.png and {PRESET} in {options.out}; pruning:={path} uses it")
     return 0
+
+
+def _check(options: argparse.Namespace, source: Source, config: PruningConfig) -> None:
+    """Raise ValueError or OSError for what would fail only when the run has been swept or read."""
+    check_request(config, options.rate, options.balance)
+    if options.steps < LEAST_STEPS:
+        raise ValueError(f"--steps is {options.steps}; at least {LEAST_STEPS} are needed")
+    prompt_text(options.instruction)
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"{options.out} is a file: give --out a folder")
+    if source.trace is None:
+        mounts = source.cameras_file or resource("config", "cameras.yaml")
+        if "front" not in load_extrinsics(mounts):
+            raise ValueError(f"{mounts} has no camera called front, through which the policy looks")
+    if source.bag is not None:
+        check_bag(source.bag)
 
 
 def _trace(source: Source, config: PruningConfig, weights: str | None, instruction: str) -> tuple[list[TraceStep], str]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tristage_ros.bench.model.table import show, write_chapter
 from tristage_ros.bench.model.timing import describe
 from tristage_ros.pruning.baselines import METHODS
 from tristage_ros.reports.style import STYLE
 from tristage_ros.simulation.tasks import task_called
-from tristage_ros.studies.options import command_line, parts_of
+from tristage_ros.studies.options import EVERYTHING, choice, command_line, parts_of
 from tristage_ros.studies.parts import PARTS, Chapter, Part
+from tristage_ros.studies.plan import announced, menu, plans_of
 from tristage_ros.studies.pool import Spread
-from tristage_ros.studies.store import Models, Record
+from tristage_ros.studies.store import Models
 from tristage_ros.studies.study import Scope, Study
 
 
@@ -27,15 +25,26 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate as the options say; return the exit code.
 
     Raises:
-        ValueError: an option names something that there is not; the message says what there is.
+        ValueError: an option names something that there is not, or nothing is asked for; the message says what there
+            is.
     """
     spread, scope = Spread.of(options.processes, options.cluster), scope_of(options)
     study = Study(scope, options.out, spread)
     try:
-        for name in parts_of(options):
-            part = PARTS[name](study)
+        names = parts_of(options)
+        if not names:
+            show([menu(("matrix", *EVERYTHING), study)])
+            raise ValueError("nothing was chosen, and nothing is run: give one or more of these, or --all")
+        plans = plans_of(names, study)
+        for line in [] if options.print_only else announced(plans, study):
+            print(line, flush=True)
+        for plan in plans:
+            if options.print_only and plan.unbegun:
+                print(f"{choice(plan.part)}: nothing to print, no episode is finished in {options.out}")
+                continue
+            part = PARTS[plan.part](study)
             if not options.print_only:
-                study.run(part.jobs(), _progress)
+                study.run(part.jobs())
             _publish(part, options)
     except KeyboardInterrupt:
         print(f"interrupted: finished episodes are kept in {options.out}; the same command goes on from there")
@@ -50,17 +59,22 @@ def run(options: argparse.Namespace) -> int:
 
 def scope_of(options: argparse.Namespace) -> Scope:
     """Return the scope that the options describe. Raises ValueError for what there is not."""
-    tasks, methods = options.tasks.split(","), options.methods.split(",")
-    for task in tasks:
+    tasks, methods = _listed(options.tasks), _listed(options.methods)
+    for task in tasks or ():
         task_called(task)
-    if unknown := [method for method in methods if method not in METHODS]:
+    if unknown := [method for method in methods or () if method not in METHODS]:
         raise ValueError(f"no method is called {unknown[0]!r}; there are: {', '.join(METHODS)}")
     try:
-        rates = tuple(float(rate) for rate in options.rates.split(","))
+        rates = None if options.rates is None else tuple(float(rate) for rate in _listed(options.rates) or ())
     except ValueError:
         raise ValueError(f"--rates is {options.rates!r}; give numbers between 0 and 1 like 0.5,0.7") from None
     models = Models.called(options.checkpoint)
-    return Scope(models, tuple(tasks), options.seed, options.episodes, tuple(methods), rates)
+    return Scope(models, tasks or (), options.seed, options.episodes, methods, rates)
+
+
+def _listed(words: str | None) -> tuple[str, ...] | None:
+    """Return what commas separate, each once; None where nothing was said."""
+    return None if words is None else tuple(dict.fromkeys(word.strip() for word in words.split(",")))
 
 
 def _publish(part: Part, options: argparse.Namespace) -> None:
@@ -84,17 +98,6 @@ def _facts(options: argparse.Namespace, part: Part) -> dict[str, str]:
         "model": ", ".join(f"{model} for {mode}" if len(models) > 1 else model for mode, model in models.items()),
         "measured": f"{machine['date']}, {machine['cpu']}, {machine['software']}, one thread per process",
     }
-
-
-def _progress(records: Iterable[Record], total: int) -> Iterator[Record]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    succeeded = 0
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        bar = progress.add_task("episodes", total=total)
-        for number, record in enumerate(records, 1):
-            yield record
-            succeeded += record.success
-            progress.update(bar, advance=1, description=f"episodes, {100 * succeeded / number:.0f} % succeed")
 
 
 # Chapters on disk: JSON, Markdown and pictures in the folder of results, and chapters of a document.

@@ -6,9 +6,10 @@ Everything that is compared sees the same observations. They are of seeds (SEEDS
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.studies.attempt import Attempts
 from tristage_ros.studies.cell import Cell, Mode
+from tristage_ros.studies.progress import QUIET, Progress
 from tristage_ros.studies.salience_trace import record_trace
 from tristage_ros.studies.store import load_json, save_json
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -77,33 +79,34 @@ class Thresholds:
         return ("tau_2d", round(self.tau_2d, 4)), ("tau_3d", round(self.tau_3d, 4))
 
 
-def load_or_choose(path: Path, attempts: Callable[[], Attempts], tasks: Sequence[str], mode: Mode) -> Thresholds:
-    """Return the thresholds written down in `path`, or choose them and write them down there.
-
-    What was chosen on other tasks, on other seeds or for another robot preset is chosen anew.
-    """
-    if path.exists():
-        data = load_json(path)
-        known = Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
-        if (known.tasks, known.seeds, known.preset) == (tuple(tasks), (SEEDS[0], SEEDS[-1]), ROBOT.key):
-            return known
-    chosen = choose(attempts(), tasks, SEEDS, mode)
-    save_json(path, asdict(chosen))
-    return chosen
+def load_thresholds(path: Path, tasks: Sequence[str]) -> Thresholds | None:
+    """Return the thresholds written down in `path`; None where they are of other tasks, seeds or another preset."""
+    if not path.exists():
+        return None
+    data = load_json(path)
+    known = Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
+    same = (known.tasks, known.seeds, known.preset) == (tuple(tasks), (SEEDS[0], SEEDS[-1]), ROBOT.key)
+    return known if same else None
 
 
-def choose(attempts: Attempts, tasks: Sequence[str], seeds: range = SEEDS, mode: Mode = "key frames") -> Thresholds:
+def choose(
+    attempts: Attempts,
+    tasks: Sequence[str],
+    seeds: range = SEEDS,
+    mode: Mode = "key frames",
+    progress: Progress = QUIET,
+) -> Thresholds:
     """Choose thresholds such that the stages of the robot preset prune as near to 70 % as they can.
 
     What is looked at are the expert's episodes, all tokens kept.
     """
     policy = attempts.policy(ROBOT.pruner(seeds[0]), seeds[0])
     trace: list[TraceStep] = []
-    for task in tasks:
-        for seed in seeds:
-            episode = attempts.episode(Cell(task), seed)
-            first, *rest = record_trace(policy, episode.task.instruction, expert_observations(episode, mode))
-            trace += [replace(first, begins=True), *rest]
+    scenes = [(task, seed) for task in tasks for seed in seeds]
+    for task, seed in progress.over("episodes that choose thresholds", scenes, len(scenes)):
+        episode = attempts.episode(Cell(task), seed)
+        first, *rest = record_trace(policy, episode.task.instruction, expert_observations(episode, mode))
+        trace += [replace(first, begins=True), *rest]
     for rate in RATES:
         try:
             found = calibrate(trace, policy.pruner.config, rate)
@@ -143,23 +146,40 @@ class Stopwatch:
     """Measure variants, all of a table in one run; measurements are kept in a file."""
 
     def __init__(
-        self, path: Path, attempts: Callable[[], Attempts], task: str, mode: Mode, rounds: Rounds = ROUNDS
+        self,
+        path: Path,
+        attempts: Callable[[], Attempts],
+        task: str,
+        mode: Mode,
+        rounds: Rounds = ROUNDS,
+        progress: Progress = QUIET,
     ) -> None:
         """Keep figures in `path`; observe an episode of `task` that the expert leads in `mode`."""
         self._path, self._attempts, self._task, self._mode, self._rounds = path, attempts, task, mode, rounds
+        self._progress = progress
         machine = describe(torch.device("cpu"), "float32")
         self.made = {"cpu": machine["cpu"], "software": machine["software"], "version": __version__, "task": task}
 
     def of(self, variants: Sequence[Variant]) -> dict[str, Speed]:
         """Return the speeds by the variants' names, from one measurement that has all of them."""
         wanted = list(dict.fromkeys([UNPRUNED, *variants]))
-        known = load_json(self._path) if self._path.exists() else []
-        kept = (m["ms"] for m in known if m["made"] == self.made and all(v.key in m["ms"] for v in wanted))
-        times = next(kept, None)
+        times = self._kept(wanted)
         if times is None:
             times = self._measure(wanted)
-            save_json(self._path, [*known, {"made": self.made, "ms": times}])
+            save_json(self._path, [*self._known(), {"made": self.made, "ms": times}])
         return {variant.name: Speed(times[variant.key], times[UNPRUNED.key]) for variant in wanted}
+
+    def steps(self, variants: Sequence[Variant]) -> int:
+        """Return how many control steps are to be timed; none where one measurement has all of them."""
+        wanted = list(dict.fromkeys([UNPRUNED, *variants]))
+        return 0 if self._kept(wanted) else len(wanted) * len(ENGINES) * self._rounds.total
+
+    def _known(self) -> list[Any]:
+        return list(load_json(self._path)) if self._path.exists() else []
+
+    def _kept(self, wanted: Sequence[Variant]) -> dict[str, dict[str, float]] | None:
+        mine = (m["ms"] for m in self._known() if m["made"] == self.made)
+        return next((ms for ms in mine if all(v.key in ms for v in wanted)), None)
 
     def _measure(self, variants: list[Variant]) -> dict[str, dict[str, float]]:
         """Return the milliseconds by the variants' keys and by engine."""
@@ -173,8 +193,9 @@ class Stopwatch:
                 policy = attempts.policy(pruner, SEEDS[0], engine, variant.denoising)
                 policy.reset(instruction)
                 calls[f"{variant.key}/{engine}"] = partial(_step, policy, observations)
-        with one_thread():
-            times = medians(alternate(calls, self._rounds, torch.device("cpu")))
+        total = len(calls) * self._rounds.total
+        with one_thread(), self._progress.stage("control steps timed", total) as advance:
+            times = medians(alternate(calls, self._rounds, torch.device("cpu"), lambda name: advance("")))
         return {v.key: {engine: times[f"{v.key}/{engine}"] for engine in ENGINES} for v in variants}
 
 
@@ -200,7 +221,7 @@ class Deviation:
 
 
 def deviations(
-    attempts: Attempts, variants: Sequence[Variant], task: str, mode: Mode
+    attempts: Attempts, variants: Sequence[Variant], task: str, mode: Mode, progress: Progress = QUIET
 ) -> tuple[dict[str, Deviation], Deviation]:
     """Return the variants' deviations by name, and that of the unpruned policy from the expert who leads.
 
@@ -212,7 +233,9 @@ def deviations(
         shown = [(instruction, observations) for instruction, observations, _ in watched]
         unpruned = _goals(attempts, UNPRUNED, shown)
         expert = np.array([action.translation[0] for *_, actions in watched for action in actions])
-        found = {v.name: _deviation(_goals(attempts, v, shown), unpruned) for v in dict.fromkeys(variants)}
+        rows = list(dict.fromkeys(variants))
+        watching = progress.over("rows whose goals are compared", rows, len(rows))
+        found = {v.name: _deviation(_goals(attempts, v, shown), unpruned) for v in watching}
     return found, _deviation(unpruned, expert)
 
 

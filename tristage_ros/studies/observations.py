@@ -28,6 +28,7 @@ from tristage_ros.simulation.scene import HOME
 
 COLOR, DEPTH = "/front/color/image_raw", "/front/aligned_depth_to_color/image_raw"
 INFO, CLOUD, JOINTS = "/front/color/camera_info", "/tristage/cloud", "/joint_states"
+NEEDED = (COLOR, INFO, CLOUD, JOINTS)  # without which there is no observation
 TOLERANCE = 0.1  # s; recorders drop frames, so that image and cloud may be a frame apart
 WORKSPACE = Workspace((0.05, -0.40, -0.02), (0.65, 0.40, 0.60))
 # The sweep over the table: HOME + AMPLITUDE * sin(2 pi t / PERIOD)
@@ -41,14 +42,11 @@ def from_bag(path: str | Path, cameras_file: str | Path) -> Iterator[Observation
     Raises:
         BagError: the bag cannot be read, or lacks what an observation is made of; the message names the topics.
     """
-    wanted = (COLOR, DEPTH, INFO, CLOUD, JOINTS)
-    by_topic: dict[str, list[Message]] = {topic: [] for topic in wanted}
+    by_topic: dict[str, list[Message]] = {topic: [] for topic in (*NEEDED, DEPTH)}
     with BagReader(path) as bag:
-        for message in bag.messages(*(topic for topic in wanted if topic in bag.topics)):
+        for message in bag.messages(*(topic for topic in by_topic if topic in bag.topics)):
             by_topic[message.topic].append(message)
-    missing = [topic for topic in wanted if topic != DEPTH and not by_topic[topic]]
-    if missing:
-        raise BagError(f"bag {path} has no messages on {', '.join(missing)}")
+    _require(path, [topic for topic in NEEDED if by_topic[topic]])
     pose = load_extrinsics(cameras_file)["front"].pose
     clouds, depths, joints = (_by_stamp(by_topic[topic]) for topic in (CLOUD, DEPTH, JOINTS))
     for stamp, image in _by_stamp(by_topic[COLOR]):
@@ -59,6 +57,17 @@ def from_bag(path: str | Path, cameras_file: str | Path) -> Iterator[Observation
                 color_image(image.data, image.encoding, image.height, image.width, step=image.step), camera,
                 _points(cloud), robot_state(_joint_positions(state)), _metres(depth), stamp,
             )  # fmt: skip
+
+
+def check_bag(path: str | Path) -> None:
+    """Raise BagError where `from_bag` would, by the first messages alone."""
+    with BagReader(path) as bag:
+        _require(path, [topic for topic in NEEDED if next(bag.messages(topic), None) is not None])
+
+
+def _require(path: str | Path, found: list[str]) -> None:
+    if missing := [topic for topic in NEEDED if topic not in found]:
+        raise BagError(f"bag {path} has no messages on {', '.join(missing)}")
 
 
 def from_cell(steps: int, interval: float, cameras_file: str | Path, seed: int = 0) -> Iterator[Observation]:

@@ -15,7 +15,7 @@ TASKS = tuple(INSTRUCTIONS)
 METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")
-OTHERS = ("controls", "robustness", "denoising", "continuous2", "continuous3")
+OTHERS = ("controls", "robustness", "denoising", "continuous2", "continuous3", "matrix")
 EVERYTHING = (
     "table2", "table3", "continuous2", "continuous3", "controls", "robustness", "denoising", "table1",
     "table4", *FIGURES,
@@ -26,8 +26,8 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped minis; random: RANDOM WEIGHTS)")
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated (default: all five)")
-    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: all)")
-    parser.add_argument("--rates", default="0.5,0.6,0.7,0.8", help="shares of visual tokens to prune")
+    parser.add_argument("--methods", help=f"comma-separated, of {','.join(METHODS)} (default: the table's)")
+    parser.add_argument("--rates", help="shares of visual tokens to prune, as 0.5,0.7 (default: the table's)")
     parser.add_argument("--episodes", type=int, help="of every cell (default: what the table asks for)")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first episode (default: 9000)")
     parser.add_argument("--processes", type=int, default=2, help="that run episodes, a thread each (default: 2)")
@@ -38,28 +38,32 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--document", type=Path, metavar="FILE", help="Markdown file to put the chapters into as well")
     parser.add_argument("--table", type=int, choices=(1, 2, 3, 4), action="append", default=[], help="of the paper")
     parser.add_argument("--figure", type=int, choices=(3, 5, 7, 8), action="append", default=[], help="5: and 6")
-    parser.add_argument("--part", choices=OTHERS, action="append", default=[], help="what the paper does not have")
+    parser.add_argument("--part", choices=OTHERS, action="append", default=[],
+                        help="what the paper does not have; matrix: the methods against the rates")  # fmt: skip
     parser.add_argument("--all", action="store_true", help="every table, figure and part")
     parser.add_argument("--print-only", action="store_true", help="run nothing: print what is finished")
 
 
 def parts_of(options: argparse.Namespace) -> tuple[str, ...]:
-    """Return the names of the parts that are asked for; methods against rates where none is."""
+    """Return the names of the parts that are asked for, none where nothing is; methods or rates ask for the matrix."""
     if options.all:
         return EVERYTHING
     named = (*(f"table{n}" for n in options.table), *(f"figure{n}" for n in options.figure), *options.part)
-    return named or ("matrix",)
+    return named or (("matrix",) if options.methods or options.rates else ())
+
+
+def choice(part: str) -> str:
+    """Return the option that asks for a part."""
+    kind = next((kind for kind in ("table", "figure") if part.startswith(kind)), "")
+    return f"--{kind} {part.removeprefix(kind)}" if kind else f"--part {part}"
 
 
 def command_line(options: argparse.Namespace, part: str) -> str:
     """Return the command that prints a part again."""
-    kinds = {"table": "--table", "figure": "--figure"}
-    kind = next((name for name in kinds if part.startswith(name)), "")
     words = ["tristage", "evaluate", *(["--checkpoint", options.checkpoint] if options.checkpoint else [])]
-    words += ["--tasks", options.tasks]
-    words += [kinds[kind], part.removeprefix(kind)] if kind else []
-    words += ["--part", part] if part in OTHERS else []
-    words += ["--methods", options.methods, "--rates", options.rates] if part == "matrix" else []
+    words += ["--tasks", options.tasks, choice(part)]
+    words += ["--methods", options.methods] if options.methods else []
+    words += ["--rates", options.rates] if options.rates else []
     words += ["--episodes", str(options.episodes)] if options.episodes else []
     return " ".join(words + (["--seed", str(options.seed)] if options.seed != FIRST_SEED else []))
 

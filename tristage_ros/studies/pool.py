@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal
 
 import torch
 from joblib import Parallel, delayed, parallel_config
@@ -53,28 +55,60 @@ def run_jobs(jobs: Sequence[Job], models: Models, spread: Spread) -> Iterator[Re
         yield from _here(jobs, models)
         return
     with ExitStack() as stack:
-        backend = _joined(spread, stack)
-        stack.enter_context(parallel_config(backend, n_jobs=spread.processes, **_LIMITS.get(backend, {})))
-        run = delayed(_run)
-        yield from Parallel(return_as="generator_unordered")(run(models.of(job.cell.mode), job) for job in jobs)
-
-
-_LIMITS = {"loky": {"inner_max_num_threads": 1}}
-
-
-def _joined(spread: Spread, stack: ExitStack) -> str:
-    """Join the cluster until the stack ends, and return what joblib calls it."""
-    try:
-        if spread.cluster == "dask":
-            stack.enter_context(import_module("distributed").Client(spread.address, timeout=10))
-            return "dask"
+        calls = [(models.of(job.cell.mode), job) for job in jobs]
         if spread.cluster == "ray":
-            import_module("ray").init(spread.address)
-            import_module("ray.util.joblib").register_ray()
-            return "ray"
+            yield from _on_ray(_joined(spread, stack), calls, spread.processes)
+            return
+        if spread.cluster == "dask":
+            _joined(spread, stack)
+            stack.enter_context(parallel_config("dask", n_jobs=spread.processes))
+        else:
+            stack.enter_context(parallel_config("loky", n_jobs=spread.processes, inner_max_num_threads=1))
+        yield from Parallel(return_as="generator_unordered")(delayed(_run)(*call) for call in calls)
+
+
+def _joined(spread: Spread, stack: ExitStack) -> Any:
+    """Join the cluster until the stack ends, and return its library."""
+    try:
+        library = import_module({"dask": "distributed", "ray": "ray"}[spread.cluster])
     except ImportError as error:
-        raise ValueError(f"--cluster {spread.cluster}: {error}; install it here and on the cluster") from None
-    return "loky"
+        words = f"no module called {error.name} is here"
+        raise ValueError(f"--cluster {spread.cluster}: {words}; install it here and on the cluster") from None
+    if spread.cluster == "dask":
+        stack.enter_context(library.Client(spread.address, timeout=10))
+    else:
+        _reach(spread.address)
+        library.init(spread.address, log_to_driver=False, logging_level="warning")
+        stack.callback(library.shutdown)
+    return library
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT, which Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit() and int(port) < 1 << 16:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise OSError(f"--cluster ray: nobody answers at {address} ({error}); ray:auto is the node's own") from None
+
+
+def _on_ray(ray: Any, calls: Sequence[tuple[str | None, Job]], processes: int) -> Iterator[Record]:
+    """Run episodes as Ray's tasks, which Ray itself begins again elsewhere where a node is lost.
+
+    Its backend for joblib, a pool of actors, neither gives results one by one nor survives the loss of one.
+    """
+    episode, left = ray.remote(_run), iter(calls)
+    running = [episode.remote(*call) for call in islice(left, processes)]
+    while running:
+        finished, running = ray.wait(running)
+        running += [episode.remote(*call) for call in islice(left, len(finished))]
+        try:
+            yield from ray.get(finished)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            raise OSError(f"--cluster ray: {str(error).splitlines()[0]}") from error
 
 
 def _here(jobs: Sequence[Job], models: Models) -> Iterator[Record]:

@@ -5,7 +5,6 @@ What is finished stays, so that an evaluation can be interrupted and continued.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -16,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros import __version__
+from tristage_ros.bags.facts import describe_checkpoint
+from tristage_ros.mla.downloads import complaint
 from tristage_ros.mla.values import StepReport
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.cell import MODES, Job, Mode
@@ -61,6 +62,10 @@ class Store:
         """Return the finished episodes of a cell by seed."""
         return {seed: self._records[cell, seed] for seed in seeds if (cell, seed) in self._records}
 
+    def records(self) -> list[Record]:
+        """Return all finished episodes."""
+        return list(self._records.values())
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
@@ -101,6 +106,7 @@ class Record:
     refused: int = 0  # chunks that the arm did not accept
     fault: str = ""  # last reason for a refusal or a stop
     seconds: float = 0.0  # simulated
+    took: float = field(default=0.0, compare=False)  # s, as it ran; 0: not noted
     steps: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
@@ -158,8 +164,13 @@ class Models:
 
         Raises:
             FileNotFoundError: there is nothing at the path.
+            ValueError: the file there is not what was to be downloaded.
         """
-        return Models(find_checkpoint(name), find_checkpoint(name, continuous=True))
+        models = Models(find_checkpoint(name), find_checkpoint(name, continuous=True))
+        for path in {models.key_frames, models.continuous} - {None}:
+            if Path(str(path)).is_file() and (words := complaint(str(path))):
+                raise ValueError(words)
+        return models
 
     def of(self, mode: Mode) -> str | None:
         """Return the checkpoint of a mode."""
@@ -176,8 +187,8 @@ class Models:
 
 
 def fingerprint(checkpoint: str) -> str:
-    """Return a digest of a checkpoint file."""
-    return hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16]
+    """Return a digest of a checkpoint, a file or a run directory."""
+    return str(describe_checkpoint(checkpoint).get("sha256", "no weights")[:16])
 
 
 # Small JSON files: whole or as they were, whatever happens while they are written.

@@ -6,6 +6,7 @@ seven rows of the ablation (Table 3).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -31,7 +32,12 @@ OVERHEAD_NOTE = (
 )
 
 
-def measure_overhead(workload: Workload, rounds: Rounds) -> dict[str, float]:
+OVERHEAD_STEPS = 4  # that are timed in turn
+
+
+def measure_overhead(
+    workload: Workload, rounds: Rounds, done: Callable[[str], object] = lambda name: None
+) -> dict[str, float]:
     """Return median milliseconds per part of a cached tri-stage step, and of the other steps beside it."""
     variant = Variant("cached", "tristage", RATE)
     pruner = TimedPruner(prune(variant))
@@ -39,7 +45,7 @@ def measure_overhead(workload: Workload, rounds: Rounds) -> dict[str, float]:
     others = {f"unpruned_{engine}": Running(workload, Variant(engine, "none")) for engine in ("cached", "recompute")}
     others["pruned_recompute"] = Running(workload, Variant("recompute", "tristage", RATE))
     calls = {"step": pruned.step} | {name: run.step for name, run in others.items()}
-    samples = alternate(calls, rounds, workload.device)
+    samples = alternate(calls, rounds, workload.device, done)
     parts: dict[str, list[float]] = dict(samples)
     for report, method in list(zip(pruned.reports, pruner.steps, strict=True))[rounds.warm_up :]:
         spent = {stage: report.pruning.milliseconds[stage] for stage in STAGES}

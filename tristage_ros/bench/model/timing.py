@@ -26,6 +26,11 @@ class Rounds:
     measured: int = 20
     warm_up: int = 4
 
+    @property
+    def total(self) -> int:
+        """Return how often everything is run."""
+        return self.warm_up + self.measured
+
     @classmethod
     def quick(cls) -> Rounds:
         """Return few rounds, for a first look."""
@@ -39,11 +44,14 @@ def synchronise(device: torch.device) -> None:
 
 
 def alternate(
-    calls: Mapping[str, Callable[[int], object]], rounds: Rounds, device: torch.device
+    calls: Mapping[str, Callable[[int], object]],
+    rounds: Rounds,
+    device: torch.device,
+    done: Callable[[str], object] = lambda name: None,
 ) -> dict[str, list[float]]:
     """Run all calls in turn, round by round, and return the milliseconds of every measured round by name.
 
-    A call takes the number of its round. The rounds of the warm-up are not measured.
+    A call takes the number of its round. The rounds of the warm-up are not measured. `done` is told of every call.
     """
     milliseconds: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(rounds.warm_up + rounds.measured):
@@ -54,6 +62,7 @@ def alternate(
             synchronise(device)
             if index >= rounds.warm_up:
                 milliseconds[name].append((perf_counter() - start) * 1e3)
+            done(name)
     return milliseconds
 
 

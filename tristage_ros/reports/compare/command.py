@@ -18,6 +18,10 @@ from tristage_ros.reports.smoothness import SMOOTHNESS, in_words
 from tristage_ros.reports.style import BLACK, BLUE, GREEN, ORANGE, RED, SKY, STYLE
 
 EXIT_DIFFERENT = 1
+LOSSY = (
+    "  pictures: recorded as JPEG, with loss. The replay saw them so, the policy of the live run did not, and actions "
+    "differ by that alone, whatever was changed. record_color:=png loses nothing; two replays of a bag see the same."
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,6 +68,8 @@ def print_comparison(result: Comparison, console: Console) -> None:
     console.print(_head(result), soft_wrap=True)
     for line in result.settings:
         console.print(f"  changed: {line}", soft_wrap=True, highlight=False)
+    if result.lossy and not result.identical:
+        console.print(LOSSY, soft_wrap=True, highlight=False)
     if result.steps:
         console.print(_actions(result), _others(result))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -23,6 +23,10 @@ SAME_MOMENT = 20_000_000  # ns; observations this close are the same
 AXES = ("x", "y", "z", "about x", "about y", "about z", "gripper")
 UNITS = ("mm", "mm", "mm", "deg", "deg", "deg", "%")
 RATES = ("rate", "rate_2d", "rate_3d")
+COLOR = "/color/image_raw"  # what the topics of colour images end with
+JPEG = b"\xff\xd8\xff"  # what a picture in that form begins with
+HEAD = 256  # bytes of a stored message in which its picture begins
+Pictures = Literal["", "whole", "lossy"]  # of a bag; "": it has none, as that of a replay
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Steps:
     path: Path
     facts: Facts
     steps: list[Step]
+    pictures: Pictures = ""
     targets_moved: Smoothness = field(default_factory=Smoothness)
     joints_moved: Smoothness = field(default_factory=Smoothness)
 
@@ -75,6 +80,7 @@ class Comparison:
     identical: bool  # every step in both, with masks and actions equal bit by bit
     first_difference: int | None  # step, from 1
     settings: list[str]  # what the second run had set differently
+    lossy: bool  # one run saw the other's pictures as they were recorded, which is not as they were
     action: dict[str, Spread]  # by axis, in UNITS
     rates: dict[str, list[list[float]]]  # by name: those of the first and of the second run, step by step
     masks_2d: list[float]  # share of tokens with the same fate, step by step
@@ -124,7 +130,7 @@ def read_steps(path: str | Path) -> Steps:
     """
     by_topic: dict[str, dict[int, Any]] = {topic: {} for topic in (ACTION, PRUNING, TIMINGS, STATUS, JOINTS)}
     with BagReader(path) as bag:
-        facts = read_facts(bag)
+        facts, pictures = read_facts(bag), _pictures(bag)
         for message in bag.messages(*by_topic):
             by_topic[message.topic].setdefault(message.header_stamp, message.value)
     missing = [topic for topic in (ACTION, PRUNING) if not by_topic[topic]]
@@ -136,7 +142,16 @@ def read_steps(path: str | Path) -> Steps:
         if stamp in by_topic[PRUNING]
     ]
     moved = of_arm_status(list(by_topic[STATUS].values())), of_joint_states(list(by_topic[JOINTS].values()))
-    return Steps(Path(path), facts, steps, *moved)
+    return Steps(Path(path), facts, steps, pictures, *moved)
+
+
+def _pictures(bag: BagReader) -> Pictures:
+    """Return how the first colour image of every camera is stored."""
+    names = [name for name in bag.topics if name.endswith(COLOR)]
+    first = [image for name in names if (image := next(bag.messages(name), None)) is not None]
+    if any(JPEG in image.stored[:HEAD] and len(image.stored) < len(image.value.data) for image in first):
+        return "lossy"
+    return "whole" if first else ""
 
 
 def compare(first: Steps, second: Steps) -> Comparison:
@@ -159,6 +174,7 @@ def compare(first: Steps, second: Steps) -> Comparison:
         identical=all(equal) and only == (0, 0) and bool(pairs),
         first_difference=next((index for index, same in enumerate(equal, 1) if not same), None),
         settings=differences(first.facts, second.facts),
+        lossy={first.pictures, second.pictures} == {"lossy", ""},
         action={axis: Spread.of(errors[:, column]) for column, axis in enumerate(AXES)},
         rates={name: [[float(getattr(pair[run].pruning, name)) for pair in pairs] for run in (0, 1)] for name in RATES},
         masks_2d=[_agreement(one.pruning.keep_2d, other.pruning.keep_2d) for one, other in pairs],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -55,6 +56,12 @@ class DenoisingPart(Part):
         side_by_side = [row.variant for row in rows if row.variant.denoising.parallel]
         return rows + [Row(variant, "continuous") for variant in (UNPRUNED, PRUNED, *side_by_side)]
 
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return the steps that are timed, and the episodes over which errors are measured, once per way to denoise."""
+        ways = {(row.variant.denoising, row.mode) for row in self.rows()}
+        watched = Counter(mode for _, mode in ways)
+        return self.timed(), Counter({mode: EPISODES * ways for mode, ways in watched.items()})
+
     def chapter(self) -> Chapter:
         """Return success, passes, error and speed of every row."""
         columns = ("denoising", "mode", "method", "n", "success % [95 %]", "to unpruned", "passes", "error", "speedup")
@@ -66,8 +73,9 @@ class DenoisingPart(Part):
             mode: self.study.speeds([UNPRUNED, *(row.variant for row, _ in found if row.mode == mode)], mode)
             for mode in modes
         }
-        asked = {(row.variant.denoising, row.mode) for row, _ in found}
-        errors = {(setting, mode): self.errors(setting, mode) for setting, mode in asked}
+        asked = list(dict.fromkeys((row.variant.denoising, row.mode) for row, _ in found))
+        watching = self.study.progress.over("ways to denoise compared", asked, len(asked))
+        errors = {(setting, mode): self.errors(setting, mode) for setting, mode in watching}
         for row, summary in found:
             variant = row.variant
             passes, error = over_steps(self.episodes(row).values(), "passes"), errors[variant.denoising, row.mode]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from tristage_ros.pruning.stages import PatchState, StageClock, learn, salience_
 from tristage_ros.reports.style import BLUE, GREEN, GREY, ORANGE
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.renderer import label_of_patches
-from tristage_ros.studies.cell import Cell
+from tristage_ros.studies.cell import Cell, Mode
 from tristage_ros.studies.parts.part import Chapter, Part, Row, percent
 from tristage_ros.studies.salience_trace import record_trace
 from tristage_ros.studies.variant import OBSERVED
@@ -58,6 +59,10 @@ class Figure3(Part):
         """Return none: the episodes are the expert's."""
         return []
 
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return the episodes of the expert's."""
+        return Counter(), Counter({self.mode: len(self.tasks) * len(self.study.seeds(self.number))})
+
     def chapter(self) -> Chapter:
         """Return agreement, salience by set, and salience over the steps of the first task."""
         looks = {task: list(self._looks(task)) for task in self.tasks}
@@ -69,7 +74,8 @@ class Figure3(Part):
 
     def _looks(self, task: str) -> Iterator[Look]:
         attempts = self.study.attempts()
-        for seed in self.study.seeds(self.number):
+        seeds = self.study.seeds(self.number)
+        for seed in self.study.progress.over(f"episodes of {task} watched", seeds, len(seeds)):
             episode, truths = attempts.episode(Cell(task), seed), list[NDArray[np.int64]]()
             policy = attempts.policy(OBSERVED.pruner(seed), seed)
             observations = _watched(episode, attempts.model.config.grid, truths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, median
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.reports.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY
 from tristage_ros.studies import masks
-from tristage_ros.studies.cell import MODES, Cell
+from tristage_ros.studies.cell import MODES, Cell, Mode
 from tristage_ros.studies.measurements import ROBOT, SEEDS, expert_observations
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, percent, pruned, success
 from tristage_ros.studies.salience_trace import record_trace
@@ -132,6 +133,10 @@ class Figure7(Part):
         """Return the unpruned row and every value of every setting."""
         return [self.row(), *(self.row(variant) for values in self.sweeps().values() for variant in values.values())]
 
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return the steps that are timed."""
+        return self.timed(), Counter()
+
     def sweeps(self) -> dict[str, dict[float, Variant]]:
         """Return the variants by setting and value."""
         found = self.study.thresholds()
@@ -205,7 +210,12 @@ class Figure8(Part):
 
     def rows(self) -> list[Row]:
         """Return none: no episode is counted."""
+        self.study.thresholds()  # which masks are drawn with
         return []
+
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return the one episode that is drawn."""
+        return Counter(), Counter({self.mode: 1})
 
     def chapter(self) -> Chapter:
         """Return a strip of pictures per combination of stages."""

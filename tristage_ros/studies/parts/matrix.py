@@ -1,10 +1,12 @@
-"""Methods against rates: what the command runs when no table is asked for, as tables and as a picture."""
+"""Methods against rates, as tables and as a picture."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +14,10 @@ from numpy.typing import NDArray
 
 from tristage_ros.bench.model.table import Table
 from tristage_ros.mla.passes import EngineName
+from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY
+from tristage_ros.studies.cell import Mode
+from tristage_ros.studies.measurements import EPISODES
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, p_value, percent, pruned, success
 from tristage_ros.studies.summary import Summary, over_steps
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -61,16 +66,34 @@ def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...]
     return [*paper, Variant(method, rate, True, "robot"), Variant(method, rate, True, "calibrated", calibrated)]
 
 
+def free(calibrated: tuple[tuple[str, float], ...]) -> list[Variant]:
+    """Return tri-stage without a budget."""
+    paper_preset = [Variant("tristage", None, guard, "paper") for guard in (False, True)]
+    return [*paper_preset, Variant("tristage", None, True, "calibrated", calibrated)]
+
+
 class Matrix(Part):
     """Compare all methods at all rates, and tri-stage with every guarded baseline."""
 
     name = "matrix"
     title = "Methods and rates"
     number = 100
+    takes = ("methods", "rates")
+    rates: ClassVar[tuple[float, ...]] = (0.5, 0.6, 0.7, 0.8)  # unless the command says otherwise
+    budgetless: ClassVar[bool] = False  # rows without a rate belong to it, where the command says none
 
     def rows(self) -> list[Row]:
-        """Return the unpruned row, then rate by rate every method as published and guarded."""
-        return [self.row(variant) for variant in self.variants(self.study.scope.methods, self.study.scope.rates)]
+        """Return the unpruned row, rate by rate every method as published and guarded, and tri-stage without a rate."""
+        scope = self.study.scope
+        methods = scope.methods or tuple(LABELS)
+        found = self.variants(methods, scope.rates or self.rates)
+        if self.budgetless and scope.rates is None and "tristage" in methods:
+            found += free(self.study.thresholds(self.mode).settings)
+        return [self.row(variant) for variant in found]
+
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return the steps that are timed, and the episodes over which goals are compared, once per row."""
+        return self.timed(), Counter({self.mode: EPISODES * len(self.rows())})
 
     def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
         """Return every way to run the methods at the rates, the unpruned one first."""

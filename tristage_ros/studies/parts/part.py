@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tristage_ros.bench.model.table import Table
 from tristage_ros.studies.cell import Cell, Job, Mode
+from tristage_ros.studies.options import choice
 from tristage_ros.studies.study import Study
 from tristage_ros.studies.summary import Episodes, Summary, compare, summarise
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -47,9 +49,13 @@ class Part(ABC):
     title: ClassVar[str]
     number: ClassVar[int]  # episodes of every cell, unless the command says otherwise
     mode: ClassVar[Mode] = "key frames"
+    takes: ClassVar[tuple[str, ...]] = ()  # of "methods" and "rates": what the command may choose of it
 
     def __init__(self, study: Study) -> None:
-        """Take over the study's scope."""
+        """Take over the study's scope. Raises ValueError for what this part cannot be told."""
+        for option in ("methods", "rates"):
+            if getattr(study.scope, option) is not None and option not in self.takes:
+                raise ValueError(f"--{option} does not fit {choice(self.name)} ({self.title}): leave it out there")
         self.study = study
 
     @property
@@ -68,6 +74,17 @@ class Part(ABC):
     @abstractmethod
     def chapter(self) -> Chapter:
         """Return the chapter, from the episodes that are finished."""
+
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return what is measured beside its episodes: control steps timed, and episodes of the expert's watched."""
+        return Counter(), Counter()
+
+    def timed(self) -> Counter[Mode]:
+        """Return how many control steps are timed to know the speed of every row."""
+        steps: Counter[Mode] = Counter()
+        for mode in dict.fromkeys(row.mode for row in self.rows()):
+            steps[mode] = self.study.stopwatch(mode).steps([row.variant for row in self.rows() if row.mode == mode])
+        return steps
 
     def count(self, row: Row) -> int:
         """Return how many episodes every cell of a row has by custom."""

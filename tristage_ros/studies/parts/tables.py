@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from math import ceil
 
-from tristage_ros.bench.model.stages import measure_overhead, overhead_table
+from tristage_ros.bench.model.stages import OVERHEAD_STEPS, measure_overhead, overhead_table
 from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import one_thread
 from tristage_ros.bench.model.workloads import Workload
 from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.simulation.closed_loop import LATENCY, LONGEST, PACE, PERIOD
-from tristage_ros.studies.cell import Cell
+from tristage_ros.studies.cell import Cell, Mode
 from tristage_ros.studies.measurements import SEEDS, expert_observations
 from tristage_ros.studies.parts.matrix import Matrix
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, p_value, percent, pruned, success
@@ -67,7 +67,12 @@ class Table1(Part):
     name = "table1"
     title = "Table 1: one modality pruned by lot"
     number = 20
-    rates = (0.5, 0.6, 0.7)
+    takes = ("rates",)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Return the shares of a modality that are pruned."""
+        return self.study.scope.rates or (0.5, 0.6, 0.7)
 
     def rows(self) -> list[Row]:
         """Return unpruned, observed in both ways, and either modality at every rate."""
@@ -105,7 +110,7 @@ def _paper(task: str, rate: float) -> str:
 
 # Table 2: methods and rates.
 
-RATES, MAIN_RATE = (0.5, 0.6, 0.7, 0.8), 0.7
+MAIN_RATE = 0.7
 FEWER = 50  # episodes of a row of those that matter less, shared among the tasks
 
 
@@ -115,14 +120,7 @@ class Table2(Matrix):
     name = "table2"
     title = "Table 2: methods and rates"
     number = 100
-
-    def rows(self) -> list[Row]:
-        """Return the rows of all methods, and those of tri-stage whose stages decide without a budget."""
-        return [self.row(variant) for variant in self.variants(tuple(LABELS), RATES)]
-
-    def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
-        """Return the variants, the free ones last."""
-        return [*super().variants(methods, rates), *free(self.study.thresholds(self.mode).settings)]
+    budgetless = True
 
     def count(self, row: Row) -> int:
         """Return the number of episodes."""
@@ -142,12 +140,6 @@ def matters(variant: Variant) -> bool:
     else:
         chosen = variant.guard and (variant.layer is None or variant.over_layers)
     return variant == UNPRUNED or (chosen and variant.rate == MAIN_RATE)
-
-
-def free(calibrated: tuple[tuple[str, float], ...]) -> list[Variant]:
-    """Return tri-stage without a budget."""
-    paper_preset = [Variant("tristage", None, guard, "paper") for guard in (False, True)]
-    return [*paper_preset, Variant("tristage", None, True, "calibrated", calibrated)]
 
 
 def paper_table() -> Table:
@@ -194,6 +186,10 @@ class Table3(Part):
         """Return all combinations in all settings."""
         return [self.row(with_stages(name, stages)) for name in TABLE_3_SETTINGS for stages in TABLE_3]
 
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return the steps that are timed."""
+        return self.timed(), Counter()
+
     def chapter(self) -> Chapter:
         """Return a table per setting."""
         chapter = Chapter(self.title, TABLE_3_NOTE)
@@ -235,12 +231,18 @@ class Table4(Part):
         """Return none: no episode is counted."""
         return []
 
+    def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
+        """Return the steps that are timed, and the episode that they are of."""
+        return Counter({self.mode: OVERHEAD_STEPS * self.study.rounds.total}), Counter({self.mode: 1})
+
     def chapter(self) -> Chapter:
         """Return the table of the benchmark."""
-        attempts = self.study.attempts()
+        attempts, rounds = self.study.attempts(), self.study.rounds
         observations = tuple(expert_observations(attempts.episode(Cell(self.tasks[0]), SEEDS[0])))
-        with one_thread():
-            parts = measure_overhead(Workload("checkpoint", attempts.model, observations), self.study.rounds)
+        total = OVERHEAD_STEPS * rounds.total
+        with one_thread(), self.study.progress.stage("control steps timed", total) as advance:
+            workload = Workload("checkpoint", attempts.model, observations)
+            parts = measure_overhead(workload, rounds, lambda name: advance(""))
         return Chapter(self.title, tables=[overhead_table(parts)], figures=dict(parts))
 
 
@@ -261,16 +263,13 @@ class Continuous2(Matrix):
     title = "Table 2 under continuous control"
     number = 50
     mode = "continuous"
+    rates = (MAIN_RATE,)
+    budgetless = True
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Return the first task."""
         return self.study.scope.tasks[:1]
-
-    def rows(self) -> list[Row]:
-        """Return all methods and tri-stage without a budget."""
-        budgeted = self.variants(tuple(LABELS), (MAIN_RATE,))
-        return [self.row(variant) for variant in [*budgeted, *free(self.study.thresholds(self.mode).settings)]]
 
     def count(self, row: Row) -> int:
         """Return the number of episodes."""
