@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import rclpy
-from board_scene import HEIGHT, START, WIDTH, BoardScene, lens, pose, random_joints
+from board_scene import START, BoardScene, pose, random_joints, seeing
 from camera_source import CameraSource
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -19,7 +19,6 @@ from tristage_ros.commands import calibrate_cameras
 from tristage_ros.commands.calibrate_cameras import STILL
 from tristage_ros.commands.options import add_calibrate_cameras_options
 from tristage_ros.devices.arm.kinematics import forward
-from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
@@ -49,11 +48,7 @@ class Cell:
         self.node = Node("cell", context=self.context)
         self.sources = {}
         for name in NAMES:
-            k = lens(name).matrix
-            model = CameraModel(
-                WIDTH, HEIGHT, k[0, 0], k[1, 1], k[0, 2], k[1, 2], frame_id=f"{name}_color_optical_frame"
-            )
-            self.sources[name] = CameraSource(self.node, name, model)
+            self.sources[name] = CameraSource(self.node, name, seeing(name))
         self.joints, self.since = START, 0.0
         self.images = {}
         self._stop, self._lock = threading.Event(), threading.Lock()
@@ -121,7 +116,7 @@ def seen_since(views, moment):
     end = time.monotonic() + 60.0
     while time.monotonic() < end:
         stamps = [seconds(image.header.stamp) for image in views._images.values()]
-        if len(stamps) == 2 and len(views.lenses) == 2 and min(*stamps, views._joints.newest) > moment:
+        if len(stamps) == 2 and len(views.models) == 2 and min(*stamps, views._joints.newest) > moment:
             return
         time.sleep(0.02)
     raise AssertionError("the command heard nothing")

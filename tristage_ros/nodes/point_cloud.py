@@ -55,6 +55,7 @@ class DepthInput:
         self.mount = mount
         self.stream = Stream(limits)
         self.model: CameraModel | None = None
+        self.lacking = "no camera_info yet"  # why there is no model
         self.newest: Image | None = None
         self.refused: Counter[str] = Counter()
         self.reason = ""
@@ -71,7 +72,7 @@ class DepthInput:
             ValueError: wrong encoding or size, or the camera's place is not known.
         """
         if self.model is None:
-            raise ValueError("no camera_info yet")
+            raise ValueError(self.lacking)
         if (message.width, message.height) != (self.model.width, self.model.height):
             raise ValueError(
                 f"depth is {message.width}x{message.height}, camera_info says {self.model.width}x{self.model.height}; "
@@ -144,9 +145,11 @@ class PointCloudNode(Node):
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
         source = self.inputs[name]
+        image = self.resolve_topic_name(f"{name}/aligned_depth_to_color/image_raw")
         try:
-            source.model = camera_model(message)
+            source.model = camera_model(message, source.mount.lens, image)
         except ValueError as error:
+            source.model, source.lacking = None, str(error)
             source.refuse("camera_info", str(error))
 
     def _on_joints(self, message: JointState) -> None:
