@@ -8,8 +8,8 @@ COEFFICIENTS = {
     "plumb_bob": (PLUMB_BOB, WIDE),
     "plumb_bob of 4": (PLUMB_BOB, (-0.11, 0.09, 0.0011, -0.0005)),
     "rational_polynomial": (RATIONAL, (0.52, -2.81, 0.0005, -0.0003, 1.62, 0.4, -2.63, 1.54)),
-    "with a thin prism": (RATIONAL, (0.1, -0.2, 0.0005, -0.0003, 0.1, 0.1, -0.2, 0.1, 1e-3, 5e-4, 1e-3, 5e-4)),
-    "tilted": (RATIONAL, (0.1, -0.2, 5e-4, -3e-4, 0.1, 0.1, -0.2, 0.1, 1e-3, 5e-4, 1e-3, 5e-4, 0.01, 0.02)),
+    "with a thin prism": (RATIONAL, (0.3, -0.2, 5e-4, -3e-4, 0.1, 0.1, -0.1, 0.1, 1e-3, 5e-4, 1e-3, 5e-4)),
+    "tilted": (RATIONAL, (0.3, -0.2, 5e-4, -3e-4, 0.1, 0.1, -0.1, 0.1, 1e-3, 5e-4, 1e-3, 5e-4, 0.01, 0.02)),
     "equidistant": (EQUIDISTANT, (0.021, -0.012, 0.005, -0.002)),
     "inverse_brown_conrady": (INVERSE, WIDE),
 }

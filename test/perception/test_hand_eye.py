@@ -1,12 +1,16 @@
 """Camera calibration on rendered boards: the known mounts come back, and views that cannot tell are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from board_scene import BoardScene, pose, random_joints, seeing
+from lenses import COEFFICIENTS, camera
 from scipy.spatial.transform import Rotation
 
 from tristage_ros.devices.arm.kinematics import forward
-from tristage_ros.perception.charuco import Board
+from tristage_ros.perception.camera import project
+from tristage_ros.perception.charuco import Board, Corners
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.perception.hand_eye import CalibrationError, View, calibrate
 from tristage_ros.resources import resource
@@ -66,6 +70,26 @@ def test_known_mounts_are_recovered_within_2_mm_and_a_fifth_of_a_degree(views, t
         print(f"{name}: {millimetres:.2f} mm, {degrees:.3f} deg, {result.pixels:.2f} px, {result.millimetres:.2f} mm")
         assert millimetres < 2.0 and degrees < 0.2
         assert result.pixels < 0.5 and result.millimetres < 0.5
+
+
+@pytest.mark.parametrize("name", COEFFICIENTS)
+def test_a_lens_is_taken_out_of_the_views(truth, name):
+    rng, seen, views = np.random.default_rng(2), camera(name), []
+    ids = np.arange(12)
+    while len(views) < 12:
+        flange = forward(random_joints(rng))
+        corners = BOARD.points(ids) @ ON_TABLE[0][:3, :3].T + ON_TABLE[0][:3, 3]
+        pixels, _ = project(corners, seen.at(flange @ truth["wrist"]))
+        if ((pixels > 0) & (pixels < (639, 479))).all():
+            views.append(View("wrist", 0, flange, Corners(ids, pixels)))
+
+    def calibrated(model):
+        return calibrate(views, {"wrist": "flange"}, {"wrist": model}, BOARD, "base_link")["wrist"]
+
+    found = calibrated(seen)
+    millimetres, degrees = apart(found.pose, truth["wrist"])
+    assert millimetres < 0.01 and degrees < 0.001 and found.pixels < 1e-3
+    assert calibrated(replace(seen, lens=None)).pixels > 0.2, "and it does not fit without"
 
 
 def test_a_board_in_the_gripper_calibrates_the_front_camera_alone(scene, truth):

@@ -151,7 +151,9 @@ def test_solids_are_seen_in_the_windows_that_they_are_looked_for_in(name, monkey
     assert len(np.unique(found.solid)) > 8
 
 
-@pytest.mark.parametrize(("model", "count"), [(PLUMB_BOB, 5), (PLUMB_BOB, 0), (RATIONAL, 8), ("", 0), ("unheard_of", 3)])
+@pytest.mark.parametrize(
+    ("model", "count"), [(PLUMB_BOB, 5), (PLUMB_BOB, 0), (RATIONAL, 8), ("", 0), ("unheard_of", 3)]
+)
 def test_nothing_but_zeros_is_no_lens(model, count):
     assert Lens.of(model, [0.0] * count) is None
 

@@ -6,6 +6,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.lens import Lens
 from tristage_ros.ros import convert
 
 
@@ -24,10 +25,11 @@ def test_image_keeps_every_byte_also_of_a_flipped_view():
 
 
 def test_camera_info_round_trip():
-    camera = CameraModel(640, 480, 600.0, 610.0, 320.5, 239.5, frame_id="front_color_optical_frame")
+    lens = Lens.of("plumb_bob", [0.1, -0.2, 0.001, 0.002, 0.05])
+    camera = CameraModel(640, 480, 600.0, 610.0, 320.5, 239.5, frame_id="front_color_optical_frame", lens=lens)
     back = convert.camera_model(convert.camera_info_message(camera, 2.0))
     assert (back.width, back.height, back.fx, back.fy, back.cx, back.cy) == (640, 480, 600.0, 610.0, 320.5, 239.5)
-    assert back.frame_id == camera.frame_id
+    assert (back.frame_id, back.lens) == (camera.frame_id, lens)
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, np.inf), (2, np.nan), (4, 0.0), (5, -np.inf)])

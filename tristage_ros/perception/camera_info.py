@@ -54,10 +54,8 @@ def _read_out(camera: CameraModel, info: Any, name: str) -> CameraModel:
     width, height = int(roi.width) or camera.width, int(roi.height) or camera.height
     left, top = int(roi.x_offset), int(roi.y_offset)
     if left + width > camera.width or top + height > camera.height:
-        raise ValueError(
-            f"{name}: roi is {width}x{height} pixels at {left}, {top}, which {camera.width}x{camera.height} do not hold: "
-            "correct the driver"
-        )
+        sensor = f"{camera.width}x{camera.height}"
+        raise ValueError(f"{name}: roi is {width}x{height} pixels at {left}, {top} of {sensor}: correct the driver")
     if (width, height) != (camera.width, camera.height):
         camera = replace(camera, width=width, height=height, cx=camera.cx - left, cy=camera.cy - top)
     return camera if binning == (1, 1) else camera.scaled(width // binning[0], height // binning[1])

@@ -24,6 +24,7 @@ NAMES = (*COUNTS, RECTIFIED)  # what `lens` of a camera may be in the cameras fi
 
 ROUNDS = 50  # of the search for a ray, at most; a lens of a depth camera takes five
 CLOSE = 1e-9  # of the image of a ray: near enough
+BLOCK = 16384  # rays at once: OpenCV makes derivatives as well, 240 bytes of them per ray
 _ONE = np.eye(3)
 
 
@@ -63,8 +64,9 @@ class Lens:
         if self.model == EQUIDISTANT:
             bent = cv2.fisheye.distortPoints(rays[:, None], _ONE, np.array(self.coefficients))
         else:
-            ahead = np.column_stack([rays, np.ones(len(rays))])
-            bent, _ = cv2.projectPoints(ahead, np.zeros(3), np.zeros(3), _ONE, np.array(self.coefficients))
+            ahead, nothing, bends = np.column_stack([rays, np.ones(len(rays))]), np.zeros(3), np.array(self.coefficients)
+            parts = np.array_split(ahead, len(ahead) // BLOCK + 1)
+            bent = np.concatenate([cv2.projectPoints(part, nothing, nothing, _ONE, bends)[0] for part in parts])
         return bent.reshape(-1, 2)
 
     def undistort(self, places: Floats) -> Floats:
