@@ -64,7 +64,11 @@ class Lens:
         if self.model == EQUIDISTANT:
             bent = cv2.fisheye.distortPoints(rays[:, None], _ONE, np.array(self.coefficients))
         else:
-            ahead, nothing, bends = np.column_stack([rays, np.ones(len(rays))]), np.zeros(3), np.array(self.coefficients)
+            ahead, nothing, bends = (
+                np.column_stack([rays, np.ones(len(rays))]),
+                np.zeros(3),
+                np.array(self.coefficients),
+            )
             parts = np.array_split(ahead, len(ahead) // BLOCK + 1)
             bent = np.concatenate([cv2.projectPoints(part, nothing, nothing, _ONE, bends)[0] for part in parts])
         return bent.reshape(-1, 2)
