@@ -118,8 +118,8 @@ def _unbent(places: Floats, lens: Lens, focal: tuple[float, float]) -> Floats:
 
 @lru_cache(maxsize=8)
 def _longest(key: _Key) -> float:
-    rays = _rays(key, 1)
-    return float(np.sqrt(np.nanmax((rays**2).sum(axis=0), initial=0.0)))
+    squares = (_rays(key, 1) ** 2).sum(axis=0)
+    return float(np.sqrt(squares[np.isfinite(squares)].max(initial=0.0)))
 
 
 def project(points: NDArray[np.floating], camera: CameraModel) -> tuple[Floats, Floats]:
