@@ -1,7 +1,8 @@
 """Cameras with a lens of every model, as 640x480 images of colour cameras have them."""
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.lens import EQUIDISTANT, INVERSE, PLUMB_BOB, RATIONAL, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import EQUIDISTANT, INVERSE, PLUMB_BOB, RATIONAL
 
 WIDE = (-0.0518, 0.0564, -0.0008, 0.0014, -0.0187)  # k1, k2, p1, p2, k3 of a wide colour camera
 COEFFICIENTS = {

@@ -7,7 +7,8 @@ from sensor_msgs.msg import JointState
 
 from tristage_ros.nodes.policy.readiness import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.perception.extrinsics import CameraMount
-from tristage_ros.perception.lens import RATIONAL, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import RATIONAL
 from tristage_ros.ros.convert import camera_info_message, cloud_message, header, image_message
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 

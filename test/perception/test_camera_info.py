@@ -9,7 +9,8 @@ from lenses import WIDE
 
 from tristage_ros.perception.camera import CameraModel, project
 from tristage_ros.perception.camera_info import camera_model
-from tristage_ros.perception.lens import INVERSE, PLUMB_BOB, RATIONAL, RECTIFIED, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import INVERSE, PLUMB_BOB, RATIONAL, RECTIFIED
 
 K = [600.0, 0.0, 320.0, 0.0, 610.0, 240.0, 0.0, 0.0, 1.0]
 P = [580.0, 0.0, 322.0, 0.0, 0.0, 590.0, 241.0, 0.0, 0.0, 0.0, 1.0, 0.0]

@@ -12,7 +12,8 @@ from scipy.optimize import fsolve
 from tristage_ros.perception import raycast
 from tristage_ros.perception.camera import CameraModel, patch_of_points, project
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, deproject
-from tristage_ros.perception.lens import COUNTS, EQUIDISTANT, INVERSE, PLUMB_BOB, RATIONAL, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import COUNTS, EQUIDISTANT, INVERSE, PLUMB_BOB, RATIONAL
 from tristage_ros.perception.raycast import Solids, cast
 from tristage_ros.perception.surfaces import measured_points
 

@@ -24,7 +24,8 @@ from sensor_msgs.msg import Image
 from tristage_ros.graph.graph import environment
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
-from tristage_ros.perception.lens import EQUIDISTANT, INVERSE, PLUMB_BOB, RATIONAL, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import EQUIDISTANT, INVERSE, PLUMB_BOB, RATIONAL
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import seconds
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.lens import NAMES, RECTIFIED, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import NAMES, RECTIFIED
 
 REMEDY = f"calibrate it, or say in the cameras file what the lens of this camera is, one of {', '.join(NAMES)}"
 

@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tristage_ros.perception.lens import NAMES
+from tristage_ros.perception.lens_models import NAMES
 from tristage_ros.resources import read_text
 
 PARENTS = ("base_link", "flange")

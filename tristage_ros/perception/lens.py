@@ -13,14 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tristage_ros.perception.lens_models import COUNTS, EQUIDISTANT, INVERSE
 
-PLUMB_BOB, RATIONAL, EQUIDISTANT, INVERSE = (
-    "plumb_bob", "rational_polynomial", "equidistant", "inverse_brown_conrady"
-)  # fmt: skip
-COUNTS = {PLUMB_BOB: (4, 5), RATIONAL: (4, 5, 8, 12, 14), EQUIDISTANT: (4,), INVERSE: (4, 5)}
-RECTIFIED = "rectified"  # no model: the image has been freed of what its camera_info tells of
-NAMES = (*COUNTS, RECTIFIED)  # what `lens` of a camera may be in the cameras file
+Floats = NDArray[np.float64]
 
 ROUNDS = 50  # of the search for a ray, at most; a lens of a depth camera takes five
 CLOSE = 1e-9  # of the image of a ray: near enough

@@ -13,7 +13,8 @@ from std_msgs.msg import Header
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.camera_info import camera_model as camera_model
 from tristage_ros.perception.images import depth_in_metres
-from tristage_ros.perception.lens import PLUMB_BOB, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import PLUMB_BOB
 
 
 def seconds(stamp: Time) -> float:

@@ -10,7 +10,8 @@ from lenses import WIDE
 from tristage_ros.devices.realsense.capture import CameraError, Profile
 from tristage_ros.devices.realsense.device import Connected, RealSense, Recording, Settings
 from tristage_ros.perception.camera import CameraModel, project
-from tristage_ros.perception.lens import INVERSE, PLUMB_BOB, Lens
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import INVERSE, PLUMB_BOB
 
 STREAMS = Settings(SMALL, SMALL)
 

@@ -18,7 +18,7 @@ import pyrealsense2 as rs
 from numpy.typing import NDArray
 
 from tristage_ros.devices.realsense.capture import CameraError, Capture, DeviceInfo, Intrinsics, Profile
-from tristage_ros.perception.lens import EQUIDISTANT, PLUMB_BOB
+from tristage_ros.perception.lens_models import EQUIDISTANT, PLUMB_BOB
 
 DISCOVERY = 4.0  # s in which a camera on the network is found after a context was made; one on USB is there at once
 MILLIMETRE = 0.001  # m
