@@ -16,8 +16,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
 from tristage_ros.nodes.camera.node import CameraNode, intrinsics_message
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.ros import qos
-from tristage_ros.ros.convert import camera_model, seconds
+from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN
 from tristage_ros.ros.runner import ConfigurationError
 

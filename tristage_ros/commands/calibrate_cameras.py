@@ -30,13 +30,14 @@ from tristage_ros.devices.realsense.device import connected
 from tristage_ros.graph.graph import environment
 from tristage_ros.graph.namespaces import node_arguments
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, save_extrinsics
 from tristage_ros.perception.hand_eye import Calibration, View, calibrate
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
-from tristage_ros.ros.convert import camera_model, seconds
+from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.joints import JointHistory, zero_of
 from tristage_ros.ros.subscriptions import Subscriptions
 

@@ -16,11 +16,12 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.nodes import agreement
 from tristage_ros.nodes.agreement import AROUND, FASTEST, AgreementCheck, Moment
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, require_names
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
-from tristage_ros.ros.convert import camera_model, cloud_message, depth_image, seconds
+from tristage_ros.ros.convert import cloud_message, depth_image, seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, StreamLimits, limits_of
 from tristage_ros.ros.diagnostics import PARAMETERS as STREAM_PARAMETERS
 from tristage_ros.ros.image_transport import IMAGE_TRANSPORT, subscribe_image

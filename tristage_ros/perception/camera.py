@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.perception.lens import Lens
+if TYPE_CHECKING:  # whoever has a lens has OpenCV
+    from tristage_ros.perception.lens import Lens
 
 Floats = NDArray[np.float64]
 

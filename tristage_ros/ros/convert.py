@@ -11,9 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.camera_info import camera_model as camera_model
 from tristage_ros.perception.images import depth_in_metres
-from tristage_ros.perception.lens import Lens
 from tristage_ros.perception.lens_models import PLUMB_BOB
 
 
@@ -64,13 +62,12 @@ def depth_image(message: Image) -> NDArray[np.float32]:
 
 def camera_info_message(camera: CameraModel, stamp: float) -> CameraInfo:
     """Return the CameraInfo of a camera; one without a lens is told as plumb_bob, with nothing that distorts."""
-    lens = camera.lens or Lens(PLUMB_BOB, (0.0,) * 5)
     return CameraInfo(
         header=header(stamp, camera.frame_id),
         height=camera.height,
         width=camera.width,
-        distortion_model=lens.model,
-        d=list(lens.coefficients),
+        distortion_model=camera.lens.model if camera.lens else PLUMB_BOB,
+        d=list(camera.lens.coefficients) if camera.lens else [0.0] * 5,
         k=[camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0],
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0],

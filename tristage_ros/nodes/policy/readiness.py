@@ -22,9 +22,10 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.extrinsics import CameraMount
-from tristage_ros.ros.convert import camera_model, cloud_points, depth_image, seconds
+from tristage_ros.ros.convert import cloud_points, depth_image, seconds
 from tristage_ros.ros.joints import JointHistory
 
 FINISHED = (ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED)
