@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from tristage_ros.mla.loading import load_model, load_tokenizer
 from tristage_ros.mla.policy import MlaPolicy
+from tristage_ros.perception.camera import project
 from tristage_ros.pruning import FrameContext, PruningConfig, TokenGeometry, TokenMasks
 from tristage_ros.pruning.baselines import Baseline
 from tristage_ros.resources import find_checkpoint
@@ -45,8 +45,8 @@ def main(steps: int = 4, rate: float = 0.7) -> list[float]:
     for _ in range(steps):
         observation = episode.observe()
         camera = observation.camera
-        x, y, z = np.linalg.inv(camera.pose)[:3] @ np.append(observation.state[:3], 1.0)
-        pruner.tool = ((camera.fx * x / z + camera.cx) / camera.width, (camera.fy * y / z + camera.cy) / camera.height)
+        ((u, v),), _ = project(observation.state[None, :3], camera)
+        pruner.tool = (u / camera.width, v / camera.height)
         action, report = policy.act(observation)
         episode.step(action)
         rates.append(report.pruning.rate)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from tristage_ros.perception.hand_eye import Lens
+from tristage_ros.perception.camera import CameraModel
 from tristage_ros.simulation.renderer import Renderer, mujoco  # which it sets up for rendering
 
 WIDTH, HEIGHT = 640, 480
@@ -59,11 +59,12 @@ class BoardScene:
         self.renderer.close()
 
 
-def lens(name):
-    """Return the intrinsics of a camera of the scene."""
+def seeing(name):
+    """Return a camera of the scene."""
     focal = HEIGHT / 2 / np.tan(np.deg2rad(FOV[name]) / 2)
-    matrix = np.array([[focal, 0, (WIDTH - 1) / 2], [0, focal, (HEIGHT - 1) / 2], [0, 0, 1.0]])
-    return Lens(matrix, np.zeros(5))
+    return CameraModel(
+        WIDTH, HEIGHT, focal, focal, (WIDTH - 1) / 2, (HEIGHT - 1) / 2, frame_id=f"{name}_color_optical_frame"
+    )
 
 
 def random_joints(rng, size=0.6):

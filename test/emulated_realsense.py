@@ -24,8 +24,9 @@ class EmulatedRealSense:
 
     live = True
 
-    def __init__(self, profile=SMALL, serial="emu0001", depth_unit=0.001, on_host_clock=True, usb="3.2"):
+    def __init__(self, profile=SMALL, serial="emu0001", depth_unit=0.001, on_host_clock=True, usb="3.2", lens=None):
         self.profile, self.serial, self.depth_unit, self.usb = profile, serial, depth_unit, usb
+        self.lens = lens or rs.distortion.brown_conrady  # of the colour stream
         self.domain = rs.timestamp_domain.global_time if on_host_clock else rs.timestamp_domain.hardware_clock
         self.plugged, self.frozen, self.black, self.blind, self.clock_offset = True, False, False, False, 0.0
         self.colorless = False
@@ -60,7 +61,7 @@ class EmulatedRealSense:
             (device.update_info if device.supports(key) else device.register_info)(key, value)
         self._sensors, self._profiles = {}, {}
         self._add("Stereo Module", rs.stream.depth, rs.format.z16, 2, 0.6 * self.profile.width, rs.distortion.none)
-        self._add("RGB Camera", rs.stream.color, rs.format.rgb8, 3, self.profile.width, rs.distortion.brown_conrady)
+        self._add("RGB Camera", rs.stream.color, rs.format.rgb8, 3, self.profile.width, self.lens)
         depth, color = self._profiles[rs.stream.depth], self._profiles[rs.stream.color]
         self._sensors[rs.stream.depth].add_read_only_option(rs.option.depth_units, self.depth_unit)
         self._sensors[rs.stream.depth].add_read_only_option(rs.option.stereo_baseline, 50.0)
@@ -74,7 +75,7 @@ class EmulatedRealSense:
         lens.width, lens.height = self.profile.width, self.profile.height
         lens.ppx, lens.ppy, lens.fx, lens.fy = lens.width / 2, lens.height / 2, focal, focal
         lens.model = distortion
-        lens.coeffs = list(DISTORTION) if distortion == rs.distortion.brown_conrady else [0.0] * 5
+        lens.coeffs = list(DISTORTION) if kind == rs.stream.color else [0.0] * 5
         stream = rs.video_stream()
         stream.type, stream.index, stream.uid, stream.fmt, stream.bpp = kind, 0, int(kind), form, size
         stream.width, stream.height, stream.fps = lens.width, lens.height, self.profile.rate

@@ -5,25 +5,26 @@ import io
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import rclpy
-from board_scene import HEIGHT, START, WIDTH, BoardScene, lens, pose, random_joints
+from board_scene import START, BoardScene, pose, random_joints, seeing
 from camera_source import CameraSource
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from tristage_ros.cli import main
 from tristage_ros.commands import calibrate_cameras
 from tristage_ros.commands.calibrate_cameras import STILL
 from tristage_ros.commands.options import add_calibrate_cameras_options
 from tristage_ros.devices.arm.kinematics import forward
-from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.lens import Lens
 from tristage_ros.resources import resource
-from tristage_ros.ros.convert import header, seconds
+from tristage_ros.ros.convert import camera_info_message, header, seconds
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
 NAMES = ("front", "wrist")
@@ -49,11 +50,7 @@ class Cell:
         self.node = Node("cell", context=self.context)
         self.sources = {}
         for name in NAMES:
-            k = lens(name).matrix
-            model = CameraModel(
-                WIDTH, HEIGHT, k[0, 0], k[1, 1], k[0, 2], k[1, 2], frame_id=f"{name}_color_optical_frame"
-            )
-            self.sources[name] = CameraSource(self.node, name, model)
+            self.sources[name] = CameraSource(self.node, name, seeing(name))
         self.joints, self.since = START, 0.0
         self.images = {}
         self._stop, self._lock = threading.Event(), threading.Lock()
@@ -121,7 +118,7 @@ def seen_since(views, moment):
     end = time.monotonic() + 60.0
     while time.monotonic() < end:
         stamps = [seconds(image.header.stamp) for image in views._images.values()]
-        if len(stamps) == 2 and len(views.lenses) == 2 and min(*stamps, views._joints.newest) > moment:
+        if len(stamps) == 2 and len(views.models) == 2 and min(*stamps, views._joints.newest) > moment:
             return
         time.sleep(0.02)
     raise AssertionError("the command heard nothing")
@@ -181,6 +178,21 @@ def test_an_arm_that_moves_and_a_camera_that_is_silent_or_not_read_are_told(
     said = capsys.readouterr().out
     assert "moving" in said and "s old" in said and "'nv12' is not supported" in said
     assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_the_lens_of_the_cameras_file_is_used_and_one_that_cannot_be_is_what_the_dialogue_says(ros_domain):
+    info = camera_info_message(replace(seeing("front"), lens=Lens("fisheye", (0.1,) * 8)), 1.0)
+    rclpy.init(args=[])
+    try:
+        views = calibrate_cameras.BoardViews({"front": "", "wrist": "rational_polynomial"}, BOARD)
+        for name in NAMES:
+            views._on_info(name, info)
+        views._images["front"] = Image()
+        assert "no lens model 'fisheye'" in views.take(0)["front"]
+        assert views.models["wrist"].lens == Lens("rational_polynomial", (0.1,) * 8)
+        views.destroy_node()
+    finally:
+        rclpy.try_shutdown()
 
 
 def test_without_a_camera_that_is_said(ros_domain, monkeypatch, capsys, tmp_path):

@@ -6,6 +6,8 @@ import yaml
 from tristage_ros.bags.facts import Facts
 from tristage_ros.commands.replay.settings import Settings
 from tristage_ros.graph.graph import GraphError, build
+from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.resources import resource
 
 FACTS = Facts(
     {"policy": {"seed": 7, "engine": "recompute", "gone_since": 1}, "point_cloud": {"points": 512}},
@@ -74,3 +76,12 @@ def test_the_parameter_file_names_files_beside_it_and_starts_a_graph(tmp_path):
     assert graph.parameter_file == path and [node.name for node in graph.nodes] == ["point_cloud", "policy"]
     assert all(node.parameters["use_sim_time"] for node in graph.nodes)
     assert all(node.remappings["tristage/action"] == "replay/action" for node in graph.nodes)
+
+
+def test_a_replay_sees_through_the_lens_of_the_recorded_cameras_file(tmp_path):
+    shipped = resource("config", "cameras.yaml").read_text()
+    cameras = shipped.replace("parent: base_link", "parent: base_link\n    lens: inverse_brown_conrady")
+    Settings.recorded_with(Facts(FACTS.parameters, {"policy.cameras_file": cameras})).write(tmp_path)
+    for node in yaml.safe_load((tmp_path / "parameters.yaml").read_text()).values():
+        mounts = load_extrinsics(node["ros__parameters"]["cameras_file"])
+        assert (mounts["front"].lens, mounts["wrist"].lens) == ("inverse_brown_conrady", "")

@@ -16,8 +16,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
 from tristage_ros.nodes.camera.node import CameraNode, intrinsics_message
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.ros import qos
-from tristage_ros.ros.convert import camera_model, seconds
+from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN
 from tristage_ros.ros.runner import ConfigurationError
 
@@ -149,6 +150,8 @@ def test_camera_info_carries_distortion_and_is_read_by_our_own_nodes(setting, de
     np.testing.assert_allclose(info.d, DISTORTION, atol=1e-7)
     model = camera_model(info)
     assert (model.width, model.fx, model.cx, model.frame_id) == (160, 160.0, 80.0, "front_color_optical_frame")
+    np.testing.assert_allclose(model.lens.coefficients, DISTORTION, atol=1e-7)
+    assert setting.told("front: device", OK)["lens"] == "brown_conrady"
     assert info == intrinsics_message(setting.node.link.camera.color, seconds(info.header.stamp), model.frame_id)
 
 

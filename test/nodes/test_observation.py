@@ -7,6 +7,8 @@ from sensor_msgs.msg import JointState
 
 from tristage_ros.nodes.policy.readiness import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.perception.extrinsics import CameraMount
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import RATIONAL
 from tristage_ros.ros.convert import camera_info_message, cloud_message, header, image_message
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
@@ -50,3 +52,17 @@ def test_a_cloud_in_another_frame_is_refused_by_name(buffer):
     buffer.add_cloud(cloud_message(POINTS, 10.0, "front_color_optical_frame"))
     with pytest.raises(ValueError, match="'front_color_optical_frame', not in base_link"):
         buffer.observation(10.1, 0.0)
+
+
+def test_points_are_projected_through_the_lens_of_the_cameras_file_and_one_that_cannot_be_is_told(buffer):
+    see(buffer, 10.0)
+    buffer.add_cloud(cloud_message(POINTS, 10.0, "base_link"))
+    info = camera_info_message(CAMERA, 10.0)
+    info.d = [0.1, -0.2, 0.001, 0.002, 0.05, 0.4, 0.1, 0.1]
+    with pytest.raises(ValueError, match="plumb_bob with 8 coefficients"):
+        buffer.add_info(info)
+    with pytest.raises(NotReadyError, match="plumb_bob with 8 coefficients"):
+        buffer.observation(10.1, 0.0)
+    buffer._mount = CameraMount("front", "base_link", np.eye(4), RATIONAL)
+    buffer.add_info(info)
+    assert buffer.observation(10.1, 0.0).camera.lens == Lens(RATIONAL, tuple(info.d))

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, PointCloud2
 from tristage_ros.bags.images import compress
 from tristage_ros.nodes.point_cloud import PointCloudNode
 from tristage_ros.ros import diagnostics, qos
-from tristage_ros.ros.convert import cloud_points, header, image_message, seconds
+from tristage_ros.ros.convert import camera_info_message, cloud_points, header, image_message, seconds
 from tristage_ros.ros.parameters import ParameterError
 from tristage_ros.ros.runner import ConfigurationError
 
@@ -109,6 +109,28 @@ def test_a_best_effort_camera_is_heard_and_told(setting):
     (inputs,) = [status for status in messages[0].status if status.name == "point_cloud: inputs"]
     assert inputs.level == diagnostics.OK
     assert inputs.message.startswith("best effort, frames may be lost: ") and other.depth.topic_name in inputs.message
+
+
+def test_a_lens_bends_the_cloud_and_one_that_cannot_be_honoured_is_told_by_name(setting):
+    s = setting("stride:=1")
+    info = camera_info_message(s.front.camera, now())
+    info.d = [0.2, 0.0, 0.0, 0.0, 0.0]
+    info.distortion_model = "fisheye"
+    s.front.info.publish(info)
+    s.until(lambda: s.node.inputs["front"].model is None)
+    s.front.publish_depth(table())
+    s.until(lambda: s.refused() > 1)
+    assert "no lens model 'fisheye'" in s.node._depth_part("front").message
+    assert not s.clouds
+    info.distortion_model = "plumb_bob"
+    s.front.info.publish(info)
+    s.until(lambda: s.node.inputs["front"].model)
+    s.front.publish_depth(table())
+    s.until(lambda: s.clouds)
+    x, y, z = cloud_points(s.clouds[0]).T
+    corner = np.hypot(x - 0.3, y).max() / 0.79  # the ray of the corner, which the lens has pushed outwards
+    assert corner * (1 + 0.2 * corner**2) == pytest.approx(np.hypot(32, 24) / 60, rel=0.03)
+    np.testing.assert_allclose(z, 0.01, atol=1e-3)
 
 
 def test_depth_without_any_measurement_gives_an_empty_cloud_and_a_warning(setting):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.extrinsics import load_extrinsics, save_extrinsics
 
 GOOD = """
 cameras:
@@ -28,9 +28,17 @@ def test_pose_is_read(tmp_path: Path) -> None:
     mount = mounts["wrist"]
     assert list(mounts) == ["wrist"]
     assert (mount.name, mount.parent) == ("wrist", "flange")
+    assert mount.lens == "", "what camera_info says"
     # The rotation of REP-103: the optical frame's z looks along the parent's x, its x along -y, its y along -z.
     expected = [[0, 0, 1, 0.1], [-1, 0, 0, -0.2], [0, -1, 0, 3], [0, 0, 0, 1]]
     np.testing.assert_allclose(mount.pose, expected, atol=1e-12)
+
+
+def test_the_lens_is_read_and_outlives_a_calibration(tmp_path: Path) -> None:
+    source = written(tmp_path, GOOD.replace("    parent", "    lens: inverse_brown_conrady\n    parent"))
+    mounts = load_extrinsics(source)
+    save_extrinsics(tmp_path / "new.yaml", source, mounts, {"wrist": {"views": 10}})
+    assert load_extrinsics(tmp_path / "new.yaml")["wrist"].lens == mounts["wrist"].lens == "inverse_brown_conrady"
 
 
 def test_shipped_cameras_look_at_the_workspace() -> None:
@@ -54,6 +62,8 @@ def test_shipped_cameras_look_at_the_workspace() -> None:
         ("    rotation: [0.5, -0.5, 0.5, -0.5]\n", "", ["rotation", "None"]),
         ("[0.5, -0.5, 0.5, -0.5]", "[0, 0, 0, 0]", ["rotation", "length 0"]),
         ("[0.5, -0.5, 0.5, -0.5]", "[true, 0, 0, 0]", ["rotation", "True"]),
+        ("    parent", "    lens: fisheye\n    parent", ["lens", "'fisheye'", "equidistant"]),
+        ("    parent", "    lens: [1]\n    parent", ["lens", "[1]"]),
     ],
 )
 def test_errors_name_file_camera_and_key(tmp_path: Path, old: str, new: str, words: list[str]) -> None:

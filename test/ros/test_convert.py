@@ -6,6 +6,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
+from tristage_ros.perception.lens import Lens
 from tristage_ros.ros import convert
 
 
@@ -24,10 +26,11 @@ def test_image_keeps_every_byte_also_of_a_flipped_view():
 
 
 def test_camera_info_round_trip():
-    camera = CameraModel(640, 480, 600.0, 610.0, 320.5, 239.5, frame_id="front_color_optical_frame")
-    back = convert.camera_model(convert.camera_info_message(camera, 2.0))
+    lens = Lens.of("plumb_bob", [0.1, -0.2, 0.001, 0.002, 0.05])
+    camera = CameraModel(640, 480, 600.0, 610.0, 320.5, 239.5, frame_id="front_color_optical_frame", lens=lens)
+    back = camera_model(convert.camera_info_message(camera, 2.0))
     assert (back.width, back.height, back.fx, back.fy, back.cx, back.cy) == (640, 480, 600.0, 610.0, 320.5, 239.5)
-    assert back.frame_id == camera.frame_id
+    assert (back.frame_id, back.lens) == (camera.frame_id, lens)
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, np.inf), (2, np.nan), (4, 0.0), (5, -np.inf)])
@@ -35,14 +38,14 @@ def test_intrinsics_that_mean_nothing_are_refused_with_their_values(place, value
     info = CameraInfo(width=640, height=480, k=[600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0])
     info.k[place] = value
     with pytest.raises(ValueError, match=f"{value}.*not calibrated"):
-        convert.camera_model(info)
+        camera_model(info)
 
 
 def test_uncalibrated_camera_is_refused_by_name():
     info = CameraInfo(width=640, height=480)
     info.header.frame_id = "front"
     with pytest.raises(ValueError, match=r"front.*not calibrated"):
-        convert.camera_model(info)
+        camera_model(info)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])

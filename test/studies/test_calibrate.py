@@ -14,6 +14,7 @@ from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, flange_pose, inverse, rpy_to_matrix
 from tristage_ros.mla.loading import build_policy
+from tristage_ros.perception.lens import Lens
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import calibrate
 from tristage_ros.reports.run import JOINT_NAMES
@@ -26,6 +27,7 @@ from tristage_ros.studies.observations import from_bag, from_cell
 from tristage_ros.studies.salience_trace import NAMES, TraceError, load_trace, record_trace, save_trace
 
 CAMERAS = resource("config", "cameras.yaml")
+LENS = Lens.of("plumb_bob", (-0.05, 0.06, -0.001, 0.001, -0.02))  # of the camera that a bag was written with
 INSTRUCTION = "put the banana on the blue plate"
 
 
@@ -162,6 +164,7 @@ def test_a_bag_gives_the_observations_that_the_policy_had(tmp_path, observations
         assert seen.stamp == pytest.approx(original.stamp)
         np.testing.assert_allclose(seen.camera.pose, original.camera.pose, atol=1e-4)
         assert seen.camera.fx == original.camera.fx
+        assert seen.camera.lens == LENS, "what points are projected through, too"
 
 
 def test_what_a_bag_lacks_is_named(tmp_path, observations) -> None:
@@ -192,6 +195,7 @@ def recorded(seen):
     color = {**shape, "encoding": "rgb8", "step": 3 * width, "data": seen.image.reshape(-1)}
     depth = {**shape, "encoding": "16UC1", "step": 2 * width, "data": millimetres.reshape(-1).view(np.uint8)}
     camera = seen.camera
+    lens = {"distortion_model": LENS.model, "d": np.array(LENS.coefficients)}
     k = np.array([camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1.0])
     fields = [
         new_message("sensor_msgs/msg/PointField", name=axis, offset=4 * i, datatype=7, count=1)
@@ -207,6 +211,6 @@ def recorded(seen):
     position = np.array([*inverse(flange_pose(tool), HOME), seen.state[6] * GRIPPER_RANGE[1]])
     yield "/front/color/image_raw", "sensor_msgs/msg/Image", color
     yield "/front/aligned_depth_to_color/image_raw", "sensor_msgs/msg/Image", depth
-    yield "/front/color/camera_info", "sensor_msgs/msg/CameraInfo", {**shape, "k": k}
+    yield "/front/color/camera_info", "sensor_msgs/msg/CameraInfo", {**shape, "k": k, **lens}
     yield "/tristage/cloud", "sensor_msgs/msg/PointCloud2", cloud
     yield "/joint_states", "sensor_msgs/msg/JointState", {"name": list(JOINT_NAMES), "position": position}

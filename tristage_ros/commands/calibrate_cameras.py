@@ -7,8 +7,9 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,13 +29,15 @@ from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.devices.realsense.device import connected
 from tristage_ros.graph.graph import environment
 from tristage_ros.graph.namespaces import node_arguments
+from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.charuco import Board
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, save_extrinsics
-from tristage_ros.perception.hand_eye import Calibration, Lens, View, calibrate
+from tristage_ros.perception.hand_eye import Calibration, View, calibrate
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
-from tristage_ros.ros.convert import camera_model, seconds
+from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.joints import JointHistory, zero_of
 from tristage_ros.ros.subscriptions import Subscriptions
 
@@ -64,14 +67,15 @@ def run(options: argparse.Namespace) -> int:
     if unknown := [name for name in names if name not in mounts]:
         raise ValueError(f"{source} has no camera {', '.join(unknown)}; it has: {', '.join(mounts)}")
     _check_out(options.out, source)
-    with _listening(names, board, node_arguments(options)) as views:
+    lenses = {name: mounts[name].lens for name in names}
+    with _listening(lenses, board, node_arguments(options)) as views:
         try:
             _converse(views, console)
         except KeyboardInterrupt:
             console.print("stopped; nothing was written")
             return 130
         found = calibrate(
-            views.views, {name: mounts[name].parent for name in names}, views.lenses, board, options.board_on
+            views.views, {name: mounts[name].parent for name in names}, views.models, board, options.board_on
         )
     _report(console, mounts, found)
     _write(options.out, source, mounts, found)
@@ -119,10 +123,10 @@ def _list(console: Console) -> int:
 
 
 @contextmanager
-def _listening(names: list[str], board: Board, ros_arguments: list[str]) -> Iterator[BoardViews]:
+def _listening(lenses: Mapping[str, str], board: Board, ros_arguments: list[str]) -> Iterator[BoardViews]:
     os.environ.update(environment())
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
-    views, executor = BoardViews(names, board), SingleThreadedExecutor()
+    views, executor = BoardViews(lenses, board), SingleThreadedExecutor()
     executor.add_node(views)
 
     def spin() -> None:
@@ -173,7 +177,7 @@ def _report(console: Console, mounts: Mapping[str, CameraMount], found: Mapping[
 
 
 def _write(path: Path, source: Path, mounts: Mapping[str, CameraMount], found: Mapping[str, Calibration]) -> None:
-    result = {name: CameraMount(name, mounts[name].parent, calibration.pose) for name, calibration in found.items()}
+    result = {name: replace(mounts[name], pose=calibration.pose) for name, calibration in found.items()}
     notes = {
         name: {"views": c.views, "error_px": round(c.pixels, 3), "error_mm": round(c.millimetres, 3)}
         for name, c in found.items()
@@ -191,18 +195,19 @@ MOTION = 0.002  # rad; joints that moved less in that time stood
 class BoardViews(Node):
     """Listen to cameras and joint states, and keep what they show of the board."""
 
-    def __init__(self, cameras: Iterable[str], board: Board) -> None:
-        """Subscribe to colour images and their camera_info."""
+    def __init__(self, lenses: Mapping[str, str], board: Board) -> None:
+        """Subscribe to colour images and camera_info of the cameras in `lenses`, which has what their mounts say."""
         super().__init__("calibrate_cameras")
         self._board = board
         self._images: dict[str, Image] = {}
         self._joints = JointHistory()
         self._dh_is_offset = True  # zero convention of the arm's firmware
-        self.cameras = tuple(cameras)
-        self.lenses: dict[str, Lens] = {}
+        self._lenses = dict(lenses)
+        self._refused: dict[str, str] = {}  # why there is no model
+        self.models: dict[str, CameraModel] = {}
         self.views: list[View] = []
         subscriptions = Subscriptions(self)
-        for name in self.cameras:
+        for name in self._lenses:
             subscriptions.add(Image, f"{name}/color/image_raw", partial(self._images.__setitem__, name), qos.NEWEST)
             subscriptions.add(CameraInfo, f"{name}/color/camera_info", partial(self._on_info, name), qos.NEWEST)
         subscriptions.add(JointState, "joint_states", self._on_joints, 10)
@@ -210,11 +215,13 @@ class BoardViews(Node):
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
         try:
-            camera_model(message)
+            self.models[name] = camera_model(message, self._lenses[name], self._image(name))
         except ValueError as error:
-            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
-            return
-        self.lenses[name] = Lens(np.array(message.k, float).reshape(3, 3), np.array(message.d, float))
+            self._refused[name] = str(error)
+            self.models.pop(name, None)
+
+    def _image(self, name: str) -> str:
+        return self.resolve_topic_name(f"{name}/color/image_raw")
 
     def _on_joints(self, message: JointState) -> None:
         try:
@@ -227,13 +234,14 @@ class BoardViews(Node):
 
     def take(self, placement: int) -> dict[str, str]:
         """Keep a view of every camera that sees the board now; return what became of each, for a person."""
-        return {name: self._take(name, placement) for name in self.cameras}
+        return {name: self._take(name, placement) for name in self._lenses}
 
     def _take(self, name: str, placement: int) -> str:
         message = self._images.get(name)
-        if message is None or name not in self.lenses:
-            lacking = f"{name}/color/{'image_raw' if message is None else 'camera_info'}"
-            return f"nothing on {self.resolve_topic_name(lacking)}"
+        if message is None:
+            return f"nothing on {self._image(name)}"
+        if name not in self.models:
+            return self._refused.get(name, f"nothing on {self.resolve_topic_name(f'{name}/color/camera_info')}")
         stamp = seconds(message.header.stamp)
         age = self.get_clock().now().nanoseconds * 1e-9 - stamp
         if abs(age) > OLDEST:

@@ -16,11 +16,12 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.nodes import agreement
 from tristage_ros.nodes.agreement import AROUND, FASTEST, AgreementCheck, Moment
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, require_names
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
-from tristage_ros.ros.convert import camera_model, cloud_message, depth_image, seconds
+from tristage_ros.ros.convert import cloud_message, depth_image, seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, StreamLimits, limits_of
 from tristage_ros.ros.diagnostics import PARAMETERS as STREAM_PARAMETERS
 from tristage_ros.ros.image_transport import IMAGE_TRANSPORT, subscribe_image
@@ -55,6 +56,7 @@ class DepthInput:
         self.mount = mount
         self.stream = Stream(limits)
         self.model: CameraModel | None = None
+        self.lacking = "no camera_info yet"  # why there is no model
         self.newest: Image | None = None
         self.refused: Counter[str] = Counter()
         self.reason = ""
@@ -71,7 +73,7 @@ class DepthInput:
             ValueError: wrong encoding or size, or the camera's place is not known.
         """
         if self.model is None:
-            raise ValueError("no camera_info yet")
+            raise ValueError(self.lacking)
         if (message.width, message.height) != (self.model.width, self.model.height):
             raise ValueError(
                 f"depth is {message.width}x{message.height}, camera_info says {self.model.width}x{self.model.height}; "
@@ -144,9 +146,11 @@ class PointCloudNode(Node):
 
     def _on_info(self, name: str, message: CameraInfo) -> None:
         source = self.inputs[name]
+        image = self.resolve_topic_name(f"{name}/aligned_depth_to_color/image_raw")
         try:
-            source.model = camera_model(message)
+            source.model = camera_model(message, source.mount.lens, image)
         except ValueError as error:
+            source.model, source.lacking = None, str(error)
             source.refuse("camera_info", str(error))
 
     def _on_joints(self, message: JointState) -> None:

@@ -6,7 +6,7 @@ Every depth image is deprojected and cut to the workspace; `thin` leaves about o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import fpsample
@@ -86,19 +86,29 @@ def deproject(
         size = f"{camera.width}x{camera.height}"
         raise ValueError(f"depth has the shape {depth.shape}, its camera {size} pixels; give depth aligned to colour")
     thinned = depth[::stride, ::stride]
-    # The ray of pixel (u, v) is R @ ((u - cx) / fx, (v - cy) / fy, 1): a part by column plus a part by row.
-    rotation = camera.pose[:3, :3]
-    by_column = np.outer(rotation[:, 0], (np.arange(0, camera.width, stride) - camera.cx) / camera.fx) + rotation[:, 2:]
-    by_row = np.outer(rotation[:, 1], (np.arange(0, camera.height, stride) - camera.cy) / camera.fy)
     axes = []
     inside = np.ones(thinned.shape, np.bool_)
-    for axis in range(3):
-        values = by_column[axis].astype(np.float32) + by_row[axis, :, None].astype(np.float32)
+    for axis, values in enumerate(_directions(camera, stride)):
         values *= thinned
         values += np.float32(camera.pose[axis, 3])
         inside &= (values >= workspace.lower[axis]) & (values <= workspace.upper[axis])
         axes.append(values)
     return np.stack([values[inside] for values in axes], axis=1)
+
+
+def _directions(camera: CameraModel, stride: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the x, the y and the z of every pixel's ray in the base frame, each [H, W], per metre of depth."""
+    rotation = camera.pose[:3, :3]
+    if camera.lens is not None:
+        x, y = camera.rays(stride).astype(np.float32)
+        for by_x, by_y, ahead in rotation.astype(np.float32):
+            yield x * by_x + (y * by_y + ahead)
+        return
+    # Without a lens that is R @ ((u - cx) / fx, (v - cy) / fy, 1): a part by column plus a part by row.
+    by_column = np.outer(rotation[:, 0], (np.arange(0, camera.width, stride) - camera.cx) / camera.fx) + rotation[:, 2:]
+    by_row = np.outer(rotation[:, 1], (np.arange(0, camera.height, stride) - camera.cy) / camera.fy)
+    for axis in range(3):
+        yield by_column[axis].astype(np.float32) + by_row[axis, :, None].astype(np.float32)
 
 
 def thin(points: NDArray[np.float32], voxel: float) -> NDArray[np.float32]:

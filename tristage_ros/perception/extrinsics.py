@@ -1,4 +1,4 @@
-"""Where the cameras are mounted: the calibration file."""
+"""Where the cameras are mounted, and what their lenses are where camera_info cannot tell: the cameras file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from tristage_ros.perception.lens_models import NAMES
 from tristage_ros.resources import read_text
 
 PARENTS = ("base_link", "flange")
@@ -25,11 +26,12 @@ _HEADER = """\
 
 @dataclass(frozen=True)
 class CameraMount:
-    """Say what a camera is fixed to and where."""
+    """Say what a camera is fixed to and where, and what its lens is."""
 
     name: str
     parent: Literal["base_link", "flange"]
     pose: NDArray[np.float64]  # [4, 4] optical frame (x right, y down, z forward) in the parent frame, m
+    lens: str = ""  # one of lens.NAMES; empty: what camera_info says
 
     @property
     def quaternion(self) -> NDArray[np.float64]:
@@ -43,7 +45,8 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
     """Read every camera's mount from a YAML file, by camera name.
 
     Under `cameras`, the file maps each name to `parent` (base_link or flange), `translation` [x, y, z] in metres and
-    `rotation` [x, y, z, w], a unit quaternion, of the optical frame in the parent; further keys are for others.
+    `rotation` [x, y, z, w], a unit quaternion, of the optical frame in the parent, and, where camera_info cannot tell,
+    `lens`; further keys are for others.
 
     Raises:
         OSError: the file cannot be read.
@@ -107,6 +110,9 @@ def _mount(where: str, name: str, entry: Any) -> CameraMount:
     parent = entry.get("parent")
     if parent not in PARENTS:
         raise ValueError(f"{where}: parent is {parent!r}; write one of {', '.join(PARENTS)}")
+    lens = entry.get("lens", "")
+    if lens not in ("", *NAMES):
+        raise ValueError(f"{where}: lens is {lens!r}; write one of {', '.join(NAMES)}, or leave it to camera_info")
     rotation = _numbers(where, entry, "rotation", 4)
     length = float(np.linalg.norm(rotation))
     if abs(length - 1) > 1e-3:
@@ -115,7 +121,7 @@ def _mount(where: str, name: str, entry: Any) -> CameraMount:
     pose[:3, :3] = Rotation.from_quat(rotation).as_matrix()
     pose[:3, 3] = _numbers(where, entry, "translation", 3)
     pose.flags.writeable = False
-    return CameraMount(name, parent, pose)
+    return CameraMount(name, parent, pose, lens)
 
 
 def _numbers(where: str, entry: dict[str, Any], key: str, count: int) -> NDArray[np.float64]:

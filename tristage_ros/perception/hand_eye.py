@@ -18,21 +18,15 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.charuco import Board, Corners
 
 Pose = NDArray[np.float64]  # [4, 4]
 Parent = Literal["base_link", "flange"]
 FEWEST_VIEWS = 5
 LEAST_TURN = np.deg2rad(15.0)  # about the second of two axes; less leaves the camera's place open
+NO_DISTORTION = np.zeros(5)  # the lens has been seen to
 OUTLIER = 1.0  # px; an error that is larger counts less than by its square
-
-
-@dataclass(frozen=True)
-class Lens:
-    """Hold the intrinsics of a camera, as CameraInfo has them."""
-
-    matrix: NDArray[np.float64]  # [3, 3] K
-    distortion: NDArray[np.float64]  # [N] of plumb_bob
 
 
 @dataclass(frozen=True)
@@ -60,14 +54,18 @@ class CalibrationError(ValueError):
 
 
 def calibrate(
-    views: Sequence[View], parents: Mapping[str, Parent], lenses: Mapping[str, Lens], board: Board, board_on: Parent
+    views: Sequence[View],
+    parents: Mapping[str, Parent],
+    models: Mapping[str, CameraModel],
+    board: Board,
+    board_on: Parent,
 ) -> dict[str, Calibration]:
     """Return the mount of every camera in `parents`, by name; `board_on` is what the board is fixed to.
 
     Raises:
         CalibrationError: there are too few views, they are too alike, or a camera is not tied to the others.
     """
-    problem = _Problem(views, parents, lenses, board, board_on)
+    problem = _Problem(views, parents, models, board, board_on)
     cameras, boards = problem.start()
     return problem.refine(cameras, boards)
 
@@ -79,12 +77,12 @@ class _Problem:
         self,
         views: Sequence[View],
         parents: Mapping[str, Parent],
-        lenses: Mapping[str, Lens],
+        models: Mapping[str, CameraModel],
         board: Board,
         board_on: Parent,
     ) -> None:
-        self.views, self.parents, self.lenses, self.board, self.board_on = views, parents, lenses, board, board_on
-        self.seen = [_board_in_camera(view.corners, lenses[view.camera], board) for view in views]
+        self.views, self.parents, self.models, self.board, self.board_on = views, parents, models, board, board_on
+        self.seen = [_board_in_camera(view.corners, models[view.camera], board) for view in views]
 
     def start(self) -> tuple[dict[str, Pose], dict[int, Pose]]:
         """Return a first estimate of the cameras and of the board's placements."""
@@ -159,13 +157,11 @@ class _Problem:
         self, view: View, cameras: Mapping[str, Pose], boards: Mapping[int, Pose]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the errors [N, 2] px of a view's corners, and the same in mm at the corner's distance."""
-        lens = self.lenses[view.camera]
+        model = self.models[view.camera]
         seen = np.linalg.inv(self._offset(view) @ cameras[view.camera]) @ boards[view.placement]
         points = self.board.points(view.corners.ids) @ seen[:3, :3].T + seen[:3, 3]
-        nothing = np.zeros(3)
-        projected, _ = cv2.projectPoints(points, nothing, nothing, lens.matrix, lens.distortion)
-        pixels = projected.reshape(-1, 2) - view.corners.pixels
-        return pixels, 1e3 * pixels * points[:, 2:] / np.array([lens.matrix[0, 0], lens.matrix[1, 1]])
+        pixels = _pixels(points, model) - view.corners.pixels
+        return pixels, 1e3 * pixels * points[:, 2:] / (model.fx, model.fy)
 
     def _result(
         self, name: str, views: Sequence[View], cameras: Mapping[str, Pose], boards: Mapping[int, Pose]
@@ -175,9 +171,21 @@ class _Problem:
         return Calibration(cameras[name], len(views), pixels, millimetres)
 
 
-def _board_in_camera(corners: Corners, lens: Lens, board: Board) -> Pose:
+def _pixels(points: NDArray[np.float64], model: CameraModel) -> NDArray[np.float64]:
+    """Return where points [N, 3] (m, optical frame) are in the image, [N, 2] px."""
+    if model.lens is not None:
+        points = np.column_stack([model.lens.distort(points[:, :2] / points[:, 2:]), np.ones(len(points))])
+    projected, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), model.matrix, NO_DISTORTION)
+    return np.asarray(projected.reshape(-1, 2), np.float64)
+
+
+def _board_in_camera(corners: Corners, model: CameraModel, board: Board) -> Pose:
+    pixels = corners.pixels
+    if model.lens is not None:
+        focal, centre = np.array([model.fx, model.fy]), np.array([model.cx, model.cy])
+        pixels = model.lens.undistort((pixels - centre) / focal) * focal + centre
     found, turn, place = cv2.solvePnP(
-        board.points(corners.ids), corners.pixels, lens.matrix, lens.distortion, flags=cv2.SOLVEPNP_IPPE
+        board.points(corners.ids), pixels, model.matrix, NO_DISTORTION, flags=cv2.SOLVEPNP_IPPE
     )
     if not found:
         raise CalibrationError("the board's pose cannot be told from its corners; is its size right?")

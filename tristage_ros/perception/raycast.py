@@ -6,7 +6,6 @@ Solids are cylinders and boxes anywhere in the base frame; the nearest one along
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +37,8 @@ class Cast:
 
 def cast(solids: Solids, camera: CameraModel, stride: int) -> Cast:
     """Look at `solids` through every `stride`-th pixel of every `stride`-th row of `camera`."""
-    rays = _rays(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy, stride)
+    x, y = camera.rays(stride)
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1)
     rotation, place = camera.pose[:3, :3], camera.pose[:3, 3]
     shape = rays.shape[:2]
     depth, solid = np.full(shape, np.inf), np.full(shape, NOTHING)
@@ -57,15 +57,6 @@ def cast(solids: Solids, camera: CameraModel, stride: int) -> Cast:
     return Cast(rays @ rotation.T, depth, normals, solid)
 
 
-@lru_cache(maxsize=8)
-def _rays(width: int, height: int, fx: float, fy: float, cx: float, cy: float, stride: int) -> Floats:
-    """Return the rays [H, W, 3] in the optical frame."""
-    x, y = np.meshgrid((np.arange(0, width, stride) - cx) / fx, (np.arange(0, height, stride) - cy) / fy)
-    rays = np.stack([x, y, np.ones_like(x)], axis=-1)
-    rays.flags.writeable = False
-    return rays
-
-
 def _window(
     centre: Floats, radius: float, camera: CameraModel, stride: int, shape: tuple[int, ...]
 ) -> tuple[slice, slice] | None:
@@ -75,6 +66,8 @@ def _window(
     if centre[2] <= 1.5 * radius:  # the camera is in or beside it
         return slice(0, shape[0]), slice(0, shape[1])
     reach = radius / (centre[2] - radius)
+    if camera.lens is not None:
+        return _window_of(camera.rays(stride), centre[:2] / centre[2], reach)
     spans = []
     for middle, focal, first, size in (
         (centre[1] / centre[2], camera.fy, camera.cy, shape[0]),
@@ -84,6 +77,16 @@ def _window(
         low, high = (first + focal * (middle - half)) / stride, (first + focal * (middle + half)) / stride
         spans.append(slice(max(0, int(low)), min(size, int(high) + 2)))
     return None if any(span.start >= span.stop for span in spans) else (spans[0], spans[1])
+
+
+def _window_of(rays: Floats, middle: Floats, reach: float) -> tuple[slice, slice] | None:
+    """Return the rows and columns of the rays [2, H, W] that are no farther from `middle`, [2], than a ball reaches."""
+    half = reach * (1.0 + np.abs(middle))
+    near = (np.abs(rays[0] - middle[0]) <= half[0]) & (np.abs(rays[1] - middle[1]) <= half[1])
+    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _box(origin: Floats, rays: Floats, half: Floats) -> tuple[Floats, Floats]:

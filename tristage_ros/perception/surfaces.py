@@ -133,10 +133,9 @@ def measured_points(frame: RgbdFrame, stride: int) -> Floats:
     """Return what is measured at every `stride`-th pixel of every `stride`-th row, [N, 3] m in the base frame."""
     camera = frame.camera
     depth = frame.depth[::stride, ::stride].astype(np.float64)
-    row, column = np.nonzero(np.isfinite(depth))
-    z = depth[row, column]
-    x, y = (stride * column - camera.cx) / camera.fx * z, (stride * row - camera.cy) / camera.fy * z
-    points: Floats = np.column_stack([x, y, z]) @ camera.pose[:3, :3].T + camera.pose[:3, 3]
+    x, y = camera.rays(stride) * depth
+    seen = np.isfinite(x)
+    points: Floats = np.column_stack([x[seen], y[seen], depth[seen]]) @ camera.pose[:3, :3].T + camera.pose[:3, 3]
     return points
 
 

@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.images import depth_in_metres
+from tristage_ros.perception.lens_models import PLUMB_BOB
 
 
 def seconds(stamp: Time) -> float:
@@ -60,32 +61,17 @@ def depth_image(message: Image) -> NDArray[np.float32]:
 
 
 def camera_info_message(camera: CameraModel, stamp: float) -> CameraInfo:
-    """Return the CameraInfo of a rectified camera."""
+    """Return the CameraInfo of a camera; one without a lens is told as plumb_bob, with nothing that distorts."""
     return CameraInfo(
         header=header(stamp, camera.frame_id),
         height=camera.height,
         width=camera.width,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
+        distortion_model=camera.lens.model if camera.lens else PLUMB_BOB,
+        d=list(camera.lens.coefficients) if camera.lens else [0.0] * 5,
         k=[camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0],
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0],
     )
-
-
-def camera_model(info: CameraInfo) -> CameraModel:
-    """Return the camera of a CameraInfo, its pose still to be set.
-
-    Raises:
-        ValueError: it is of no calibrated camera.
-    """
-    fx, fy, cx, cy = info.k[0], info.k[4], info.k[2], info.k[5]
-    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
-        raise ValueError(
-            f"camera_info of {info.header.frame_id!r} has focal lengths {fx}, {fy} and principal point {cx}, {cy}: "
-            "the camera is not calibrated"
-        )
-    return CameraModel(int(info.width), int(info.height), fx, fy, cx, cy, frame_id=info.header.frame_id)
 
 
 def cloud_message(points: NDArray[np.float32], stamp: float, frame_id: str) -> PointCloud2:

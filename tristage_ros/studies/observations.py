@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tristage_ros.bags.reader import BagError, BagReader, Message
 from tristage_ros.devices.arm.kinematics import robot_state
 from tristage_ros.mla.values import Observation
-from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.extrinsics import load_extrinsics
@@ -41,18 +41,19 @@ def from_bag(path: str | Path, cameras_file: str | Path) -> Iterator[Observation
 
     Raises:
         BagError: the bag cannot be read, or lacks what an observation is made of; the message names the topics.
+        ValueError: the lens that its camera_info tells of cannot be honoured.
     """
     by_topic: dict[str, list[Message]] = {topic: [] for topic in (*NEEDED, DEPTH)}
     with BagReader(path) as bag:
         for message in bag.messages(*(topic for topic in by_topic if topic in bag.topics)):
             by_topic[message.topic].append(message)
     _require(path, [topic for topic in NEEDED if by_topic[topic]])
-    pose = load_extrinsics(cameras_file)["front"].pose
+    mount = load_extrinsics(cameras_file)["front"]
+    camera = camera_model(by_topic[INFO][0].value, mount.lens).at(mount.pose)
     clouds, depths, joints = (_by_stamp(by_topic[topic]) for topic in (CLOUD, DEPTH, JOINTS))
     for stamp, image in _by_stamp(by_topic[COLOR]):
         cloud, depth, state = (_nearest(messages, stamp) for messages in (clouds, depths, joints))
         if cloud is not None and state is not None:
-            camera = _camera(by_topic[INFO][0].value, pose)
             yield Observation(
                 color_image(image.data, image.encoding, image.height, image.width, step=image.step), camera,
                 _points(cloud), robot_state(_joint_positions(state)), _metres(depth), stamp,
@@ -133,10 +134,6 @@ def _nearest(messages: list[tuple[float, Any]], stamp: float) -> Any | None:
         return None
     apart, value = min(((abs(time - stamp), value) for time, value in messages), key=lambda pair: pair[0])
     return value if apart <= TOLERANCE else None
-
-
-def _camera(info: Any, pose: NDArray[np.float64]) -> CameraModel:
-    return CameraModel(info.width, info.height, info.k[0], info.k[4], info.k[2], info.k[5], pose)
 
 
 def _metres(depth: Any | None) -> NDArray[np.float32] | None:

@@ -4,10 +4,14 @@ import time
 
 import numpy as np
 import pytest
-from emulated_realsense import DISTORTION, SMALL, EmulatedRealSense, record
+from emulated_realsense import DISTORTION, SMALL, EmulatedRealSense, record, rs
+from lenses import WIDE
 
 from tristage_ros.devices.realsense.capture import CameraError, Profile
 from tristage_ros.devices.realsense.device import Connected, RealSense, Recording, Settings
+from tristage_ros.perception.camera import CameraModel, project
+from tristage_ros.perception.lens import Lens
+from tristage_ros.perception.lens_models import INVERSE, PLUMB_BOB
 
 STREAMS = Settings(SMALL, SMALL)
 
@@ -56,6 +60,38 @@ def test_intrinsics_carry_the_distortion(streaming):
         assert lens.distortion_model == "plumb_bob"
         np.testing.assert_allclose(lens.distortion, DISTORTION, atol=1e-7)
         assert camera.depth.fx == pytest.approx(96.0)
+
+
+@pytest.mark.parametrize(
+    ("lens", "model", "count"),
+    [
+        ("inverse_brown_conrady", "plumb_bob", 5),  # CameraInfo has no name for it
+        ("kannala_brandt4", "equidistant", 4),
+        ("ftheta", "ftheta", 5),  # to be refused by name
+    ],
+)
+def test_a_lens_has_its_name_in_camera_info_and_that_of_the_sdk(streaming, lens, model, count):
+    with EmulatedRealSense(lens=getattr(rs.distortion, lens)) as device:
+        color = streaming(device).color
+    assert (color.distortion_model, len(color.distortion), color.lens) == (model, count, lens)
+
+
+@pytest.mark.parametrize(("name", "model"), [("inverse_brown_conrady", INVERSE), ("brown_conrady", PLUMB_BOB)])
+def test_rays_and_pixels_are_those_of_the_sdk(name, model):
+    seen, of = CameraModel(640, 480, 435.0, 436.0, 328.0, 241.0, lens=Lens.of(model, WIDE)), rs.intrinsics()
+    of.width, of.height, of.fx, of.fy, of.ppx, of.ppy = 640, 480, 435.0, 436.0, 328.0, 241.0
+    of.model, of.coeffs = getattr(rs.distortion, name), list(WIDE)
+    for u, v in [(0, 0), (639, 0), (0, 479), (639, 479), (100, 400), (328, 241)]:
+        point = rs.rs2_deproject_pixel_to_point(of, [u, v], 1.0)
+        np.testing.assert_allclose(seen.rays()[:, v, u], point[:2], atol=1e-6)
+        np.testing.assert_allclose(project([point], seen)[0][0], rs.rs2_project_point_to_pixel(of, point), atol=1e-3)
+
+
+def test_what_camera_info_calls_plumb_bob_is_the_inverse_lens_within_a_tenth_of_a_millimetre():
+    one, other = (
+        CameraModel(640, 480, 435.0, 435.0, 328.0, 241.0, lens=Lens.of(m, WIDE)) for m in (PLUMB_BOB, INVERSE)
+    )
+    assert 0 < np.hypot(*(one.rays() - other.rays())).max() < 1e-4  # m, at 1 m
 
 
 def test_depth_is_aligned_to_colour(streaming):

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PLUMB_BOB, EQUIDISTANT = "plumb_bob", "equidistant"  # distortion models as sensor_msgs/CameraInfo names them
-
 
 class CameraError(Exception):
     """Say why a camera cannot be read and what to do; the message is one line for a person."""
@@ -56,8 +54,9 @@ class Intrinsics:
     fy: float  # pixels
     cx: float  # pixels
     cy: float  # pixels
-    distortion_model: str  # PLUMB_BOB or EQUIDISTANT
-    distortion: tuple[float, ...]  # k1, k2, p1, p2, k3 of PLUMB_BOB; k1..k4 of EQUIDISTANT
+    distortion_model: str  # as sensor_msgs/CameraInfo names it where it has a name
+    distortion: tuple[float, ...]  # k1, k2, p1, p2, k3 of plumb_bob; k1..k4 of equidistant
+    lens: str  # as the SDK names the model
 
 
 @dataclass(frozen=True)

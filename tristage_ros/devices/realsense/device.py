@@ -17,15 +17,8 @@ import numpy as np
 import pyrealsense2 as rs
 from numpy.typing import NDArray
 
-from tristage_ros.devices.realsense.capture import (
-    EQUIDISTANT,
-    PLUMB_BOB,
-    CameraError,
-    Capture,
-    DeviceInfo,
-    Intrinsics,
-    Profile,
-)
+from tristage_ros.devices.realsense.capture import CameraError, Capture, DeviceInfo, Intrinsics, Profile
+from tristage_ros.perception.lens_models import EQUIDISTANT, PLUMB_BOB
 
 DISCOVERY = 4.0  # s in which a camera on the network is found after a context was made; one on USB is there at once
 MILLIMETRE = 0.001  # m
@@ -211,11 +204,12 @@ def _info(device: rs.device) -> DeviceInfo:
 
 def _intrinsics(profile: rs.pipeline_profile, kind: rs.stream) -> Intrinsics:
     i = profile.get_stream(kind).as_video_stream_profile().get_intrinsics()
-    # The inverse model is labelled plumb_bob as well, as realsense2_camera does: CameraInfo has no name for it.
-    fisheye = i.model == rs.distortion.kannala_brandt4
-    coefficients = tuple(float(value) for value in i.coeffs[: 4 if fisheye else 5])
-    model = EQUIDISTANT if fisheye else PLUMB_BOB
-    return Intrinsics(i.width, i.height, i.fx, i.fy, i.ppx, i.ppy, model, coefficients)
+    # Brown-Conrady, inverse and modified are plumb_bob, as realsense2_camera has it. CameraInfo has no name for the
+    # latter two; they differ from it by hundredths of a pixel. What is something else keeps its name, and is refused.
+    others = {rs.distortion.kannala_brandt4: (EQUIDISTANT, 4), rs.distortion.ftheta: (i.model.name, 5)}
+    model, count = others.get(i.model, (PLUMB_BOB, 5))
+    coefficients = tuple(float(value) for value in i.coeffs[:count])
+    return Intrinsics(i.width, i.height, i.fx, i.fy, i.ppx, i.ppy, model, coefficients, i.model.name)
 
 
 def _rgb(frame: rs.video_frame) -> NDArray[np.uint8]:

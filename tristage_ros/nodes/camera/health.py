@@ -44,6 +44,8 @@ class CameraHealth:
                 "firmware": link.device.firmware,
                 "USB": link.device.usb,
             }
+        if (camera := link.camera) is not None:  # of the link's thread: it may go while this is told
+            values["lens"] = camera.color.lens
         if link.reason:
             return Part(WARN if link.ended else ERROR, link.reason, values)
         if link.device is not None and link.device.usb.startswith("2"):

@@ -190,7 +190,7 @@ class PolicyNode(ManagedNode):
 
     def _on_info(self, message: CameraInfo) -> None:
         try:
-            self.buffer.add_info(message)
+            self.buffer.add_info(message, self.resolve_topic_name("front/color/image_raw"))
         except ValueError as error:
             self.get_logger().warning(f"front: {error}", throttle_duration_sec=5.0)
 

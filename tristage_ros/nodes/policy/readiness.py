@@ -22,9 +22,10 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.camera import CameraModel
+from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.color import color_image
 from tristage_ros.perception.extrinsics import CameraMount
-from tristage_ros.ros.convert import camera_model, cloud_points, depth_image, seconds
+from tristage_ros.ros.convert import cloud_points, depth_image, seconds
 from tristage_ros.ros.joints import JointHistory
 
 FINISHED = (ArmStatus.CHUNK_REACHED, ArmStatus.CHUNK_REFUSED, ArmStatus.CHUNK_ABORTED)
@@ -203,6 +204,7 @@ class ObservationBuffer:
         self._depths: deque[Image] = deque(maxlen=8)
         self._cloud: PointCloud2 | None = None
         self._model: CameraModel | None = None
+        self._lacking = "no usable camera_info of the front camera yet"  # why there is no model
         self.joints = JointHistory()
         self._held: float | None = None  # stamp of the first cloud in a row that joint states had not reached
         self._cloud_stamps: deque[float] = deque(maxlen=1024)  # s
@@ -218,11 +220,20 @@ class ObservationBuffer:
         with self._lock:
             self._depths.append(message)
 
-    def add_info(self, message: CameraInfo) -> None:
-        """Take the front camera's intrinsics; raise ValueError when it is not calibrated."""
-        model = camera_model(message)
+    def add_info(self, message: CameraInfo, image: str = "") -> None:
+        """Take the front camera's intrinsics; `image` is the topic of what it sees.
+
+        Raises:
+            ValueError: they are of no calibrated camera, or of a lens that cannot be honoured.
+        """
+        try:
+            model = camera_model(message, self._mount.lens, image).at(self._mount.pose)
+        except ValueError as error:
+            with self._lock:
+                self._model, self._lacking = None, str(error)
+            raise
         with self._lock:
-            self._model = model.at(self._mount.pose)
+            self._model = model
 
     def add_cloud(self, message: PointCloud2) -> None:
         """Take the model's cloud."""
@@ -255,9 +266,10 @@ class ObservationBuffer:
             ValueError: a part is malformed.
         """
         with self._lock:
-            cloud, images, depths, model = self._cloud, list(self._images), list(self._depths), self._model
+            cloud, images, depths = self._cloud, list(self._images), list(self._depths)
+            model, lacking = self._model, self._lacking
         if model is None:
-            raise NotReadyError("no usable camera_info of the front camera yet")
+            raise NotReadyError(lacking)
         if cloud is None or not images:
             raise NotReadyError("no cloud yet" if cloud is None else "no front image yet")
         stamp = seconds(cloud.header.stamp)
