@@ -1,21 +1,30 @@
-"""The pruner's settings as live parameters of the policy node: what is set, refused, brought along, and when it holds."""
+"""The pruner's settings as parameters of a policy that runs: set, refused, brought along, from when on they hold."""
 
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import rclpy
 import yaml
+from camera_source import now
 from node_setting import NodeSetting, made_by
+from rcl_interfaces.msg import ParameterEvent
 from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter, parameter_dict_from_yaml_file, parameter_value_to_python
 from test_policy import Setting
-from tristage_msgs.msg import ActionChunk
+from tristage_msgs.msg import ActionChunk, StageTimings
 
+from tristage_ros.bags.changes import EVENTS, TIMINGS, changes_of
 from tristage_ros.nodes.policy.node import PolicyNode
 from tristage_ros.nodes.policy.readiness import RatePacing
 from tristage_ros.nodes.policy.tuning import PARAMETERS, Tuning
 from tristage_ros.pruning import PruningConfig
+from tristage_ros.ros.convert import seconds
+
+
+def messages(values):
+    return [Parameter(name.replace("__", "."), value=value).to_parameter_msg() for name, value in values.items()]
 
 
 class Tools:
@@ -30,8 +39,8 @@ class Tools:
 
     def set(self, **values):
         """Set all in one request and return the reasons of what was refused."""
-        messages = [Parameter(name.replace("__", "."), value=value).to_parameter_msg() for name, value in values.items()]
-        return [r.reason for r in self.ask(SetParameters, "set_parameters", parameters=messages).results if not r.successful]
+        answer = self.ask(SetParameters, "set_parameters", parameters=messages(values))
+        return [result.reason for result in answer.results if not result.successful]
 
     def get(self, *names):
         values = self.ask(GetParameters, "get_parameters", names=list(names)).values
@@ -96,6 +105,35 @@ def test_a_change_takes_hold_at_the_next_step_and_the_state_stays(setting):
     assert str(s.node._pruning_part().values["settings"]) == "robot (changed: target_rate 0.5)"
 
 
+def test_stamps_tell_with_which_step_a_change_took_hold(setting):
+    """As a replay has to know: changes come at any moment, also within a step."""
+    s, heard = setting(), []
+    for kind, topic in ((ParameterEvent, EVENTS), (StageTimings, TIMINGS)):
+        s.helper.create_subscription(kind, topic, partial(lambda topic, m: heard.append((topic, m)), topic), 100)
+    s.until(lambda: s.helper.count_publishers(EVENTS))
+    s.step()
+    client = s.helper.create_client(SetParameters, "/policy/set_parameters")
+    s.until(client.service_is_ready)
+    for number in range(12):
+        s.publish()
+        end = now() + 0.003 * (number % 6)
+        s.until(lambda end=end: now() > end)
+        rate = 0.3 + 0.1 * (number % 2)
+        client.call_async(SetParameters.Request(parameters=messages({"pruner__target_rate": rate})))
+        s.until(lambda count=number + 2: len(s.pruning) >= count)
+    s.until(lambda: [topic for topic, _ in heard].count(TIMINGS) == 13)
+    stamped = [SimpleNamespace(topic=topic, value=m, header_stamp=stamp_of(m)) for topic, m in heard]
+    wanted, changes = [0.7] * 13, changes_of(stamped)[1]
+    for change in changes:
+        wanted[change.step :] = [change.values["pruner.target_rate"]] * (13 - change.step)
+    assert len(changes) == 12 and changes[0].step >= 1
+    assert [stats.rate for stats in s.pruning[1:]] == pytest.approx(wanted[1:], abs=0.03)
+
+
+def stamp_of(message):
+    return 0 if isinstance(message, ParameterEvent) else round(seconds(message.header.stamp) * 1e9)
+
+
 def test_features_measured_elsewhere_begin_anew(setting):
     s = setting()
     assert [s.step().step for _ in range(2)] == [1, 2]
@@ -125,8 +163,7 @@ def test_what_is_wrong_is_refused_by_name_and_nothing_changes(idle, values, word
     s = idle()
     before = s.dumped()
     assert all(words in reason for reason in s.set(**values)) and len(s.set(**values)) == len(values)
-    messages = [Parameter(name.replace("__", "."), value=value).to_parameter_msg() for name, value in values.items()]
-    result = s.ask(SetParametersAtomically, "set_parameters_atomically", parameters=messages).result
+    result = s.ask(SetParametersAtomically, "set_parameters_atomically", parameters=messages(values)).result
     assert not result.successful and words in result.reason
     assert s.dumped() == before
 
@@ -152,7 +189,7 @@ def test_what_is_dumped_is_loaded_and_is_a_parameter_file(idle, tmp_path):
     assert s.set(pruning="paper", pruner__tau_3d=0.5, pruner__tau_2d=0.4, pruner__stages=[1, 3]) == []
     path = tmp_path / "dumped.yaml"
     path.write_text(s.dumped())
-    known = parameter_dict_from_yaml_file(str(path))
+    known = parameter_dict_from_yaml_file(str(path), target_nodes=["/policy"])
     s.set(pruning="robot")
     results = s.ask(SetParameters, "set_parameters", parameters=list(known.values())).results
     refused = {name for name, result in zip(known, results, strict=True) if not result.successful}

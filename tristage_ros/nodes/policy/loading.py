@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.memory import QUANTISED
 from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
-from tristage_ros.perception.camera import CameraModel
 from tristage_ros.nodes.policy.tuning import Tuning
+from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import PruningConfig
 
 
