@@ -41,6 +41,7 @@ SECTIONS = (
     ),
     ("Joints", "joints", figures.joints, "Measured joint positions; the axes span the limits."),
 )
+MARKS = "Red lines in the figures are where it took hold."
 LAST_SECOND = (
     "In steps of 10 ms: what was asked of every joint, where it was, what its motor did; who said what, by its number."
 )
@@ -149,7 +150,7 @@ def _changes(run: Run) -> list[str]:
         for change in run.changes
     )
     columns = "<tr><th>when</th><th>from control step</th><th>what</th></tr>"
-    return [f"<h2>Set while it ran</h2><table>{columns}{rows}</table>"]
+    return [f"<h2>Set while it ran</h2><p class='note'>{MARKS}</p><table>{columns}{rows}</table>"]
 
 
 def _events(run: Run) -> str:
