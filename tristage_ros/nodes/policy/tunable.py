@@ -51,7 +51,8 @@ class TunableNode(ManagedNode):
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
         if PRESET.name in wanted:
-            wanted = {name: RosParameter(name, value=value) for name, value in tuning.parameters.items()} | wanted
+            brought = {name: value for name, value in tuning.parameters.items() if name not in wanted}
+            wanted |= {name: RosParameter(name, value=value) for name, value in brought.items()}
         before = self.tuning
         with self.beginning:
             result = super().set_parameters_atomically(list(wanted.values()))
