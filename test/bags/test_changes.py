@@ -62,7 +62,6 @@ def test_the_pruner_is_told_as_a_preset_spells_it_and_compared_by_that() -> None
     set_since = Facts({"policy": {"pruner.tau_2d": 0.3, "pruner.max_age": -1}}, files)
     assert set_since.pruning == {"tau_2d": 0.3, "max_age": None}
     assert facts.differences(Facts({"policy": {"seed": 0}}, files), set_since) == [
-        "policy.seed: 0 -> not set",
         "pruning.max_age: 10 -> None",
         "pruning.tau_2d: 0.08 -> 0.3",
     ]
