@@ -136,13 +136,15 @@ class Player(Node):
 
     def instruct(self, instruction: str, timeout: float) -> bool:
         """Give the policy another instruction, which clears the pruning state; return whether it took it."""
-        return self.set({"instruction": instruction}, timeout)
+        return not self.set({"instruction": instruction}, timeout)
 
-    def set(self, values: Mapping[str, object], timeout: float) -> bool:
-        """Set parameters of the policy; return whether it took them all."""
+    def set(self, values: Mapping[str, object], timeout: float) -> str:
+        """Set parameters of the policy; return why it does not have them, empty when it has."""
         parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
         asked = self._parameters.call_async(SetParameters.Request(parameters=parameters))
-        return self._done(asked, timeout) and all(result.successful for result in asked.result().results)
+        if not self._done(asked, timeout):
+            return "no answer"
+        return next((result.reason for result in asked.result().results if not result.successful), "")
 
     @staticmethod
     def _done(future: object, timeout: float) -> bool:

@@ -254,8 +254,8 @@ class Pace:
         """
         while self._changes and self._changes[0].stamp <= now + SAME:
             self.changed.append(self._changes.popleft())
-            if not self.player.set(self.changed[-1].values, SERVICE_TIMEOUT):
-                raise ReplayError(f"the policy does not take what was set: {'; '.join(self.changed[-1].in_words())}")
+            if reason := self.player.set(self.changed[-1].values, SERVICE_TIMEOUT):
+                raise ReplayError(f"what was set while it was recorded is refused now: {reason}")
         while self._anew and self._anew[0].stamp <= now + SAME:
             instruction = self._anew.popleft().instruction
             player = self.player
