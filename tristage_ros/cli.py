@@ -11,7 +11,12 @@ from pathlib import Path
 
 from tristage_ros import __version__
 from tristage_ros.bench.options import add_bench_options, add_measurements
-from tristage_ros.commands.options import add_calibrate_cameras_options, add_doctor_options, add_record_options
+from tristage_ros.commands.options import (
+    add_calibrate_cameras_options,
+    add_doctor_options,
+    add_preset_options,
+    add_record_options,
+)
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments, positive
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
@@ -78,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     stop = commands.add_parser("stop", help="slow the arm down and hold it, until it is enabled again")
     add_node_options(stop)
     stop.set_defaults(command=_stop)
+    preset = commands.add_parser("preset", help="keep what the pruner of a running policy is set to")
+    add_preset_options(preset)
+    preset.set_defaults(command=_run_of("tristage_ros.commands.preset"))
     record = commands.add_parser("record", help="record a running graph into an MCAP bag until Ctrl-C")
     add_record_options(record)
     record.set_defaults(command=_record)

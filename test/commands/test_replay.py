@@ -13,7 +13,7 @@ import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from cell_process import spin_for, spin_until
-from damage import IMAGES, SMALL_BAG, damaged, stored, write
+from damage import IMAGES, SMALL_BAG, Stored, damaged, stored, write
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from replay_golden import GOLDEN, MEAN_POSITION, MEAN_RATE, POSITION, RATE, summary
@@ -25,6 +25,9 @@ from test_recording import REMAP, foreign
 from tristage_msgs.msg import ActionChunk, PruningStats
 
 from tristage_ros import cli
+from tristage_ros.bags.changes import read_changes
+from tristage_ros.bags.facts import read_facts
+from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.reports.compare.compare import read_steps
 from tristage_ros.ros.convert import seconds
@@ -81,6 +84,33 @@ def test_another_threshold_is_named_and_beyond_its_tolerance_the_exit_code_is_1(
     assert "pruning.tau_3d: 0.2 -> 0.3" in written["settings"]
     assert not written["identical"] and min(written["masks_3d"]) < 0.999
     assert np.array(written["errors"]).shape == (written["steps"], 7)
+
+
+def test_what_was_set_meanwhile_is_set_before_the_same_step_again(ros_domain, tmp_path):
+    begins = [m.made for m in stored() if m.topic == "/tristage/timings"]
+    bag = write(tmp_path / "bag", [*stored(), set_at(begins[2] - 10**8, "pruner.target_rate", 0.3)])
+    done = tristage("replay", bag, "--lockstep", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second, third = (step.pruning.rate for step in read_steps(tmp_path / "run").steps)
+    assert first == 0.0 and second > 0.6 and third == pytest.approx(0.28, abs=0.01), "the third began after that"
+    began, changes = read_changes(tmp_path / "run" / "bag")
+    assert [change.values for change in changes] == [{"pruner.target_rate": 0.3}]
+    assert began["pruner.target_rate"] == 0.7
+    with BagReader(tmp_path / "run" / "bag") as replayed:
+        assert read_facts(replayed).pruning["target_rate"] == 0.3
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "pruner.target_rate: 0.7 -&gt; 0.3" in page
+
+
+def set_at(time, name, value):
+    """Return the message of a parameter of the policy that was set at a time, ns."""
+    told = new_message("rcl_interfaces/msg/ParameterValue", type=3, double_value=value)
+    changed = [new_message("rcl_interfaces/msg/Parameter", name=name, value=told)]
+    stamp = new_message("builtin_interfaces/msg/Time", sec=time // SECOND, nanosec=time % SECOND)
+    kind = "rcl_interfaces/msg/ParameterEvent"
+    event = new_message(kind, node="/policy", stamp=stamp, changed_parameters=changed)
+    return Stored("/parameter_events", kind, time, bytes(typestore().serialize_cdr(event, kind)))
 
 
 @pytest.mark.long

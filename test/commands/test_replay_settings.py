@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
+from tristage_ros.bags.changes import Change
 from tristage_ros.bags.facts import Facts
-from tristage_ros.commands.replay.settings import Settings
+from tristage_ros.commands.replay.settings import Settings, to_repeat
 from tristage_ros.graph.graph import GraphError, build
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
@@ -48,6 +49,29 @@ def test_a_preset_replaces_the_recorded_one_and_may_be_changed_further():
     )
     assert (settings.pruning["tau_2d"], settings.pruning["tau_3d"]) == (0.25, 0.25)
     assert settings.pruning.get("target_rate") is None
+
+
+@pytest.mark.parametrize("spelling", ["pruning.", "policy.pruner."])
+def test_the_pruner_is_set_by_either_spelling(spelling):
+    changes = [f"{spelling}tau_2d=0.1", f"{spelling}target_rate=0.5"]
+    assert Settings.recorded_with(FACTS).changed(changes).pruning == {"tau_2d": 0.1, "target_rate": 0.5}
+    off = ["policy.pruner.target_rate=-1"] if "pruner" in spelling else ["pruning.target_rate=null"]
+    assert Settings.recorded_with(FACTS).changed([*changes, *off]).pruning["target_rate"] is None
+
+
+def test_what_was_set_meanwhile_is_set_again_save_what_is_tried_instead():
+    values = {"pruner.tau_2d": 0.1, "pruner.beta": 0.5, "rate_hz": 2.0, "instruction": "close the box", "pruning": "x"}
+    changes = [Change(10, 1, 5, values, {}), Change(20, 9, None, values, {})]
+
+    def repeated(*instead):
+        return [list(change.values) for change in to_repeat(changes, instead)]
+
+    assert repeated() == [["pruner.tau_2d", "pruner.beta", "rate_hz"]]
+    assert repeated("policy.engine=recompute", "pruning.tau_2d=0.2") == [["pruner.beta", "rate_hz"]]
+    assert repeated("policy.pruner.beta=0.2", "policy.rate_hz=3") == [["pruner.tau_2d"]]
+    assert repeated("policy.pruning=paper") == [["rate_hz"]]
+    after = Settings.recorded_with(FACTS).after(to_repeat(changes, ()))
+    assert after.pruning == {"tau_2d": 0.1, "beta": 0.5} and after.parameters["policy"]["rate_hz"] == 2.0
 
 
 @pytest.mark.parametrize(

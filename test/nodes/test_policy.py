@@ -203,7 +203,8 @@ def test_without_a_checkpoint_it_refuses_a_real_arm(ros_domain, tmp_path):
     ("parameter", "error", "words"),
     [
         ("checkpoint:=/nowhere/m.safetensors", ConfigurationError, "/nowhere/m.safetensors"),
-        ("pruning:=/nowhere/p.yaml", ConfigurationError, "/nowhere/p.yaml"),
+        ("pruning:=/nowhere/p.yaml", ParameterError, "/nowhere/p.yaml"),
+        ("pruner.tau_2d:=0.3", ParameterError, r"pruner\.tau_2d = 0\.3 must not exceed tau_3d"),
         ("device:=toaster", ConfigurationError, "toaster"),
         ("dtype:=int4", ParameterError, "stored, auto, float32"),
         ("engine:=fast", ParameterError, "cached, recompute"),
@@ -221,7 +222,7 @@ def test_wrong_parameters_keep_it_from_starting(ros_domain, tmp_path, parameter,
 def test_a_preset_with_an_unknown_key_is_refused_by_name(ros_domain, tmp_path):
     preset = tmp_path / "p.yaml"
     preset.write_text("tau_2d: 0.1\ntau_4d: 0.2\n")
-    with pytest.raises(ConfigurationError, match="tau_4d"):
+    with pytest.raises(ParameterError, match="tau_4d"):
         Setting(tmp_path, "allow_random_weights:=true", f"pruning:={preset}")
     rclpy.try_shutdown()
 
@@ -229,7 +230,7 @@ def test_a_preset_with_an_unknown_key_is_refused_by_name(ros_domain, tmp_path):
 def test_a_preset_that_is_no_yaml_is_refused_by_name(ros_domain, tmp_path):
     preset = tmp_path / "p.yaml"
     preset.write_text("a: [1")
-    with pytest.raises(ConfigurationError, match=r"p\.yaml"):
+    with pytest.raises(ParameterError, match=r"p\.yaml"):
         Setting(tmp_path, "allow_random_weights:=true", f"pruning:={preset}")
     rclpy.try_shutdown()
 

@@ -96,6 +96,14 @@ def test_the_facts_hold_parameters_files_and_changes(setting, tmp_path):
     assert "instruction" in changes
 
 
+def test_what_changes_between_question_and_answer_is_asked_for_again(setting):
+    s = setting()
+    s.until(lambda: "policy" in s.node._survey.parameters)
+    del s.node._survey.parameters["policy"]  # as if the answer were still on its way
+    s.helper.set_parameters([Parameter("instruction", value="close the box")])
+    s.until(lambda: s.node._survey.parameters.get("policy", {}).get("instruction") == "close the box")
+
+
 def test_in_a_namespace_a_bag_holds_plain_names_and_nothing_of_another_cell(ros_domain, tmp_path):
     rclpy.init(args=[*inside("/cell1"), "-p", f"run_dir:={tmp_path}", "-p", "cameras:=[front]"])
     recorder, executor = RecorderNode(), SingleThreadedExecutor()

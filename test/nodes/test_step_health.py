@@ -36,10 +36,10 @@ def test_steps(fields, level, words):
     ],
 )
 def test_pruning(fields, level, words):
-    part = pruning_part(PruningReport(set_sizes=(200, 36, 20), **fields), LIMITS)
+    part = pruning_part(PruningReport(set_sizes=(200, 36, 20), **fields), LIMITS, "robot")
     assert part.level == level and words in part.message
     assert [part.values[f"patches of {name}"] for name in ("background", "robot", "object")] == [200, 36, 20]
 
 
 def test_before_the_first_step_nothing_is_wrong():
-    assert step_part(None, {}, LIMITS).level == pruning_part(None, LIMITS).level == OK
+    assert step_part(None, {}, LIMITS).level == pruning_part(None, LIMITS, "robot").level == OK

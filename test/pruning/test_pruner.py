@@ -137,6 +137,48 @@ def test_saving_and_restoring_changes_nothing(
     assert str(replace(before, **blank)) == str(replace(after, **blank))
 
 
+OTHERWISE = replace(
+    PruningConfig.robot(), tau_2d=0.3, tau_3d=0.4, target_rate=0.4, beta=0.5, window=3, watch_share=None, max_age=3
+)
+
+
+@pytest.mark.parametrize("after", [OTHERWISE, replace(OTHERWISE, target_rate=None, stages=frozenset({2, 3}))])
+def test_with_other_settings_the_state_stays(after: PruningConfig, scene: Scene, still: FrameContext, run: Run) -> None:
+    geometry, steps = scene(16)
+    turned, made_anew = TriStagePruner(PruningConfig.robot()), TriStagePruner(after)
+    run(turned, geometry, steps[:6], still)
+    made_anew.load_state_dict(turned.state_dict())
+    unturned = TriStagePruner(PruningConfig.robot())
+    unturned.load_state_dict(turned.state_dict())
+    assert not turned.configure(after)
+    got = run(turned, geometry, steps[6:], still)
+    assert all(map(same, got, run(made_anew, geometry, steps[6:], still))) and not complete(got[0])
+    assert not any(map(same, got, run(unturned, geometry, steps[6:], still)))
+
+
+def test_features_of_another_kind_forget_everything(scene: Scene, run: Run) -> None:
+    geometry, steps = scene(17)
+    pruner = TriStagePruner()
+    run(pruner, geometry, steps[:4])
+    assert pruner.configure(PruningConfig(s1_feature="pre_norm"))
+    assert complete(run(pruner, geometry, steps[4:5])[0]) and pruner.report().step == 1
+
+
+def test_a_guard_that_was_off_remembers_nothing_from_before(scene: Scene, still: FrameContext, run: Run) -> None:
+    geometry, steps = scene(18)
+    guarded = PruningConfig(change_guard=0.1)
+    pruner = TriStagePruner(guarded)
+    run(pruner, geometry, steps[:3], still)
+    pruner.configure(PruningConfig())
+    run(pruner, geometry, steps[3:6])
+    pruner.configure(guarded)
+    assert still.color_mean is not None
+    run(pruner, geometry, steps[6:7], FrameContext(still.color_mean + 0.3, still.depth_mean))
+    assert pruner.report().changed_patches == 0
+    run(pruner, geometry, steps[7:8], still)
+    assert pruner.report().changed_patches > 0
+
+
 def test_saved_state_is_a_copy(scene: Scene, run: Run) -> None:
     geometry, steps = scene(15)
     pruner = TriStagePruner()

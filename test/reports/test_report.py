@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from reports.browser import Browser
+from tristage_ros.bags.changes import Change
 from tristage_ros.bags.facts import TOPIC, TYPE, Facts
 from tristage_ros.bags.messages import definitions, new_message, typestore
 from tristage_ros.bags.reader import BagError, BagReader
@@ -207,6 +209,16 @@ def test_the_strip_runs_from_first_to_last_and_its_numbers_are_in_the_curves(rec
     shown = [line.get_ydata() for line in rates.get_lines()[:2]]
     np.testing.assert_allclose(shown[0], [100 * step.rate_2d for step in run.pruning])
     np.testing.assert_allclose(shown[1], [100 * step.rate_3d for step in run.pruning])
+
+
+def test_what_was_set_meanwhile_is_marked_where_it_took_hold(record_run) -> None:
+    run = read_run(record_run(12))
+    changes = [Change(run.start + 2 * 10**9, 5, 1, {"pruner.tau_2d": 0.3}, {"pruner.tau_2d": 0.08})]
+    marked = replace(run, changes=changes)
+    for figure, place in ((figures.pruning_rates, 5.5), (episode, 2.0)):
+        lines = [line for ax in figures.draw(figure, marked).axes for line in ax.get_lines()]
+        assert [line.get_xdata()[0] for line in lines if line.get_label() == "set otherwise"] == [place] * 2
+        assert "set otherwise" not in {line.get_label() for ax in figures.draw(figure, run).axes for line in ax.lines}
 
 
 def test_salience_is_drawn_by_set(record_run) -> None:

@@ -35,6 +35,8 @@ CIRCUMSTANCES = ("use_sim_time", "start_type_description_service", "image_transp
                  "allow_random_weights", "pruning", "checkpoint", "cameras_file")  # fmt: skip
 CHOSEN = ("pruning.", "version of ")  # these are set, or left out, by somebody
 ALIASES = {"open3d-cpu": "open3d"}  # packages of two names
+PRUNER = "pruner."  # in front of the pruner's settings among the policy's parameters
+OFF = -1  # of such a parameter: null, as a preset has it
 WEIGHTS = ("*.safetensors", "*.pt", "*.bin")
 
 
@@ -66,9 +68,15 @@ class Facts:
 
     @property
     def pruning(self) -> dict[str, Any]:
-        """Return the settings of the pruner, as its preset spelt them."""
+        """Return the settings of the pruner: those of its preset as this spells them, and what was set beside it."""
         settings = yaml.safe_load(self.files.get("policy.pruning", "")) or {}
-        return dict(settings)
+        return dict(settings) | pruner_settings(self.parameters.get("policy", {}))
+
+
+def pruner_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the parameters of a policy node set of its pruner, as a preset spells it."""
+    ours = {name.removeprefix(PRUNER): value for name, value in parameters.items() if name.startswith(PRUNER)}
+    return {name: None if value == OFF else value for name, value in ours.items()}
 
 
 def gather(parameters: Mapping[str, Mapping[str, Any]], checkpoint: Mapping[str, Any]) -> tuple[Facts, list[str]]:
@@ -138,7 +146,8 @@ def _flat(facts: Facts) -> dict[str, Any]:
         values = dict(facts.parameters.get(node, {}))
         if values.get("control", "frame") != "frame":  # what a frame sends is then how it is controlled
             values["frame_sends"] = values["control"]
-        flat |= {f"{node}.{name}": value for name, value in values.items() if name not in CIRCUMSTANCES}
+        told = {name: value for name, value in values.items() if not name.startswith(PRUNER)}
+        flat |= {f"{node}.{name}": value for name, value in told.items() if name not in CIRCUMSTANCES}
         if cameras := facts.files.get(f"{node}.cameras_file"):
             flat[f"{node}.cameras_file"] = hashlib.sha256(cameras.encode()).hexdigest()[:12]
     return flat

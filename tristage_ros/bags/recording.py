@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tristage_ros.bags import facts
+from tristage_ros.bags.changes import EVENTS
 from tristage_ros.bags.condition import Arrival, Condition, condition
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader, Message
@@ -265,8 +265,6 @@ def _around(stamps: Sequence[int], stamp: int) -> list[int]:
 
 # Where in a run the policy began anew: an operator reset it, or gave it another instruction.
 
-EVENTS = "/parameter_events"
-
 
 @dataclass(frozen=True)
 class Restart:
@@ -276,29 +274,23 @@ class Restart:
     instruction: str = ""  # empty: the same as before
 
 
-def restarts(path: str | Path) -> tuple[str, list[Restart]]:
-    """Return the instruction that the run began with, empty when the bag does not know it, and its restarts.
+def restarts(path: str | Path) -> list[Restart]:
+    """Return the restarts of a run.
 
     Raises:
         BagError: the bag cannot be read.
     """
-    began, told, firsts = "", list[tuple[int, str]](), list[tuple[int, int, int]]()
+    told, firsts = list[tuple[int, str]](), list[tuple[int, int, int]]()
     before = 0
     with BagReader(path) as bag:
-        for message in bag.messages(facts.TOPIC, EVENTS, PRUNING):
-            if message.topic == facts.TOPIC:
-                began = began or _instruction(facts.Facts.parsed(message.value.data))
-            elif message.topic == EVENTS:
+        for message in bag.messages(EVENTS, PRUNING):
+            if message.topic == EVENTS:
                 told += [(message.stamp, text) for text in _told(message.value)]
             else:
                 if message.value.step == 1 and before:
                     firsts.append((message.header_stamp, before, message.stamp))
                 before = message.stamp
-    return began, [Restart(stamp, _newest(told, after, until)) for stamp, after, until in firsts]
-
-
-def _instruction(known: facts.Facts) -> str:
-    return str(known.parameters.get("policy", {}).get("instruction", ""))
+    return [Restart(stamp, _newest(told, after, until)) for stamp, after, until in firsts]
 
 
 def _told(event: object) -> list[str]:

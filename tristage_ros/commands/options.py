@@ -1,4 +1,4 @@
-"""The options of `tristage calibrate-cameras`, `doctor` and `record`, without rclpy and the SDKs.
+"""The options of `tristage calibrate-cameras`, `doctor`, `preset` and `record`, without rclpy and the SDKs.
 
 `tristage` declares them whatever it is asked to do. Those of `replay` are with the options of `compare`, in reports.
 """
@@ -37,6 +37,16 @@ def add_doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cameras", type=int, default=2, metavar="N", help="RealSense cameras to expect (default: 2)")
     parser.add_argument("--site", type=Path, metavar="FILE", help="check a site file, print what it says, and end")
     parser.add_argument("--cameras-file", type=Path, help="where the wrist camera is (default: config/cameras.yaml)")
+
+
+def add_preset_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be done with presets, and the options of each."""
+    save = parser.add_subparsers(required=True, metavar="ACTION").add_parser(
+        "save", help="write what the running policy's pruner is set to as a preset"
+    )
+    save.add_argument("file", type=Path, metavar="FILE.yaml", help="file to write")
+    save.add_argument("--force", action="store_true", help="write over a file that is there")
+    add_node_options(save)
 
 
 def add_record_options(parser: argparse.ArgumentParser) -> None:

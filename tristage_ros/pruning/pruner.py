@@ -59,6 +59,22 @@ class TriStagePruner:
         self._seen: View | None = None
         self._step = _Step()
 
+    def configure(self, config: PruningConfig) -> bool:
+        """Take other settings from the next step on; call it between steps. Return whether all was forgotten for it.
+
+        The state stays: what was observed of the patches, smoothed so far, seen when, does not depend on thresholds,
+        shares and limits, and the next step decides anew by it. A weight of the past (`beta`, `window`) is that of
+        observations to come. Features that are measured elsewhere (`s1_feature`) are other quantities: everything is
+        forgotten, as by `reset()`. What a guard remembers is forgotten when it is switched off, for it ages unwatched.
+        """
+        forgets = config.s1_feature != self.config.s1_feature
+        self.config = config
+        if forgets:
+            self.reset()
+        elif not config.guarded:
+            self._seen = None
+        return forgets
+
     def begin_step(self) -> None:
         """Begin the next control step."""
         self._step = _Step(self._step.number + 1)

@@ -20,6 +20,7 @@ from tristage_ros.reports.figures import (
     dots,
     gripper_closed,
     legend_upwards,
+    mark_changes,
     pixels,
     require,
     spread_out,
@@ -43,6 +44,7 @@ def episode(run: Run) -> Figure:
         for ax in (rates, costs):
             ax.axvline(time, color=DARK, lw=0.8, ls=":")
         rates.annotate(str(number), (time, 104), ha="center", annotation_clip=False, fontsize=9)
+    mark_changes((rates, costs), [run.since_start(change.time) for change in run.changes])
     costs.set(xlabel="time [s]", xlim=(0, run.duration))
     return figure
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
@@ -58,8 +59,15 @@ def pruning_rates(run: Run) -> Figure:
         ax.set(title=f"{kind.upper()} tokens: {mean}", ylabel="pruned [%]", ylim=(-3, 103))
     axes[1].set(xlabel="control step", xlim=(0.5, len(steps) + 0.5))
     handles = [*axes[0].get_lines(), *([Patch(color="#eeeeee", label="ran on all tokens")] if full else [])]
+    handles += mark_changes(axes, [change.step + 0.5 for change in run.changes])
     axes[0].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def mark_changes(axes: Iterable[Axes], places: Iterable[float]) -> list[Line2D]:
+    """Draw a line at every place where something was set, and return one of them for a legend, if there is one."""
+    lines = [ax.axvline(place, color=RED, lw=1.2, ls="-.", label="set otherwise") for place in places for ax in axes]
+    return lines[:1]
 
 
 def timings(run: Run) -> Figure:

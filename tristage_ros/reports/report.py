@@ -41,6 +41,7 @@ SECTIONS = (
     ),
     ("Joints", "joints", figures.joints, "Measured joint positions; the axes span the limits."),
 )
+MARKS = "Red lines in the figures are where it took hold."
 LAST_SECOND = (
     "In steps of 10 ms: what was asked of every joint, where it was, what its motor did; who said what, by its number."
 )
@@ -97,7 +98,7 @@ def _run(bag: Path, folder: Path, facts: Mapping[str, object]) -> ReportPaths:
     run = read_run(bag)
     folder.mkdir(parents=True, exist_ok=True)
     paths: dict[str, Path] = {}
-    parts = [_summary(run.path, summarize(run, facts))]
+    parts = [_summary(run.path, summarize(run, facts)), *_changes(run)]
     for title, name, draw, note in SECTIONS:
         parts.append(f"<h2>{title}</h2>")
         try:
@@ -137,6 +138,19 @@ def _cell(text: str, alarming: bool = False) -> str:
 def _figure(title: str, path: Path, note: str) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<p class="note">{escape(note)}</p><img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def _changes(run: Run) -> list[str]:
+    """Return what was set on the policy meanwhile; the figures mark the steps that had it first."""
+    if not run.changes:
+        return []
+    rows = "".join(
+        f"<tr>{_cell(f'{run.since_start(change.time):.1f} s')}{_cell(str(change.step + 1))}"
+        f"{_cell('; '.join(change.in_words()))}</tr>"
+        for change in run.changes
+    )
+    columns = "<tr><th>when</th><th>from control step</th><th>what</th></tr>"
+    return [f"<h2>Set while it ran</h2><p class='note'>{MARKS}</p><table>{columns}{rows}</table>"]
 
 
 def _events(run: Run) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.bags.changes import TOPICS, Change, changes_of
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagReader, Message
@@ -49,10 +50,15 @@ class Run:
     views: dict[str, list[Message]] = field(default_factory=dict)  # colour images by camera
     diagnostics: Sequence[tuple[float, Any]] = ()  # diagnostic_msgs/DiagnosticStatus
     task_done: Sequence[tuple[float, bool]] = ()  # whether the simulation's task is done
+    changes: Sequence[Change] = ()  # what was set on the policy meanwhile, where it is other than before
+
+    def since_start(self, stamp: int) -> float:
+        """Return a time of the run's clock, ns, in s since the start of the run."""
+        return (stamp - self.start) * 1e-9
 
     def seconds(self, message: Message) -> float:
         """Return the time at which a message was recorded, in s since the start of the run."""
-        return (message.stamp - self.start) * 1e-9
+        return self.since_start(message.stamp)
 
 
 class Thinned(list[Message]):
@@ -123,6 +129,7 @@ def read_run(path: str | Path) -> Run:
         views=_views(by_topic),
         diagnostics=[(time, status) for time, array in timed(DIAGNOSTICS) for status in array.status],
         task_done=[(time, bool(message.data)) for time, message in timed(TASK_DONE)],
+        changes=_changes(by_topic),
     )
 
 
@@ -141,6 +148,11 @@ def _facts(bag: BagReader) -> Facts:
         return read_facts(bag)
     except ValueError:  # a foreign bag may have something else on that topic
         return Facts()
+
+
+def _changes(by_topic: dict[str, list[Message]]) -> list[Change]:
+    _, changes = changes_of(message for topic in TOPICS for message in by_topic.get(topic, []))
+    return [change for change in changes if change.in_words()]
 
 
 def _joints(states: list[tuple[float, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 
 OF_EVERY_NODE = ("use_sim_time", "start_type_description_service")
 
@@ -62,6 +63,37 @@ def declare(node: Node, parameters: Sequence[Parameter]) -> SimpleNamespace:
             raise ParameterError(f"{node.get_name()} has no parameter {name!r}; it has: {', '.join(sorted(known))}")
     values = {parameter.name: _declare(node, parameter) for parameter in parameters}
     return SimpleNamespace(**values)
+
+
+def given(node: Node, name: str, default: Any) -> Any:
+    """Return what `node` was started with for a parameter that is not declared yet; `default` where that is nothing."""
+    overrides = node._parameter_overrides  # noqa: SLF001 - rclpy tells it only of declared ones
+    return overrides[name].value if name in overrides else default
+
+
+def with_defaults(parameters: Sequence[Parameter], defaults: Mapping[str, Any]) -> list[Parameter]:
+    """Return `parameters` with other `defaults`, by name."""
+    return [replace(p, default=defaults[p.name]) if p.name in defaults else p for p in parameters]
+
+
+def as_declared(node: Node, parameters: Sequence[RosParameter]) -> list[RosParameter]:
+    """Return `parameters` that are to be set in the types that `node` declared: an integer does for a double.
+
+    Raises:
+        ParameterError: the node has no such parameter, or it is of another type.
+    """
+    return [_as_declared(node, parameter) for parameter in parameters]
+
+
+def _as_declared(node: Node, parameter: RosParameter) -> RosParameter:
+    if not node.has_parameter(parameter.name):
+        raise ParameterError(f"{node.get_name()} has no parameter {parameter.name!r}")
+    declared = node.get_parameter(parameter.name).type_
+    if (declared, parameter.type_) == (RosParameter.Type.DOUBLE, RosParameter.Type.INTEGER):
+        return RosParameter(parameter.name, declared, float(parameter.value))
+    if parameter.type_ != declared:
+        raise ParameterError(f"{parameter.name} = {parameter.value!r} is no {declared.name.lower()}")
+    return parameter
 
 
 def _declare(node: Node, parameter: Parameter) -> Any:

@@ -17,11 +17,11 @@ from types import FrameType
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.msg import ParameterEvent
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -31,6 +31,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
+from tristage_ros.bags.changes import EVENTS
 from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.reader import Message
 from tristage_ros.bags.recording import JOINTS, SAME, STATUS, Played
@@ -70,6 +71,7 @@ class Player(Node):
         for topic, kind in OUTPUTS.items():
             self.create_subscription(kind, REPLAYED[relative(topic)], self._taker(topic, kind), qos.IMAGES, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        self.create_subscription(ParameterEvent, EVENTS, self._on_event, 100, raw=True)
         self._reset = self.create_client(Trigger, "/policy/reset")
         self._parameters = self.create_client(SetParameters, "/policy/set_parameters")
 
@@ -134,9 +136,15 @@ class Player(Node):
 
     def instruct(self, instruction: str, timeout: float) -> bool:
         """Give the policy another instruction, which clears the pruning state; return whether it took it."""
-        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=instruction)
-        request = SetParameters.Request(parameters=[ParameterMessage(name="instruction", value=value)])
-        return self._done(self._parameters.call_async(request), timeout)
+        return not self.set({"instruction": instruction}, timeout)
+
+    def set(self, values: Mapping[str, object], timeout: float) -> str:
+        """Set parameters of the policy; return why it does not have them, empty when it has."""
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        asked = self._parameters.call_async(SetParameters.Request(parameters=parameters))
+        if not self._done(asked, timeout):
+            return "no answer"
+        return next((result.reason for result in asked.result().results if not result.successful), "")
 
     @staticmethod
     def _done(future: object, timeout: float) -> bool:
@@ -178,6 +186,10 @@ class Player(Node):
                 self._changed.notify_all()
 
         return take
+
+    def _on_event(self, data: bytes) -> None:
+        if self.now:  # else it is of the start, before there is a time
+            self._writer.write(EVENTS, "rcl_interfaces/msg/ParameterEvent", data, self.now)
 
     def answers(self) -> int:
         """Return how many control steps there were."""

@@ -21,14 +21,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tristage_ros.bags import facts
+from tristage_ros.bags.changes import Change, read_changes
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.bags.recording import SAME, STATUS, Frame, Played, Recording, Restart, restarts
 from tristage_ros.bags.writer import BagWriter, offered
 from tristage_ros.commands.replay.player import Nodes, Player, ReplayError, nodes_of, player_of, stop_on_signals
-from tristage_ros.commands.replay.settings import Settings
+from tristage_ros.commands.replay.settings import LIVE, Settings, to_repeat
 from tristage_ros.graph import graph
 from tristage_ros.reports.compare.command import compare_and_tell
 
+SETTABLE = ("instruction", *LIVE)
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 
 
@@ -110,6 +112,7 @@ class _Plan:
     control: str
     frames: list[Frame]  # of a replay in lockstep
     anew: list[Restart]
+    changes: list[Change]
 
 
 def replay(request: Request, console: Console) -> Outcome:
@@ -135,12 +138,15 @@ def replay(request: Request, console: Console) -> Outcome:
         nodes = nodes_of(arguments, player, request.out / "log.txt", console, stop, stack)
         first = plan.frames[0].stamp if plan.frames else plan.recording.start
         writer.offer(facts.TOPIC, offered(1, latched=True))
-        writer.write(facts.TOPIC, facts.TYPE, _facts(plan, request.out).message(), first)
-        pace = Pace(player, nodes, plan.anew, console, stop)
+        writer.write(facts.TOPIC, facts.TYPE, _facts(plan, plan.settings, request.out).message(), first)
+        pace = Pace(player, nodes, plan, console, stop)
         if request.lockstep:
             in_lockstep(pace, plan.recording, plan.frames, request.timeout, outcome.without_action)
         else:
             in_real_time(pace, plan.recording, request.factor)
+        if pace.changed:
+            last = _facts(plan, plan.settings.after(pace.changed), request.out)
+            writer.write(facts.TOPIC, facts.TYPE, last.message(), player.now)
         outcome.steps, outcome.frames, outcome.interrupted = player.answers(), pace.shown, stop.is_set()
     (request.out / "replay.json").write_text(json.dumps(_as_json(request, plan, outcome), indent=1))
     return outcome
@@ -149,9 +155,11 @@ def replay(request: Request, console: Console) -> Outcome:
 def _plan(request: Request, outcome: Outcome) -> _Plan:
     with BagReader(request.bag) as bag:
         recorded = facts.read_facts(bag)
-    began, anew = restarts(request.bag)
-    told = (f"policy.instruction={json.dumps(began)}",) if began else ()
-    settings = Settings.recorded_with(recorded).changed((*told, *request.changes))
+    anew = restarts(request.bag)
+    began, changes = read_changes(request.bag)
+    if began:  # what was set since then is set again when its time comes
+        recorded.parameters["policy"] |= {name: value for name, value in began.items() if name.startswith(SETTABLE)}
+    settings = Settings.recorded_with(recorded).changed(request.changes)
     control = settings.parameters["policy"]["control"]
     if request.lockstep and control != "frame":
         settings = settings.changed((f"policy.frame_sends={control}",))
@@ -159,7 +167,8 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
     recording = Recording(request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"])
     outcome.notes = _notes(recording, settings)
     frames = _frames(request, recording, outcome) if request.lockstep else []
-    return _Plan(recording, settings, _control(request, settings, recording, outcome), frames, anew)
+    repeated = to_repeat(changes, request.changes)
+    return _Plan(recording, settings, _control(request, settings, recording, outcome), frames, anew, repeated)
 
 
 def _frames(request: Request, recording: Recording, outcome: Outcome) -> list[Frame]:
@@ -189,12 +198,14 @@ def _notes(recording: Recording, settings: Settings) -> list[str]:
     return notes + [f"{topic}: {trouble}" for topic, c in recording.conditions().items() if (trouble := str(c))]
 
 
-def _facts(plan: _Plan, folder: Path) -> facts.Facts:
-    """Return with what the replay is made."""
-    parameters = {node: dict(values) for node, values in plan.settings.parameters.items()}
+def _facts(plan: _Plan, settings: Settings, folder: Path) -> facts.Facts:
+    """Return with what the replay is made, or, with other `settings`, goes on."""
+    parameters = {node: dict(values) for node, values in settings.parameters.items()}
     for values in parameters.values():
         values["cameras_file"] = str(folder / "cameras.yaml")
     parameters["policy"] |= {"pruning": str(folder / "pruning.yaml"), "control": plan.control}
+    for name, value in settings.pruning.items():
+        parameters["policy"][facts.PRUNER + name] = facts.OFF if value is None else value
     gathered, _ = facts.gather(parameters, facts.describe_checkpoint(str(parameters["policy"]["checkpoint"])))
     return gathered
 
@@ -227,20 +238,24 @@ SERVICE_TIMEOUT = 10.0  # s for a service of the policy
 class Pace:
     """Hold what both ways of replaying need."""
 
-    def __init__(
-        self, player: Player, nodes: Nodes, anew: Sequence[Restart], console: Console, stop: threading.Event
-    ) -> None:
-        """Take the player, the nodes to watch, and where the recorded policy began anew."""
+    def __init__(self, player: Player, nodes: Nodes, plan: _Plan, console: Console, stop: threading.Event) -> None:
+        """Take the player, the nodes to watch, and where the recorded policy began anew and was set otherwise."""
         self.player, self.nodes, self.console, self.stop = player, nodes, console, stop
         self.shown = 0  # frames or messages
-        self._anew = deque(sorted(anew, key=lambda restart: restart.stamp))
+        self.changed: list[Change] = []
+        self._anew = deque(sorted(plan.anew, key=lambda restart: restart.stamp))
+        self._changes = deque(plan.changes)
 
     def begin_anew(self, now: int) -> None:
         """Do what the operator of the recorded run had done by `now` (ns).
 
         Raises:
-            ReplayError: the policy does not answer.
+            ReplayError: the policy does not answer, or does not take what was set.
         """
+        while self._changes and self._changes[0].stamp <= now + SAME:
+            self.changed.append(self._changes.popleft())
+            if reason := self.player.set(self.changed[-1].values, SERVICE_TIMEOUT):
+                raise ReplayError(f"what was set while it was recorded is refused now: {reason}")
         while self._anew and self._anew[0].stamp <= now + SAME:
             instruction = self._anew.popleft().instruction
             player = self.player

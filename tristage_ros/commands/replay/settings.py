@@ -1,4 +1,7 @@
-"""With which settings a bag is replayed: those that it was recorded with, and what is to be tried instead."""
+"""With which settings a bag is replayed: those that it was recorded with, and what is to be tried instead.
+
+The pruner's settings are spelt as in a preset: `pruning.tau_2d` is what the policy node has as `pruner.tau_2d`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from tristage_ros.bags.facts import Facts
+from tristage_ros.bags.changes import Change
+from tristage_ros.bags.facts import PRUNER, Facts, pruner_settings
 from tristage_ros.graph.graph import GraphError, preset
 from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
 from tristage_ros.nodes.policy.parameters import PARAMETERS as POLICY_PARAMETERS
@@ -17,7 +21,11 @@ from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import resource
 from tristage_ros.ros.parameters import Parameter
 
-KNOWN: dict[str, Sequence[Parameter]] = {"point_cloud": CLOUD_PARAMETERS, "policy": POLICY_PARAMETERS}
+KNOWN: dict[str, Sequence[Parameter]] = {
+    "point_cloud": CLOUD_PARAMETERS,
+    "policy": [parameter for parameter in POLICY_PARAMETERS if not parameter.name.startswith(PRUNER)],
+}
+LIVE = ("rate_hz", PRUNER)  # how the names begin of what is set again where it was set while the run was recorded
 OWN = ("autostart", "image_transport", "allow_random_weights")  # the replay's business, whatever was recorded
 
 
@@ -66,6 +74,8 @@ class Settings:
         if not separator or not dot:
             raise GraphError(f"--set {text} is not of the form NODE.NAME=VALUE, such as pruning.tau_2d=0.1")
         value = _parsed(text, written)
+        if (node, parameter[: len(PRUNER)]) == ("policy", PRUNER):
+            return replace(self, pruning=self.pruning | pruner_settings({parameter: value}))
         if node == "pruning":
             return replace(self, pruning=self.pruning | {parameter: value})
         if (node, parameter) == ("policy", "pruning"):
@@ -80,6 +90,13 @@ class Settings:
         if type(value) is not type(default):
             raise GraphError(f"--set {text}: {written!r} is no {type(default).__name__}")
         return replace(self, parameters=self.parameters | {node: self.parameters[node] | {parameter: value}})
+
+    def after(self, changes: Sequence[Change]) -> Settings:
+        """Return the settings with what was set meanwhile."""
+        values = {name: value for change in changes for name, value in change.values.items()}
+        policy = {name: value for name, value in values.items() if name in self.parameters["policy"]}
+        parameters = self.parameters | {"policy": self.parameters["policy"] | policy}
+        return replace(self, parameters=parameters, pruning=self.pruning | pruner_settings(values))
 
     def write(self, folder: Path) -> Path:
         """Write the parameter file, with what it names, into `folder` and return its path.
@@ -98,6 +115,23 @@ class Settings:
         path = folder / "parameters.yaml"
         path.write_text(yaml.safe_dump(sections), encoding="utf-8")
         return path
+
+
+def to_repeat(changes: Sequence[Change], instead: Sequence[str]) -> list[Change]:
+    """Return of what was set while a run was recorded what a replay sets again: what no `--set` decides `instead`.
+
+    A whole preset instead decides everything.
+    """
+    decided = {text.partition("=")[0].strip().removeprefix("policy.") for text in instead}
+    decided = {PRUNER + name.removeprefix("pruning.") if name.startswith("pruning.") else name for name in decided}
+    if "pruning" in decided:
+        decided.add(PRUNER)
+
+    def kept(name: str) -> bool:
+        return name.startswith(LIVE) and name not in decided and not (PRUNER in decided and name.startswith(PRUNER))
+
+    repeated = [replace(c, values={name: v for name, v in c.values.items() if kept(name)}) for c in changes]
+    return [change for change in repeated if change.values and change.stamp is not None]
 
 
 def _parsed(text: str, written: str) -> Any:

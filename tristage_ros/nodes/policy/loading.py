@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.memory import QUANTISED
 from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
+from tristage_ros.nodes.policy.tuning import Tuning
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.resources import read_text, resource
 
 
-def loaded(settings: Any) -> MlaPolicy:
+def loaded(settings: Any, pruning: PruningConfig) -> MlaPolicy:
     """Return the policy that the node's `settings` describe, its weights loaded and its first steps taken.
 
     Raises:
@@ -29,7 +27,7 @@ def loaded(settings: Any) -> MlaPolicy:
     check_device(s.device)
     policy = build_policy(
         s.checkpoint or None,
-        pruning_config(s.pruning or str(resource("config", "pruning", "robot.yaml"))),
+        pruning,
         engine=s.engine,
         denoising=denoising_of(s),
         seed=s.seed,
@@ -56,19 +54,6 @@ def _warm_up(policy: MlaPolicy, instruction: str) -> None:
     policy.reset(instruction)
 
 
-def pruning_config(path: str) -> PruningConfig:
-    """Return the pruning preset in a YAML file.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it is no preset; the message names the file and what is wrong with it.
-    """
-    try:
-        return PruningConfig.from_dict(yaml.safe_load(read_text(path)) or {})
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
 def denoising_of(settings: Any) -> Denoising:
     """Return how the node's `settings` want it to denoise."""
     s = settings
@@ -76,15 +61,14 @@ def denoising_of(settings: Any) -> Denoising:
     return Denoising(s.initial_noise, s.denoising_steps or None, parallel)
 
 
-def in_words(policy: MlaPolicy, settings: Any) -> str:
+def in_words(policy: MlaPolicy, settings: Any, tuning: Tuning) -> str:
     """Return what a policy was made of, and what it is to do, in a line for a person."""
     s, model = settings, policy.model
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     weights = s.dtype if s.dtype in QUANTISED else str(model.dtype).removeprefix("torch.")
-    preset = Path(s.pruning).stem if s.pruning else "robot"
     return (
         f"{s.checkpoint or 'RANDOM WEIGHTS'}, {millions:.1f} M parameters in {weights} on {model.device}; "
-        f"pruning {preset}, engine {s.engine}, denoising {s.denoising}, control {s.control}; "
+        f"pruning {tuning}, engine {s.engine}, denoising {s.denoising}, control {s.control}; "
         f"instruction {s.instruction!r}"
     )
 

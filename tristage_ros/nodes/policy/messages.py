@@ -190,12 +190,13 @@ def step_part(newest: StageTimings | None, values: dict[str, object], limits: Si
     return Part(OK, f"{newest.total_ms:.0f} ms per step, {newest.control_rate_hz:.1f} Hz", values)
 
 
-def pruning_part(report: PruningReport | None, limits: SimpleNamespace) -> Part:
-    """Return what the newest step pruned."""
+def pruning_part(report: PruningReport | None, limits: SimpleNamespace, tuning: object) -> Part:
+    """Return what the newest step pruned, and how the pruner is set, in words."""
     if report is None:
-        return Part(OK, "no step yet")
+        return Part(OK, "no step yet", {"settings": tuning})
     names = ("background", "robot", "object")
     values: dict[str, object] = {
+        "settings": tuning,
         "rate": report.rate,
         "rate 2D": report.rate_2d,
         "rate 3D": report.rate_3d,

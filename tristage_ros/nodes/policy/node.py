@@ -41,6 +41,7 @@ from tristage_ros.nodes.policy.readiness import (
     RatePacing,
     pacing_of,
 )
+from tristage_ros.nodes.policy.tunable import TunableNode
 from tristage_ros.perception.color import draw_overlay
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
@@ -49,22 +50,20 @@ from tristage_ros.ros.convert import image_message, seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, limits_of
 from tristage_ros.ros.image_transport import subscribe_image
 from tristage_ros.ros.joints import zero_of
-from tristage_ros.ros.parameters import declare
 from tristage_ros.ros.qos import sending
-from tristage_ros.ros.runner import ManagedNode, run, unless_stopped
+from tristage_ros.ros.runner import run, unless_stopped
 from tristage_ros.ros.subscriptions import Subscriptions
 
 TURN = 6.0  # rad/m, how much a tool turns on its way to a key frame, at most
 AS_IT_SHOULD = (KeyFramePacing.MOVING, RatePacing.PERIOD, ObservationBuffer.NEXT_FRAME)  # to wait for
 
 
-class PolicyNode(ManagedNode):
+class PolicyNode(TunableNode):
     """Infer on the newest complete observation in a thread of its own; frames that pass meanwhile are skipped."""
 
     def __init__(self) -> None:
         """Declare parameters and topics; the weights are loaded in configure."""
-        super().__init__("policy")
-        self.settings = declare(self, PARAMETERS)
+        super().__init__("policy", PARAMETERS)
         self.policy: MlaPolicy | None = None
         self.pacing: Pacing | None = None
         self._replayed = bool(self.get_parameter("use_sim_time").value)
@@ -92,7 +91,7 @@ class PolicyNode(ManagedNode):
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, f"torch device {self.settings.device}")
         self._diagnostics.add("policy", self._policy_part)
-        self._diagnostics.add("pruning", lambda: pruning_part(self._report and self._report.pruning, self.settings))
+        self._diagnostics.add("pruning", self._pruning_part)
         self._diagnostics.add("front color", self._color_part, "camera front")
         self._diagnostics.add("inputs", self._inputs.part)
         if self.settings.autostart:
@@ -110,7 +109,7 @@ class PolicyNode(ManagedNode):
         torch.set_num_threads(s.threads)
         try:
             self.get_logger().info(f"loading {s.checkpoint or 'random weights'} on {s.device} ...")
-            self.policy = unless_stopped(self, partial(loaded, s))
+            self.policy = unless_stopped(self, partial(loaded, s, self.tuning.config))
             mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
         except (OSError, ValueError) as error:
             return self.refuse(str(error))
@@ -142,7 +141,7 @@ class PolicyNode(ManagedNode):
         self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
-        self.get_logger().info(f"ready: {in_words(self.policy, self.settings)}")
+        self.get_logger().info(f"ready: {in_words(self.policy, self.settings, self.tuning)}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -276,6 +275,7 @@ class PolicyNode(ManagedNode):
 
     def _try_step(self) -> None:
         assert self.pacing is not None
+        self.pacing.set_rate(self.settings.rate_hz)
         monotonic, now = self._steady(), self._now()
         hold = self.pacing.waits_for(monotonic, now)
         if hold:
@@ -302,13 +302,18 @@ class PolicyNode(ManagedNode):
 
     def _step(self, observation: Observation) -> None:
         assert self.policy is not None and self.pacing is not None
-        age = self._now() - observation.stamp
+        with self.beginning:
+            pruning, rate = self.tuning.config, self.settings.rate_hz
+            age = self._now() - observation.stamp
+        self.pacing.set_rate(rate)
         if self._wanted_since is not None:
             since = max(self._wanted_since, self._last_stamp)
             self._frames_skipped += self.buffer.clouds_between(since, observation.stamp)
         self._wanted_since = None
         with self._lock:
             if self._last_stamp and observation.stamp - self._last_stamp > self.settings.reset_after:
+                self.policy.reset(self.settings.instruction)
+            if pruning != self.policy.pruner.config and self.policy.pruner.configure(pruning):
                 self.policy.reset(self.settings.instruction)
             action, report = self.policy.act(observation)
         self.sequence += 1
@@ -353,6 +358,9 @@ class PolicyNode(ManagedNode):
         complaint, self._complaint = self._complaint, ""
         refused = {"refused, undecodable": self._undecodable} if self._undecodable else {}
         return self._front_color.part(self._now(), complaint, **refused)
+
+    def _pruning_part(self) -> Part:
+        return pruning_part(self._report and self._report.pruning, self.settings, self.tuning)
 
     def _policy_part(self) -> Part:
         policy = self.policy

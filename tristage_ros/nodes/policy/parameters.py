@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tristage_ros.mla.memory import PRECISIONS
 from tristage_ros.nodes.policy.messages import PARAMETERS as HEALTH_PARAMETERS
+from tristage_ros.nodes.policy.tuning import PARAMETERS as PRUNER_PARAMETERS
 from tristage_ros.ros.diagnostics import PARAMETERS as STREAM_PARAMETERS
 from tristage_ros.ros.image_transport import IMAGE_TRANSPORT
 from tristage_ros.ros.parameters import Parameter
@@ -28,7 +29,7 @@ PARAMETERS = (
         "what to do; a change resets the pruning state",
         read_only=False,
     ),
-    Parameter("pruning", "", "YAML file of the pruning preset; empty: config/pruning/robot.yaml"),
+    *PRUNER_PARAMETERS,
     Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
     Parameter(
         "denoising",
@@ -46,7 +47,7 @@ PARAMETERS = (
         "infer when the last action is reached, at a rate, or on every frame (for replay)",
         choices=("keyframe", "rate", "frame"),
     ),
-    Parameter("rate_hz", 5.0, "control rate with control:=rate", "Hz", 0.1, 100.0),
+    Parameter("rate_hz", 5.0, "control rate with control:=rate", "Hz", 0.1, 100.0, read_only=False),
     Parameter(
         "approach_speed",
         0.2,

@@ -46,6 +46,9 @@ class Pacing(Protocol):
     def steps(self, action: Action, observation: Observation) -> tuple[Action, float]:
         """Return what the arm is to do about the model's `action`, and the s between its parts, 0 for key frames."""
 
+    def set_rate(self, rate: float) -> None:
+        """Keep another rate, Hz, from now on."""
+
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Take note of a chunk that was published."""
 
@@ -67,6 +70,9 @@ class KeyFramePacing:
         self._sent_at = 0.0
         self._status: ArmStatus | None = None
         self._status_at = 0.0
+
+    def set_rate(self, rate: float) -> None:
+        """Ignore the rate: the arm sets the pace."""
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Wait from now on until the arm is done with `chunk`."""
@@ -114,6 +120,12 @@ class RatePacing:
         self.newer_than = 0.0
         self._due = self._wanted = -math.inf  # s, monotonic clock: when the next step may begin, and should have begun
 
+    def set_rate(self, rate: float) -> None:
+        """Keep another rate, Hz; the step that is waited for comes that much sooner or later."""
+        before, self._period = self._period, 1.0 / rate
+        self._due += self._period - before
+        self._wanted += self._period - before
+
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Keep the beat; what was missed is skipped."""
         self._wanted = self._due + self._period
@@ -150,6 +162,10 @@ class FramePacing:
     def steps(self, action: Action, observation: Observation) -> tuple[Action, float]:
         """Return key frames or the first steps towards them."""
         return self._like.steps(action, observation)
+
+    def set_rate(self, rate: float) -> None:
+        """Send at this rate, where what is sent depends on it."""
+        self._like.set_rate(rate)
 
     def on_sent(self, chunk: ActionChunk, monotonic: float) -> None:
         """Ignore what was sent."""

@@ -72,8 +72,11 @@ class ParameterSurvey:
     def _on_event(self, event: ParameterEvent) -> None:
         if event.new_parameters:  # it was started again before anyone looked
             self._asked.discard(event.node)
+        if not event.changed_parameters:
+            return
         known = self.parameters.get(self._name(event.node))
-        if known is None or not event.changed_parameters:
+        if known is None:  # asked, but not answered yet: the answer may be older than this
+            self._asked.discard(event.node)
             return
         known |= {p.name: _plain(parameter_value_to_python(p.value)) for p in event.changed_parameters}
         self._on_change()
