@@ -186,6 +186,8 @@ def test_a_site_reaches_the_nodes_by_its_absolute_path(tmp_path, monkeypatch):
     assert {node.name for node in built.nodes if "site_file" in node.parameters} == {"arm", "simulation", "point_cloud"}
     assert parameters(built, "arm")["site_file"] == str(file)
     assert "site_file" not in parameters(graph.build("piper_pick", {}), "arm")
+    raised = graph.build("piper_pick", {"site_file": str(resource("config", "sites", "raised_table.yaml"))})
+    assert parameters(raised, "policy")["table_height"] == 0.05
 
 
 @pytest.mark.parametrize(("old", "new"), [("tool_speed: 0.25", "tool_speed: 9"), ("box:", "bax:")])

@@ -291,6 +291,15 @@ def test_the_report_says_where_points_lie_and_what_took_time(make_policy, observ
     assert sum(report.milliseconds[part] for part in parts) == pytest.approx(report.milliseconds["total"])
 
 
+def test_a_policy_acts_alike_on_a_higher_table_that_its_camera_stands_on(make_policy, observation):
+    ground, high = make_policy(), make_policy(table_height=0.05)
+    for index in range(3):
+        seen = observation(index)
+        (wanted, on_ground), (found, above) = ground.act(seen), high.act(seen.above(-0.05))
+        assert np.allclose(said(found), said(wanted), atol=1e-4)
+        assert np.allclose(above.token_centres[:, 2], on_ground.token_centres[:, 2] + 0.05, atol=1e-6)
+
+
 def test_dropped_points_and_a_clipped_state_are_reported(make_policy, observation):
     seen = observation()
     seen.points[:3] = np.nan

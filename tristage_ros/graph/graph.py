@@ -82,7 +82,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
-    site = _site_file(given["site_file"], cameras)
+    site, table = _site(given["site_file"], cameras)
     nodes = [
         NodeSpec("point_cloud", "point_cloud"),
         NodeSpec(
@@ -96,6 +96,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
                 "instruction": given["instruction"] or INSTRUCTIONS[given["task"]],
                 "control": given["control"],
                 "engine": given["engine"],
+                "table_height": table,
             },
         ),
         NodeSpec("arm", "arm", {"can_channel": channel, **(SIMULATED_ARM if simulated else REAL_ARM)}),
@@ -149,13 +150,13 @@ def _with_parameters(nodes: Iterable[NodeSpec], path: Path, namespace: str) -> t
         raise GraphError(str(error)) from error
 
 
-def _site_file(path: str, cameras: Path) -> str:
-    """Return the absolute path of a site file, "" for the package's own, once it has been checked."""
+def _site(path: str, cameras: Path) -> tuple[str, float]:
+    """Return the absolute path of a site file, "" for the package's own, and how high its table is, m."""
     try:
-        load_site(path, cameras)
+        table = load_site(path, cameras).table_height
     except (OSError, ValueError) as error:
         raise GraphError(str(error)) from error
-    return str(Path(path).resolve()) if path else ""
+    return str(Path(path).resolve()) if path else "", table
 
 
 def _names_in(cameras: Path) -> list[str]:

@@ -67,6 +67,7 @@ def build_policy(
     engine: EngineName = "cached",
     denoising: Denoising = SEQUENTIAL,
     state_source: StateSource | None = None,
+    table_height: float = 0.0,
     seed: int = 0,
     tokenizer: str | None = None,
     dataset: str | None = None,
@@ -84,6 +85,7 @@ def build_policy(
         engine: see `MlaPolicy`.
         denoising: see `MlaPolicy`.
         state_source: see `MlaPolicy`.
+        table_height: see `MlaPolicy`.
         seed: of the noise, and of random weights.
         tokenizer: tokenizer file of a model that does not use the mini's own; see `PromptTokenizer.llama_2`.
         dataset: which statistics of a run directory to use; may be left out where there is only one data set.
@@ -105,6 +107,7 @@ def build_policy(
         engine=engine,
         denoising=denoising,
         state_source=state_source,
+        table_height=table_height,
         seed=seed,
         random_weights=checkpoint is None,
     )

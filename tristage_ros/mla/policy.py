@@ -125,6 +125,7 @@ class MlaPolicy:
         denoising: Denoising = SEQUENTIAL,
         state_source: StateSource | None = None,
         captured: bool | None = None,
+        table_height: float = 0.0,
         seed: int = 0,
         random_weights: bool = False,
     ) -> None:
@@ -139,6 +140,7 @@ class MlaPolicy:
             state_source: what the model is told of its own state: the `measured` one, or, as the released evaluation
                 does from the second step on, the pose and gripper that the step before `commanded`: its translation
                 from where the tool was measured then. None: as the model's config says.
+            table_height: m, of the table in the base frame; the model hears of heights above it, as it learned them.
             seed: of the noise; every `reset()` starts its sequence anew.
             random_weights: whether the model was never trained.
         """
@@ -154,7 +156,7 @@ class MlaPolicy:
             )
         self.model, self.statistics, self.pruner = model, statistics, pruner
         self.engine, self.denoising, self.seed, self.random_weights = engine, denoising, seed, random_weights
-        self.state_source = state_source
+        self.state_source, self.table_height = state_source, table_height
         self._tokenizer = tokenizer
         self._sampler = DdimSampler.with_steps(
             denoising.steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
@@ -195,7 +197,11 @@ class MlaPolicy:
         if self._instruction is None:
             raise RuntimeError("the policy has no instruction yet: call reset(instruction) first")
         try:
-            return self._act(observation, self._instruction)
+            if not self.table_height:
+                return self._act(observation, self._instruction)
+            action, report = self._act(observation.above(self.table_height), self._instruction)
+            up = np.array([0.0, 0.0, self.table_height], np.float32)
+            return action, replace(report, token_centres=report.token_centres + up)
         except torch.cuda.OutOfMemoryError:
             model = self.model
             free = free_bytes(model.device) or 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,15 @@ class Observation:
     state: NDArray[np.float32]  # [7] tool x, y, z (m), roll, pitch, yaw (rad, fixed axes), gripper opening 0..1
     depth: NDArray[np.float32] | None = None  # [H, W] m, aligned to the image; for the change guard
     stamp: float = 0.0  # s, observation time
+
+    def above(self, height: float) -> Observation:
+        """Return the same from a base frame `height` m higher: points, tool and camera are lower by that."""
+        down = np.array([0.0, 0.0, -height])
+        pose = self.camera.pose.copy()
+        pose[:3, 3] += down
+        state = self.state + np.append(down, np.zeros(4)).astype(np.float32)
+        points = self.points + down.astype(np.float32)
+        return replace(self, camera=self.camera.at(pose), points=points, state=state)
 
 
 @dataclass(frozen=True)

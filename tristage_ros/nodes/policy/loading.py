@@ -30,6 +30,7 @@ def loaded(settings: Any, pruning: PruningConfig) -> MlaPolicy:
         pruning,
         engine=s.engine,
         denoising=denoising_of(s),
+        table_height=s.table_height,
         seed=s.seed,
         tokenizer=s.tokenizer or None,
         dataset=s.dataset or None,
