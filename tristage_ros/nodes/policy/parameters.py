@@ -65,7 +65,9 @@ PARAMETERS = (
     Parameter("seed", 0, "seed of weights (without a checkpoint), noise and sampling", low=0, high=2**31 - 1),
     Parameter("threads", 2, "CPU threads of the model", low=1, high=64),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
-    Parameter("table_height", 0.0, "of the table in the base frame: the model hears of heights above it", "m", -1.0, 1.0),
+    Parameter(
+        "table_height", 0.0, "of the table in the base frame: the model hears of heights above it", "m", -1.0, 1.0
+    ),
     Parameter("max_age", 0.5, "no inference on observations older than this", "s", 0.05, 10.0),
     Parameter("sync_tolerance", 0.05, "image and cloud this close belong together", "s", 0.0, 1.0),
     Parameter("reset_after", 30.0, "a pause between two observations that resets the pruning state", "s", 0.5, 3600.0),
