@@ -20,7 +20,7 @@ OF_NODE = {  # by executable
     "camera": ("cv2", "pyrealsense2", "rosbags"),
     "point_cloud": ("cv2", "fpsample", "rosbags", "scipy", "tristage_msgs"),
     "policy": ("cv2", "fpsample", "rosbags", "safetensors", "scipy", "tokenizers", "torch", "tristage_msgs"),
-    "recorder": ("cv2", "rosbags", "tristage_msgs"),
+    "recorder": ("cv2", "rosbags", "scipy", "tristage_msgs"),
     "robot_model": ("scipy", "tristage_msgs"),
     "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy"),
     "viewer": (),
