@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tristage_ros.graph.graph import environment
-from tristage_ros.graph.machines import Machines, alone, stays_here
+from tristage_ros.graph.machines import Machines
+from tristage_ros.graph.middleware import alone, stays_here
 from tristage_ros.resources import resource
 
 DISTRIBUTIONS = ["humble", "jazzy", "kilted", ""]

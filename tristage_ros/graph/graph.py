@@ -18,8 +18,9 @@ from zlib import crc32
 import yaml
 
 from tristage_ros.devices.arm.site import load_site
+from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
-from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, one_machine, read_machines
+from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
@@ -29,6 +30,7 @@ from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 OURS = "tristage_ros"  # the package
+PUBLISH_IMAGES = ("camera", "realsense2_camera_node", "simulation")  # executables
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class NodeSpec:
     arguments: tuple[str, ...] = ()
     remappings: dict[str, str] = field(default_factory=dict)  # topics; names without a leading / are in the namespace
 
+    @property
+    def publishes_images(self) -> bool:
+        """Return whether it takes shared memory for images."""
+        return self.executable in PUBLISH_IMAGES
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -52,6 +59,10 @@ class Graph:
     parameter_file: Path  # what the nodes' parameters were read from
     environment: dict[str, str]
     namespace: str = ""  # absolute, such as /cell1; empty: none
+
+    def environment_of(self, node: NodeSpec) -> dict[str, str]:
+        """Return the environment variables of one of the nodes."""
+        return self.environment if node.publishes_images else middleware.without_images(self.environment)
 
     @property
     def executables(self) -> list[str]:
@@ -124,7 +135,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         for node in nodes:
             if node.name in OF_THE_SITE:
                 node.parameters["site_file"] = site
-    variables = environment(simulated) if machines is None else _unless_set(machines.environment(machine))
+    variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
     return Graph("piper_pick", _with_parameters(nodes, parameters, namespace), parameters, variables, namespace)
 
 
@@ -235,7 +246,13 @@ def build(name: str, arguments: Mapping[str, str]) -> Graph:
     """Return the graph called `name` with its arguments filled in; raise GraphError when it cannot be started."""
     if name not in GRAPHS:
         raise GraphError(f"no graph is called {name!r}; there are: {', '.join(GRAPHS)}")
-    return GRAPHS[name](arguments)
+    try:
+        middleware.check(os.environ)
+        described = GRAPHS[name](arguments)
+        middleware.check_shared_memory((node.publishes_images for node in described.nodes), os.environ)
+    except middleware.MiddlewareError as error:
+        raise GraphError(str(error)) from error
+    return described
 
 
 def _checkpoint(path: str, simulated: bool, continuous: bool = False) -> str:
@@ -305,11 +322,7 @@ def _require_can(channel: str) -> None:
 
 def environment(simulated: bool = False) -> dict[str, str]:
     """Return the environment variables that the nodes need; those of the user win."""
-    return _unless_set(one_machine(simulated))
-
-
-def _unless_set(wanted: dict[str, str]) -> dict[str, str]:
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    return middleware.unless_set(middleware.one_machine(simulated))
 
 
 # The nodes of the cameras, as the cameras file describes them: drivers, and static transforms for users of tf2.

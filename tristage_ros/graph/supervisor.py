@@ -100,9 +100,10 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     before = shared_memory()
     printer = FirstExit(output)
     manager = PatientManager(printer)
-    environment = os.environ | graph.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
-    for name, command in commands.items():
-        manager.add_process(name, "exec " + shlex.join(command), env=environment)
+    ours = {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    for node in graph.nodes:
+        environment = os.environ | graph.environment_of(node) | ours
+        manager.add_process(node.name, "exec " + shlex.join(commands[node.name]), env=environment)
     end_with_supervisor()
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal is gone
     manager.loop()
