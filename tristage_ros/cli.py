@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from tristage_ros import __version__
 from tristage_ros.bench.options import add_bench_options, add_measurements
@@ -24,6 +23,7 @@ from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments,
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
+from tristage_ros.resources import user_path
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.studies.options import add_calibrate_options, add_evaluate_options
 from tristage_ros.training.options import add_training_options
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
     demo.add_argument("--seconds", type=positive, default=60.0, help="how long the policy runs (default: 60)")
-    demo.add_argument("--out", type=Path, help="folder of the report (default: runs/<time>)")
+    demo.add_argument("--out", type=user_path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
     monitor = commands.add_parser("monitor", help="show a run live in this terminal")
@@ -102,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     add_compare_options(compare)
     compare.set_defaults(command=_run_of("tristage_ros.reports.compare.command"))
     report = commands.add_parser("report", help="write the report of a recorded run, or of a fault from its black box")
-    report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
-    report.add_argument("--out", type=Path, help="folder of the report (default: the run's; a black box's own)")
+    report.add_argument("bag", type=user_path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
+    report.add_argument("--out", type=user_path, help="folder of the report (default: the run's; a black box's own)")
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     add_calibrate_options(calibrate)

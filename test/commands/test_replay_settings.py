@@ -79,7 +79,7 @@ def test_what_was_set_meanwhile_is_set_again_save_what_is_tried_instead():
     [
         ("pruning.tau_2d=2", "tau_2d"),
         ("policy.image_transport=raw", "there is no policy.image_transport"),
-        ("policy.seed=1.5", "'1.5' is no int"),
+        ("policy.seed=1.5", "write a whole number from 0 to 2147483647, not 1.5"),
         ("policy.seed=[1", "cannot be read"),
         ("seed=1", "NODE.NAME=VALUE"),
     ],

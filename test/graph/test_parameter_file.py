@@ -6,9 +6,13 @@ import yaml
 from rclpy.node import Node
 
 from tristage_ros.graph.graph import GraphError, build
-from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
+from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError, write_parameters
 from tristage_ros.resources import resource
 from tristage_ros.ros.parameters import Parameter, declare
+
+
+def parameters_of(path, node, namespace=""):
+    return ParameterFile(path).of(node, namespace)
 
 
 @pytest.fixture

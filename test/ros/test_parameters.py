@@ -45,7 +45,7 @@ def test_unit_range_and_choices_are_shown(node):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"ratte": 1.0}, ["thing", "ratte", "rate", "count"]),
+        ({"ratte": 1.0}, ["thing", "ratte", "did you mean rate?"]),
         ({"rate": 99.0}, ["thing", "rate"]),
         ({"rate": "fast"}, ["thing", "rate"]),
         ({"mode": "c"}, ["thing", "mode", "'c'", "a, b"]),

@@ -22,9 +22,9 @@ from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
 from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
-from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
+from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
-from tristage_ros.graph.viewers import MODEL, NotInstalledError, view_nodes
+from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
 from tristage_ros.simulation.instructions import INSTRUCTIONS
@@ -87,7 +87,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     simulated, machine = given["hardware"] == "sim", given["machine"]
     namespace = _namespace(given["namespace"])
     parameters = _parameter_file(given["parameters"])
-    machines = _machines(parameters) if machine != ALL else None
+    machines = _machines(parameters, namespace) if machine != ALL else None
     continuous = given["control"] != "keyframe"
     checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if machine != ROBOT else ""
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
@@ -136,7 +136,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
             if node.name in OF_THE_SITE:
                 node.parameters["site_file"] = site
     variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
-    return Graph("piper_pick", _with_parameters(nodes, parameters, namespace), parameters, variables, namespace)
+    described = _with_parameters(nodes, parameters, namespace, _names_in(cameras))
+    return Graph("piper_pick", described, parameters, variables, namespace)
 
 
 def _namespace(text: str) -> str:
@@ -152,12 +153,34 @@ def _simulated_channel(namespace: str) -> str:
     return f"127.0.0.1:{SIMULATED_PORTS[crc32(cell.encode()) % len(SIMULATED_PORTS)]}"
 
 
-def _with_parameters(nodes: Iterable[NodeSpec], path: Path, namespace: str) -> tuple[NodeSpec, ...]:
-    """Give every node what the parameter file says of it; what it has already wins."""
+# Nodes that a parameter file may have a section for, by name, whatever the graph runs of them, and their programs.
+SECTIONS: dict[str, str | None] = {
+    **{name: name for name in ("arm", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
+    **{f"{name}_viewer": "viewer" for name in VIEWS},
+}
+
+
+def _with_parameters(
+    nodes: Iterable[NodeSpec], path: Path, namespace: str, cameras: Iterable[str] = ()
+) -> tuple[NodeSpec, ...]:
+    """Give every node what the parameter file says of it, once it has been checked; what it has already wins.
+
+    `cameras`: those of the cameras file. They, those of the package and those that the cloud is made of have sections,
+    also where nothing reads them.
+    """
+    nodes = tuple(nodes)
     try:
-        return tuple(replace(n, parameters=parameters_of(path, n.name, namespace) | n.parameters) for n in nodes)
+        file = ParameterFile(path)
+        cameras = (*cameras, *_names_in(resource("config", "cameras.yaml")), *file.of("point_cloud").get("cameras", ()))
+        file.check(dict.fromkeys(cameras) | SECTIONS | {node.name: _program(node) for node in nodes})
+        return tuple(replace(n, parameters=file.of(n.name, namespace, _program(n)) | n.parameters) for n in nodes)
     except ParameterFileError as error:
         raise GraphError(str(error)) from error
+
+
+def _program(node: NodeSpec) -> str | None:
+    """Return the program of a node whose parameters we know."""
+    return node.executable if node.package == OURS else None
 
 
 def _site_file(path: str, cameras: Path) -> str:
@@ -193,9 +216,9 @@ def _parameter_file(path: str) -> Path:
     return parameters.resolve()
 
 
-def _machines(parameters: Path) -> Machines:
+def _machines(parameters: Path, namespace: str) -> Machines:
     try:
-        return read_machines(parameters)
+        return read_machines(parameters, namespace)
     except MachinesError as error:
         raise GraphError(str(error)) from error
 

@@ -46,16 +46,17 @@ class Machines:
         return two_machines(self.host if machine == ROBOT else self.robot)
 
 
-def read_machines(path: Path) -> Machines:
+def read_machines(path: Path, namespace: str = "") -> Machines:
     """Return the machines of the parameter file `path`.
 
     Raises:
         MachinesError: the file or its section is not usable.
     """
-    import yaml  # here: who lists the arguments of a graph, to say what is missing, needs no package for it
+    # Here: who lists the arguments of a graph, to say what is missing, needs no package for it.
+    from tristage_ros.graph.parameter_file import ParameterFile
 
     try:
-        nodes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return Machines(**nodes.get("machines", {}).get("ros__parameters", {}))
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise MachinesError(f"{path}: machines: {error}") from error
+        return Machines(**ParameterFile(path).of("machines", namespace, "machines"))
+    except ValueError as error:
+        told = str(error)
+        raise MachinesError(told if str(path) in told else f"{path}: machines: {told}") from error
