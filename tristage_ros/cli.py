@@ -24,11 +24,13 @@ from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
 from tristage_ros.resources import user_path
+from tristage_ros.simulation import rendering_trouble
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.studies.options import add_calibrate_options, add_evaluate_options
 from tristage_ros.training.options import add_training_options
 
 EXIT_USAGE = 2
+RENDER = ("bench", "studies", "training")  # rooms whose commands need the simulation
 EXIT_UNREAD = 141  # as of a program that a closed pipe ended
 
 
@@ -139,6 +141,8 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
     """Return the command that a module's `run` carries out; torch, rclpy and the SDKs are imported when it does."""
 
     def command(options: argparse.Namespace) -> int:
+        if module.split(".")[1] in RENDER and (told := rendering_trouble()):
+            raise UsageError(told)
         run = importlib.import_module(module).run
         interruptible()
         try:

@@ -148,6 +148,9 @@ def node(name: str) -> NoReturn:
     if told := shadowing.complaint():
         print(f"error: {name}: {told}", file=sys.stderr)
         leave(EXIT_CONFIGURATION)
+    if name == "simulation" and (told := import_module("tristage_ros.simulation").rendering_trouble()):
+        print(f"error: {name}: {told}", file=sys.stderr)
+        leave(EXIT_CONFIGURATION)
     try:
         middleware.check(os.environ)
         main: Callable[[], int] = import_module(NODES[name]).main

@@ -12,10 +12,13 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's, but for the scalars that it takes for something else, and for keys that it drops without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        seen: set[str] = set()
         for key in keys:
-            if keys.count(key) > 1 and key != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"{key} is there twice", node.start_mark)
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(problem=f"{key.value} is there twice, again in line {line}")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -27,6 +27,7 @@ from tristage_ros.graph.prerequisites import is_installed
 from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, resource
+from tristage_ros.simulation import misspelt_backend
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 OURS = "tristage_ros"  # the package
@@ -85,6 +86,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     """
     given = resolve(PIPER_PICK, arguments)
     simulated, machine = given["hardware"] == "sim", given["machine"]
+    if simulated and machine != HOST and (told := misspelt_backend()):
+        raise GraphError(told)
     namespace = _namespace(given["namespace"])
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters, namespace) if machine != ALL else None

@@ -140,7 +140,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ParameterFileError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(content or {}, dict):
-        raise ParameterFileError(f"{path} holds a {_TYPES.get(type(content), 'number')}, not the parameters of nodes by their names")
+        raise ParameterFileError(
+            f"{path} holds a {_TYPES.get(type(content), 'number')}, not the parameters of nodes by their names"
+        )
     content = content or {}
     for keys, kind in OTHER_KINDS.items():
         if keys & set(content) and PARAMETERS not in str(content):
