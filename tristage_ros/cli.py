@@ -24,7 +24,7 @@ from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
 from tristage_ros.resources import user_path
-from tristage_ros.simulation import rendering_trouble
+from tristage_ros.simulation import misspelt_backend, rendering_trouble
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.studies.options import add_calibrate_options, add_evaluate_options
 from tristage_ros.training.options import add_training_options
@@ -141,9 +141,15 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
     """Return the command that a module's `run` carries out; torch, rclpy and the SDKs are imported when it does."""
 
     def command(options: argparse.Namespace) -> int:
-        if module.split(".")[1] in RENDER and (told := rendering_trouble()):
+        if module.split(".")[1] in RENDER and (told := misspelt_backend()):
             raise UsageError(told)
-        run = importlib.import_module(module).run
+        try:
+            run = importlib.import_module(module).run
+        except (AttributeError, ImportError, OSError) as error:  # as the import of mujoco ends without its libraries
+            told = "" if isinstance(error, ModuleNotFoundError) else rendering_trouble()
+            if not told:
+                raise
+            raise UsageError(told) from error
         interruptible()
         try:
             return int(run(options))

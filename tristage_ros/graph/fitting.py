@@ -20,7 +20,7 @@ def fitted(
     if isinstance(default, (list, tuple)):
         kind = default[0] if default else ""
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f"write a list of {_KINDS[type(kind)]}s, not {value!r}")
+            raise ValueError(f"write a list such as {list(default)}, not {value!r}")
         try:
             return [fitted(each, kind) for each in value]
         except ValueError as error:

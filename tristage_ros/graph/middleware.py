@@ -70,10 +70,9 @@ def ros_home(environment: Mapping[str, str]) -> Path:
     Raises:
         MiddlewareError: no variable says where that is.
     """
-    try:
-        return Path(environment.get("ROS_HOME") or f"{environment['HOME']}/.ros").expanduser()
-    except (KeyError, RuntimeError):
-        raise MiddlewareError("neither HOME nor ROS_HOME says where a home is", ELSEWHERE) from None
+    if not (environment.get("ROS_HOME") or environment.get("HOME")):
+        raise MiddlewareError("neither HOME nor ROS_HOME says where a home is", ELSEWHERE)
+    return Path(os.path.expanduser(environment.get("ROS_HOME") or f"{environment['HOME']}/.ros"))
 
 
 def unwritable(folder: Path) -> str:
