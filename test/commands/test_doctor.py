@@ -189,6 +189,12 @@ def test_ros_is_here_and_its_reach_is_told(tmp_path: Path) -> None:
         assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in far.remedy
     _, far = check_ros(machine(ROS_DISTRO="humble", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", **home))
     assert far.level is Level.WARN and far.remedy.endswith("export ROS_LOCALHOST_ONLY=1")
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE is set, which humble does not read" in far.text
+    _, far = check_ros(machine(ROS_DISTRO="kilted", ROS_LOCALHOST_ONLY="1", **home))
+    assert "ROS_LOCALHOST_ONLY is set, which kilted does not read" in far.text
+    reach = {"ROS_DISTRO": "jazzy", "ROS_LOCALHOST_ONLY": "1"}
+    _, domain = check_ros(machine(ROS_DOMAIN_ID="150", **reach, **home))
+    assert domain.level is Level.WARN and "Linux gives" in domain.text
 
 
 def test_variables_that_ros_would_end_on_are_told(tmp_path: Path) -> None:

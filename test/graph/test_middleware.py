@@ -333,4 +333,7 @@ def test_a_graph_that_would_lose_its_images_is_not_started():
     if "unshare" in done.stderr or "mount" in done.stderr.partition("error:")[0]:
         pytest.skip("this container may not mount anything")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: too little shared memory: 16 MiB free") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("error: /dev/shm, the shared memory, is too small: 16 MiB free")
+        and done.stderr.count("\n") == 1
+    )

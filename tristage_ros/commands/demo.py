@@ -17,7 +17,7 @@ from rich.live import Live
 
 from tristage_ros.commands.monitor import status_table
 from tristage_ros.graph import graph
-from tristage_ros.graph.middleware import without_images
+from tristage_ros.graph.middleware import unwritable, without_images
 from tristage_ros.graph.namespaces import inside
 from tristage_ros.graph.supervisor import GraphProcess, remove_unused, shared_memory, shown
 from tristage_ros.ros.context import begin
@@ -45,7 +45,8 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     if given.get("hardware", "sim") != "sim":
         raise graph.GraphError("the demo drives the simulated cell only; use `tristage run piper_pick hardware:=piper`")
     console = Console()
-    run_dir.mkdir(parents=True, exist_ok=True)
+    if why := unwritable(run_dir):
+        raise graph.GraphError(f"{run_dir} cannot be written ({why}); give --out FOLDER")
     stop = threading.Event()
     _stop_on_signals(stop)
     os.environ.update(without_images(described.environment))

@@ -38,6 +38,7 @@ NO_RANGE = ("humble",)  # that do not know RANGE
 KNOW_LOCALHOST_ONLY = ("humble", "iron", "jazzy")
 ON_THE_NETWORK = ("", "SUBNET", "SYSTEM_DEFAULT")  # values of RANGE; what is misspelt rcl takes for LOCALHOST
 DOMAINS = range(233)  # beyond them the ports of DDS are no ports
+CROWDED = range(102, 215)  # those whose ports Linux gives to any connection
 ELSEWHERE = "export ROS_HOME=/tmp/ros ROS_LOG_DIR=/tmp/ros/log"
 FASTDDS = ("", "rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp")  # values of IMPLEMENTATION: all distributions' default
 
@@ -111,6 +112,15 @@ def stays_here(environment: Mapping[str, str]) -> bool:
     distribution = environment.get("ROS_DISTRO", "")
     only = distribution in KNOW_LOCALHOST_ONLY and environment.get(LOCALHOST_ONLY) == "1"
     return only or (distribution not in NO_RANGE and environment.get(RANGE, "") not in ON_THE_NETWORK)
+
+
+def unread(environment: Mapping[str, str]) -> str:
+    """Return the variable that is meant to keep nodes off the network, but is of other distributions; else nothing."""
+    distribution = environment.get("ROS_DISTRO", "")
+    if distribution in NO_RANGE:
+        return RANGE if environment.get(RANGE, "") not in ON_THE_NETWORK else ""
+    known = distribution in KNOW_LOCALHOST_ONLY
+    return LOCALHOST_ONLY if not known and environment.get(LOCALHOST_ONLY) == "1" else ""
 
 
 # The variables of a graph.
@@ -209,14 +219,16 @@ def check_shared_memory(
     size = max(256, 2 * needed)
     remedy = f"docker run --shm-size={size}m, or outside of a container: mount -o remount,size={size}m {folder}"
     if why := unwritable(folder):
-        raise MiddlewareError(f"shared memory ({folder}) cannot be written ({why})", f"mount a tmpfs there; {remedy}")
+        raise MiddlewareError(
+            f"{folder}, the shared memory, cannot be written ({why})", f"mount a tmpfs there; {remedy}"
+        )
     found = os.statvfs(folder)
     free = found.f_bavail * found.f_frsize / 2**20
-    told = f"{free:.0f} MiB free in {folder}, the nodes take {needed}"
     if free < needed:
         left = f"rm {folder}/fastdds_* where programs were killed and none runs"
-        raise MiddlewareError(f"too little shared memory: {told}", f"{remedy}; {left}")
-    return told
+        what = f"{folder}, the shared memory, is too small: {free:.0f} MiB free, the nodes take {needed}"
+        raise MiddlewareError(what, f"{remedy}; {left}")
+    return f"{free:.0f} MiB free in {folder}, the nodes take {needed}"
 
 
 def _distribution() -> str:

@@ -84,25 +84,28 @@ def check_ros(machine: Machine) -> list[Finding]:
         middleware.check(machine.environment)
     except middleware.MiddlewareError as error:
         return [Finding("ROS 2", Level.FAIL, error.what, error.remedy)]
+    distribution = machine.environment.get("ROS_DISTRO", "")
     domain = machine.environment.get(middleware.DOMAIN) or "0"
     chosen = machine.environment.get(middleware.IMPLEMENTATION) or "rmw_fastrtps_cpp"
-    on = f"{machine.environment.get('ROS_DISTRO') or 'no distribution named'}, {chosen}, domain {domain}"
-    findings = (
-        [] if chosen in middleware.FASTDDS else [Finding("middleware", Level.WARN, f"{chosen} is not tried", _RMW)]
-    )
-    if middleware.stays_here(machine.environment):
-        return [Finding("ROS 2", Level.OK, f"{on}, this machine alone"), *findings]
-    ((name, value),) = middleware.alone(machine.environment.get("ROS_DISTRO", "")).items()
-    return [
-        Finding("ROS 2", Level.OK, f"{on}, the whole network"),
-        *findings,
-        Finding(
-            "ROS 2 reach",
-            Level.WARN,
-            "every computer of this network may command the arm",
-            f"on one machine alone: export {name}={value}",
-        ),
+    here = middleware.stays_here(machine.environment)
+    reach = "this machine alone" if here else "the whole network"
+    findings = [
+        Finding("ROS 2", Level.OK, f"{distribution or 'ROS_DISTRO not set'}, {chosen}, domain {domain}, {reach}")
     ]
+    if chosen not in middleware.FASTDDS:
+        findings.append(Finding("middleware", Level.WARN, f"{chosen} is not tried", _RMW))
+    if int(domain) in middleware.CROWDED:
+        text = f"{domain}: its ports are among those that Linux gives to any connection"
+        findings.append(Finding("domain", Level.WARN, text, "export ROS_DOMAIN_ID=0, or up to 101"))
+    if not here:
+        ((name, value),) = middleware.alone(distribution).items()
+        unread = middleware.unread(machine.environment)
+        text = "every computer of this network may command the arm"
+        text += f"; {unread} is set, which {distribution or 'this ROS 2'} does not read" if unread else ""
+        findings.append(
+            Finding("ROS 2 reach", Level.WARN, text, f"on one machine alone: export {name}={value}"),
+        )
+    return findings
 
 
 def check_numpy() -> Finding:
