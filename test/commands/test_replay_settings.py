@@ -109,3 +109,8 @@ def test_a_replay_sees_through_the_lens_of_the_recorded_cameras_file(tmp_path):
     for node in yaml.safe_load((tmp_path / "parameters.yaml").read_text()).values():
         mounts = load_extrinsics(node["ros__parameters"]["cameras_file"])
         assert (mounts["front"].lens, mounts["wrist"].lens) == ("inverse_brown_conrady", "")
+
+
+def test_a_number_may_be_written_as_people_write_them():
+    settings = Settings.recorded_with(FACTS).changed(["pruning.tau_2d=5e-2", "policy.rate_hz=5"])
+    assert (settings.pruning["tau_2d"], settings.parameters["policy"]["rate_hz"]) == (0.05, 5.0)

@@ -147,6 +147,7 @@ def test_a_file_is_read_as_ros_2_reads_it(file):
     [
         (section("polcy", 3), "no node is called 'polcy'; did you mean policy?"),
         (section("/cell1/polcy", 3), "no node is called 'polcy'; did you mean policy?"),
+        (section("poli(cy", 3), "no node is called 'poli(cy'; did you mean policy?"),
         (section("frnt", 3), "no node is called 'frnt'; did you mean front?"),
         ("policy: {ros__parameters: {thread: 3}}", "policy has no parameter 'thread'; did you mean threads?"),
         ("/**: {ros__parameters: {thread: 3}}", "** has no parameter 'thread'; did you mean threads?"),

@@ -94,7 +94,7 @@ class ParameterFile:
         """
         found: dict[str, Any] = {}
         for section, values in self._sections:
-            pattern = section.replace("/**", r"(/\w+)@").replace("*", r"\w+").replace("@", "*")
+            pattern = re.escape(section).replace(r"/\*\*", r"(/\w+)*").replace(r"\*", r"\w+")
             if any(re.fullmatch(pattern, name) for name in (f"{namespace}/{node}", f"/{node}")):
                 found |= self._fitting(section, values, program)
         return found
