@@ -18,7 +18,7 @@ from tristage_ros.graph.graph import GraphError, preset
 from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
 from tristage_ros.nodes.policy.parameters import PARAMETERS as POLICY_PARAMETERS
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.resources import resource
+from tristage_ros.resources import read_text, resource
 from tristage_ros.ros.parameters import Parameter
 from tristage_ros.yaml_text import parse
 
@@ -80,7 +80,7 @@ class Settings:
         if node == "pruning":
             return replace(self, pruning=self.pruning | {parameter: value})
         if (node, parameter) == ("policy", "pruning"):
-            return replace(self, pruning=yaml.safe_load(preset(str(value)).read_text(encoding="utf-8")) or {})
+            return replace(self, pruning=parse(read_text(preset(str(value)))) or {})
         known = {p.name: p for p in KNOWN.get(node, ()) if p.name not in OWN}
         if parameter not in known:
             valid = ", ".join(known) if known else "pruning, point_cloud, policy"
