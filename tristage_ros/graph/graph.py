@@ -26,7 +26,7 @@ from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError,
 from tristage_ros.graph.prerequisites import is_installed
 from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.resources import RANDOM, find_checkpoint, resource
+from tristage_ros.resources import RANDOM, find_checkpoint, resource, user_path
 from tristage_ros.simulation import misspelt_backend
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
@@ -296,9 +296,10 @@ def _checkpoint(path: str, simulated: bool, continuous: bool = False) -> str:
 def preset(name: str) -> Path:
     """Return the file of a pruning preset given by its name or its path; raise GraphError when there is none."""
     if Path(name).suffix in (".yaml", ".yml"):
-        if not Path(name).is_file():
-            raise GraphError(f"no pruning preset at {name}")
-        return Path(name).resolve()
+        path = user_path(name)
+        if not path.is_file():
+            raise GraphError(f"no pruning preset at {path}")
+        return path.resolve()
     folder = resource("config", "pruning")
     if not (folder / f"{name}.yaml").is_file():
         presets = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
