@@ -95,7 +95,7 @@ def watched(spec, described, parameters) -> list:
         parameters=[str(parameters)] if parameters else [],
         remappings=list(spec.remappings.items()),
         # Of this node alone. A launch that is killed cannot stop its nodes; they watch it and stop by themselves.
-        additional_env=described.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid())},
+        additional_env=described.environment_of(spec) | {"TRISTAGE_SUPERVISOR": str(os.getpid())},
     )
 
     def ended(event: object, context: LaunchContext) -> EmitEvent:

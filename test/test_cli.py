@@ -124,3 +124,61 @@ def test_ctrl_c_as_it_starts_ends_it_in_a_line_at_most(words, code, delay, tmp_p
     _, error = process.communicate(timeout=20)
     assert process.returncode == code
     assert b"Traceback" not in error and error.count(b"\n") <= 1
+
+
+SPEAK = [["monitor", "--once"], ["stop"], ["record"], ["run", "piper_pick"], ["demo"], ["replay", "nowhere"]]
+
+
+@pytest.mark.parametrize("words", SPEAK)
+@pytest.mark.parametrize(("name", "value"), [("ROS_DOMAIN_ID", "abc"), ("RMW_IMPLEMENTATION", "rmw_nobody_cpp")])
+def test_a_variable_that_ros_would_end_on_is_named_in_one_line(words, name, value, monkeypatch, capsys):
+    monkeypatch.setenv(name, value)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {name} is {value}") and error.count("\n") == 1
+
+
+def test_an_arm_is_stopped_where_no_log_can_be_written():
+    environment = BUFFERED | {"HOME": "/proc/nowhere", "ROS_DOMAIN_ID": "98"}
+    environment.pop("ROS_HOME")
+    done = subprocess.run([*TRISTAGE, "stop"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "press the emergency stop" in done.stderr
+
+
+def test_a_terminal_of_ascii_gets_what_it_can_show():
+    said = "from tristage_ros.start import streams; streams(); print('rad/s²'); import sys; print('°', file=sys.stderr)"
+    environment = BUFFERED | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = subprocess.run([sys.executable, "-c", said], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "rad/s?\n", "?\n")
+
+
+HOME_PATHS = [
+    ["run", "piper_pick", "parameters:=~/x.yaml"],
+    ["run", "piper_pick", "checkpoint:=~/x.safetensors"],
+    ["run", "piper_pick", "cameras_file:=$HOME/x.yaml"],
+    ["run", "piper_pick", "site_file:=~/x.yaml"],
+    ["run", "piper_pick", "pruning:=~/x.yaml"],
+    ["report", "~/x"],
+    ["doctor", "--site=~/x.yaml"],
+]
+
+
+@pytest.mark.parametrize("words", HOME_PATHS)
+def test_a_home_is_expanded_where_no_shell_does_it(words, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "/home/somebody/x" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["run_dir:=~nobody.at.all/x", "run_dir:=$NOBODY_SET_IT/x"])
+def test_a_home_or_a_variable_that_is_none_is_refused(text, capsys):
+    assert main(["run", "piper_pick", "record:=true", text]) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["run", "piper_pick"], ["evaluate", "--table", "2"]])
+def test_a_misspelt_rendering_backend_is_named_in_one_line(words, monkeypatch, capsys):
+    monkeypatch.setenv("MUJOCO_GL", "egll")
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith("error: MUJOCO_GL is 'egll'; type: export MUJOCO_GL=egl")

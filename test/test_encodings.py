@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tristage_ros.devices.arm.site import load_site
-from tristage_ros.graph.parameter_file import parameters_of
+from tristage_ros.graph.parameter_file import ParameterFile
 from tristage_ros.perception.extrinsics import load_extrinsics
 
 
@@ -21,7 +21,7 @@ def recipe(path: Path) -> object:
 
 
 def parameters(path: Path) -> object:
-    return parameters_of(path, "arm", "")
+    return ParameterFile(path).of("arm", "")
 
 
 @pytest.mark.parametrize("read", [load_site, load_extrinsics, parameters, preset, recipe])

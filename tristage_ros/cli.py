@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from tristage_ros import __version__
 from tristage_ros.bench.options import add_bench_options, add_measurements
@@ -17,15 +18,19 @@ from tristage_ros.commands.options import (
     add_preset_options,
     add_record_options,
 )
+from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments, positive
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
+from tristage_ros.resources import user_path
+from tristage_ros.simulation import misspelt_backend, rendering_trouble
 from tristage_ros.start import EXIT_INTERRUPTED, interruptible, unread
 from tristage_ros.studies.options import add_calibrate_options, add_evaluate_options
 from tristage_ros.training.options import add_training_options
 
 EXIT_USAGE = 2
+RENDER = ("bench", "studies", "training")  # rooms whose commands need the simulation
 EXIT_UNREAD = 141  # as of a program that a closed pipe ended
 
 
@@ -37,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
         options = _parser().parse_args(argv)
+        if options.speaks:
+            middleware.check(os.environ)  # now: some of it would end the import of rclpy
         return int(options.command(options))
-    except (GraphError, NamespaceError, UsageError, OSError) as error:
+    except (GraphError, NamespaceError, middleware.MiddlewareError, UsageError, OSError) as error:
         if isinstance(error, BrokenPipeError) and unread():  # as `head` leaves when it has seen enough
             return EXIT_UNREAD
         _complain(f"error: {error}")
@@ -61,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tristage", description="Real-robot inference for VLA models that see in 2D and 3D."
     )
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(speaks=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
@@ -73,43 +81,43 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
     demo.add_argument("--seconds", type=positive, default=60.0, help="how long the policy runs (default: 60)")
-    demo.add_argument("--out", type=Path, help="folder of the report (default: runs/<time>)")
+    demo.add_argument("--out", type=user_path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
     monitor = commands.add_parser("monitor", help="show a run live in this terminal")
     monitor.add_argument("--once", action="store_true", help="print one picture and end; 1: nothing is published")
     add_node_options(monitor)
-    monitor.set_defaults(command=_monitor)
+    monitor.set_defaults(speaks=True, command=_monitor)
     stop = commands.add_parser("stop", help="slow the arm down and hold it, until it is enabled again")
     add_node_options(stop)
     stop.set_defaults(command=_stop)
     preset = commands.add_parser("preset", help="keep what the pruner of a running policy is set to")
     add_preset_options(preset)
-    preset.set_defaults(command=_run_of("tristage_ros.commands.preset"))
+    preset.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.preset"))
     record = commands.add_parser("record", help="record a running graph into an MCAP bag until Ctrl-C")
     add_record_options(record)
-    record.set_defaults(command=_record)
+    record.set_defaults(speaks=True, command=_record)
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
-    replay.set_defaults(command=_run_of("tristage_ros.commands.replay.replay"))
+    replay.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.replay.replay"))
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
     compare.set_defaults(command=_run_of("tristage_ros.reports.compare.command"))
     report = commands.add_parser("report", help="write the report of a recorded run, or of a fault from its black box")
-    report.add_argument("bag", type=Path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
-    report.add_argument("--out", type=Path, help="folder of the report (default: the run's; a black box's own)")
+    report.add_argument("bag", type=user_path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
+    report.add_argument("--out", type=user_path, help="folder of the report (default: the run's; a black box's own)")
     report.set_defaults(command=_report)
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     add_calibrate_options(calibrate)
     calibrate.set_defaults(command=_run_of("tristage_ros.studies.calibrate"))
     cameras = commands.add_parser("calibrate-cameras", help="find out where the cameras are mounted, with a board")
     add_calibrate_cameras_options(cameras)
-    cameras.set_defaults(command=_run_of("tristage_ros.commands.calibrate_cameras"))
+    cameras.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.calibrate_cameras"))
     bench = commands.add_parser("bench", help="measure how long control steps take, and why")
     add_bench_options(bench)
     bench.set_defaults(command=_run_of("tristage_ros.bench.model.command"))
     for module, measurement in add_measurements(bench):
-        measurement.set_defaults(command=_run_of(module))
+        measurement.set_defaults(speaks=True, command=_run_of(module))
     train = commands.add_parser("train", help="train the mini model on demonstrations of the simulated cell")
     add_training_options(train)
     train.set_defaults(command=_run_of("tristage_ros.training.command"))
@@ -133,7 +141,15 @@ def _run_of(module: str) -> Callable[[argparse.Namespace], int]:
     """Return the command that a module's `run` carries out; torch, rclpy and the SDKs are imported when it does."""
 
     def command(options: argparse.Namespace) -> int:
-        run = importlib.import_module(module).run
+        if module.split(".")[1] in RENDER and (told := misspelt_backend()):
+            raise UsageError(told)
+        try:
+            run = importlib.import_module(module).run
+        except (AttributeError, ImportError, OSError) as error:  # as the import of mujoco ends without its libraries
+            told = "" if isinstance(error, ModuleNotFoundError) else rendering_trouble()
+            if not told:
+                raise
+            raise UsageError(told) from error
         interruptible()
         try:
             return int(run(options))
@@ -168,6 +184,8 @@ def _monitor(options: argparse.Namespace) -> int:
 
 
 def _stop(options: argparse.Namespace) -> int:
+    os.environ.setdefault("ROS_LOG_DIR", tempfile.gettempdir())  # an arm is stopped without a place for a log, too
+    middleware.check(os.environ)
     from tristage_ros.commands.stop import stop
 
     return stop(node_arguments(options))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 from pathlib import Path
 
 MINI = ("config", "checkpoints", "mini.safetensors")
@@ -29,6 +31,26 @@ def resource(*parts: str) -> Path:
     )
 
 
+class PathError(argparse.ArgumentTypeError, ValueError):
+    """Say why a text is no path; the message is one line for a person."""
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path that a person means, with ~ and variables as a shell would have them.
+
+    No shell sees those of a launch argument, a file or `--out=~/x`.
+
+    Raises:
+        PathError: there is no such user or variable.
+    """
+    path = os.path.expandvars(os.path.expanduser(text))
+    if path.startswith("~"):
+        raise PathError(f"{text}: nobody is called {path.split('/')[0]}; write the path in full, or ./ before it")
+    if unset := re.search(r"\$(\w+|\{\w+\})", path):
+        raise PathError(f"{text}: the variable {unset[0]} is not set; write the path in full")
+    return Path(path)
+
+
 def find_checkpoint(name: str, continuous: bool = False) -> str | None:
     """Return the weights that a `checkpoint` setting means: empty the shipped mini, `random` none, else a path.
 
@@ -39,11 +61,12 @@ def find_checkpoint(name: str, continuous: bool = False) -> str | None:
     """
     if name == RANDOM:
         return None
-    if name and not Path(name).exists():
+    path = user_path(name)
+    if name and not path.exists():
         raise FileNotFoundError(
             f"no checkpoint at {name}; give a .safetensors file, or a released model's run directory or a .pt in it"
         )
-    return str(Path(os.path.abspath(name)) if name else resource(*(MINI_CONTINUOUS if continuous else MINI)))
+    return str(Path(os.path.abspath(path)) if name else resource(*(MINI_CONTINUOUS if continuous else MINI)))
 
 
 def read_text(path: str | Path) -> str:

@@ -7,6 +7,7 @@ tristage_ros.nodes NAME` all come through this module.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import select
@@ -23,6 +24,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tristage_ros import shadowing
+from tristage_ros.graph import middleware
 
 EXIT_CONFIGURATION, EXIT_INTERRUPTED = 2, 130
 NODES = {  # by name, the modules whose `main` runs them
@@ -88,7 +90,10 @@ def leave(code: int) -> NoReturn:
 
 
 def streams() -> None:
-    """Open standard streams that were closed, lest the next file or socket takes their place and is printed into."""
+    """Open standard streams that were closed, lest the next file or socket takes their place and is printed into.
+
+    No text is refused by any of them, whatever the encoding of the terminal.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -96,6 +101,9 @@ def streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest that is free
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of ASCII shows ? for what it lacks
+            stream.reconfigure(errors="replace")
 
 
 def unread() -> bool:
@@ -140,8 +148,15 @@ def node(name: str) -> NoReturn:
     if told := shadowing.complaint():
         print(f"error: {name}: {told}", file=sys.stderr)
         leave(EXIT_CONFIGURATION)
+    if name == "simulation" and (told := import_module("tristage_ros.simulation").rendering_trouble()):
+        print(f"error: {name}: {told}", file=sys.stderr)
+        leave(EXIT_CONFIGURATION)
     try:
+        middleware.check(os.environ)
         main: Callable[[], int] = import_module(NODES[name]).main
+    except middleware.MiddlewareError as error:
+        print(f"error: {name}: {error}", file=sys.stderr)
+        leave(EXIT_CONFIGURATION)
     except ImportError as error:
         print(f"error: {name}: {error}; was the workspace sourced, the virtual environment activated?", file=sys.stderr)
         leave(EXIT_CONFIGURATION)

@@ -16,6 +16,7 @@ from tristage_ros.commands.doctor.bus import check_adapters, check_bus, check_li
 from tristage_ros.commands.doctor.computer import (
     check_cameras,
     check_clock,
+    check_folders,
     check_gpu,
     check_ros,
     check_shared_memory,
@@ -38,8 +39,8 @@ def can(root: Path, state: str) -> None:
     (root / "sys/class/net/can0/operstate").write_text(f"{state}\n")
 
 
-def link(bitrate: int, state: str = "ERROR-ACTIVE", *modes: str) -> str:
-    data = {"state": state, "ctrlmode": list(modes), "bittiming": {"bitrate": bitrate}}
+def link(bitrate: int | None, state: str = "ERROR-ACTIVE", *modes: str) -> str:
+    data = {"state": state, "ctrlmode": list(modes), "bittiming": {"bitrate": bitrate} if bitrate else {}}
     return json.dumps([{"linkinfo": {"info_data": data}}])
 
 
@@ -52,6 +53,9 @@ def link(bitrate: int, state: str = "ERROR-ACTIVE", *modes: str) -> str:
         ("up", link(1_000_000, "ERROR-PASSIVE"), Level.FAIL, "nobody acknowledges"),
         ("up", link(1_000_000, "ERROR-WARNING"), Level.WARN, "damaged or not acknowledged"),
         ("up", link(1_000_000, "ERROR-ACTIVE", "LISTEN-ONLY"), Level.FAIL, "listen-only"),
+        ("up", link(None, "ERROR-ACTIVE", "LISTEN-ONLY"), Level.FAIL, "listen-only"),
+        ("unknown", link(1_000_000), Level.OK, "up at 1000000"),
+        ("unknown", link(None), Level.WARN, "does not tell whether at 1000000 bit/s"),
         ("up", None, Level.WARN, "its bit rate is unknown"),
         ("up", "[]", Level.WARN, "its bit rate is unknown"),
         ("down", link(1_000_000), Level.FAIL, "down"),
@@ -172,18 +176,47 @@ def test_clock_and_gpu(check, answer: str | None, level: Level) -> None:
 
 
 def test_ros_is_here_and_its_reach_is_told(tmp_path: Path) -> None:
-    (near,) = check_ros(machine(ROS_DOMAIN_ID="7", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST"))
+    home = {"HOME": str(tmp_path)}
+    (near,) = check_ros(machine(ROS_DOMAIN_ID="7", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", **home))
     assert near.level is Level.OK
-    assert "domain 7" in near.text
-    (near,) = check_ros(machine(ROS_DISTRO="humble", ROS_LOCALHOST_ONLY="1"))
+    assert "rmw_fastrtps_cpp, domain 7" in near.text
+    (near,) = check_ros(machine(ROS_DISTRO="humble", ROS_LOCALHOST_ONLY="1", **home))
+    assert near.text.startswith("humble, ")
     assert near.level is Level.OK
     for reach in ({}, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}):
-        _, far = check_ros(machine(**reach))
+        _, far = check_ros(machine(**reach, **home))
         assert far.level is Level.WARN and "may command the arm" in far.text
         assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in far.remedy
-    _, far = check_ros(machine(ROS_DISTRO="humble", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST"))
+    _, far = check_ros(machine(ROS_DISTRO="humble", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", **home))
     assert far.level is Level.WARN and far.remedy.endswith("export ROS_LOCALHOST_ONLY=1")
-    assert check_shared_memory(machine(tmp_path)).level is Level.FAIL
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE is set, which humble does not read" in far.text
+    _, far = check_ros(machine(ROS_DISTRO="kilted", ROS_LOCALHOST_ONLY="1", **home))
+    assert "ROS_LOCALHOST_ONLY is set, which kilted does not read" in far.text
+    reach = {"ROS_DISTRO": "jazzy", "ROS_LOCALHOST_ONLY": "1"}
+    _, domain = check_ros(machine(ROS_DOMAIN_ID="150", **reach, **home))
+    assert domain.level is Level.WARN and "Linux gives" in domain.text
+
+
+def test_variables_that_ros_would_end_on_are_told(tmp_path: Path) -> None:
+    for wrong in ({"ROS_DOMAIN_ID": "abc"}, {"RMW_IMPLEMENTATION": "rmw_nobody_cpp"}, {"HOME": "/proc/nowhere"}):
+        (found,) = check_ros(machine(**{"HOME": str(tmp_path), **wrong}))
+        (value,) = wrong.values()
+        assert found.level is Level.FAIL and value in found.text and found.remedy
+
+
+def test_shared_memory_is_measured_against_what_the_nodes_take(tmp_path: Path) -> None:
+    without = check_shared_memory(machine(Path("/proc/nowhere")))
+    assert without.level is Level.FAIL and "--shm-size=256m" in without.remedy
+    assert "the nodes take 56" in check_shared_memory(machine(tmp_path)).text
+    assert "the nodes take 74" in check_shared_memory(machine(tmp_path), cameras=3).text
+
+
+def test_folders_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (found,) = check_folders(machine(HOME=str(tmp_path)), tmp_path)
+    assert found.level is Level.OK
+    nowhere = Path("/proc/nowhere")
+    names = [each.name for each in check_folders(machine(HOME=str(nowhere), TMPDIR=str(nowhere)), nowhere)]
+    assert names == ["folder of runs", "folder of temporary files", "folder of black boxes"]
 
 
 def examined(arm: FakeArm, timeout: float = 3.0) -> dict[str, Finding]:

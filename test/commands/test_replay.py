@@ -194,7 +194,7 @@ def test_in_real_time_late_frames_are_refused_and_the_rest_is_acted_on(module_ro
         ((SMALL_BAG, "--set", "pruning.tau_5d=1"), "tau_5d"),
         ((SMALL_BAG, "--set", "pruning.tau_2d=0.9"), "tau_2d = 0.9 must not exceed tau_3d"),
         ((SMALL_BAG, "--set", "policy.tau=1"), "there is no policy.tau; there are: checkpoint"),
-        ((SMALL_BAG, "--set", "policy.seed=x"), "'x' is no int"),
+        ((SMALL_BAG, "--set", "policy.seed=x"), "write a whole number from 0 to 2147483647"),
         ((SMALL_BAG, "--set", "arm.speed_scale=1"), "there is no arm.speed_scale; there are: pruning"),
         ((SMALL_BAG, "--set", "tau"), "NODE.NAME=VALUE"),
         ((SMALL_BAG, "--set", "policy.pruning=papper"), "papper"),

@@ -79,7 +79,7 @@ def test_what_was_set_meanwhile_is_set_again_save_what_is_tried_instead():
     [
         ("pruning.tau_2d=2", "tau_2d"),
         ("policy.image_transport=raw", "there is no policy.image_transport"),
-        ("policy.seed=1.5", "'1.5' is no int"),
+        ("policy.seed=1.5", "write a whole number from 0 to 2147483647, not 1.5"),
         ("policy.seed=[1", "cannot be read"),
         ("seed=1", "NODE.NAME=VALUE"),
     ],
@@ -109,3 +109,8 @@ def test_a_replay_sees_through_the_lens_of_the_recorded_cameras_file(tmp_path):
     for node in yaml.safe_load((tmp_path / "parameters.yaml").read_text()).values():
         mounts = load_extrinsics(node["ros__parameters"]["cameras_file"])
         assert (mounts["front"].lens, mounts["wrist"].lens) == ("inverse_brown_conrady", "")
+
+
+def test_a_number_may_be_written_as_people_write_them():
+    settings = Settings.recorded_with(FACTS).changed(["pruning.tau_2d=5e-2", "policy.rate_hz=5"])
+    assert (settings.pruning["tau_2d"], settings.parameters["policy"]["rate_hz"]) == (0.05, 5.0)

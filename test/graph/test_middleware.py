@@ -2,15 +2,28 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tristage_ros.graph.graph import environment
-from tristage_ros.graph.machines import Machines, alone, stays_here
+from tristage_ros.graph.graph import build, environment
+from tristage_ros.graph.machines import Machines
+from tristage_ros.graph.middleware import (
+    WITH_IMAGES,
+    WITHOUT_IMAGES,
+    MiddlewareError,
+    alone,
+    check,
+    check_shared_memory,
+    implementations,
+    stays_here,
+    without_images,
+)
 from tristage_ros.resources import resource
 
 DISTRIBUTIONS = ["humble", "jazzy", "kilted", ""]
@@ -196,3 +209,131 @@ def test_the_wire_of_these_tests_carries_what_a_cell_on_the_network_sends(on, wi
     (_, sent, _, *bound), answer = isolated(environment(simulated=False), tmp_path)
     assert int(sent) > 0 and "00000000" in bound
     assert answer == ["answered", "True"]
+
+
+# What the user has set, checked before the middleware reads it.
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Return a function that makes the variables of a user with a home."""
+    return lambda **variables: {"HOME": str(tmp_path), "AMENT_PREFIX_PATH": "", **variables}
+
+
+@pytest.mark.parametrize("domain", ["", "0", "101", "232"])
+def test_a_domain_that_ros_2_has_is_taken(given, domain):
+    check(given(ROS_DOMAIN_ID=domain))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ROS_DOMAIN_ID", "300", "ROS_DOMAIN_ID is 300; give a whole number"),
+        ("ROS_DOMAIN_ID", "abc", "ROS_DOMAIN_ID is abc; give a whole number"),
+        ("ROS_DOMAIN_ID", "-1", "ROS_DOMAIN_ID is -1"),
+        ("RMW_IMPLEMENTATION", "rmw_nobody_cpp", "rmw_nobody_cpp, which is not installed; there are: rmw_"),
+        ("FASTDDS_DEFAULT_PROFILES_FILE", "/nowhere.xml", "/nowhere.xml, where no file is"),
+        ("HOME", "", "neither HOME nor ROS_HOME says where a home is; export ROS_HOME="),
+        ("HOME", "/proc/nowhere", "/proc/nowhere/.ros/log cannot be written (No such file or directory); export ROS_"),
+        ("ROS_LOG_DIR", "/proc/nowhere", "/proc/nowhere cannot be written"),
+    ],
+)
+def test_what_the_middleware_would_end_on_is_named_in_one_line(given, tmp_path, name, value, words):
+    index = tmp_path / "prefix" / "share" / "ament_index" / "resource_index" / "rmw_typesupport"
+    index.mkdir(parents=True)
+    for package in ("rmw_implementation", "rmw_one_cpp"):
+        (index / package).touch()
+    with pytest.raises(MiddlewareError) as error:
+        check(given(AMENT_PREFIX_PATH=str(tmp_path / "prefix")) | {name: value})
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_folder_for_the_log_does_where_home_cannot_be_written(given, tmp_path):
+    check(given(HOME="/proc/nowhere", ROS_LOG_DIR=str(tmp_path / "log")))
+    check(given(HOME="", ROS_HOME=str(tmp_path / "ros")))
+
+
+def test_the_middlewares_of_this_machine_are_found(given):
+    found = implementations(dict(os.environ))
+    assert "rmw_fastrtps_cpp" in found and "rmw_implementation" not in found
+
+
+# Shared memory: what the processes of a cell take of it.
+
+TAKEN = """
+import re, sys, rclpy
+from pathlib import Path
+rclpy.init()
+node = rclpy.create_node("taker")
+files = set(re.findall(r"/dev/shm/\\S+", Path("/proc/self/maps").read_text()))
+print(sum(Path(file).stat().st_blocks * 512 for file in files) / 2**20)
+"""
+
+
+@pytest.mark.parametrize(("images", "limit"), [(True, WITH_IMAGES), (False, WITHOUT_IMAGES)])
+def test_a_process_takes_no_more_shared_memory_than_is_reckoned_with(on, ros_domain, images, limit):
+    on("", ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    variables = environment() if images else without_images(environment())
+    done = subprocess.run([sys.executable, "-c", TAKEN], env=os.environ | variables, capture_output=True, text=True)
+    assert limit - 3 < float(done.stdout) <= limit
+
+
+@pytest.mark.parametrize("hardware", [["front", "wrist", "recorder", "monitor"], ["simulation", "recorder", "monitor"]])
+def test_a_cell_fits_the_64_mb_that_a_container_has(hardware):
+    processes = ["point_cloud", "policy", "arm", *hardware]
+    publish = [name in ("front", "wrist", "simulation") for name in processes]
+    assert sum(WITH_IMAGES if images else WITHOUT_IMAGES for images in publish) < 62
+
+
+def test_only_the_nodes_with_images_get_the_large_segment(on):
+    on("")
+    graph = build("piper_pick", {"record": "true"})
+    sizes = {node.name: "16777216" in profile(graph.environment_of(node), "") for node in graph.nodes}
+    assert sizes == {"simulation": True, "point_cloud": False, "policy": False, "arm": False, "recorder": False}
+
+
+def test_what_a_process_above_has_got_from_here_is_not_taken_for_the_users_own(on):
+    on("")
+    on("", **without_images(environment()))
+    assert "16777216" in profile(environment(), "")
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_small_segment_leaves_the_rest_of_a_profile_as_it_is(on, distribution):
+    on(distribution)
+    large = environment(simulated=True)
+    small = without_images(large)
+    assert udp(profile(small, distribution)) == udp(profile(large, distribution))
+    assert large.keys() == small.keys()
+
+
+def test_the_users_own_profile_is_not_made_smaller(on, tmp_path):
+    on("", FASTDDS_DEFAULT_PROFILES_FILE="/mine.xml")
+    assert without_images(environment()) == environment()
+
+
+def test_too_little_shared_memory_is_told_with_what_to_type(monkeypatch, tmp_path):
+    assert "the nodes take 22" in check_shared_memory([True, False], {}, tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=20 * 256, f_frsize=4096))
+    with pytest.raises(MiddlewareError) as error:
+        check_shared_memory([True, False], {}, tmp_path)
+    assert "20 MiB free" in str(error.value) and "docker run --shm-size=256m" in str(error.value)
+    for own in ({"FASTDDS_DEFAULT_PROFILES_FILE": "/mine.xml"}, {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}):
+        check_shared_memory([True, False], own, tmp_path)
+    with pytest.raises(MiddlewareError, match=r"cannot be written .*mount a tmpfs there"):
+        check_shared_memory([True], {}, Path("/proc/nowhere"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a read-only /dev/shm")
+def test_a_graph_that_would_lose_its_images_is_not_started():
+    mounted = "mount -t tmpfs -o size=16m tmpfs /dev/shm && exec " + shlex.join(
+        [sys.executable, "-m", "tristage_ros", "run", "piper_pick"]
+    )
+    done = subprocess.run(["unshare", "-m", "sh", "-c", mounted], capture_output=True, text=True, timeout=60)
+    if "unshare" in done.stderr or "mount" in done.stderr.partition("error:")[0]:
+        pytest.skip("this container may not mount anything")
+    assert done.returncode == 2
+    assert (
+        done.stderr.startswith("error: /dev/shm, the shared memory, is too small: 16 MiB free")
+        and done.stderr.count("\n") == 1
+    )

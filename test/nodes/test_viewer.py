@@ -143,7 +143,7 @@ def test_a_program_that_is_not_there_is_named(spin, install):
 
 
 def test_a_viewer_that_there_is_not_is_refused_with_those_that_there_are(spin, install):
-    with pytest.raises(ParameterError, match="view is 'rvis'; choose one of rqt, rviz"):
+    with pytest.raises(ParameterError, match="view: write one of rqt, rviz"):
         spin.make(ViewerNode, "view:=rvis")
 
 

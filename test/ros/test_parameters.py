@@ -45,7 +45,7 @@ def test_unit_range_and_choices_are_shown(node):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"ratte": 1.0}, ["thing", "ratte", "rate", "count"]),
+        ({"ratte": 1.0}, ["thing", "ratte", "did you mean rate?"]),
         ({"rate": 99.0}, ["thing", "rate"]),
         ({"rate": "fast"}, ["thing", "rate"]),
         ({"mode": "c"}, ["thing", "mode", "'c'", "a, b"]),
@@ -57,3 +57,12 @@ def test_wrong_parameters_are_named(node, overrides, words):
         declare(node(**overrides), TABLE)
     for word in words:
         assert word in str(error.value)
+
+
+def test_what_fits_is_put_right_before_rclpy_would_refuse_it(node, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    table = (*TABLE, Parameter("box", [0.5, 1.0], "corner"), Parameter("folder", "", "where"))
+    thing = node(rate=20, box=[0, 1], folder="~/x")
+    values = declare(thing, table)
+    assert (values.rate, list(values.box), values.folder) == (20.0, [0.0, 1.0], "/home/somebody/x")
+    assert type(values.rate) is float and thing.get_parameter("folder").value == "/home/somebody/x"

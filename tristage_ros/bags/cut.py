@@ -12,6 +12,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 
 from tristage_ros.bags import facts
 from tristage_ros.bags.reader import BagError
+from tristage_ros.resources import user_path
 
 
 def cut(source: Path, target: Path, start: float, seconds: float, without: Collection[str] = ()) -> int:
@@ -57,8 +58,8 @@ def _like(connection: Connection, writer: Writer) -> Connection:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Cut as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bag", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("bag", type=user_path)
+    parser.add_argument("out", type=user_path)
     parser.add_argument("--start", type=float, default=0.0, help="s after the beginning")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--without", nargs="*", default=[], metavar="TOPIC", help="as they are called in the bag")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 from tristage_ros.graph.arguments import positive
+from tristage_ros.resources import user_path
 
 SIZES = ("tiny", "mini", "7b")
 DTYPES = ("float32", "bfloat16")
@@ -23,10 +23,12 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: 1, as the policy node)")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="measure this only; may be repeated")
     parser.add_argument("--quick", action="store_true", help="few rounds and one rate: a first look, not a result")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables here, as a chapter of the file")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write all figures here")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw control steps and growth here; needs matplotlib"
+        "--markdown", type=user_path, metavar="FILE", help="write the tables here, as a chapter of the file"
+    )
+    parser.add_argument(
+        "--plot", type=user_path, metavar="FILE", help="draw control steps and growth here; needs matplotlib"
     )
 
 
@@ -55,7 +57,7 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
 
     yield (each := measurement("latency", "latency", "how old an observation is when it moves the simulated arm"))
     each[1].add_argument("--seconds", type=positive, default=60.0, help="how long is measured (default: 60)")
-    each[1].add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    each[1].add_argument("--json", type=user_path, metavar="FILE", help="write the figures here")
     each[1].add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
 
     yield (each := measurement("recording_cost", "recording", "the simulated cell with a recorder and without"))

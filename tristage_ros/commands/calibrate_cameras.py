@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.table import Table
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -28,6 +27,7 @@ from tristage_msgs.msg import ArmStatus
 from tristage_ros.devices.arm.kinematics import forward
 from tristage_ros.devices.realsense.device import connected
 from tristage_ros.graph.graph import environment
+from tristage_ros.graph.middleware import without_images
 from tristage_ros.graph.namespaces import node_arguments
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.camera_info import camera_model
@@ -37,6 +37,7 @@ from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics, sav
 from tristage_ros.perception.hand_eye import Calibration, View, calibrate
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
+from tristage_ros.ros.context import begin
 from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.joints import JointHistory, zero_of
 from tristage_ros.ros.subscriptions import Subscriptions
@@ -124,8 +125,8 @@ def _list(console: Console) -> int:
 
 @contextmanager
 def _listening(lenses: Mapping[str, str], board: Board, ros_arguments: list[str]) -> Iterator[BoardViews]:
-    os.environ.update(environment())
-    rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
+    os.environ.update(without_images(environment()))
+    begin(ros_arguments)
     views, executor = BoardViews(lenses, board), SingleThreadedExecutor()
     executor.add_node(views)
 

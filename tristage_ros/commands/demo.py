@@ -12,14 +12,15 @@ from types import FrameType
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
 from tristage_ros.commands.monitor import status_table
 from tristage_ros.graph import graph
+from tristage_ros.graph.middleware import unwritable, without_images
 from tristage_ros.graph.namespaces import inside
 from tristage_ros.graph.supervisor import GraphProcess, remove_unused, shared_memory, shown
+from tristage_ros.ros.context import begin
 from tristage_ros.ros.operator import Operator
 
 START_UP = 60.0  # s for the cell to come up
@@ -40,14 +41,15 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
         raise graph.GraphError(f"{own[0]} is the demo's own; --out chooses the folder of its report and bag")
     run_dir = (out or Path(time.strftime("runs/%Y%m%d-%H%M%S"))).resolve()
     given = {"record": "true", "run_dir": str(run_dir), **arguments}
-    described = graph.piper_pick(given)
+    described = graph.build("piper_pick", given)
     if given.get("hardware", "sim") != "sim":
         raise graph.GraphError("the demo drives the simulated cell only; use `tristage run piper_pick hardware:=piper`")
     console = Console()
-    run_dir.mkdir(parents=True, exist_ok=True)
+    if why := unwritable(run_dir):
+        raise graph.GraphError(f"{run_dir} cannot be written ({why}); give --out FOLDER")
     stop = threading.Event()
     _stop_on_signals(stop)
-    os.environ.update(described.environment)
+    os.environ.update(without_images(described.environment))
     console.print(
         f"[bold]tristage_ros demo[/bold]: the simulated Piper cell for {seconds:.0f} s; Ctrl-C ends it. "
         f"Log: {shown(run_dir / 'log.txt')}"
@@ -83,7 +85,7 @@ class _Run:
 
     def drive(self, seconds: float) -> bool:
         """Enable the arm, watch for `seconds`, stop; return whether a person interrupted it."""
-        rclpy.init(args=inside(self._namespace), signal_handler_options=SignalHandlerOptions.NO)
+        begin(inside(self._namespace))
         executor = SingleThreadedExecutor()
         operator = Operator()
         executor.add_node(operator)

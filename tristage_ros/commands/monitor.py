@@ -19,7 +19,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console, Group
 from rich.layout import Layout
 from rich.live import Live
@@ -29,8 +28,9 @@ from rich.table import Table
 from rich.text import Text
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
-from tristage_ros.graph.machines import one_machine
+from tristage_ros.graph.middleware import one_machine, without_images
 from tristage_ros.perception.color import KEPT_COLORS
+from tristage_ros.ros.context import begin
 from tristage_ros.ros.operator import Operator
 
 PERIOD = 0.25  # s between two pictures
@@ -62,9 +62,9 @@ def monitor(once: bool, ros_arguments: Sequence[str] = (), console: Console | No
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
-    for name, value in one_machine(simulated=False).items():
+    for name, value in without_images(one_machine(simulated=False)).items():
         os.environ.setdefault(name, value)
-    rclpy.init(args=list(ros_arguments), signal_handler_options=SignalHandlerOptions.NO)
+    begin(ros_arguments)
     operator, executor = Operator("monitor"), SingleThreadedExecutor()
     executor.add_node(operator)
     try:

@@ -9,12 +9,13 @@ import argparse
 from pathlib import Path
 
 from tristage_ros.graph.namespaces import add_node_options
+from tristage_ros.resources import user_path
 
 
 def add_calibrate_cameras_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--list", action="store_true", help="list the RealSense cameras of this machine and end")
-    parser.add_argument("--print", type=Path, metavar="FILE.pdf", help="write the board, true to scale, and end")
+    parser.add_argument("--print", type=user_path, metavar="FILE.pdf", help="write the board, true to scale, and end")
     parser.add_argument("--cameras", nargs="+", help="cameras to calibrate (default: all of the cameras file)")
     parser.add_argument("--board", default="5x4", metavar="COLUMNSxROWS", help="squares of the board (default: 5x4)")
     parser.add_argument("--square", type=float, default=48.0, metavar="MM", help="edge of a square (default: 48)")
@@ -25,8 +26,10 @@ def add_calibrate_cameras_options(parser: argparse.ArgumentParser) -> None:
         default="base_link",
         help="base_link: the board lies still while the arm moves; flange: the gripper holds it (default: base_link)",
     )
-    parser.add_argument("--cameras-file", type=Path, help="mounts to start from (default: config/cameras.yaml)")
-    parser.add_argument("--out", type=Path, default=Path("cameras.yaml"), help="file to write (default: cameras.yaml)")
+    parser.add_argument("--cameras-file", type=user_path, help="mounts to start from (default: config/cameras.yaml)")
+    parser.add_argument(
+        "--out", type=user_path, default=Path("cameras.yaml"), help="file to write (default: cameras.yaml)"
+    )
     add_node_options(parser)
 
 
@@ -35,8 +38,10 @@ def add_doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--can", default="can0", metavar="CHANNEL", help="CAN channel of the arm (default: can0)")
     parser.add_argument("--interface", default="socketcan", help="python-can interface of that channel")
     parser.add_argument("--cameras", type=int, default=2, metavar="N", help="RealSense cameras to expect (default: 2)")
-    parser.add_argument("--site", type=Path, metavar="FILE", help="check a site file, print what it says, and end")
-    parser.add_argument("--cameras-file", type=Path, help="where the wrist camera is (default: config/cameras.yaml)")
+    parser.add_argument("--site", type=user_path, metavar="FILE", help="check a site file, print what it says, and end")
+    parser.add_argument(
+        "--cameras-file", type=user_path, help="where the wrist camera is (default: config/cameras.yaml)"
+    )
 
 
 def add_preset_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,7 @@ def add_preset_options(parser: argparse.ArgumentParser) -> None:
 
 def add_record_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `tristage record`; their defaults are those of the recorder node."""
-    parser.add_argument("--out", type=Path, default=Path(), help="folder of the bag (default: runs/<time>)")
+    parser.add_argument("--out", type=user_path, default=Path(), help="folder of the bag (default: runs/<time>)")
     parser.add_argument("--color", choices=("jpeg", "png", "raw"), default="jpeg", help="png and raw lose nothing")
     parser.add_argument("--cameras", nargs="+", default=["front", "wrist"], help="cameras to record")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every n-th frame of a camera is recorded")

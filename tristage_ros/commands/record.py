@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from tristage_ros.graph.graph import environment
+from tristage_ros.graph.middleware import without_images
 from tristage_ros.graph.namespaces import node_arguments
 from tristage_ros.nodes.recorder.node import RecorderNode
 from tristage_ros.ros.runner import run
@@ -15,7 +16,7 @@ from tristage_ros.ros.runner import run
 
 def record(options: argparse.Namespace) -> int:
     """Record as the options say until Ctrl-C; return the exit code."""
-    os.environ.update(environment())
+    os.environ.update(without_images(environment()))
     run_dir = "" if options.out == Path() else str(options.out)
     values = {
         "run_dir": json.dumps(run_dir),

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 import rclpy
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
-from tristage_ros.graph.machines import one_machine
+from tristage_ros.graph.middleware import one_machine, without_images
+from tristage_ros.ros.context import begin
 
 PATIENCE = 5.0  # s for an arm node to be found, and again for its answer
 
@@ -22,9 +24,9 @@ def stop(ros_arguments: Sequence[str] = ()) -> int:
     Args:
         ros_arguments: those of the node, such as its namespace.
     """
-    for name, value in one_machine(simulated=False).items():
+    for name, value in without_images(one_machine(simulated=False)).items():
         os.environ.setdefault(name, value)
-    rclpy.init(args=list(ros_arguments))
+    begin(ros_arguments, SignalHandlerOptions.ALL)
     node = Node("stop", start_parameter_services=False, enable_rosout=False)
     try:
         return _call(node)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tristage_ros.graph.machines import ALL, MACHINES
+from tristage_ros.resources import PathError, user_path
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 BOOLEAN = ("true", "false")
@@ -28,9 +29,15 @@ class Argument:
     default: str
     description: str
     choices: tuple[str, ...] = ()
+    path: bool = False
 
     def check(self, value: str) -> str:
-        """Return `value`, or raise GraphError when it is none of the choices."""
+        """Return `value`, a path without ~ and variables; raise GraphError when it is no path or no choice."""
+        if self.path and value:
+            try:
+                return str(user_path(value))
+            except PathError as error:
+                raise GraphError(f"{self.name}:={error}") from error
         value = value.lower() if self.choices == BOOLEAN else value
         if self.choices and value not in self.choices:
             raise GraphError(f"{self.name}:={value} is unknown; choose one of {', '.join(self.choices)}")
@@ -62,14 +69,20 @@ PIPER_PICK = (
         "what is started here; robot: cameras (or the simulation) and arm; host: point cloud and policy; all: both",
         MACHINES,
     ),
-    Argument("parameters", "", "parameter file of the nodes, the same on both machines; empty: config/piper_pick.yaml"),
+    Argument(
+        "parameters",
+        "",
+        "parameter file of the nodes, the same on both machines; empty: config/piper_pick.yaml",
+        path=True,
+    ),
     Argument(
         "checkpoint",
         "",
         ".safetensors file or run directory; empty: the shipped mini for this control, random: no training; both for "
         "simulation only",
+        path=True,
     ),
-    Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file"),
+    Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file", path=True),
     Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
     Argument("varied", "false", "light, colours, clutter and the arm's start vary with the seed, too", BOOLEAN),
     Argument("instruction", "", "what the policy is told to do; empty: the task's instruction"),
@@ -87,8 +100,10 @@ PIPER_PICK = (
     ),
     Argument("seed", "0", "seed of the scene and of the policy's noise"),
     Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
-    Argument("cameras_file", "", "cameras: serial numbers and mounts; empty: config/cameras.yaml"),
-    Argument("site_file", "", "where the arm stands: boxes, table, limits, tool, speed; empty: config/site.yaml"),
+    Argument("cameras_file", "", "cameras: serial numbers and mounts; empty: config/cameras.yaml", path=True),
+    Argument(
+        "site_file", "", "where the arm stands: boxes, table, limits, tool, speed; empty: config/site.yaml", path=True
+    ),
     Argument(
         "camera_driver",
         "tristage",
@@ -97,7 +112,7 @@ PIPER_PICK = (
     ),
     Argument("record", "false", "write an MCAP bag of the run", BOOLEAN),
     Argument("record_color", "jpeg", "colour images in the bag; png and raw lose nothing", COLOR_FORMATS),
-    Argument("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder"),
+    Argument("run_dir", "", "folder of the bag; empty: runs/<time> below the current folder", path=True),
     Argument("rqt", "false", "start rqt beside the graph: rates, times, overlay, diagnostics", BOOLEAN),
     Argument("rviz", "false", "start RViz beside the graph: the arm, and the cloud by what was kept", BOOLEAN),
     Argument("foxglove", "false", f"start foxglove_bridge beside the graph, on port {FOXGLOVE_PORT}", BOOLEAN),
@@ -106,9 +121,9 @@ PIPER_PICK = (
 
 REPLAY = (
     NAMESPACE,
-    Argument("parameters", "", "parameter file of point cloud and policy; empty: config/piper_pick.yaml"),
-    Argument("checkpoint", "", "see piper_pick; empty: that of the parameter file"),
-    Argument("pruning", "", "see piper_pick; empty: that of the parameter file"),
+    Argument("parameters", "", "parameter file of point cloud and policy; empty: config/piper_pick.yaml", path=True),
+    Argument("checkpoint", "", "see piper_pick; empty: that of the parameter file", path=True),
+    Argument("pruning", "", "see piper_pick; empty: that of the parameter file", path=True),
     Argument(
         "control",
         "rate",

@@ -18,17 +18,20 @@ from zlib import crc32
 import yaml
 
 from tristage_ros.devices.arm.site import load_site
+from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
-from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, one_machine, read_machines
+from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
-from tristage_ros.graph.parameter_file import ParameterFileError, parameters_of, write_parameters
+from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
-from tristage_ros.graph.viewers import MODEL, NotInstalledError, view_nodes
+from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.resources import RANDOM, find_checkpoint, resource
+from tristage_ros.resources import RANDOM, find_checkpoint, resource, user_path
+from tristage_ros.simulation import misspelt_backend
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 OURS = "tristage_ros"  # the package
+PUBLISH_IMAGES = ("camera", "realsense2_camera_node", "simulation")  # executables
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class NodeSpec:
     arguments: tuple[str, ...] = ()
     remappings: dict[str, str] = field(default_factory=dict)  # topics; names without a leading / are in the namespace
 
+    @property
+    def publishes_images(self) -> bool:
+        """Return whether it takes shared memory for images."""
+        return self.executable in PUBLISH_IMAGES
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -52,6 +60,10 @@ class Graph:
     parameter_file: Path  # what the nodes' parameters were read from
     environment: dict[str, str]
     namespace: str = ""  # absolute, such as /cell1; empty: none
+
+    def environment_of(self, node: NodeSpec) -> dict[str, str]:
+        """Return the environment variables of one of the nodes."""
+        return self.environment if node.publishes_images else middleware.without_images(self.environment)
 
     @property
     def executables(self) -> list[str]:
@@ -74,9 +86,11 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     """
     given = resolve(PIPER_PICK, arguments)
     simulated, machine = given["hardware"] == "sim", given["machine"]
+    if simulated and machine != HOST and (told := misspelt_backend()):
+        raise GraphError(told)
     namespace = _namespace(given["namespace"])
     parameters = _parameter_file(given["parameters"])
-    machines = _machines(parameters) if machine != ALL else None
+    machines = _machines(parameters, namespace) if machine != ALL else None
     continuous = given["control"] != "keyframe"
     checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if machine != ROBOT else ""
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
@@ -125,8 +139,9 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         for node in nodes:
             if node.name in OF_THE_SITE:
                 node.parameters["site_file"] = site
-    variables = environment(simulated) if machines is None else _unless_set(machines.environment(machine))
-    return Graph("piper_pick", _with_parameters(nodes, parameters, namespace), parameters, variables, namespace)
+    variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
+    described = _with_parameters(nodes, parameters, namespace, _names_in(cameras))
+    return Graph("piper_pick", described, parameters, variables, namespace)
 
 
 def _namespace(text: str) -> str:
@@ -142,12 +157,34 @@ def _simulated_channel(namespace: str) -> str:
     return f"127.0.0.1:{SIMULATED_PORTS[crc32(cell.encode()) % len(SIMULATED_PORTS)]}"
 
 
-def _with_parameters(nodes: Iterable[NodeSpec], path: Path, namespace: str) -> tuple[NodeSpec, ...]:
-    """Give every node what the parameter file says of it; what it has already wins."""
+# Nodes that a parameter file may have a section for, by name, whatever the graph runs of them, and their programs.
+SECTIONS: dict[str, str | None] = {
+    **{name: name for name in ("arm", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
+    **{f"{name}_viewer": "viewer" for name in VIEWS},
+}
+
+
+def _with_parameters(
+    nodes: Iterable[NodeSpec], path: Path, namespace: str, cameras: Iterable[str] = ()
+) -> tuple[NodeSpec, ...]:
+    """Give every node what the parameter file says of it, once it has been checked; what it has already wins.
+
+    `cameras`: those of the cameras file. They, those of the package and those that the cloud is made of have sections,
+    also where nothing reads them.
+    """
+    nodes = tuple(nodes)
     try:
-        return tuple(replace(n, parameters=parameters_of(path, n.name, namespace) | n.parameters) for n in nodes)
+        file = ParameterFile(path)
+        cameras = (*cameras, *_names_in(resource("config", "cameras.yaml")), *file.of("point_cloud").get("cameras", ()))
+        file.check(dict.fromkeys(cameras) | SECTIONS | {node.name: _program(node) for node in nodes})
+        return tuple(replace(n, parameters=file.of(n.name, namespace, _program(n)) | n.parameters) for n in nodes)
     except ParameterFileError as error:
         raise GraphError(str(error)) from error
+
+
+def _program(node: NodeSpec) -> str | None:
+    """Return the program of a node whose parameters we know."""
+    return node.executable if node.package == OURS else None
 
 
 def _site(path: str, cameras: Path) -> tuple[str, float]:
@@ -183,9 +220,9 @@ def _parameter_file(path: str) -> Path:
     return parameters.resolve()
 
 
-def _machines(parameters: Path) -> Machines:
+def _machines(parameters: Path, namespace: str) -> Machines:
     try:
-        return read_machines(parameters)
+        return read_machines(parameters, namespace)
     except MachinesError as error:
         raise GraphError(str(error)) from error
 
@@ -236,7 +273,13 @@ def build(name: str, arguments: Mapping[str, str]) -> Graph:
     """Return the graph called `name` with its arguments filled in; raise GraphError when it cannot be started."""
     if name not in GRAPHS:
         raise GraphError(f"no graph is called {name!r}; there are: {', '.join(GRAPHS)}")
-    return GRAPHS[name](arguments)
+    try:
+        middleware.check(os.environ)
+        described = GRAPHS[name](arguments)
+        middleware.check_shared_memory((node.publishes_images for node in described.nodes), os.environ)
+    except middleware.MiddlewareError as error:
+        raise GraphError(str(error)) from error
+    return described
 
 
 def _checkpoint(path: str, simulated: bool, continuous: bool = False) -> str:
@@ -254,9 +297,10 @@ def _checkpoint(path: str, simulated: bool, continuous: bool = False) -> str:
 def preset(name: str) -> Path:
     """Return the file of a pruning preset given by its name or its path; raise GraphError when there is none."""
     if Path(name).suffix in (".yaml", ".yml"):
-        if not Path(name).is_file():
-            raise GraphError(f"no pruning preset at {name}")
-        return Path(name).resolve()
+        path = user_path(name)
+        if not path.is_file():
+            raise GraphError(f"no pruning preset at {path}")
+        return path.resolve()
     folder = resource("config", "pruning")
     if not (folder / f"{name}.yaml").is_file():
         presets = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
@@ -306,11 +350,7 @@ def _require_can(channel: str) -> None:
 
 def environment(simulated: bool = False) -> dict[str, str]:
     """Return the environment variables that the nodes need; those of the user win."""
-    return _unless_set(one_machine(simulated))
-
-
-def _unless_set(wanted: dict[str, str]) -> dict[str, str]:
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    return middleware.unless_set(middleware.one_machine(simulated))
 
 
 # The nodes of the cameras, as the cameras file describes them: drivers, and static transforms for users of tf2.

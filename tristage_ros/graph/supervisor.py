@@ -6,6 +6,7 @@ long as this one wants it.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import select
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -66,9 +68,13 @@ class FirstExit(Printer):
 
 
 class PatientManager(Manager):
-    """Ask the nodes to stop, also while they are still starting, and kill those that do not within `GRACE` seconds."""
+    """Ask the nodes to stop, also while they are still starting, and kill those that do not within `GRACE` seconds.
 
-    GRACE = 4.0
+    On a busy machine a node that loads its weights takes three of them to hear of it.
+    """
+
+    GRACE = 10.0
+    _deadline = math.inf  # s, monotonic clock
 
     def terminate(self) -> None:
         """Send SIGTERM to every node; SIGKILL follows."""
@@ -76,8 +82,14 @@ class PatientManager(Manager):
             self._later(0.1, self.terminate)
             return
         if not self._terminating:
+            self._deadline = time.monotonic() + self.GRACE
             self._later(self.GRACE, self.kill)
         super().terminate()
+
+    def kill(self) -> None:
+        """Send SIGKILL to every node that is left, but not as early as honcho would once the first has ended."""
+        if time.monotonic() >= self._deadline:
+            super().kill()
 
     @staticmethod
     def _later(seconds: float, action: Callable[[], None]) -> None:
@@ -100,9 +112,10 @@ def run(graph: Graph, output: TextIO = sys.stdout) -> int:
     before = shared_memory()
     printer = FirstExit(output)
     manager = PatientManager(printer)
-    environment = os.environ | graph.environment | {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
-    for name, command in commands.items():
-        manager.add_process(name, "exec " + shlex.join(command), env=environment)
+    ours = {"TRISTAGE_SUPERVISOR": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    for node in graph.nodes:
+        environment = os.environ | graph.environment_of(node) | ours
+        manager.add_process(node.name, "exec " + shlex.join(commands[node.name]), env=environment)
     end_with_supervisor()
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # the terminal is gone
     manager.loop()
@@ -180,7 +193,7 @@ def _files_of(process: Path) -> set[str]:
 
 # The same for who needs a graph beside his own work, as the demo, a replay and measurements do.
 
-SHUT_DOWN = 10.0  # s for the supervisor to end its nodes
+SHUT_DOWN = 15.0  # s for the supervisor to end its nodes
 
 
 class GraphProcess:

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from tristage_ros.mla.downloads import complaint
+from tristage_ros.resources import user_path
 
 MINI_TOKENIZER = Path(__file__).with_name("mini_tokenizer.json")
 LONE_SPACE = "▁"  # the token that ends a prompt in training
@@ -67,7 +68,7 @@ class PromptTokenizer:
                 f"{checkpoint} needs the tokenizer of Llama 2: download {' or '.join(LLAMA_FILES)} from {LLAMA_SOURCE} "
                 f"(Meta's licence has to be accepted there) and put it in {home}, or name it in {LLAMA_VARIABLE}"
             )
-        tokenizer = cls.from_file(path)
+        tokenizer = cls.from_file(user_path(path))
         for instruction, ids in LLAMA_IDS.items():
             if tokenizer.encode(instruction) != list(ids):
                 raise ValueError(f"{path} is not the tokenizer of Llama 2: take {LLAMA_FILES[0]} from {LLAMA_SOURCE}")

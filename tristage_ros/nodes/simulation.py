@@ -21,6 +21,7 @@ from tristage_ros.ros.qos import sending
 from tristage_ros.ros.runner import ConfigurationError, run, unless_stopped
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
 from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.renderer import RenderingError
 from tristage_ros.simulation.setting import PLAIN, Variation
 
 PARAMETERS = (
@@ -100,7 +101,8 @@ class SimulationNode(Node):
             self._capture_until_stopped()
         except Exception as error:  # the cameras must not die without a word
             if not self._stop.is_set():
-                self.failure = f"simulation: cameras stopped: {error!r}"
+                why = error if isinstance(error, RenderingError) else repr(error)
+                self.failure = f"simulation: cameras stopped: {why}"
 
     def _capture_until_stopped(self) -> None:
         period = 1.0 / self.settings.frame_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-OF_EVERY_NODE = ("use_sim_time", "start_type_description_service")
+from tristage_ros.graph.fitting import fitted, nearest
+from tristage_ros.graph.parameter_file import OF_EVERY_NODE
 
 
 class ParameterError(ValueError):
@@ -30,6 +32,10 @@ class Parameter:
     high: float | None = None
     choices: tuple[str, ...] = ()
     read_only: bool = True
+
+    def fitted(self, value: Any) -> Any:
+        """Return `value` as this parameter takes it; raise ValueError with what would fit."""
+        return fitted(value, self.default, self.low, self.high, self.choices)
 
     def descriptor(self) -> ParameterDescriptor:
         """Return what `ros2 param describe` shows."""
@@ -60,7 +66,7 @@ def declare(node: Node, parameters: Sequence[Parameter]) -> SimpleNamespace:
     known = [parameter.name for parameter in parameters]
     for name in node._parameter_overrides:  # noqa: SLF001 - rclpy ignores unknown ones without a word
         if name not in known and name not in OF_EVERY_NODE and not name.startswith("qos_overrides."):
-            raise ParameterError(f"{node.get_name()} has no parameter {name!r}; it has: {', '.join(sorted(known))}")
+            raise ParameterError(f"{node.get_name()} has no parameter {name!r}; {nearest(name, known)}")
     values = {parameter.name: _declare(node, parameter) for parameter in parameters}
     return SimpleNamespace(**values)
 
@@ -97,12 +103,13 @@ def _as_declared(node: Node, parameter: RosParameter) -> RosParameter:
 
 
 def _declare(node: Node, parameter: Parameter) -> Any:
+    """Declare one parameter; what rclpy would refuse although it fits, such as 1 for 1.0, is put right before."""
+    overrides, name = node._parameter_overrides, parameter.name  # noqa: SLF001
     try:
-        value = node.declare_parameter(parameter.name, parameter.default, parameter.descriptor()).value
+        if name in overrides:
+            given = overrides[name].value
+            value = parameter.fitted(list(given) if isinstance(given, array) else given)
+            overrides[name] = RosParameter(name, RosParameter(name, value=parameter.default).type_, value)
+        return node.declare_parameter(name, parameter.default, parameter.descriptor()).value
     except Exception as error:
-        raise ParameterError(f"{node.get_name()}: {error}") from None
-    if parameter.choices and value not in parameter.choices:
-        raise ParameterError(
-            f"{node.get_name()}: {parameter.name} is {value!r}; choose one of {', '.join(parameter.choices)}"
-        )
-    return value
+        raise ParameterError(f"{node.get_name()}: {name}: {error}") from None

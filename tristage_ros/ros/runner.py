@@ -20,8 +20,9 @@ import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
+from tristage_ros.graph.middleware import MiddlewareError
+from tristage_ros.ros.context import begin
 from tristage_ros.ros.parameters import Parameter, ParameterError
 
 EXIT_CONFIGURATION = 2
@@ -94,12 +95,12 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     gc.freeze()  # what was imported stays, and is not gone through again
-    rclpy.init(args=list(argv if argv is not None else sys.argv), signal_handler_options=SignalHandlerOptions.NO)
     try:
+        begin(argv if argv is not None else sys.argv)
         return _spin(make_node, NodeExecutor(threads) if threads > 1 else SingleThreadedExecutor())
     except StoppedError:
         return 0
-    except (ParameterError, ConfigurationError) as error:
+    except (ParameterError, ConfigurationError, MiddlewareError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return EXIT_CONFIGURATION
     finally:

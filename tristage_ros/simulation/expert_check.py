@@ -6,7 +6,6 @@ import argparse
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
@@ -15,7 +14,7 @@ from tristage_ros.devices.arm.controller import ControllerConfig
 from tristage_ros.devices.arm.site import load_site
 from tristage_ros.mla.values import Action
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.resources import resource
+from tristage_ros.resources import resource, user_path
 from tristage_ros.simulation.closed_loop import ClosedLoop, Doubt, Doubtful
 from tristage_ros.simulation.episode import CONTROL, Episode
 from tristage_ros.simulation.tasks import TASKS
@@ -109,7 +108,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.0, help="share of the expert's moves that are disturbed")
     parser.add_argument("--look", action="store_true", help="observe at every step, as a policy does")
     at = parser.add_argument_group("at a site", "without --site neither boxes nor a cap of the tool's speed")
-    at.add_argument("--site", type=Path, metavar="FILE", help="site file: boxes, table, limits, speed")
+    at.add_argument("--site", type=user_path, metavar="FILE", help="site file: boxes, table, limits, speed")
     at.add_argument("--speed-scale", type=float, default=1.0, help="share of the joints' speed, 0 to 1 (default: 1)")
     closed = parser.add_argument_group("in a closed loop", "led by the mean of what the expert would do at 8 places")
     closed.add_argument("--beside", type=float, help="m, standard deviation by which an episode is seen wrong")

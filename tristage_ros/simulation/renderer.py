@@ -10,8 +10,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.simulation import BACKEND, NEEDS
+
 NEAREST, FARTHEST = 0.07, 4.0  # m, depth outside is not measured
-_PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
 
 
 @contextmanager
@@ -25,15 +26,15 @@ def _current(context: mujoco.GLContext) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.environ["MUJOCO_GL"] == "egl":
+        if os.environ[BACKEND] == "egl":
             from OpenGL import EGL
 
             display = EGL.eglGetCurrentDisplay()
             EGL.eglMakeCurrent(display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE, EGL.EGL_NO_CONTEXT)
 
 
-class RenderingError(RuntimeError):
-    """Say why nothing can be rendered and what to install."""
+class RenderingError(OSError):
+    """Say why nothing can be rendered and what to install; the message is one line for a person."""
 
 
 class Renderer:
@@ -54,9 +55,9 @@ class Renderer:
                 self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
                 mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         except Exception as error:  # whatever the backend raises when its libraries or drivers are missing
-            backend = os.environ["MUJOCO_GL"]
+            backend = os.environ[BACKEND].lower()
             raise RenderingError(
-                f"cannot render with MUJOCO_GL={backend} ({error!r}); install the system packages {_PACKAGES}"
+                f"cannot render with {BACKEND}={backend} ({type(error).__name__}); {NEEDS[backend]}"
             ) from error
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 20)

@@ -10,7 +10,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -26,7 +25,7 @@ from tristage_ros.pruning import FrameContext, PruningConfig, TokenMasks, TriSta
 from tristage_ros.pruning.calibration import TraceStep, calibrate
 from tristage_ros.reports.figures import KEPT_LABELS
 from tristage_ros.reports.style import STYLE, legend_below
-from tristage_ros.resources import find_checkpoint
+from tristage_ros.resources import find_checkpoint, user_path
 from tristage_ros.studies.calibrate import Source
 from tristage_ros.studies.options import CALIBRATE_INSTRUCTION
 from tristage_ros.studies.salience_trace import record_trace
@@ -100,9 +99,9 @@ def figure(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Record a run of the simulated cell, or take that of a bag, and write masks.png and masks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of masks.png and masks.md")
+    parser.add_argument("--out", type=user_path, required=True, help="folder of masks.png and masks.md")
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
-    parser.add_argument("--bag", type=Path, help="MCAP bag; without it the simulated cell")
+    parser.add_argument("--bag", type=user_path, help="MCAP bag; without it the simulated cell")
     parser.add_argument("--rate", type=float, default=0.85, help="to which stage 1 is calibrated on this run first")
     parser.add_argument("--steps", type=int, default=24)
     options = parser.parse_args(arguments)

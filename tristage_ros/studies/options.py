@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tristage_ros.resources import user_path
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 FIRST_SEED = 9000
@@ -34,8 +35,10 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster", default="", metavar="KIND:ADDRESS", help="run them there: dask:tcp://HOST:8786 or ray:auto"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder of episodes and results")
-    parser.add_argument("--document", type=Path, metavar="FILE", help="Markdown file to put the chapters into as well")
+    parser.add_argument("--out", type=user_path, default=Path("runs/evaluation"), help="folder of episodes and results")
+    parser.add_argument(
+        "--document", type=user_path, metavar="FILE", help="Markdown file to put the chapters into as well"
+    )
     parser.add_argument("--table", type=int, choices=(1, 2, 3, 4), action="append", default=[], help="of the paper")
     parser.add_argument("--figure", type=int, choices=(3, 5, 7, 8), action="append", default=[], help="5: and 6")
     parser.add_argument("--part", choices=OTHERS, action="append", default=[],
@@ -77,13 +80,13 @@ CALIBRATE_STEPS = 40
 def add_calibrate_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--rate", type=float, required=True, help="share of visual tokens that the stages shall prune")
-    parser.add_argument("--pruning", type=Path, help="preset to start from (default: config/pruning/robot.yaml)")
+    parser.add_argument("--pruning", type=user_path, help="preset to start from (default: config/pruning/robot.yaml)")
     parser.add_argument("--balance", type=float, default=0.5, help="2D among the single-modality patches (default: .5)")
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
     parser.add_argument("--instruction", default=CALIBRATE_INSTRUCTION, help=f"default: {CALIBRATE_INSTRUCTION}")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--trace", type=Path, help="salience trace of an earlier calibration, instead of a run")
-    source.add_argument("--bag", type=Path, help="MCAP bag with front images, clouds and joint states")
+    source.add_argument("--trace", type=user_path, help="salience trace of an earlier calibration, instead of a run")
+    source.add_argument("--bag", type=user_path, help="MCAP bag with front images, clouds and joint states")
     parser.add_argument("--steps", type=int, default=CALIBRATE_STEPS, help="without either: in the simulated cell")
-    parser.add_argument("--cameras-file", type=Path, help="extrinsics (default: config/cameras.yaml)")
-    parser.add_argument("--out", type=Path, default=Path("calibration"), help="folder of what is written")
+    parser.add_argument("--cameras-file", type=user_path, help="extrinsics (default: config/cameras.yaml)")
+    parser.add_argument("--out", type=user_path, default=Path("calibration"), help="folder of what is written")

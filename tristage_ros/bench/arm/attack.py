@@ -19,7 +19,7 @@ import rclpy
 from tristage_ros.bench.arm.judge import Judge
 from tristage_ros.bench.arm.operations import OPERATIONS
 from tristage_ros.bench.arm.surface import Surface
-from tristage_ros.graph.machines import one_machine
+from tristage_ros.graph.middleware import one_machine
 
 ROUND = (25.0, 50.0)  # s
 TOLD_EVERY = 30.0  # s

@@ -9,7 +9,7 @@ from typing import Any
 
 from tristage_ros.commands.doctor.finding import Finding, Level, Machine, usb_attribute
 from tristage_ros.devices.arm import listeners
-from tristage_ros.devices.arm.can_bus import BITRATE, bring_up
+from tristage_ros.devices.arm.can_bus import BITRATE, USABLE, bring_up
 
 _ADAPTERS = {  # USB ids that the kernel's module gs_usb drives
     ("1d50", "606f"),
@@ -20,6 +20,7 @@ _ADAPTERS = {  # USB ids that the kernel's module gs_usb drives
     ("16d0", "10b8"),
 }
 _WIRE = "check the CAN cable, the 120 ohm at both ends, and that the arm has power"
+_SERIAL = "if it is a serial adapter (slcan), it was told when it was attached, for 1 Mbit/s by: slcand -s8"
 _NO_MODULE_ON_JETSON = (
     "Jetson kernels from JetPack 6 on come without it: build it for exactly this kernel (CONFIG_CAN_GS_USB=m, sources "
     "of the same Jetson Linux release), put gs_usb.ko into /lib/modules/{release}/kernel/drivers/net/can/usb, then: "
@@ -88,7 +89,7 @@ def check_bus(machine: Machine, channel: str) -> Finding:
     if link is not None and link.get("state") == "BUS-OFF":  # which the kernel calls down, too
         text = "BUS-OFF: it has left the bus after too many errors, and neither sends nor hears"
         return Finding(name, Level.FAIL, text, f"{_WIRE}; then: {again}")
-    if state.read_text().strip() != "up":
+    if state.read_text().strip() not in USABLE:
         return Finding(name, Level.FAIL, state.read_text().strip(), bring_up(channel))
     if link is None:
         return Finding(name, Level.WARN, "up; its bit rate is unknown", "install iproute2 for `ip -details link`")
@@ -97,16 +98,18 @@ def check_bus(machine: Machine, channel: str) -> Finding:
 
 def _of_link(name: str, link: dict[str, Any], again: str) -> Finding:
     bitrate = link.get("bittiming", {}).get("bitrate")
-    if bitrate != BITRATE:
-        return Finding(name, Level.FAIL, f"up at {bitrate} bit/s instead of {BITRATE}", again)
     if "LISTEN-ONLY" in link.get("ctrlmode", ()):
         text = "listen-only: it acknowledges nothing and sends nothing"
         return Finding(name, Level.FAIL, text, f"{again} listen-only off")
+    if bitrate not in (None, BITRATE):
+        return Finding(name, Level.FAIL, f"up at {bitrate} bit/s instead of {BITRATE}", again)
     state = link.get("state")
     if state == "ERROR-WARNING":
         return Finding(name, Level.WARN, f"up, but {state}: frames are damaged or not acknowledged", _WIRE)
     if state not in (None, "ERROR-ACTIVE"):
         return Finding(name, Level.FAIL, f"{state}: nobody acknowledges, or frames are damaged", _WIRE)
+    if bitrate is None:
+        return Finding(name, Level.WARN, f"up; its driver does not tell whether at {BITRATE} bit/s", _SERIAL)
     return Finding(name, Level.OK, f"up at {BITRATE} bit/s")
 
 

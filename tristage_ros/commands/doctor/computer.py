@@ -1,17 +1,20 @@
-"""The computer, as far as the arm and the model need it: clock, GPU, shared memory, ROS packages, numpy, cameras."""
+"""The computer, as far as arm and model need it: clock, GPU, shared memory, folders, ROS packages, numpy, cameras."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from tristage_ros import shadowing
 from tristage_ros.commands.doctor.finding import Finding, Level, Machine, usb_attribute
-from tristage_ros.graph.machines import alone, stays_here
+from tristage_ros.graph import middleware
 
 _MODEL_MEMORY = 15_000  # MiB of GPU memory for the 7B model in bf16 with its caches
-_SHARED_MEMORY = 64 * 2**20  # bytes, for the images between the nodes
+_OTHERS = 5  # nodes beside the cameras: point cloud, policy, arm, recorder, monitor
+_RMW = "unset RMW_IMPLEMENTATION, or see by `ros2 topic hz /front/color/image_raw` that no image is lost"
 _ROS_PACKAGES = ("rclpy", "sensor_msgs", "diagnostic_msgs", "trajectory_msgs", "tristage_msgs")
 
 
@@ -42,16 +45,32 @@ def check_gpu(machine: Machine) -> Finding:
     return Finding("GPU", Level.OK, text)
 
 
-def check_shared_memory(machine: Machine) -> Finding:
-    """Check that images fit into shared memory, over which the nodes exchange them."""
+def check_shared_memory(machine: Machine, cameras: int = 2) -> Finding:
+    """Check that images fit into shared memory, over which the nodes of a cell exchange them."""
+    nodes = [True] * cameras + [False] * _OTHERS
     try:
-        found = os.statvfs(machine.root / "dev/shm")
-    except OSError as error:
-        return Finding("shared memory", Level.FAIL, f"/dev/shm: {error.strerror}", "mount a tmpfs there")
-    size = found.f_bavail * found.f_frsize
-    if size < _SHARED_MEMORY:
-        return Finding("shared memory", Level.FAIL, f"{size / 2**20:.0f} MiB free", "in a container: --shm-size=256m")
-    return Finding("shared memory", Level.OK, f"{size / 2**20:.0f} MiB free")
+        told = middleware.check_shared_memory(nodes, machine.environment, machine.root / "dev/shm")
+    except middleware.MiddlewareError as error:
+        return Finding("shared memory", Level.FAIL, error.what, error.remedy)
+    return Finding("shared memory", Level.OK, told)
+
+
+def check_folders(machine: Machine, here: Path) -> list[Finding]:
+    """Check that runs (below `here`), black boxes and temporary files can be written; logs are with ROS 2."""
+    folders = {"runs": here, "temporary files": Path(machine.environment.get("TMPDIR") or tempfile.gettempdir())}
+    with suppress(middleware.MiddlewareError):  # said with ROS 2
+        folders["black boxes"] = middleware.ros_home(machine.environment)
+    remedies = {
+        "runs": "change into a folder that is yours, or give run_dir:=FOLDER",
+        "temporary files": "export TMPDIR=FOLDER",
+        "black boxes": "export ROS_HOME=FOLDER, or the arm's parameter black_box_dir",
+    }
+    found = {name: middleware.unwritable(folder) for name, folder in folders.items()}
+    return [
+        Finding(f"folder of {name}", Level.FAIL, f"{folders[name]} cannot be written ({why})", remedies[name])
+        for name, why in found.items()
+        if why
+    ] or [Finding("folders", Level.OK, "can be written")]
 
 
 def check_ros(machine: Machine) -> list[Finding]:
@@ -61,19 +80,32 @@ def check_ros(machine: Machine) -> list[Finding]:
         return [
             Finding("ROS 2", Level.FAIL, f"cannot import {', '.join(missing)}", "source ROS 2, or type: make setup")
         ]
-    domain = machine.environment.get("ROS_DOMAIN_ID", "0")
-    if stays_here(machine.environment):
-        return [Finding("ROS 2", Level.OK, f"domain {domain}, this machine alone")]
-    ((name, value),) = alone(machine.environment.get("ROS_DISTRO", "")).items()
-    return [
-        Finding("ROS 2", Level.OK, f"domain {domain}, the whole network"),
-        Finding(
-            "ROS 2 reach",
-            Level.WARN,
-            "every computer of this network may command the arm",
-            f"on one machine alone: export {name}={value}",
-        ),
+    try:
+        middleware.check(machine.environment)
+    except middleware.MiddlewareError as error:
+        return [Finding("ROS 2", Level.FAIL, error.what, error.remedy)]
+    distribution = machine.environment.get("ROS_DISTRO", "")
+    domain = machine.environment.get(middleware.DOMAIN) or "0"
+    chosen = machine.environment.get(middleware.IMPLEMENTATION) or "rmw_fastrtps_cpp"
+    here = middleware.stays_here(machine.environment)
+    reach = "this machine alone" if here else "the whole network"
+    findings = [
+        Finding("ROS 2", Level.OK, f"{distribution or 'ROS_DISTRO not set'}, {chosen}, domain {domain}, {reach}")
     ]
+    if chosen not in middleware.FASTDDS:
+        findings.append(Finding("middleware", Level.WARN, f"{chosen} is not tried", _RMW))
+    if int(domain) in middleware.CROWDED:
+        text = f"{domain}: its ports are among those that Linux gives to any connection"
+        findings.append(Finding("domain", Level.WARN, text, "export ROS_DOMAIN_ID=0, or up to 101"))
+    if not here:
+        ((name, value),) = middleware.alone(distribution).items()
+        unread = middleware.unread(machine.environment)
+        text = "every computer of this network may command the arm"
+        text += f"; {unread} is set, which {distribution or 'this ROS 2'} does not read" if unread else ""
+        findings.append(
+            Finding("ROS 2 reach", Level.WARN, text, f"on one machine alone: export {name}={value}"),
+        )
+    return findings
 
 
 def check_numpy() -> Finding:

@@ -9,6 +9,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from tristage_ros.commands.doctor import computer
 from tristage_ros.commands.doctor.arm import check_arm
@@ -21,7 +22,8 @@ def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Ite
     """Yield what each check finds, the machine first, the arm last."""
     yield from computer.check_ros(machine)
     yield computer.check_numpy()
-    yield computer.check_shared_memory(machine)
+    yield computer.check_shared_memory(machine, cameras)
+    yield from computer.check_folders(machine, Path.cwd())
     yield computer.check_clock(machine)
     yield computer.check_gpu(machine)
     yield from computer.check_cameras(machine, cameras)

@@ -24,7 +24,6 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
@@ -40,6 +39,7 @@ from tristage_ros.graph.graph import REPLAYED
 from tristage_ros.graph.namespaces import relative
 from tristage_ros.graph.supervisor import GraphProcess, remove_unused, shared_memory
 from tristage_ros.ros import qos
+from tristage_ros.ros.context import begin
 
 NODES = ("point_cloud", "policy")
 OUTPUTS = {
@@ -242,7 +242,7 @@ def player_of(topics: Sequence[str], writer: BagWriter, stack: ExitStack) -> Pla
     Raises:
         ReplayError: other nodes of the same ROS domain would hear it, or be taken for it.
     """
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    begin([])
     stack.callback(rclpy.try_shutdown)
     player, executor = Player(topics, writer), SingleThreadedExecutor()
     stack.callback(player.destroy_node)

@@ -18,8 +18,9 @@ from tristage_ros.graph.graph import GraphError, preset
 from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
 from tristage_ros.nodes.policy.parameters import PARAMETERS as POLICY_PARAMETERS
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.resources import resource
+from tristage_ros.resources import read_text, resource
 from tristage_ros.ros.parameters import Parameter
+from tristage_ros.yaml_text import parse
 
 KNOWN: dict[str, Sequence[Parameter]] = {
     "point_cloud": CLOUD_PARAMETERS,
@@ -79,16 +80,15 @@ class Settings:
         if node == "pruning":
             return replace(self, pruning=self.pruning | {parameter: value})
         if (node, parameter) == ("policy", "pruning"):
-            return replace(self, pruning=yaml.safe_load(preset(str(value)).read_text(encoding="utf-8")) or {})
+            return replace(self, pruning=parse(read_text(preset(str(value)))) or {})
         known = {p.name: p for p in KNOWN.get(node, ()) if p.name not in OWN}
         if parameter not in known:
             valid = ", ".join(known) if known else "pruning, point_cloud, policy"
             raise GraphError(f"--set {text}: there is no {name}; there are: {valid}")
-        default = known[parameter].default
-        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not type(default):
-            raise GraphError(f"--set {text}: {written!r} is no {type(default).__name__}")
+        try:
+            value = known[parameter].fitted(value)
+        except ValueError as error:
+            raise GraphError(f"--set {text}: {error}") from None
         return replace(self, parameters=self.parameters | {node: self.parameters[node] | {parameter: value}})
 
     def after(self, changes: Sequence[Change]) -> Settings:
@@ -136,6 +136,6 @@ def to_repeat(changes: Sequence[Change], instead: Sequence[str]) -> list[Change]
 
 def _parsed(text: str, written: str) -> Any:
     try:
-        return yaml.safe_load(written)
+        return parse(written)
     except yaml.YAMLError as error:
         raise GraphError(f"--set {text}: the value cannot be read: {str(error).splitlines()[0]}") from None

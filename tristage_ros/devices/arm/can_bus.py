@@ -17,6 +17,7 @@ from pathlib import Path
 
 BITRATE = 1_000_000  # of the Piper, fixed
 INTERFACES = Path("/sys/class/net")
+USABLE = ("up", "unknown")  # operstates; drivers that tell no carrier, such as slcan, leave it at unknown
 
 
 def bring_up(channel: str) -> str:
@@ -29,9 +30,8 @@ def socketcan_trouble(channel: str) -> str:
     state = INTERFACES / channel / "operstate"
     if not state.exists():
         return f"there is no CAN interface {channel}; plug in the adapter, then bring it up with: {bring_up(channel)}"
-    if state.read_text().strip() != "up":
-        return f"CAN interface {channel} is {state.read_text().strip()}; bring it up with: {bring_up(channel)}"
-    return ""
+    told = state.read_text().strip()
+    return "" if told in USABLE else f"CAN interface {channel} is {told}; bring it up with: {bring_up(channel)}"
 
 
 class ChannelTakenError(RuntimeError):

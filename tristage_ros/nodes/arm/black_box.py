@@ -32,6 +32,7 @@ from tristage_ros.bags.black_box.contents import ERROR, FAULT, INFO, REQUEST, ST
 from tristage_ros.devices.arm.black_box import SPAN, BusRecord, Fault, LoopRecord
 from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.values import ArmMode
+from tristage_ros.resources import user_path
 from tristage_ros.ros.parameters import Parameter
 
 PARAMETERS = (
@@ -49,8 +50,8 @@ class BlackBox:
 
     def __init__(self, node: Node, folder: str, keep: int) -> None:
         """Offer the service; nothing is kept of a bus before `watch`."""
-        home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
-        self.folder = Path(folder).expanduser() if folder else home / "black_box"
+        home = user_path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
+        self.folder = user_path(folder) if folder else home / "black_box"
         self._node, self._keep = node, keep
         self._frames: BusRecord | None = None
         self._loop: LoopRecord | None = None

@@ -14,6 +14,7 @@ from tristage_ros.graph.graph import preset
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import read_text
 from tristage_ros.ros.parameters import Parameter, ParameterError
+from tristage_ros.yaml_text import parse
 
 PRESET = Parameter(
     "pruning",
@@ -119,7 +120,7 @@ def pruning_config(path: str) -> PruningConfig:
         ValueError: it is no preset; the message names the file and what is wrong with it.
     """
     try:
-        return PruningConfig.from_dict(yaml.safe_load(read_text(path)) or {})
+        return PruningConfig.from_dict(parse(read_text(path)) or {})
     except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
 

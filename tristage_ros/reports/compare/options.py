@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 
 from tristage_ros.graph.arguments import positive
+from tristage_ros.resources import user_path
 
 LIMITS = {
     "position_mm": "largest difference of a translation along an axis, mm",
@@ -22,15 +22,17 @@ LEAST = ("masks",)  # limits from below
 
 def add_compare_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `tristage compare`."""
-    parser.add_argument("first", type=Path, help="bag of a run, recorded or replayed")
-    parser.add_argument("second", type=Path, help="bag of the run to compare with it")
-    parser.add_argument("--out", type=Path, help="folder of comparison.json and .png (default: beside the second bag)")
+    parser.add_argument("first", type=user_path, help="bag of a run, recorded or replayed")
+    parser.add_argument("second", type=user_path, help="bag of the run to compare with it")
+    parser.add_argument(
+        "--out", type=user_path, help="folder of comparison.json and .png (default: beside the second bag)"
+    )
     _add_limits(parser)
 
 
 def add_replay_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `tristage replay`."""
-    parser.add_argument("bag", type=Path, help="a bag, of any storage that rosbag2 knows")
+    parser.add_argument("bag", type=user_path, help="a bag, of any storage that rosbag2 knows")
     parser.add_argument("--lockstep", action="store_true", help="show each frame once the action on the last has come")
     parser.add_argument("--every-frame", action="store_true", help="in lockstep: also frames nobody acted on")
     parser.add_argument("--factor", type=positive, default=1.0, help="times real time (default: 1)")
@@ -38,8 +40,8 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
                         help="change a setting of the recorded run: pruning.tau_2d=0.1")  # fmt: skip
     parser.add_argument("--remap", action="append", default=[], metavar="FROM:=TO", type=_remapping,
                         help="rename topics of the bag by their beginning: /camera/camera:=/front")  # fmt: skip
-    parser.add_argument("--out", type=Path, help="folder of what comes of it (default: runs/<time>-replay)")
-    parser.add_argument("--against", type=Path, help="compare with this bag instead of the replayed one")
+    parser.add_argument("--out", type=user_path, help="folder of what comes of it (default: runs/<time>-replay)")
+    parser.add_argument("--against", type=user_path, help="compare with this bag instead of the replayed one")
     parser.add_argument("--timeout", type=positive, default=60.0, help="s to wait for an action in lockstep")
     _add_limits(parser)
 
