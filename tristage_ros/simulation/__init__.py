@@ -1,5 +1,6 @@
 """A Piper cell without hardware: MuJoCo physics, rendered RGB-D, the arm's firmware on a CAN bus. No ROS."""
 
+import importlib
 import importlib.util
 import os
 
@@ -29,7 +30,7 @@ def rendering_trouble() -> str:
     if importlib.util.find_spec("mujoco") is None:  # which is told with what else is not installed
         return ""
     try:
-        import mujoco  # noqa: F401
+        importlib.import_module("mujoco")
     except Exception as error:  # whatever a backend raises whose libraries are missing
         chosen = os.environ[BACKEND].lower()
         return f"{BACKEND} is {chosen}, which cannot be loaded ({type(error).__name__}); {NEEDS[chosen]}"
