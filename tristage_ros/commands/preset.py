@@ -19,6 +19,7 @@ from tristage_ros.graph.graph import environment
 from tristage_ros.graph.namespaces import node_arguments
 from tristage_ros.nodes.policy.tuning import PARAMETERS, PRESET
 from tristage_ros.pruning import PruningConfig
+from tristage_ros.ros.context import begin
 
 PATIENCE = 5.0  # s for the policy to be found, and again for its answer
 SUFFIXES = (".yaml", ".yml")
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _parameters(ros_arguments: Sequence[str]) -> dict[str, Any]:
     """Ask the policy for its preset and all `pruner.*`."""
-    rclpy.init(args=list(ros_arguments))
+    begin(ros_arguments)
     node = Node("preset", start_parameter_services=False, enable_rosout=False)
     try:
         return _asked(node, [parameter.name for parameter in PARAMETERS])
