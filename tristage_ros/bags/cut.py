@@ -19,7 +19,9 @@ from tristage_ros.resources import user_path
 EXIT_ERROR = 2
 
 
-def cut(source: Path, target: Path, start: float, seconds: float, without: Collection[str] = ()) -> tuple[int, list[str]]:
+def cut(
+    source: Path, target: Path, start: float, seconds: float, without: Collection[str] = ()
+) -> tuple[int, list[str]]:
     """Copy what was recorded from `start` (s after the beginning) for `seconds`.
 
     Topics in `without` are left out. The facts of the run, written once at its beginning, are copied all the same.

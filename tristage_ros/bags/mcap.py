@@ -39,7 +39,7 @@ class _Block:
 
 
 class McapFile:
-    """Hold an open file; of one that `is_closed` not, `whole` of its `size` bytes can be read."""
+    """Hold an open file; `lost` says what cannot be read of one that was cut off."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -47,8 +47,7 @@ class McapFile:
         Raises:
             ValueError: it is closed, and damaged inside.
         """
-        self.path, self.size = path, path.stat().st_size
-        self.whole = self.size
+        self.path, self.size, self.lost = path, path.stat().st_size, ""
         self._stream = path.open("rb")
         try:
             self.is_closed = self.size > FOOTER_SIZE and self._read(self.size - len(MAGIC), len(MAGIC)) == MAGIC
@@ -65,7 +64,7 @@ class McapFile:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Return the stamps (ns) of the first and last message; the first is later than the last where there is none."""
+        """Return the stamps (ns) of the first and last message; where there is none, the first is the later one."""
         blocks = [block for block in self._blocks if block.start <= block.end]
         return min((b.start for b in blocks), default=2**63 - 1), max((b.end for b in blocks), default=0)
 
@@ -133,14 +132,23 @@ class McapFile:
     def _scan(self) -> None:
         """Go through all records, of a file that was cut off as far as they are whole."""
         self._forget()
-        at, last = len(MAGIC), -1
+        at, written = len(MAGIC), self.size if self.is_closed else self._written()
         while len(head := self._read(at, HEAD)) == HEAD and head[0] not in (0, DATA_END, FOOTER):
             kind, size = struct.unpack("<BQ", head)
-            if at + HEAD + size > self.size or not self._take(kind, at, size):
+            end = at + HEAD + size
+            if end > (written if kind == MESSAGE else self.size) or not self._take(kind, at, size):
                 break
-            at, last = at + HEAD + size, at if kind == MESSAGE else -1
+            at = end
         if not self.is_closed:
-            self.whole = at
+            self.lost = f"of {self.size} bytes the first {at} can be read"
+
+    def _written(self) -> int:
+        """Return where the zeros begin that a power cut can leave at the end; the size where there are few."""
+        at = self.size
+        while at > 0 and not (block := self._read(max(at - RUN, 0), min(at, RUN)).rstrip(b"\0")):
+            at = max(at - RUN, 0)
+        begin = max(at - RUN, 0) + len(block) if at > 0 else 0
+        return begin if self.size - begin > HEAD else self.size
 
     def _take(self, kind: int, at: int, size: int) -> bool:
         """Take a record; return whether it is whole: a power cut can leave zeros inside the last chunk."""

@@ -76,7 +76,11 @@ def _defined(connection: Connection) -> Mapping[str, Any]:
     kind, text = connection.msgdef
     if kind == MessageDefinitionFormat.NONE:
         return {}
-    return get_types_from_idl(text) if kind == MessageDefinitionFormat.IDL else get_types_from_msg(text, connection.msgtype)
+    return (
+        get_types_from_idl(text)
+        if kind == MessageDefinitionFormat.IDL
+        else get_types_from_msg(text, connection.msgtype)
+    )
 
 
 def _unknown(store: Typestore, types: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,12 +99,13 @@ class BagReader:
         self.start = self._storage.start
         self.break_ = "; ".join(self._storage.breaks)
         self.complete = not self.break_
-        left_out = {c.topic: why for c in self._storage.connections if (why := self._foreign(c)) and c.msgcount}
-        self.connections = [c for c in self._storage.connections if not self._foreign(c)]
+        foreign = {c.id: why for c in self._storage.connections if (why := self._foreign(c))}
+        left_out = [f"{c.topic} ({foreign[c.id]})" for c in self._storage.connections if c.id in foreign and c.msgcount]
+        self.connections = [c for c in self._storage.connections if c.id not in foreign]
         self._read = _in_one_form(self.connections)
         self.notes = [*self._storage.notes]
         if left_out:
-            self.notes.append("left out: " + ", ".join(f"{topic} ({why})" for topic, why in left_out.items()))
+            self.notes.append(f"left out: {', '.join(left_out)}")
 
     @property
     def told(self) -> list[str]:
@@ -119,7 +120,9 @@ class BagReader:
     @property
     def contents(self) -> str:
         """Return which topics are in the bag, readable or not, for a person."""
-        there = sorted(f"{c.topic} ({c.msgcount} {c.msgtype or c.ext.serialization_format})" for c in self._storage.connections)
+        there = sorted(
+            f"{c.topic} ({c.msgcount} {c.msgtype or c.ext.serialization_format})" for c in self._storage.connections
+        )
         return f"it has {', '.join(there)}" if there else "it has no topic at all"
 
     def holding(self, kinds: Mapping[str, str]) -> list[str]:
@@ -164,8 +167,23 @@ class BagReader:
         """Return why a connection cannot be read, empty when it can."""
         if connection.ext.serialization_format != "cdr":
             return connection.ext.serialization_format
-        known = connection.msgtype in self._store.fielddefs
-        return "" if known else f"the type {connection.msgtype or 'without a name'} is not known here"
+        try:
+            self._store.hash_rihs01(connection.msgtype)
+        except KeyError as lacking:  # it, or what it is made of
+            return f"the type {lacking} is not known here"
+        if connection.msgdef.format == MessageDefinitionFormat.NONE and connection.msgtype.startswith(OURS):
+            return self._mismatch(connection)
+        return ""
+
+    def _mismatch(self, connection: Connection) -> str:
+        """Return that the first message is none of the installed definition, empty when it is one."""
+        for _, _, data in self._storage.messages([connection]):
+            try:
+                self._store.deserialize_cdr(data, connection.msgtype)
+            except Exception:  # the parser has errors of its own
+                return f"recorded with another {connection.msgtype} than is installed; the bag does not define it"
+            break
+        return ""
 
     def __enter__(self) -> BagReader:
         """Return the bag itself."""

@@ -1,14 +1,16 @@
 """Read sqlite3 files of rosbag2, of every layout since Foxy, closed or left behind by a recorder that was killed.
 
-rosbags reads closed ones. It passes over what a killed recorder left in the write-ahead log, and refuses a file in which
-one definition is of a kind that it does not know.
+rosbags reads closed ones. It passes over what is in the write-ahead log, and refuses a file that was cut off, and one
+with a definition of a kind that it does not know, as Jazzy writes for a type that it did not find.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
@@ -20,21 +22,21 @@ FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionF
 
 
 class SqliteFile:
-    """Hold an open file."""
+    """Hold an open file; `lost` says what is missing of one that was cut off."""
 
     def __init__(self, path: Path, scratch: Path) -> None:
         """Open the file; where a transaction lies beside it, a copy in the folder `scratch`: nothing is changed.
 
         Raises:
-            ValueError: it is damaged; the message has the line that mends it.
+            ValueError: it is damaged inside; the message has the line that mends it.
         """
         self.path = path
-        if any(Path(f"{path}{end}").exists() for end in BESIDE):
-            source = _finished(path, scratch)
-        else:
-            source = path
+        source = _finished(path, scratch) if any(Path(f"{path}{end}").exists() for end in BESIDE) else path
         self._database = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         try:
+            # Without it nothing is told of a file that is shorter than it says of itself.
+            self._database.execute("PRAGMA writable_schema = ON")
+            self.lost, self._there = self._break(source.stat().st_size)
             self.connections, self.span = self._topics()
         except sqlite3.Error as error:
             self.close()
@@ -49,8 +51,8 @@ class SqliteFile:
         Raises:
             ValueError: the file is damaged.
         """
-        marks = ", ".join("?" * len(topics))
-        asked = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp, id"
+        chosen = f"topic_id IN ({', '.join('?' * len(topics))})"
+        asked = f"SELECT topic_id, timestamp, data FROM {self._there} AND {chosen} ORDER BY timestamp, id"
         try:
             yield from self._database.execute(asked, tuple(topics))
         except sqlite3.Error as error:
@@ -62,7 +64,23 @@ class SqliteFile:
 
     def _damage(self, error: sqlite3.Error) -> str:
         mended = self.path.with_name(f"{self.path.stem}_mended.db3")
-        return f"{error}; what is whole of it: sqlite3 {self.path} .recover | sqlite3 {mended}"
+        damaged, mended = shlex.quote(str(self.path)), shlex.quote(str(mended))
+        # Not .recover: Debian's and Ubuntu's sqlite3 is built without what that needs.
+        return f"{error}; this saves what is whole: sqlite3 {damaged} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 {mended}"
+
+    def _break(self, size: int) -> tuple[str, str]:
+        """Return what is lost, and where the messages are that are not; those of a whole file are all there."""
+        (pages,), (bytes_each,) = (
+            self._database.execute(f"PRAGMA page_{name}").fetchone() for name in ("count", "size")
+        )
+        if pages * bytes_each <= size:
+            return "", "messages WHERE true"
+        last = -1
+        with suppress(sqlite3.Error):  # where the file ends
+            for identifier, _ in self._database.execute("SELECT id, data FROM messages NOT INDEXED ORDER BY id"):
+                last = identifier
+        lost = f"of {pages * bytes_each} bytes the first {size} are there"
+        return lost, f"messages NOT INDEXED WHERE id <= {last}"
 
     def _topics(self) -> tuple[list[Connection], tuple[int, int]]:
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -72,12 +90,15 @@ class SqliteFile:
         if "message_definitions" in tables:
             asked = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
             definitions = {kind: (encoding, text) for kind, encoding, text in self._database.execute(asked)}
-        asked = "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages GROUP BY topic_id"
+        asked = f"SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM {self._there} GROUP BY topic_id"
         counted = {topic: row for topic, *row in self._database.execute(asked)}
         rows = self._database.execute("SELECT * FROM topics ORDER BY id")
         columns = [column for column, *_ in rows.description]
         connections = [_connection(dict(zip(columns, row, strict=True)), definitions, counted, self) for row in rows]
-        span = min((row[1] for row in counted.values()), default=2**63 - 1), max((r[2] for r in counted.values()), default=0)
+        span = (
+            min((row[1] for row in counted.values()), default=2**63 - 1),
+            max((r[2] for r in counted.values()), default=0),
+        )
         return connections, span
 
 

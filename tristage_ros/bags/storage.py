@@ -81,7 +81,11 @@ class Storage:
         path = path / "bag" if (path / "bag").is_dir() else path
         found, named = _found(path), self._named(path)
         if not found:
-            lacks = f"its files are missing: {', '.join(named)}" if named else "the folder holds neither an .mcap nor a .db3 file"
+            lacks = (
+                f"its files are missing: {', '.join(named)}"
+                if named
+                else "the folder holds neither an .mcap nor a .db3 file"
+            )
             raise FileNotFoundError(lacks)
         missing = [name for name in named if _bare(name) not in map(_bare, (file.name for file in found))]
         if missing:
@@ -130,14 +134,10 @@ class Storage:
 
     def _tell_breaks(self) -> None:
         for file in self._files:
-            if isinstance(file, McapFile) and not file.is_closed:
-                first, last = file.span
-                seconds = max(last - self.start, 0) * 1e-9
-                which = f"{file.path.name} " if len(self._files) > 1 else "the recording "
-                self.breaks.append(
-                    f"{which}is cut off after {seconds:.1f} s: "
-                    f"of {file.size} bytes the first {file.whole} can be read"
-                )
+            if file.lost:
+                which = file.path.name if len(self._files) > 1 else "the recording"
+                seconds = max(file.span[1] - self.start, 0) * 1e-9
+                self.breaks.append(f"{which} is cut off after {seconds:.1f} s: {file.lost}")
 
 
 def _found(folder: Path) -> list[Path]:

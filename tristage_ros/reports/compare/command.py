@@ -48,8 +48,9 @@ def compare_and_tell(
         OSError: the folder cannot be written.
     """
     runs = [read_steps(first), read_steps(second)]
-    for run, note in ((run, note) for run in runs for note in run.notes):
-        console.print(f"[yellow]note:[/yellow] {run.path}: {note}", soft_wrap=True, highlight=False)
+    for run in runs:
+        for note in run.notes:
+            console.print(f"[yellow]note:[/yellow] {run.path}: {note}", soft_wrap=True, highlight=False)
     result = compare(*runs)
     print_comparison(result, console)
     out.mkdir(parents=True, exist_ok=True)
