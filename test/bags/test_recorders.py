@@ -97,12 +97,14 @@ def test_what_a_killed_recorder_left_in_the_log_of_its_database_is_read_and_noth
     assert {file.name: file.read_bytes() for file in killed.iterdir()} == before
 
 
-def test_a_database_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
-    path = humble(tmp_path / "bag", [m._replace(stamp=2000 - m.stamp) for m in texts(200, size=9000)])
+@pytest.mark.parametrize("size", [200, 9000])
+@pytest.mark.parametrize("length", [30 * 4096, 31 * 4096 - 100, 32 * 4096, 33 * 4096])
+def test_a_database_that_was_cut_off_is_read_up_to_there(tmp_path: Path, size: int, length: int) -> None:
+    path = humble(tmp_path / "bag", [m._replace(stamp=2000 - m.stamp) for m in texts(1000, size=size)])
     file = next(path.glob("*.db3"))
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    file.write_bytes(file.read_bytes()[:length])
     got = read(path)
-    assert got == list(range(len(got)))[::-1] and 80 < len(got) < 110
+    assert got == list(range(len(got)))[::-1] and length * 0.6 < len(got) * size < length
     assert "the recording is cut off after" in told(path) and f"the first {file.stat().st_size} are there" in told(path)
 
 
@@ -163,6 +165,13 @@ def test_chunks_without_a_message_index_are_not_taken_for_empty(tmp_path: Path) 
     path = rosbag2(tmp_path / "bag", texts(20), StoragePlugin.MCAP, CompressionMode.STORAGE)
     without_message_index(path / "bag.mcap")
     assert read(path) == list(range(20))
+
+
+def test_a_chunk_that_is_damaged_is_refused_with_the_line_that_mends_it(tmp_path: Path) -> None:
+    file = rosbag2(tmp_path / "bag", texts(50, size=99), StoragePlugin.MCAP, CompressionMode.STORAGE) / "bag.mcap"
+    file.write_bytes(file.read_bytes().replace(b"\x28\xb5\x2f\xfd", bytes(4)))
+    with pytest.raises(BagError, match=f"what is whole: mcap recover {file} -o {tmp_path}/bag/bag_mended.mcap"):
+        read(file)
 
 
 def test_channels_of_other_encodings_are_left_out_by_name(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ schemas of another kind, chunks without a message index, messages outside chunks
 from __future__ import annotations
 
 import heapq
+import shlex
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -45,7 +46,7 @@ class McapFile:
         """Open the file.
 
         Raises:
-            ValueError: it is closed, and damaged inside.
+            ValueError: it is closed, and damaged inside; the message has the line that mends it.
         """
         self.path, self.size, self.lost = path, path.stat().st_size, ""
         self._stream = path.open("rb")
@@ -72,7 +73,7 @@ class McapFile:
         """Yield channel, stamp (ns) and data of the messages on `channels`, in the order of their stamps.
 
         Raises:
-            ValueError, struct.error: the file is damaged.
+            ValueError: the file is damaged; the message has the line that mends it.
         """
         wanted = set(channels)
         blocks = [block for block in self._blocks if not block.channels or wanted.intersection(block.channels)]
@@ -97,7 +98,12 @@ class McapFile:
 
     def _content(self, block: _Block) -> bytes:
         content = self._read(block.offset, block.size)
-        return _unpacked(content) if block.is_chunk else content
+        try:
+            return _unpacked(content) if block.is_chunk else content
+        except Exception as error:  # whatever the decompressor says of damaged data
+            mended = self.path.with_name(f"{self.path.stem}_mended.mcap")
+            saving = f"mcap recover {shlex.quote(str(self.path))} -o {shlex.quote(str(mended))}"
+            raise ValueError(f"{error}; this saves what is whole: {saving}") from error
 
     def _read(self, offset: int, size: int) -> bytes:
         self._stream.seek(offset)
@@ -162,7 +168,7 @@ class McapFile:
             block = _Block(at + HEAD, size, True, channels=set())
             try:
                 records = list(_records(self._content(block)))
-            except Exception:  # whatever the decompressor says of damaged data
+            except (ValueError, struct.error):
                 if self.is_closed:
                     raise
                 return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sqlite3
+import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ class SqliteFile:
         try:
             # Without it nothing is told of a file that is shorter than it says of itself.
             self._database.execute("PRAGMA writable_schema = ON")
-            self.lost, self._there = self._break(source.stat().st_size)
+            self.lost, self._there = self._break(source)
             self.connections, self.span = self._topics()
         except sqlite3.Error as error:
             self.close()
@@ -66,21 +67,21 @@ class SqliteFile:
         mended = self.path.with_name(f"{self.path.stem}_mended.db3")
         damaged, mended = shlex.quote(str(self.path)), shlex.quote(str(mended))
         # Not .recover: Debian's and Ubuntu's sqlite3 is built without what that needs.
-        return f"{error}; this saves what is whole: sqlite3 {damaged} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 {mended}"
+        saving = f"sqlite3 {damaged} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 {mended}"
+        return f"{error}; this saves what is whole: {saving}"
 
-    def _break(self, size: int) -> tuple[str, str]:
+    def _break(self, source: Path) -> tuple[str, str]:
         """Return what is lost, and where the messages are that are not; those of a whole file are all there."""
-        (pages,), (bytes_each,) = (
-            self._database.execute(f"PRAGMA page_{name}").fetchone() for name in ("count", "size")
-        )
-        if pages * bytes_each <= size:
+        size, told = source.stat().st_size, _told_size(source)
+        if told <= size:
             return "", "messages WHERE true"
-        last = -1
+        whole = 0
         with suppress(sqlite3.Error):  # where the file ends
-            for identifier, _ in self._database.execute("SELECT id, data FROM messages NOT INDEXED ORDER BY id"):
-                last = identifier
-        lost = f"of {pages * bytes_each} bytes the first {size} are there"
-        return lost, f"messages NOT INDEXED WHERE id <= {last}"
+            for _ in self._database.execute("SELECT id, data FROM messages NOT INDEXED ORDER BY id"):
+                whole += 1
+        lost = f"of {told} bytes the first {size} are there"
+        # A limit, for whoever looks for the row behind the last one is beyond the end.
+        return lost, f"(SELECT * FROM messages NOT INDEXED ORDER BY id LIMIT {whole}) WHERE true"
 
     def _topics(self) -> tuple[list[Connection], tuple[int, int]]:
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -113,6 +114,14 @@ def _connection(
         topic.get("type_description_hash", ""), counted.get(topic["id"], [0])[0],
         ConnectionExtRosbag2(topic["serialization_format"], profiles), owner,
     )  # fmt: skip
+
+
+def _told_size(path: Path) -> int:
+    """Return how many bytes a database says it has: its pages times their size."""
+    with path.open("rb") as stream:
+        head = stream.read(100)
+    page, pages = struct.unpack(">16xH10xI68x", head)
+    return (65536 if page == 1 else page) * pages
 
 
 def _finished(path: Path, scratch: Path) -> Path:
