@@ -63,5 +63,5 @@ def _require_size(recording: Recording, sizes: dict[str, tuple[int, int]]) -> No
             size, said = ("x".join(map(str, sizes[of])) for of in (topic, info_topic(camera)))
             raise BagError(
                 f"bag {recording.path} cannot be replayed: {topic} is {size}, {info_topic(camera)} says {said}; "
-                "depth has to be aligned to colour"
+                "images have to be of its size, and depth aligned to colour"
             )
