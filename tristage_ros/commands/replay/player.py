@@ -209,13 +209,13 @@ class Player(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             before = self._states.get(status.name)
-            if status.name.startswith(NODES) and _refuses(status, before):
+            if status.name.startswith(NODES) and refuses(status, before):
                 self._refusals[status.name] += 1
                 self._reasons[status.name] = status.message
             self._states[status.name] = status
 
 
-def _refuses(status: DiagnosticStatus, before: DiagnosticStatus | None) -> bool:
+def refuses(status: DiagnosticStatus, before: DiagnosticStatus | None) -> bool:
     """Tell whether a part says that it has refused something since it spoke `before`, or fails altogether."""
     if status.message.startswith("bad input") or (status.name == "policy: policy" and status.level == ERROR):
         return True
