@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,9 +36,13 @@ def renamed(state: Any) -> Any:
     return state
 
 
-def mono16(compressed: Any) -> Any:
-    image = restore(f"{DEPTH}/compressedDepth", compressed)
-    image.encoding = "mono16"
+def as_it_was(compressed: Any) -> Any:
+    return restore(f"{DEPTH}/compressedDepth", compressed)
+
+
+def bytes_only(compressed: Any) -> Any:
+    image = as_it_was(compressed)
+    image.encoding = "8UC1"
     return image
 
 
@@ -53,7 +60,7 @@ def larger(info: Any) -> Any:
     ("topic", "change", "words"),
     [
         ("/joint_states", renamed, "/joint_states: joint_states lack joint1, joint2,.*they have J1, J2"),
-        (DEPTH, mono16, f"{DEPTH}: image encoding 'mono16' is not supported"),
+        (DEPTH, bytes_only, f"{DEPTH}: image encoding '8UC1' is not supported"),
         (INFO, uncalibrated, f"{INFO}: .*the camera is not calibrated"),
         (INFO, larger, f"/front/color/image_raw is 640x480, {INFO} says 848x480"),
     ],
@@ -77,6 +84,23 @@ def test_one_message_that_the_nodes_refuse_is_theirs_to_refuse(tmp_path: Path) -
     require_usable(Recording(SMALL_BAG, ("front", "wrist")))
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_what_a_node_refuses_later_is_the_last_line(ros_domain, tmp_path: Path) -> None:
+    counted = Counter[str]()
+
+    def later(message: Stored) -> Stored:
+        counted[message.topic] += 1
+        return changed(message, bytes_only if counted[message.topic] > 4 else as_it_was)
+
+    bag = write(tmp_path / "bag", [later(m) if m.topic.endswith("compressedDepth") else m for m in stored()])
+    command = ["replay", bag, "--lockstep", "--every-frame", "--out", tmp_path / "run", "--timeout", "200"]
+    done = subprocess.run([sys.executable, "-m", "tristage_ros", *map(str, command)], capture_output=True, text=True)
+    assert done.returncode == 2, done.stdout + done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: 3 frames in a row had no action: ") and "image encoding '8UC1'" in last
+
+
 def state(level: bytes, message: str, refused: int = 0, name: str = "point_cloud: front depth") -> DiagnosticStatus:
     values = [KeyValue(key="received", value="9"), KeyValue(key="refused, unusable", value=str(refused))]
     return DiagnosticStatus(level=level, name=name, message=message, values=values)
@@ -84,9 +108,9 @@ def state(level: bytes, message: str, refused: int = 0, name: str = "point_cloud
 
 def test_a_refusal_is_told_from_other_complaints() -> None:
     ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-    assert refuses(state(warn, "image encoding 'mono16'", 1), None)
-    assert refuses(state(warn, "image encoding 'mono16'", 2), state(warn, "", 1))
-    assert not refuses(state(warn, "60% of the frames are lost", 2), state(warn, "image encoding 'mono16'", 2))
+    assert refuses(state(warn, "image encoding '8UC1'", 1), None)
+    assert refuses(state(warn, "image encoding '8UC1'", 2), state(warn, "", 1))
+    assert not refuses(state(warn, "60% of the frames are lost", 2), state(warn, "image encoding '8UC1'", 2))
     assert not refuses(state(ok, "15 Hz", 3), state(ok, "15 Hz", 3))
     assert refuses(state(warn, "bad input: the cloud is in frame 'map'", name="policy: policy"), None)
     assert refuses(state(error, "policy: TypeError", name="policy: policy"), None)
