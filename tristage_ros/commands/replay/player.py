@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -68,7 +67,7 @@ class Player(Node):
         self._heard: dict[str, set[int]] = {topic: set() for topic in OUTPUTS}  # stamps, ns
         self._empty: set[int] = set()  # stamps of clouds without a point
         self._states: dict[str, DiagnosticStatus] = {}
-        self._refusals: Counter[str] = Counter()  # s in which a part of a node refused what it was shown
+        self.refusals = 0  # times that a part of a node has said that it refused what it was shown
         self._reasons: dict[str, str] = {}  # the newest of them
         self.now = 0  # ns, replayed time
         self._joint_stamp = 0
@@ -110,10 +109,6 @@ class Player(Node):
             return [f"{name}: {reason}" for name, reason in self._reasons.items()]
         states = list(self._states.values())
         return [f"{state.name}: {state.message}" for state in states if state.level != DiagnosticStatus.OK]
-
-    def refusals(self) -> Counter[str]:
-        """Return how often each part of the nodes refused something so far."""
-        return self._refusals.copy()
 
     # To the nodes
 
@@ -210,16 +205,22 @@ class Player(Node):
         for status in message.status:
             before = self._states.get(status.name)
             if status.name.startswith(NODES) and refuses(status, before):
-                self._refusals[status.name] += 1
+                self.refusals += 1
                 self._reasons[status.name] = status.message
             self._states[status.name] = status
 
 
 def refuses(status: DiagnosticStatus, before: DiagnosticStatus | None) -> bool:
-    """Tell whether a part says that it has refused something since it spoke `before`, or fails altogether."""
+    """Tell whether a part says that it has refused something since it spoke `before`, or fails altogether.
+
+    What came too late for it does not count: the clock that it is told by may have been late.
+    """
     if status.message.startswith("bad input") or (status.name == "policy: policy" and status.level == ERROR):
         return True
-    counted, known = ({v.key: v.value for v in s.values if "refused" in v.key} if s else {} for s in (status, before))
+    counted, known = (
+        {v.key: v.value for v in s.values if "refused" in v.key and "stale" not in v.key} if s else {}
+        for s in (status, before)
+    )
     return status.level != DiagnosticStatus.OK and any(known.get(key, "0") != count for key, count in counted.items())
 
 

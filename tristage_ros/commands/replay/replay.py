@@ -230,7 +230,6 @@ def _as_json(request: Request, plan: _Plan, outcome: Outcome) -> dict[str, objec
 # When a replay shows what: in real time, at a factor, or one frame per action.
 
 AGAIN = 3.0  # s after which a frame that nobody answered is shown once more
-REFUSED = 2  # times that a frame is refused before the next one is shown; once may be a clock that came late
 SILENT_FRAMES = 3  # frames in a row without an answer that end a replay
 TICK = 0.01  # s between the beats of the replayed clock in real time
 NO_ANSWER = "no answer"
@@ -298,14 +297,13 @@ def _complaints(pace: Pace) -> str:
 
 
 def _answer(pace: Pace, played: Played, timeout: float) -> str:
-    """Show a frame until it is answered or refused again and again; return why it is not answered, empty when it is."""
-    end, before = time.monotonic() + timeout, pace.player.refusals()
+    """Show a frame until it is answered or refused; return why it is not answered, empty when it is."""
+    end, before = time.monotonic() + timeout, pace.player.refusals
     while not pace.stop.is_set():
         pace.player.show(played)
         reason = pace.player.wait_for_answer(played.frame.stamp, min(AGAIN, timeout))
         pace.nodes.check()
-        refused = max((pace.player.refusals() - before).values(), default=0)
-        if reason != NO_ANSWER or time.monotonic() > end or refused >= REFUSED:
+        if reason != NO_ANSWER or time.monotonic() > end or pace.player.refusals > before:
             return reason
     return ""
 
