@@ -80,8 +80,8 @@ def test_one_message_that_the_nodes_refuse_is_theirs_to_refuse(tmp_path: Path) -
     messages = stored()
     first = next(m for m in messages if m.topic == "/joint_states")
     write(tmp_path / "bag", [changed(m, renamed) if m is first else m for m in messages])
-    require_usable(Recording(tmp_path / "bag", ("front", "wrist")))
-    require_usable(Recording(SMALL_BAG, ("front", "wrist")))
+    require_usable(Recording(tmp_path / "bag", ("front", "wrist")), {})
+    require_usable(Recording(SMALL_BAG, ("front", "wrist")), {})
 
 
 @pytest.mark.long

@@ -125,9 +125,14 @@ class BagReader:
         )
         return f"it has {', '.join(there)}" if there else "it has no topic at all"
 
-    def holding(self, kinds: Mapping[str, str]) -> list[str]:
-        """Return those topics of `kinds` that hold what it says."""
-        return [topic for topic, kind in self.topics.items() if kinds.get(topic) == kind]
+    def messages_of(self, kinds: Mapping[str, str]) -> Iterator[Message]:
+        """Yield the messages of those topics of `kinds` that hold what it says: a foreign bag may have something else.
+
+        Raises:
+            BagError: the file is damaged.
+        """
+        there = [topic for topic, kind in self.topics.items() if kinds.get(topic) == kind]
+        return self.messages(*there) if there else iter(())
 
     def messages(self, *topics: str) -> Iterator[Message]:
         """Yield the messages of `topics`, of all topics when none is named, in the order of their stamps.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tristage_ros.bags.changes import EVENTS
+from tristage_ros.bags.changes import EVENTS, TOPICS
 from tristage_ros.bags.condition import Arrival, Condition, condition
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader, Message
@@ -268,7 +268,7 @@ def _around(stamps: Sequence[int], stamp: int) -> list[int]:
 
 # Where in a run the policy began anew: an operator reset it, or gave it another instruction.
 
-KINDS = {EVENTS: "rcl_interfaces/msg/ParameterEvent", PRUNING: "tristage_msgs/msg/PruningStats"}
+KINDS = {EVENTS: TOPICS[EVENTS], PRUNING: "tristage_msgs/msg/PruningStats"}
 
 
 @dataclass(frozen=True)
@@ -288,8 +288,7 @@ def restarts(path: str | Path) -> list[Restart]:
     told, firsts = list[tuple[int, str]](), list[tuple[int, int, int]]()
     before = 0
     with BagReader(path) as bag:
-        there = bag.holding(KINDS)
-        for message in bag.messages(*there) if there else ():
+        for message in bag.messages_of(KINDS):
             if message.topic == EVENTS:
                 told += [(message.stamp, text) for text in _told(message.value)]
             else:

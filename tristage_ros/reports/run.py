@@ -104,12 +104,11 @@ def read_run(path: str | Path) -> Run:
     by_topic: dict[str, list[Message]] = {}
     with BagReader(bag_of(path)) as bag:
         complete, break_, notes, facts = bag.complete, bag.break_, bag.notes, _facts(bag)
-        views = [topic for topic, kind in bag.topics.items() if kind == IMAGE and topic.endswith(COLOR_IMAGE)]
-        told = [*bag.holding(KINDS), *views]
-        for message in bag.messages(*told) if told else ():
-            thinned = message.topic == OVERLAY or message.topic in views
-            by_topic.setdefault(message.topic, Thinned() if thinned else []).append(message)
-        if not by_topic and facts == Facts():
+        views = {topic: IMAGE for topic in bag.topics if topic.endswith(COLOR_IMAGE)}
+        for message in bag.messages_of(TOPICS | KINDS | views):
+            kept = Thinned() if message.type_name == IMAGE else []
+            by_topic.setdefault(message.topic, kept).append(message)
+        if not by_topic.keys() & (KINDS | views).keys() and facts == Facts():
             raise BagError(f"bag {path} has no message of which a report could tell; {bag.contents}")
     if not by_topic:
         return Run(Path(path), complete, break_, notes, facts)

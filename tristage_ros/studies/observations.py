@@ -53,8 +53,7 @@ def from_bag(path: str | Path, cameras_file: str | Path) -> Iterator[Observation
     """
     by_topic: dict[str, list[Message]] = {topic: [] for topic in KINDS}
     with BagReader(path) as bag:
-        there = bag.holding(KINDS)
-        for message in bag.messages(*there) if there else ():
+        for message in bag.messages_of(KINDS):
             by_topic[message.topic].append(message)
     _require(path, [topic for topic in NEEDED if by_topic[topic]])
     mount = load_extrinsics(cameras_file)["front"]

@@ -167,7 +167,7 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
     cloud = settings.parameters["point_cloud"]
     recording = Recording(request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"])
     outcome.notes = _notes(recording, settings)
-    require_usable(recording)
+    require_usable(recording, settings.lenses)
     frames = _frames(request, recording, outcome) if request.lockstep else []
     repeated = to_repeat(changes, request.changes)
     return _Plan(recording, settings, _control(request, settings, recording, outcome), frames, anew, repeated)

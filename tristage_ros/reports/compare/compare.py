@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bags.facts import Facts, differences, read_facts
+from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.devices.arm.kinematics import quaternion_to_matrix
 from tristage_ros.devices.arm.smoothness import Smoothness
@@ -132,8 +133,7 @@ def read_steps(path: str | Path) -> Steps:
     by_topic: dict[str, dict[int, Any]] = {topic: {} for topic in (ACTION, PRUNING, TIMINGS, STATUS, JOINTS)}
     with BagReader(path) as bag:
         facts, pictures = read_facts(bag), _pictures(bag)
-        there = bag.holding({topic: KINDS[topic] for topic in by_topic})
-        for message in bag.messages(*there) if there else ():
+        for message in bag.messages_of({topic: KINDS[topic] for topic in by_topic}):
             by_topic[message.topic].setdefault(message.header_stamp, message.value)
         missing = [topic for topic in (ACTION, PRUNING) if not by_topic[topic]]
         if missing:
@@ -150,7 +150,7 @@ def read_steps(path: str | Path) -> Steps:
 
 def _pictures(bag: BagReader) -> Pictures:
     """Return how the first colour image of every camera is stored."""
-    names = [name for name in bag.topics if name.endswith(COLOR)]
+    names = [name for name, kind in bag.topics.items() if kind == IMAGE and name.endswith(COLOR)]
     first = [image for name in names if (image := next(bag.messages(name), None)) is not None]
     if any(JPEG in image.stored[:HEAD] and len(image.stored) < len(image.value.data) for image in first):
         return "lossy"
