@@ -32,7 +32,7 @@ def test_the_small_bag_is_small_and_whole(whole):
     frames, left_out = whole.frames()
     assert len(frames) >= 20 and not left_out
     assert not any(map(str, whole.conditions().values()))
-    assert whole.break_ == ""
+    assert whole.notes == []
     acted, lost = whole.acted(frames)
     assert acted and lost <= 1  # the first action may be on a frame from before the cut
 
@@ -123,7 +123,7 @@ def test_a_truncated_bag_is_read_to_the_break_and_says_where(tmp_path, whole, sh
     cut = tmp_path / "cut.mcap"
     cut.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
     recording = Recording(cut, CAMERAS)
-    assert "cut off after" in recording.break_ and f"of {cut.stat().st_size} bytes the first" in recording.break_
+    assert "cut off after" in recording.notes[0] and f"of {cut.stat().st_size} bytes the first" in recording.notes[0]
     found = stamps(recording)
     assert 0 < len(found) < len(stamps(whole)) and found == stamps(whole)[: len(found)]
 

@@ -116,7 +116,7 @@ def test_a_stretch_is_cut_out_byte_for_byte_with_the_facts(tmp_path, cdr):
         for second in range(10):
             for topic in ("/a", "/b"):
                 writer.write(topic, TEXT, cdr(new_message(TEXT, data=str(second))), second * 10**9)
-    assert cut(writer.path, tmp_path / "cut", 3.0, 2.0, ["/b"]) == 3
+    assert cut(writer.path, tmp_path / "cut", 3.0, 2.0, ["/b"]) == (3, [])
     with BagReader(tmp_path / "cut") as bag:
         assert [(m.topic, m.value.data) for m in bag.messages()] == [(TOPIC, "{}"), ("/a", "3"), ("/a", "4")]
     with Reader(tmp_path / "cut") as raw:

@@ -13,6 +13,7 @@ from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from reports.browser import Browser
+from tristage_ros import cli
 from tristage_ros.bags.changes import Change
 from tristage_ros.bags.facts import TOPIC, TYPE, Facts
 from tristage_ros.bags.messages import definitions, new_message, typestore
@@ -77,6 +78,10 @@ def test_what_the_bag_knows_of_the_run_is_told(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "foreign") as writer:
         message = new_message(TYPE, data="not ours")
         writer.write(TOPIC, TYPE, bytes(typestore().serialize_cdr(message, TYPE)), 5)
+        done = new_message("std_msgs/msg/Bool", data=True)
+        writer.write(
+            "/tristage/task_done", done.__msgtype__, bytes(typestore().serialize_cdr(done, done.__msgtype__)), 6
+        )
     assert "Versions" not in values(read_run(tmp_path / "foreign"))
 
 
@@ -277,15 +282,36 @@ def test_modes_fill_the_band(record_run) -> None:
     assert ends[:-1] == pytest.approx(starts[1:])
 
 
-def test_a_run_of_one_step_and_a_bag_of_nothing(record_run, tmp_path: Path) -> None:
+def test_a_run_of_one_step_and_one_of_nothing_but_its_facts(record_run, tmp_path: Path) -> None:
     assert report(record_run(1), tmp_path / "one", {}).figures.keys() == FIGURES
-    with BagWriter(tmp_path / "empty"):
-        pass
+    with BagWriter(tmp_path / "empty") as writer:
+        writer.write(TOPIC, TYPE, Facts(versions={"torch": "2.9"}).message(), 5)
     empty = report(tmp_path / "empty", tmp_path / "none", {})
     html = empty.html.read_text()
     assert empty.figures == {}
     assert html.count("not recorded</p>") == len(FIGURES) + 2
     assert "&lt;camera&gt;/color/image_raw was not recorded" in html
+
+
+@pytest.mark.parametrize("topic", ["", "/chatter"])
+def test_a_bag_with_nothing_to_tell_is_an_error_that_names_its_topics(tmp_path: Path, capsys, topic: str) -> None:
+    with BagWriter(tmp_path / "bag") as writer:
+        if topic:
+            text = bytes(typestore().serialize_cdr(new_message(TYPE, data="hello"), TYPE))
+            writer.write(topic, TYPE, text, 5)
+    assert cli.main(["report", str(tmp_path / "bag"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert ("/chatter (1 std_msgs/msg/String)" if topic else "it has no topic at all") in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_topic_of_ours_with_another_type_is_not_taken_for_it(record_run, tmp_path: Path) -> None:
+    path = record_run(1, ["joint"])
+    with BagWriter(tmp_path / "bag") as writer, BagReader(path) as bag:
+        for message in bag.messages():
+            writer.write(message.topic, message.type_name, message.serialized, message.stamp)
+        writer.write("/joint_states", TYPE, bytes(typestore().serialize_cdr(new_message(TYPE, data="x"), TYPE)), 7)
+    assert len(read_run(tmp_path / "bag").joint_times) == 0
 
 
 def test_a_missing_bag_is_an_error_and_writes_nothing(tmp_path: Path) -> None:

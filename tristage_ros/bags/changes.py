@@ -15,7 +15,11 @@ from tristage_ros.bags import facts
 from tristage_ros.bags.reader import BagReader, Message
 
 EVENTS, TIMINGS = "/parameter_events", "/tristage/timings"
-TOPICS = (facts.TOPIC, EVENTS, TIMINGS)
+TOPICS = {
+    facts.TOPIC: facts.TYPE,
+    EVENTS: "rcl_interfaces/msg/ParameterEvent",
+    TIMINGS: "tristage_msgs/msg/StageTimings",
+}
 HELD_AT = 2_000  # ns after an event from which on a step has it; the begin of a step is known to less
 FIELDS = ("", "bool_value", "integer_value", "double_value", "string_value", "byte_array_value", "bool_array_value",
           "integer_array_value", "double_array_value", "string_array_value")  # fmt: skip
@@ -44,7 +48,7 @@ def read_changes(path: str | Path) -> tuple[dict[str, Any], list[Change]]:
         BagError: the bag cannot be read.
     """
     with BagReader(path) as bag:
-        return changes_of(bag.messages(*TOPICS))
+        return changes_of(bag.messages_of(TOPICS))
 
 
 def changes_of(messages: Iterable[Message]) -> tuple[dict[str, Any], list[Change]]:

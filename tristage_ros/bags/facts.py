@@ -118,7 +118,7 @@ def read_facts(bag: BagReader) -> Facts:
         BagError: they are damaged.
         ValueError: they are something else.
     """
-    newest = deque(bag.messages(TOPIC), maxlen=1)
+    newest = deque(bag.messages_of({TOPIC: TYPE}), maxlen=1)
     return Facts.parsed(newest[0].value.data) if newest else Facts()
 
 

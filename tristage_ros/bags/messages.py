@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.interfaces import Nodetype
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.interfaces import Connection, MessageDefinitionFormat, Nodetype
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -54,6 +56,35 @@ def typestore() -> Typestore:
     for path in sorted(definitions().glob("*.msg")):
         store.register(get_types_from_msg(path.read_text(encoding="utf-8"), f"tristage_msgs/msg/{path.stem}"))
     return store
+
+
+def types_of(connections: Iterable[Connection]) -> Typestore:
+    """Return the types of a bag: those that it defines itself, and for what it does not define the installed ones.
+
+    A bag that brings its definitions can be read although they have changed since. One that cannot be parsed is left
+    out.
+    """
+    store = get_typestore(Stores.ROS2_KILTED)
+    for connection in connections:
+        with suppress(Exception):  # the parser and the compiler have errors of their own
+            store.register(_unknown(store, _defined(connection)))
+    store.register(_unknown(store, typestore().fielddefs))
+    return store
+
+
+def _defined(connection: Connection) -> Mapping[str, Any]:
+    kind, text = connection.msgdef
+    if kind == MessageDefinitionFormat.NONE:
+        return {}
+    return (
+        get_types_from_idl(text)
+        if kind == MessageDefinitionFormat.IDL
+        else get_types_from_msg(text, connection.msgtype)
+    )
+
+
+def _unknown(store: Typestore, types: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fields for name, fields in types.items() if name not in store.fielddefs}
 
 
 def new_message(type_name: str, **fields: Any) -> Any:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from rosbags.interfaces import Connection, MessageDefinitionFormat
-from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.storage_mcap import McapReader, decompress
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from tristage_ros.bags.images import DEPTH_SUFFIX, raw_topic, restore
-from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, as_current, typestore
+from tristage_ros.bags.images import COLOR_SUFFIX, DEPTH_SUFFIX, raw_topic, restore
+from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, as_current, types_of, typestore
+from tristage_ros.bags.storage import Storage
 from tristage_ros.perception.images import UnsupportedImageError
 
 OURS = "tristage_msgs/msg/"  # whose definitions may have changed since a bag was recorded
-MAGIC = b"\x89MCAP0\r\n"
-FOOTER, CHUNK, DATA_END = 0x02, 0x06, 0x0F  # kinds of records
-# A footer that names no summary: readers then go through the records one by one.
-END = struct.pack("<BQI", DATA_END, 4, 0) + struct.pack("<BQQQI", FOOTER, 20, 0, 0, 0) + MAGIC
+FORMS = ("", DEPTH_SUFFIX, COLOR_SUFFIX)  # of an image, the better first
 
 
 class BagError(ValueError):
@@ -83,10 +75,11 @@ class Message:
 
 
 class BagReader:
-    """Open a bag folder, a run's folder with a `bag` in it, or an .mcap file; use it in a `with` statement.
+    """Open a bag folder, a run's folder with a `bag` in it, or a file of one; use it in a `with` statement.
 
-    Compressed images appear as what they were: sensor_msgs/Image on their raw topic. `complete` is False when the
-    recording was cut off; then what was on disk by that time is read, and `break_` says where it ends.
+    Compressed images appear as what they were: sensor_msgs/Image on their raw topic. `complete` is False when
+    something of the recording is lost, as when it was cut off; then what was on disk by that time is read, and
+    `break_` says what is lost. `notes` says what else a person should know: what was left out, and why.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -98,26 +91,48 @@ class BagReader:
         self.path = Path(path)
         self._resources = ExitStack()
         try:
-            source = _storage(self.path)
-            self.break_ = ""
-            self.complete = source.is_dir() or _is_closed(source)
-            if not self.complete:
-                folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
-                source, whole, size = _mended(source, folder)
-                self.break_ = f"of {size} bytes the first {whole} can be read"
-            self._reader = self._resources.enter_context(Reader(source))
-            if self.break_:
-                seconds = self._reader.duration * 1e-9 if self._reader.message_count else 0.0
-                self.break_ = f"the recording is cut off after {seconds:.1f} s: {self.break_}"
-            self._store = _types_of(self._reader.connections)
+            self._storage = Storage(self.path, self._resources)
+            self._store: Typestore = types_of(self._storage.connections)
         except Exception as error:  # a damaged file can fail in any layer below
             self._resources.close()
             raise BagError(f"bag {self.path} cannot be read: {error}") from error
+        self.start = self._storage.start
+        self.break_ = "; ".join(self._storage.breaks)
+        self.complete = not self.break_
+        foreign = {c.id: why for c in self._storage.connections if (why := self._foreign(c))}
+        left_out = [f"{c.topic} ({foreign[c.id]})" for c in self._storage.connections if c.id in foreign and c.msgcount]
+        self.connections = [c for c in self._storage.connections if c.id not in foreign]
+        self._read = _in_one_form(self.connections)
+        self.notes = [*self._storage.notes]
+        if left_out:
+            self.notes.append(f"left out: {', '.join(left_out)}")
+
+    @property
+    def told(self) -> list[str]:
+        """Return `break_`, where there is one, and the `notes`."""
+        return [self.break_, *self.notes] if self.break_ else self.notes
 
     @property
     def topics(self) -> dict[str, str]:
-        """Return the message type of every topic."""
-        return {_name(c): IMAGE if _is_compressed(c) else c.msgtype for c in _in_one_form(self._reader.connections)}
+        """Return the message type of every topic that can be read."""
+        return {_name(c): IMAGE if _is_compressed(c) else c.msgtype for c in self._read}
+
+    @property
+    def contents(self) -> str:
+        """Return which topics are in the bag, readable or not, for a person."""
+        there = sorted(
+            f"{c.topic} ({c.msgcount} {c.msgtype or c.ext.serialization_format})" for c in self._storage.connections
+        )
+        return f"it has {', '.join(there)}" if there else "it has no topic at all"
+
+    def messages_of(self, kinds: Mapping[str, str]) -> Iterator[Message]:
+        """Yield the messages of those topics of `kinds` that hold what it says: a foreign bag may have something else.
+
+        Raises:
+            BagError: the file is damaged.
+        """
+        there = [topic for topic, kind in self.topics.items() if kinds.get(topic) == kind]
+        return self.messages(*there) if there else iter(())
 
     def messages(self, *topics: str) -> Iterator[Message]:
         """Yield the messages of `topics`, of all topics when none is named, in the order of their stamps.
@@ -125,12 +140,17 @@ class BagReader:
         Raises:
             BagError: the file is damaged.
         """
-        chosen = [c for c in _in_one_form(self._reader.connections) if not topics or _name(c) in topics]
-        if not chosen:
-            return
+        for connection, stamp, data in self.stored([c for c in self._read if not topics or _name(c) in topics]):
+            yield self._message(connection, stamp, data)
+
+    def stored(self, connections: list[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
+        """Yield connection, stamp (ns) and CDR of the messages of some of `connections`, in the order of their stamps.
+
+        Raises:
+            BagError: the file is damaged.
+        """
         try:
-            for connection, stamp, data in self._serialized(chosen):
-                yield self._message(connection, stamp, data)
+            yield from self._storage.messages(connections)
         except Exception as error:  # the decompressor has errors of its own
             raise BagError(f"bag {self.path} is damaged: {error}") from error
 
@@ -141,11 +161,34 @@ class BagReader:
             return Message(topic, connection.msgtype, stamp, data, decode, current)
         return Message(raw_topic(topic), IMAGE, stamp, data, lambda: restore(topic, decode()), False)
 
-    def _serialized(self, connections: list[Connection]) -> Iterable[tuple[Connection, int, bytes]]:
-        storage = self._reader.storage
-        if self.complete or not isinstance(storage, McapReader):
-            return self._reader.messages(connections)
-        return sorted(storage.messages_scan(connections), key=itemgetter(1))
+    def definition(self, connection: Connection) -> tuple[str, str]:
+        """Return the text that defines the type of a connection as its messages were recorded, and its RIHS01 hash."""
+        (form, text), kind = connection.msgdef, connection.msgtype
+        if form == MessageDefinitionFormat.NONE:
+            text, _ = self._store.generate_msgdef(kind, ros_version=2)
+        return text, connection.digest or self._store.hash_rihs01(kind)
+
+    def _foreign(self, connection: Connection) -> str:
+        """Return why a connection cannot be read, empty when it can."""
+        if connection.ext.serialization_format != "cdr":
+            return connection.ext.serialization_format
+        try:
+            self._store.hash_rihs01(connection.msgtype)
+        except KeyError as lacking:  # it, or what it is made of
+            return f"the type {lacking} is not known here"
+        if connection.msgdef.format == MessageDefinitionFormat.NONE and connection.msgtype.startswith(OURS):
+            return self._mismatch(connection)
+        return ""
+
+    def _mismatch(self, connection: Connection) -> str:
+        """Return that the first message is none of the installed definition, empty when it is one."""
+        for _, _, data in self._storage.messages([connection]):
+            try:
+                self._store.deserialize_cdr(data, connection.msgtype)
+            except Exception:  # the parser has errors of its own
+                return f"recorded with another {connection.msgtype} than is installed; the bag does not define it"
+            break
+        return ""
 
     def __enter__(self) -> BagReader:
         """Return the bag itself."""
@@ -165,65 +208,13 @@ def _name(connection: Connection) -> str:
 
 
 def _in_one_form(connections: list[Connection]) -> list[Connection]:
-    """Return all connections, but of images in several forms the raw one alone, or else the one without loss."""
-    forms: dict[str, set[str]] = {}
+    """Return all connections, but of images in several forms one alone: one with messages, the better first."""
+    forms: dict[str, list[Connection]] = {}
     for connection in connections:
-        forms.setdefault(_name(connection), set()).add(connection.topic)
-    best = {name: name if name in topics or len(topics) == 1 else name + DEPTH_SUFFIX for name, topics in forms.items()}
-    return [c for c in connections if len(forms[_name(c)]) == 1 or c.topic == best[_name(c)]]
+        forms.setdefault(_name(connection), []).append(connection)
+    best = {name: min(found, key=partial(_rank, name)).topic for name, found in forms.items()}
+    return [c for c in connections if c.topic == best[_name(c)]]
 
 
-def _types_of(connections: list[Connection]) -> Typestore:
-    # The bag brings its own definitions, so one that was recorded with older messages can still be read.
-    store = get_typestore(Stores.ROS2_KILTED)
-    for connection in connections:
-        if connection.msgdef.format == MessageDefinitionFormat.MSG:
-            types = get_types_from_msg(connection.msgdef.data, connection.msgtype)
-            store.register({name: fields for name, fields in types.items() if name not in store.fielddefs})
-    return store
-
-
-def _storage(path: Path) -> Path:
-    if not path.exists():
-        raise FileNotFoundError("there is nothing of that name")
-    if (path / "bag").is_dir():
-        path /= "bag"
-    files = list(path.glob("*.mcap")) if path.is_dir() else [path]
-    if not files and not (path / "metadata.yaml").exists():
-        raise FileNotFoundError("the folder holds neither an .mcap file nor a metadata.yaml")
-    return files[0] if len(files) == 1 else path
-
-
-def _is_closed(file: Path) -> bool:
-    with file.open("rb") as stream:
-        if stream.read(len(MAGIC)) != MAGIC:
-            raise ValueError(f"{file.name} does not begin like an MCAP file")
-        stream.seek(-len(MAGIC), os.SEEK_END)
-        return stream.tell() > 0 and stream.read() == MAGIC
-
-
-def _mended(file: Path, folder: Path) -> tuple[Path, int, int]:
-    """Copy the whole records of a cut-off MCAP file, put an end behind them, and return how many bytes of how many."""
-    copy = folder / file.name
-    with file.open("rb") as stream, copy.open("wb") as whole:
-        whole.write(stream.read(len(MAGIC)))
-        while len(head := stream.read(9)) == 9 and head[0] not in (0, DATA_END):
-            (size,) = struct.unpack("<Q", head[1:])
-            if len(content := stream.read(size)) < size or not _is_whole(head[0], content):
-                break
-            whole.write(head + content)
-        readable = whole.tell()
-        whole.write(END)
-    return copy, readable, file.stat().st_size
-
-
-def _is_whole(opcode: int, content: bytes) -> bool:
-    """Tell whether a record can be used: a power cut can leave zeros inside the last chunk."""
-    if opcode != CHUNK:
-        return True
-    size, checksum, letters = struct.unpack_from("<QII", content, 16)
-    try:
-        decompress(content[40 + letters :], content[32 : 32 + letters].decode(), size, checksum)
-    except Exception:  # whatever the decompressor says of damaged data
-        return False
-    return True
+def _rank(name: str, connection: Connection) -> tuple[bool, int]:
+    return connection.msgcount == 0, FORMS.index(connection.topic.removeprefix(name))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tristage_ros.bags.changes import EVENTS
+from tristage_ros.bags.changes import EVENTS, TOPICS
 from tristage_ros.bags.condition import Arrival, Condition, condition
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader, Message
@@ -98,7 +98,7 @@ class Recording:
         self._tolerance = round(tolerance * 1e9)
         self._streams: dict[str, _Stream] = {}
         with BagReader(path) as bag:
-            self.break_ = bag.break_
+            self.notes = bag.told
             self._names = {topic: renamed(topic, self.remap) for topic in bag.topics}
             self._check_topics(bag.topics)
             wanted = (*self.topics, ACTION)
@@ -107,7 +107,7 @@ class Recording:
         self._stamps = {topic: stream.stamps() for topic, stream in self._streams.items()}
         empty = [topic for topic in self.required if topic not in self._streams]
         if empty:
-            raise BagError(f"bag {path} has no messages on {', '.join(empty)}")
+            raise BagError(self._with_notes(f"bag {path} has no messages on {', '.join(empty)}"))
 
     @property
     def start(self) -> int:
@@ -199,12 +199,15 @@ class Recording:
         if missing:
             alike = sorted(topic for topic, kind in recorded.items() if kind in (IMAGE, JOINT_STATE))
             has = f"; it has {', '.join(alike)}: rename what is the same with --remap FROM:=TO" if alike else ""
-            raise BagError(f"bag {self.path} lacks {', '.join(missing)}{has}")
+            raise BagError(self._with_notes(f"bag {self.path} lacks {', '.join(missing)}{has}"))
         kinds = dict.fromkeys(self.required, IMAGE) | {JOINTS: JOINT_STATE, STATUS: ARM_STATUS}
         kinds |= {info_topic(name): CAMERA_INFO for name in (VIEW, *self.cameras)}
         for topic, name in self._names.items():
             if name in kinds and recorded[topic] != kinds[name]:
                 raise BagError(f"bag {self.path}: {topic} holds {recorded[topic]}, not {kinds[name]}")
+
+    def _with_notes(self, text: str) -> str:
+        return "; ".join([text, *self.notes])
 
     def _note(self, message: Message) -> None:
         stream = self._streams.setdefault(self._names[message.topic], _Stream())
@@ -265,6 +268,8 @@ def _around(stamps: Sequence[int], stamp: int) -> list[int]:
 
 # Where in a run the policy began anew: an operator reset it, or gave it another instruction.
 
+KINDS = {EVENTS: TOPICS[EVENTS], PRUNING: "tristage_msgs/msg/PruningStats"}
+
 
 @dataclass(frozen=True)
 class Restart:
@@ -283,7 +288,7 @@ def restarts(path: str | Path) -> list[Restart]:
     told, firsts = list[tuple[int, str]](), list[tuple[int, int, int]]()
     before = 0
     with BagReader(path) as bag:
-        for message in bag.messages(EVENTS, PRUNING):
+        for message in bag.messages_of(KINDS):
             if message.topic == EVENTS:
                 told += [(message.stamp, text) for text in _told(message.value)]
             else:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tristage_ros.bags.changes import TOPICS, Change, changes_of
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.messages import IMAGE
-from tristage_ros.bags.reader import BagReader, Message
+from tristage_ros.bags.reader import BagError, BagReader, Message
 from tristage_ros.devices.arm.site import Site, SiteError, parse_site
 from tristage_ros.devices.arm.smoothness import Smoothness
 from tristage_ros.reports.smoothness import ARM_JOINTS, of_arm_status, of_joint_states
@@ -21,9 +21,18 @@ from tristage_ros.reports.smoothness import ARM_JOINTS, of_arm_status, of_joint_
 PRUNING, TIMINGS, ACTION, OVERLAY = "/tristage/pruning", "/tristage/timings", "/tristage/action", "/tristage/overlay"
 JOINTS, STATUS, DIAGNOSTICS = "/joint_states", "/arm/status", "/diagnostics"
 TASK_DONE = "/tristage/task_done"
+KINDS = {
+    PRUNING: "tristage_msgs/msg/PruningStats",
+    TIMINGS: "tristage_msgs/msg/StageTimings",
+    ACTION: "tristage_msgs/msg/ActionChunk",
+    STATUS: "tristage_msgs/msg/ArmStatus",
+    JOINTS: "sensor_msgs/msg/JointState",
+    DIAGNOSTICS: "diagnostic_msgs/msg/DiagnosticArray",
+    TASK_DONE: "std_msgs/msg/Bool",
+    OVERLAY: IMAGE,
+}
 JOINT_NAMES = (*ARM_JOINTS, "gripper")
 COLOR_IMAGE = "/color/image_raw"
-LARGE = (IMAGE, "sensor_msgs/msg/PointCloud2")
 PICTURES = 64  # of one topic kept at least, spread over the run; a long recording does not fit into memory
 
 
@@ -34,6 +43,7 @@ class Run:
     path: Path
     complete: bool  # False: the recording was cut off
     break_: str = ""  # where it was cut off
+    notes: Sequence[str] = ()  # what else is to be known of the bag
     facts: Facts = field(default_factory=Facts)  # parameters, versions and checkpoint of the run
     start: int = 0  # ns, stamp of the first message
     duration: float = 0.0  # s
@@ -89,18 +99,19 @@ def read_run(path: str | Path) -> Run:
     """Read a bag, or that of a run's folder; of images only some are kept.
 
     Raises:
-        BagError: there is none, or it is damaged.
+        BagError: there is none, it is damaged, or holds nothing of what a report tells.
     """
     by_topic: dict[str, list[Message]] = {}
     with BagReader(bag_of(path)) as bag:
-        complete, break_, facts = bag.complete, bag.break_, _facts(bag)
-        kinds = bag.topics
-        small = [topic for topic, kind in kinds.items() if kind not in LARGE]
-        pictures = [t for t, kind in kinds.items() if kind == IMAGE and (t == OVERLAY or t.endswith(COLOR_IMAGE))]
-        for message in bag.messages(*small, *pictures) if small or pictures else ():
-            by_topic.setdefault(message.topic, Thinned() if message.topic in pictures else []).append(message)
+        complete, break_, notes, facts = bag.complete, bag.break_, bag.notes, _facts(bag)
+        views = {topic: IMAGE for topic in bag.topics if topic.endswith(COLOR_IMAGE)}
+        for message in bag.messages_of(TOPICS | KINDS | views):
+            kept = Thinned() if message.type_name == IMAGE else []
+            by_topic.setdefault(message.topic, kept).append(message)
+        if not by_topic.keys() & (KINDS | views).keys() and facts == Facts():
+            raise BagError(f"bag {path} has no message of which a report could tell; {bag.contents}")
     if not by_topic:
-        return Run(Path(path), complete, break_, facts)
+        return Run(Path(path), complete, break_, notes, facts)
     start = min(messages[0].stamp for messages in by_topic.values())
     end = max(messages[-1].stamp for messages in by_topic.values())
 
@@ -113,6 +124,7 @@ def read_run(path: str | Path) -> Run:
         Path(path),
         complete,
         break_,
+        notes,
         facts,
         start,
         (end - start) * 1e-9,

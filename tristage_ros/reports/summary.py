@@ -68,7 +68,7 @@ def _about(run: Run, facts: Mapping[str, object]) -> list[Row]:
         rows.append(Row("Site", f"{site.path}: table {site.table_height:g} m, {kept}, tool {site.tool_speed:g} m/s"))
     cut_off = "" if run.complete else f"; {run.break_}"
     rows.append(Row("Recorded", f"{run.duration:.1f} s{cut_off}", not run.complete))
-    return rows
+    return rows + [Row("About the bag", note) for note in run.notes]
 
 
 def _task(run: Run) -> Row:

@@ -12,6 +12,7 @@ import can
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader, Message
 from tristage_ros.devices.arm.kinematics import robot_state
 from tristage_ros.mla.values import Observation
@@ -29,6 +30,13 @@ from tristage_ros.simulation.scene import HOME
 COLOR, DEPTH = "/front/color/image_raw", "/front/aligned_depth_to_color/image_raw"
 INFO, CLOUD, JOINTS = "/front/color/camera_info", "/tristage/cloud", "/joint_states"
 NEEDED = (COLOR, INFO, CLOUD, JOINTS)  # without which there is no observation
+KINDS = {
+    COLOR: IMAGE,
+    DEPTH: IMAGE,
+    INFO: "sensor_msgs/msg/CameraInfo",
+    CLOUD: "sensor_msgs/msg/PointCloud2",
+    JOINTS: "sensor_msgs/msg/JointState",
+}
 TOLERANCE = 0.1  # s; recorders drop frames, so that image and cloud may be a frame apart
 WORKSPACE = Workspace((0.05, -0.40, -0.02), (0.65, 0.40, 0.60))
 # The sweep over the table: HOME + AMPLITUDE * sin(2 pi t / PERIOD)
@@ -43,9 +51,9 @@ def from_bag(path: str | Path, cameras_file: str | Path) -> Iterator[Observation
         BagError: the bag cannot be read, or lacks what an observation is made of; the message names the topics.
         ValueError: the lens that its camera_info tells of cannot be honoured.
     """
-    by_topic: dict[str, list[Message]] = {topic: [] for topic in (*NEEDED, DEPTH)}
+    by_topic: dict[str, list[Message]] = {topic: [] for topic in KINDS}
     with BagReader(path) as bag:
-        for message in bag.messages(*(topic for topic in by_topic if topic in bag.topics)):
+        for message in bag.messages_of(KINDS):
             by_topic[message.topic].append(message)
     _require(path, [topic for topic in NEEDED if by_topic[topic]])
     mount = load_extrinsics(cameras_file)["front"]
@@ -151,5 +159,7 @@ def _points(cloud: Any) -> NDArray[np.float32]:
 
 
 def _joint_positions(state: Any) -> NDArray[np.float64]:
-    position = dict(zip(state.name, state.position, strict=True))
+    position = dict(zip(state.name, state.position, strict=False))
+    if missing := [name for name in JOINT_NAMES if name not in position]:
+        raise BagError(f"{JOINTS} lacks {', '.join(missing)}; it has {', '.join(state.name)}")
     return np.array([position[name] for name in JOINT_NAMES])

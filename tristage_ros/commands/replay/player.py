@@ -50,6 +50,7 @@ OUTPUTS = {
     "/tristage/overlay": Image,
 }
 ANSWERS = ("/tristage/action", "/tristage/pruning", "/tristage/timings")  # what a whole control step publishes
+ERROR = DiagnosticStatus.ERROR
 DEPTH = 50  # messages of joint states and arm status that wait for a reader
 
 
@@ -66,6 +67,8 @@ class Player(Node):
         self._heard: dict[str, set[int]] = {topic: set() for topic in OUTPUTS}  # stamps, ns
         self._empty: set[int] = set()  # stamps of clouds without a point
         self._states: dict[str, DiagnosticStatus] = {}
+        self.refusals = 0  # times that a part of a node has said that it refused what it was shown
+        self._reasons: dict[str, str] = {}  # the newest of them
         self.now = 0  # ns, replayed time
         self._joint_stamp = 0
         for topic, kind in OUTPUTS.items():
@@ -101,7 +104,9 @@ class Player(Node):
         return "" if speaks and self._reset.service_is_ready() and self._parameters.service_is_ready() else "policy"
 
     def complaints(self) -> list[str]:
-        """Return what the nodes are not content with."""
+        """Return why the nodes refused what they were shown, or else what they are not content with."""
+        if self._reasons:
+            return [f"{name}: {reason}" for name, reason in self._reasons.items()]
         states = list(self._states.values())
         return [f"{state.name}: {state.message}" for state in states if state.level != DiagnosticStatus.OK]
 
@@ -197,7 +202,26 @@ class Player(Node):
             return len(self._heard["/tristage/action"])
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self._states |= {status.name: status for status in message.status}
+        for status in message.status:
+            before = self._states.get(status.name)
+            if status.name.startswith(NODES) and refuses(status, before):
+                self.refusals += 1
+                self._reasons[status.name] = status.message
+            self._states[status.name] = status
+
+
+def refuses(status: DiagnosticStatus, before: DiagnosticStatus | None) -> bool:
+    """Tell whether a part says that it has refused something since it spoke `before`, or fails altogether.
+
+    What came too late for it does not count: the clock that it is told by may have been late.
+    """
+    if status.message.startswith("bad input") or (status.name == "policy: policy" and status.level == ERROR):
+        return True
+    counted, known = (
+        {v.key: v.value for v in s.values if "refused" in v.key and "stale" not in v.key} if s else {}
+        for s in (status, before)
+    )
+    return status.level != DiagnosticStatus.OK and any(known.get(key, "0") != count for key, count in counted.items())
 
 
 def _near(stamps: set[int], stamp: int) -> bool:

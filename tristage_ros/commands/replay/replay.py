@@ -27,6 +27,7 @@ from tristage_ros.bags.recording import SAME, STATUS, Frame, Played, Recording, 
 from tristage_ros.bags.writer import BagWriter, offered
 from tristage_ros.commands.replay.player import Nodes, Player, ReplayError, nodes_of, player_of, stop_on_signals
 from tristage_ros.commands.replay.settings import LIVE, Settings, to_repeat
+from tristage_ros.commands.replay.usable import require_usable
 from tristage_ros.graph import graph
 from tristage_ros.reports.compare.command import compare_and_tell
 
@@ -166,6 +167,7 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
     cloud = settings.parameters["point_cloud"]
     recording = Recording(request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"])
     outcome.notes = _notes(recording, settings)
+    require_usable(recording, settings.lenses)
     frames = _frames(request, recording, outcome) if request.lockstep else []
     repeated = to_repeat(changes, request.changes)
     return _Plan(recording, settings, _control(request, settings, recording, outcome), frames, anew, repeated)
@@ -192,7 +194,7 @@ def _control(request: Request, settings: Settings, recording: Recording, outcome
 
 
 def _notes(recording: Recording, settings: Settings) -> list[str]:
-    notes = [recording.break_] if recording.break_ else []
+    notes = [*recording.notes]
     if not settings.recorded:
         notes.append("the bag does not know its settings: those of this installation are used")
     return notes + [f"{topic}: {trouble}" for topic, c in recording.conditions().items() if (trouble := str(c))]
@@ -287,20 +289,21 @@ def in_lockstep(
             without_action[reason] += 1
             silent += reason == NO_ANSWER
             if silent == SILENT_FRAMES:
-                raise ReplayError(
-                    f"{silent} frames in a row had no action within {timeout:.0f} s each: "
-                    f"{'; '.join(pace.player.complaints()) or 'the nodes say that all is well'}"
-                )
+                raise ReplayError(f"{silent} frames in a row had no action: {_complaints(pace)}")
+
+
+def _complaints(pace: Pace) -> str:
+    return "; ".join(pace.player.complaints()) or "the nodes say that all is well"
 
 
 def _answer(pace: Pace, played: Played, timeout: float) -> str:
-    """Show a frame until it is answered; return why it is not, empty when it is."""
-    end = time.monotonic() + timeout
+    """Show a frame until it is answered or refused; return why it is not answered, empty when it is."""
+    end, before = time.monotonic() + timeout, pace.player.refusals
     while not pace.stop.is_set():
         pace.player.show(played)
         reason = pace.player.wait_for_answer(played.frame.stamp, min(AGAIN, timeout))
         pace.nodes.check()
-        if reason != NO_ANSWER or time.monotonic() > end:
+        if reason != NO_ANSWER or time.monotonic() > end or pace.player.refusals > before:
             return reason
     return ""
 
@@ -309,7 +312,7 @@ def in_real_time(pace: Pace, recording: Recording, factor: float) -> None:
     """Publish every message `factor` times as fast as it was recorded; what is too fast for the nodes they skip.
 
     Raises:
-        ReplayError: a node ended.
+        ReplayError: a node ended, or no action came of all.
         BagError: the bag is damaged.
     """
     began, first = time.monotonic(), recording.start
@@ -321,6 +324,8 @@ def in_real_time(pace: Pace, recording: Recording, factor: float) -> None:
         pace.player.publish(message)
         pace.shown += 1
     _wait_until(pace, began, first, recording.end + round(TAIL * 1e9), factor)
+    if not pace.player.answers() and not pace.stop.is_set():
+        raise ReplayError(f"no action came of {pace.shown} messages: {_complaints(pace)}")
 
 
 def _wait_until(pace: Pace, began: float, first: int, stamp: int, factor: float) -> None:

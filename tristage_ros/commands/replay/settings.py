@@ -54,6 +54,12 @@ class Settings:
         cameras = facts.files.get("policy.cameras_file", fresh)
         return Settings(parameters, facts.pruning or robot, cameras, bool(facts.parameters))
 
+    @property
+    def lenses(self) -> dict[str, str]:
+        """Return what the cameras file says of every camera's lens; empty: what its camera_info says."""
+        cameras = (yaml.safe_load(self.cameras) or {}).get("cameras", {})
+        return {name: str(entry.get("lens", "")) for name, entry in cameras.items()}
+
     def changed(self, changes: Sequence[str]) -> Settings:
         """Return the settings with `changes` made: `pruning.tau_2d=0.1`, `policy.engine=recompute`, ...
 

@@ -47,7 +47,11 @@ def compare_and_tell(
         BagError: a bag cannot be read, or has no control step.
         OSError: the folder cannot be written.
     """
-    result = compare(read_steps(first), read_steps(second))
+    runs = [read_steps(first), read_steps(second)]
+    for run in runs:
+        for note in run.notes:
+            console.print(f"[yellow]note:[/yellow] {run.path}: {note}", soft_wrap=True, highlight=False)
+    result = compare(*runs)
     print_comparison(result, console)
     out.mkdir(parents=True, exist_ok=True)
     (out / "comparison.json").write_text(json.dumps(result.as_json(), indent=1), encoding="utf-8")

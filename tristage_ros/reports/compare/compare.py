@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bags.facts import Facts, differences, read_facts
+from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.devices.arm.kinematics import quaternion_to_matrix
 from tristage_ros.devices.arm.smoothness import Smoothness
 from tristage_ros.reports.compare.options import LEAST
-from tristage_ros.reports.run import ACTION, JOINTS, PRUNING, STATUS, TIMINGS
+from tristage_ros.reports.run import ACTION, JOINTS, KINDS, PRUNING, STATUS, TIMINGS
 from tristage_ros.reports.smoothness import as_numbers, of_arm_status, of_joint_states
 
 SAME_MOMENT = 20_000_000  # ns; observations this close are the same
@@ -49,6 +50,7 @@ class Steps:
     pictures: Pictures = ""
     targets_moved: Smoothness = field(default_factory=Smoothness)
     joints_moved: Smoothness = field(default_factory=Smoothness)
+    notes: Sequence[str] = ()  # what is to be known of the bag
 
 
 @dataclass(frozen=True)
@@ -131,23 +133,24 @@ def read_steps(path: str | Path) -> Steps:
     by_topic: dict[str, dict[int, Any]] = {topic: {} for topic in (ACTION, PRUNING, TIMINGS, STATUS, JOINTS)}
     with BagReader(path) as bag:
         facts, pictures = read_facts(bag), _pictures(bag)
-        for message in bag.messages(*by_topic):
+        for message in bag.messages_of({topic: KINDS[topic] for topic in by_topic}):
             by_topic[message.topic].setdefault(message.header_stamp, message.value)
-    missing = [topic for topic in (ACTION, PRUNING) if not by_topic[topic]]
-    if missing:
-        raise BagError(f"bag {path} has no messages on {' and '.join(missing)}: there is nothing to compare")
+        missing = [topic for topic in (ACTION, PRUNING) if not by_topic[topic]]
+        if missing:
+            lacks = f"bag {path} has no messages on {' and '.join(missing)}: there is nothing to compare"
+            raise BagError(f"{lacks}; {bag.contents}")
     steps = [
         Step(stamp, action, by_topic[PRUNING][stamp], by_topic[TIMINGS].get(stamp))
         for stamp, action in sorted(by_topic[ACTION].items())
         if stamp in by_topic[PRUNING]
     ]
     moved = of_arm_status(list(by_topic[STATUS].values())), of_joint_states(list(by_topic[JOINTS].values()))
-    return Steps(Path(path), facts, steps, pictures, *moved)
+    return Steps(Path(path), facts, steps, pictures, *moved, notes=bag.told)
 
 
 def _pictures(bag: BagReader) -> Pictures:
     """Return how the first colour image of every camera is stored."""
-    names = [name for name in bag.topics if name.endswith(COLOR)]
+    names = [name for name, kind in bag.topics.items() if kind == IMAGE and name.endswith(COLOR)]
     first = [image for name in names if (image := next(bag.messages(name), None)) is not None]
     if any(JPEG in image.stored[:HEAD] and len(image.stored) < len(image.value.data) for image in first):
         return "lossy"
