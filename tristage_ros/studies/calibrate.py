@@ -17,7 +17,7 @@ from rich.table import Table
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.prompt import prompt_text
 from tristage_ros.mla.values import Observation
-from tristage_ros.nodes.policy.loading import pruning_config
+from tristage_ros.nodes.policy.tuning import pruning_config
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import LEAST_STEPS, Calibration, Rates, TraceStep, calibrate, check_request
