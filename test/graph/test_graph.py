@@ -178,6 +178,14 @@ def test_what_two_machines_cannot_do_is_refused(arguments, words):
     assert all(word in str(error.value) for word in words)
 
 
+@pytest.mark.parametrize(("old", "new", "words"), [("front:", "face:", "front"), ("wrist:", "policy:", "policy")])
+def test_a_cameras_file_that_the_nodes_cannot_use_starts_nothing(tmp_path, old, new, words):
+    file = tmp_path / "cameras.yaml"
+    file.write_text(resource("config", "cameras.yaml").read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(graph.GraphError, match=f"{file}: .*camera is called {words}"):
+        graph.build("piper_pick", {"cameras_file": str(file)})
+
+
 def test_a_site_reaches_the_nodes_by_its_absolute_path(tmp_path, monkeypatch):
     file = tmp_path / "site.yaml"
     file.write_text(resource("config", "site.yaml").read_text(encoding="utf-8"), encoding="utf-8")

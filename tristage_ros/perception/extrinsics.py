@@ -64,6 +64,18 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
     return {str(name): _mount(f"{path}: camera {name!r}", str(name), entry) for name, entry in cameras.items()}
 
 
+def mount_of(name: str, path: str | Path) -> CameraMount:
+    """Read the mount of the camera `name` from the cameras file.
+
+    Raises:
+        OSError, ValueError: as `load_extrinsics`, and where there is no such camera.
+    """
+    mounts = load_extrinsics(path)
+    if name not in mounts:
+        raise ValueError(f"{path}: no camera is called {name}, which is needed; there are: {', '.join(mounts)}")
+    return mounts[name]
+
+
 def require_names(where: str, names: Sequence[str]) -> None:
     """Check that cameras can be called like this: their nodes, and their topics, have these names.
 

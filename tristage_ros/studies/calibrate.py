@@ -18,7 +18,7 @@ from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.prompt import prompt_text
 from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.policy.tuning import pruning_config
-from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.extrinsics import mount_of
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import LEAST_STEPS, Calibration, Rates, TraceStep, calibrate, check_request
 from tristage_ros.reports.style import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
@@ -91,9 +91,7 @@ def _check(options: argparse.Namespace, source: Source, config: PruningConfig) -
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"{options.out} is a file: give --out a folder")
     if source.trace is None:
-        mounts = source.cameras_file or resource("config", "cameras.yaml")
-        if "front" not in load_extrinsics(mounts):
-            raise ValueError(f"{mounts} has no camera called front, through which the policy looks")
+        mount_of("front", source.cameras_file or resource("config", "cameras.yaml"))
     if source.bag is not None:
         check_bag(source.bag)
 

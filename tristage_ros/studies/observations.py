@@ -19,7 +19,7 @@ from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.color import color_image
-from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.extrinsics import mount_of
 from tristage_ros.perception.images import depth_in_metres
 from tristage_ros.reports.run import JOINT_NAMES
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
@@ -56,7 +56,7 @@ def from_bag(path: str | Path, cameras_file: str | Path) -> Iterator[Observation
         for message in bag.messages_of(KINDS):
             by_topic[message.topic].append(message)
     _require(path, [topic for topic in NEEDED if by_topic[topic]])
-    mount = load_extrinsics(cameras_file)["front"]
+    mount = mount_of("front", cameras_file)
     camera = camera_model(by_topic[INFO][0].value, mount.lens).at(mount.pose)
     clouds, depths, joints = (_by_stamp(by_topic[topic]) for topic in (CLOUD, DEPTH, JOINTS))
     for stamp, image in _by_stamp(by_topic[COLOR]):

@@ -43,7 +43,7 @@ from tristage_ros.nodes.policy.readiness import (
 )
 from tristage_ros.nodes.policy.tunable import TunableNode
 from tristage_ros.perception.color import draw_overlay
-from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.extrinsics import mount_of
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import image_message, seconds
@@ -110,7 +110,7 @@ class PolicyNode(TunableNode):
         try:
             self.get_logger().info(f"loading {s.checkpoint or 'random weights'} on {s.device} ...")
             self.policy = unless_stopped(self, partial(loaded, s, self.tuning.config))
-            mount = load_extrinsics(s.cameras_file or str(resource("config", "cameras.yaml")))["front"]
+            mount = mount_of("front", s.cameras_file or resource("config", "cameras.yaml"))
         except (OSError, ValueError) as error:
             return self.refuse(str(error))
         except Exception as error:  # the lifecycle would swallow it without a word
