@@ -44,6 +44,14 @@ def test_every_link_to_a_file_leads_somewhere(document):
     assert {link for link in links if link and not (document.parent / link).exists()} == set()
 
 
+def test_every_test_that_a_document_names_is_there():
+    written = {
+        name for path in (ROOT / "test").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    named = {name for path in ALL for name in re.findall(r"`(test_\w+)`", path.read_text(encoding="utf-8"))}
+    assert len(named) > 30 and named - written == set()
+
+
 def test_the_index_lists_every_document_and_example():
     index = (DOCUMENTS / "README.md").read_text(encoding="utf-8")
     files = [*DOCUMENTS.glob("*.md"), *(ROOT / "examples").glob("*.py")]

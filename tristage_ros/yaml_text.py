@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+_LONGEST = 60  # characters of a value in a message
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's, but for the scalars that it takes for something else, and for keys that it drops without a word."""
@@ -35,6 +37,19 @@ def parse(text: str) -> Any:
     """Return what a YAML text holds.
 
     Raises:
-        yaml.YAMLError: it is none.
+        ValueError: it is none, or not in one way; the message is a line that says where.
     """
-    return yaml.load(text, _Loader)
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{error.problem}{where}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def shortened(value: Any) -> str:
+    """Return what a text held, for a message of one line."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

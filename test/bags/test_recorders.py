@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from damage import Stored
+from damage import SMALL_BAG, Stored
 from recorders import JSON, fastwrite, humble, rosbag2, without_message_index
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
@@ -214,4 +214,6 @@ def test_a_stretch_is_cut_from_any_of_them_and_what_cannot_be_is_one_line(tmp_pa
     assert cutting(tmp_path / "nowhere", "cut9") == 2 and "nothing of that name" in capsys.readouterr().err
     assert cutting(tmp_path / "a.mcap", "cut9", "--start", "9") == 2
     assert "nothing between 9 and 10 s; it has /a (3 std_msgs/msg/String)" in capsys.readouterr().err
+    assert cutting(SMALL_BAG, "cut9", "--start", "99") == 2  # the facts of a run are copied into every stretch
+    assert "nothing between 99 and 100 s" in capsys.readouterr().err
     assert not (tmp_path / "cut9").exists()

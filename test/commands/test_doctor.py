@@ -396,3 +396,14 @@ def test_a_wrong_site_ends_the_command_with_2_and_one_line(tmp_path: Path, capsy
         err
         == f"error: {file}: payload.mass is 2.0; write a number from 0 to 1.5, kg, what the gripper carries at most\n"
     )
+
+
+def test_a_wrong_cameras_file_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "mine.yaml"
+    shipped = resource("config", "cameras.yaml").read_text(encoding="utf-8")
+    file.write_text(shipped.replace("front:", "side cam:"), encoding="utf-8")
+    assert main(["doctor", "--cameras-file", str(file)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {file}: cameras: a camera cannot be called 'side cam'")
+    assert err.count("\n") == 1

@@ -74,10 +74,17 @@ def test_errors_name_file_camera_and_key(tmp_path: Path, old: str, new: str, wor
     assert all(word in str(error.value) for word in [str(path), "'wrist'", *words]), error.value
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "cameras: {}", "cameras: [", "cameras: {wrist: 3}"])
-def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match=r"cameras\.yaml"):
+@pytest.mark.parametrize("text", ["", "[1, 2]", "cameras: {}", "cameras: [\n", "cameras: {wrist: 3}", "a: b" * 200])
+def test_other_files_are_refused_in_a_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match=r"cameras\.yaml: ") as error:
         load_extrinsics(written(tmp_path, text))
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_numbers_are_read_as_ros_2_reads_them(tmp_path: Path) -> None:
+    mount = load_extrinsics(written(tmp_path, GOOD.replace("[0.1, -0.2, 3]", "[1e-1, -2e-1, 3]")))["wrist"]
+    np.testing.assert_allclose(mount.pose[:3, 3], [0.1, -0.2, 3.0])
 
 
 @pytest.mark.parametrize("name", ["side cam", "1cam", "2", '""', "a/b", "~", "kamera-1", "größe"])
@@ -90,7 +97,7 @@ def test_a_name_that_ros_cannot_use_is_refused_by_name(tmp_path: Path, name: str
 
 def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
     entry = GOOD.partition("cameras:")[2]
-    with pytest.raises(ValueError, match="two cameras are called 'wrist'"):
+    with pytest.raises(ValueError, match="wrist is there twice"):
         load_extrinsics(written(tmp_path, GOOD + entry))
 
 

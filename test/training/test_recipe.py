@@ -13,6 +13,7 @@ FILE = resource("config", "training.yaml")
 def test_the_shipped_recipe_is_read():
     recipe = Recipe.load(FILE, ("optimisation.steps=200", "dagger.at=[0.25, 0.5]", "episodes.banana=7"))
     assert recipe.rounds() == (50, 100)
+    assert Recipe.load(FILE, ("optimisation.learning_rate=1e-3",)).optimisation.learning_rate == 1e-3
     assert recipe.episodes["banana"] == 7
     assert Recipe.load(FILE).to_dict()["optimisation"]["steps"] == Recipe.load(FILE).optimisation.steps
 
@@ -45,6 +46,7 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path, content):
         ("steps", "not of the form"),
         ("nothing.steps=1", "not of the form"),
         ("optimisation.steps=many", "steps cannot be 'many'"),
+        ("optimisation.steps=[", "the value cannot be read"),
         ("optimisation.steps=0", "steps must be at least 1, got 0"),
         ("optimisation.compile=3", "compile cannot be 3"),
         ("demonstrations.noisy=1.5", "noisy must be from 0 to 1, got 1.5"),

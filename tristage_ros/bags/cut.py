@@ -45,7 +45,7 @@ def cut(
 
 
 def _copy(bag: BagReader, target: Path, start: float, seconds: float, without: Collection[str]) -> int:
-    copied, connections = 0, dict[int, Connection]()
+    copied, empty, connections = 0, True, dict[int, Connection]()
     writer = Writer(target, version=9, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     first = bag.start + round(start * 1e9)
@@ -53,12 +53,14 @@ def _copy(bag: BagReader, target: Path, start: float, seconds: float, without: C
     with writer:
         writer.set_custom_data("cut from", bag.path.resolve().name)
         for connection, stamp, data in bag.stored([c for c in bag.connections if c.topic not in without]):
-            if first <= stamp < last or (connection.topic == facts.TOPIC and stamp < last):
+            within = first <= stamp < last
+            if within or (connection.topic == facts.TOPIC and stamp < last):
+                empty = empty and not within
                 if connection.id not in connections:
                     connections[connection.id] = _like(connection, bag, writer)
                 writer.write(connections[connection.id], max(stamp, first), data)
                 copied += 1
-    if not copied:
+    if empty:
         raise BagError(f"bag {bag.path} has nothing between {start:g} and {start + seconds:g} s; {bag.contents}")
     return copied
 

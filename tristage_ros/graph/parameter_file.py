@@ -137,7 +137,7 @@ def write_parameters(path: Path, values: Mapping[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = parse(read_text(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ParameterFileError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(content or {}, dict):
         raise ParameterFileError(

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from tristage_ros.perception.lens_models import NAMES
 from tristage_ros.resources import read_text
+from tristage_ros.yaml_text import parse, shortened
 
 PARENTS = ("base_link", "flange")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a node, and of a part of a topic
@@ -54,12 +55,13 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
     """
     try:
         text = read_text(path)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+        content = parse(text)
+    except ValueError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     cameras = content.get("cameras") if isinstance(content, dict) else None
     if not isinstance(cameras, dict) or not cameras:
-        raise ValueError(f"{path}: cameras is {cameras!r}; write a mapping of camera names")
+        what = f"cameras is {cameras!r}" if isinstance(content, dict) else f"the file is {shortened(content)}"
+        raise ValueError(f"{path}: {what}; write cameras by their names, as config/cameras.yaml has them")
     require_names(f"{path}: cameras", _keys(yaml.compose(text), "cameras"))
     return {str(name): _mount(f"{path}: camera {name!r}", str(name), entry) for name, entry in cameras.items()}
 

@@ -38,7 +38,10 @@ class JointHistory:
         named = dict(zip(message.name, message.position, strict=False))
         missing = [name for name in (*ARM_JOINTS, GRIPPER_JOINT) if name not in named]
         if missing:
-            raise ValueError(f"joint_states lack {', '.join(missing)}; they have {', '.join(message.name)}")
+            here = ", ".join(message.name) or "no names"
+            raise ValueError(
+                f"joint_states lack {', '.join(missing)}; they have {here}: rename them where they come from"
+            )
         sample = np.array([named[name] for name in (*ARM_JOINTS, GRIPPER_JOINT)])
         if not np.isfinite(sample).all():
             raise ValueError(f"joint_states are not finite: {sample}")

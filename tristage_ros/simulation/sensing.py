@@ -20,6 +20,7 @@ from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.simulation.disturbances import SensorNoise
 from tristage_ros.simulation.renderer import Renderer
+from tristage_ros.yaml_text import parse
 
 FRONT = "front"  # the camera whose image the policy sees
 
@@ -50,7 +51,7 @@ def vertical_fov(path: str | Path, names: tuple[str, ...]) -> dict[str, float]:
     Raises:
         ValueError: one is missing or out of range; the message names the file and the camera.
     """
-    cameras = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["cameras"]
+    cameras = parse(Path(path).read_text(encoding="utf-8"))["cameras"]
     fov = {}
     for name in names:
         value = (cameras[name].get("simulation") or {}).get("vertical_fov")

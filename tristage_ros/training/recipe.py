@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
-
 from tristage_ros.resources import read_text
 from tristage_ros.simulation.tasks import TASKS
+from tristage_ros.yaml_text import parse
 
 
 class RecipeError(ValueError):
@@ -125,8 +124,8 @@ class Recipe:
         Raises RecipeError where a setting is missing, unknown or wrong, and FileNotFoundError for the file.
         """
         try:
-            data = yaml.safe_load(read_text(path))
-        except (yaml.YAMLError, ValueError) as error:
+            data = parse(read_text(path))
+        except ValueError as error:
             raise RecipeError(f"{path}: not YAML: {error}") from error
         for text in overrides:
             _override(data, text)
@@ -141,7 +140,10 @@ def _override(data: dict[str, Any], text: str) -> None:
         data = data.get(part) if isinstance(data, dict) else None  # type: ignore[assignment]
     if not separator or not isinstance(data, dict) or (path[:1] != ["episodes"] and last not in data):
         raise RecipeError(f"{text!r} is not of the form section.name=value with a setting of the recipe")
-    data[last] = yaml.safe_load(value)
+    try:
+        data[last] = parse(value)
+    except ValueError as error:
+        raise RecipeError(f"{text!r}: the value cannot be read: {error}") from error
 
 
 def _build(kind: Any, data: Any, where: str) -> Any:

@@ -110,13 +110,24 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, changes: list, line: 
     assert " write " in text or "unknown" in text
 
 
-@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00"])
+@pytest.mark.parametrize("text", ["", "- 1", "a: [\n", "\x00", "root:x:0\n" * 99])
 def test_a_file_that_is_none_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "site.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SiteError, match=re.escape(str(path))) as raised:
         load_site(path)
     assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+def test_a_number_with_an_exponent_is_one_and_a_cap_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, ("tool_speed", ...))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"{text}tool_speed: 2e-1\n", encoding="utf-8")
+    assert load_site(path).tool_speed == 0.2
+    path.write_text(f"{text}tool_speed: 0.2\ntool_speed: 0.9\n", encoding="utf-8")
+    with pytest.raises(SiteError, match="tool_speed is there twice, again in line"):
+        load_site(path)
 
 
 def test_a_missing_file_is_told_in_one_line(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tristage_ros.commands.doctor.arm import check_arm
 from tristage_ros.commands.doctor.bus import check_adapters, check_bus, check_listeners
 from tristage_ros.commands.doctor.finding import Finding, Level, Machine
 from tristage_ros.devices.arm.site import load_site
+from tristage_ros.perception.extrinsics import load_extrinsics
 
 
 def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Iterator[Finding]:
@@ -40,12 +41,14 @@ def run(options: argparse.Namespace, say: Callable[[str], None] = print) -> int:
     """Print every finding; return 1 when something has to be done first, else 0.
 
     Raises:
-        ValueError: the site file that is to be checked is wrong; the message is one line for a person.
+        OSError, ValueError: the site or cameras file that was given is wrong; the message is one line for a person.
     """
     if options.site is not None:
         for line in load_site(options.site, options.cameras_file or "").in_words():
             say(line)
         return 0
+    if options.cameras_file is not None:
+        load_extrinsics(options.cameras_file)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     counts = dict.fromkeys(Level, 0)
     for finding in examine(Machine(), options.interface, options.can, options.cameras):

@@ -143,5 +143,5 @@ def to_repeat(changes: Sequence[Change], instead: Sequence[str]) -> list[Change]
 def _parsed(text: str, written: str) -> Any:
     try:
         return parse(written)
-    except yaml.YAMLError as error:
-        raise GraphError(f"--set {text}: the value cannot be read: {str(error).splitlines()[0]}") from None
+    except ValueError as error:
+        raise GraphError(f"--set {text}: the value cannot be read: {error}") from None

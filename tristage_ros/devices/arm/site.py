@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from tristage_ros.devices.arm.body import Body
 from tristage_ros.devices.arm.guard import GuardConfig
@@ -21,6 +20,7 @@ from tristage_ros.devices.arm.tool import Tool, WristCamera
 from tristage_ros.devices.arm.workspace import Box, Workspace
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
 from tristage_ros.resources import read_text, resource
+from tristage_ros.yaml_text import parse, shortened
 
 MOST_PAYLOAD = 1.5  # kg: the Piper's, by its data sheet
 FASTEST_TOOL = 2.5  # m/s: what the joints' own limits leave
@@ -122,9 +122,9 @@ def parse_site(text: str, path: Path) -> Site:
         SiteError: it is wrong; the message begins with `path`.
     """
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SiteError(f"{path}: {' '.join(str(error).split())}") from error
+        content = parse(text)
+    except ValueError as error:
+        raise SiteError(f"{path}: {error}") from error
     return _site(path, content)
 
 
@@ -272,7 +272,9 @@ def _check_home(site: Site, guard: GuardConfig) -> None:
 def _check_keys(path: Path, where: str, entry: Any, keys: tuple[str, ...]) -> None:
     name = f"{where}: " if where else ""
     if not isinstance(entry, dict):
-        raise SiteError(f"{path}: {where or 'the file'} is {entry!r}; write {', '.join(keys)} with their values")
+        raise SiteError(
+            f"{path}: {where or 'the file'} is {shortened(entry)}; write {', '.join(keys)} with their values"
+        )
     for key in entry:
         if key not in keys:
             raise SiteError(f"{path}: {name}{key} is unknown, its value {entry[key]}; there are: {', '.join(keys)}")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tristage_ros.bags.facts import OFF, PRUNER, pruner_settings
 from tristage_ros.graph.graph import preset
 from tristage_ros.pruning import PruningConfig
@@ -121,7 +119,7 @@ def pruning_config(path: str) -> PruningConfig:
     """
     try:
         return PruningConfig.from_dict(parse(read_text(path)) or {})
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
