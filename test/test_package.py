@@ -75,7 +75,9 @@ def test_every_import_is_declared() -> None:
     pip = {canonicalize_name(requirement.name) for requirement in requirements("requirements.txt")}
     by_rosdep = {module for module in imported_modules() if ROSDEP_KEYS.get(module, module) in depends}
     by_pip = {module for module in imported_modules() if canonicalize_name(PIP_NAMES.get(module, module)) in pip}
-    assert imported_modules() - by_rosdep - by_pip == set()
+    assert imported_modules() - by_rosdep - by_pip == {
+        "hypothesis"
+    }  # of tests; `tristage bench fuzz` says what to install
 
 
 @pytest.mark.parametrize("python", ["3.10.0", "3.11.0", "3.12.0", "3.13.0"])

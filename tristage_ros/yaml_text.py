@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
-_LONGEST = 60  # characters of a value in a message
+from tristage_ros.words import one_line, shown
+
+MOST_VALUES = 100_000  # of a text, those of an alias counted wherever it stands
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """PyYAML's, but for the scalars that it takes for something else, and for keys that it drops without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -18,10 +20,18 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key in keys:
             if key.value in seen:
-                line = key.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(problem=f"{key.value} is there twice, again in line {line}")
+                raise ValueError(f"{one_line(key.value)} is there twice, again in line {_line(key)}")
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:  # as PyYAML lets them through
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            raise ValueError(f"line {_line(node)}: {shown(node.value)} is no {node.tag.split(':')[-1]}") from error
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -37,19 +47,39 @@ def parse(text: str) -> Any:
     """Return what a YAML text holds.
 
     Raises:
-        ValueError: it is none, or not in one way; the message is a line that says where.
+        ValueError: it is none, not in one way, or one that nobody writes by hand; the message is a line that says where.
     """
+    loader = _Loader("")
     try:
-        return yaml.load(text, _Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > MOST_VALUES:
+            raise ValueError(f"with its aliases it has more than {MOST_VALUES} values")
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ValueError(f"{error.problem}{where}") from error
+        raise ValueError(f"{one_line(error.problem)}{where}") from error
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(one_line(error)) from error
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    finally:
+        loader.dispose()
 
 
-def shortened(value: Any) -> str:
-    """Return what a text held, for a message of one line."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node has, those of an alias counted wherever it stands; `known` are those counted."""
+    if id(node) not in known:
+        known[id(node)] = 0
+        inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_values(part, known) for part in inner))
+    elif known[id(node)] == 0:
+        raise ValueError(f"what begins in line {_line(node)} has itself for a part")
+    return known[id(node)]
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

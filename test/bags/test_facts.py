@@ -96,3 +96,14 @@ def test_a_bag_without_facts_has_empty_ones(record):
     with BagReader(record()) as bag:
         assert read_facts(bag) == Facts()
     assert facts.TOPIC == "/tristage/run"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, "[]", '{"parameters": []}', '{"files": {"policy.pruning": "["}}', '{"files": {"policy.pruning": "3"}}',
+     '{"\\u001b": 1}'],
+)  # fmt: skip
+def test_facts_of_another_kind_are_refused_in_one_line(text):
+    with pytest.raises(ValueError, match="the facts of the run cannot be read") as refused:
+        Facts.parsed(text)
+    assert str(refused.value).isprintable()

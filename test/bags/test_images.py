@@ -265,3 +265,24 @@ def test_quality_is_that_of_jpeg(make_image) -> None:
 )
 def test_raw_topic(topic: str, raw: str) -> None:
     assert raw_topic(topic) == raw
+
+
+@pytest.mark.parametrize(("extension", "at"), [(".png", 16), (".jpg", None)])
+def test_an_image_that_claims_the_memory_of_the_machine_is_refused_before_it_is_decoded(extension, at, monkeypatch):
+    data = bytearray(cv2.imencode(extension, smooth(16, 16))[1].tobytes())
+    place = data.index(b"\xff\xc0") + 5 if at is None else at
+    data[place : place + 4] = b"\x70\x00\x70\x00" if at is None else b"\x00\x70\x00\x00"
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    message = new_message(COMPRESSED_IMAGE, format="rgb8; jpeg compressed bgr8", data=np.frombuffer(data, np.uint8))
+    with pytest.raises(ValueError, match=r"are not an image: \d+x\d+ pixels"):
+        restore("/front/image/compressed", message)
+
+
+def test_what_opencv_throws_is_an_image_that_is_none(monkeypatch):
+    def fail(*_: Any) -> None:
+        raise cv2.error("memory")
+
+    data = cv2.imencode(".png", smooth(16, 16))[1].reshape(-1)
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    with pytest.raises(ValueError, match="are not an image"):
+        restore("/front/image/compressed", new_message(COMPRESSED_IMAGE, format="rgb8; png compressed ", data=data))

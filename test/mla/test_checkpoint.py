@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -85,3 +87,12 @@ def test_another_file_is_refused(tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors here")
     with pytest.raises(CheckpointError, match="is no checkpoint"):
         load_checkpoint(tmp_path / "text.safetensors")
+
+
+@pytest.mark.parametrize("end", ["1", 10**400, None])
+def test_a_header_whose_offsets_are_none_is_refused(end, tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, end]}}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(path)

@@ -91,3 +91,11 @@ def test_actions_come_back_in_their_units():
     assert action.translation[0].tolist() == pytest.approx([0, 0.04, -0.04])
     assert action.rotation[0].tolist() == pytest.approx([math.pi, 0.80, math.pi - 0.3])
     assert action.gripper.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "data", [[], {"a": 3}, {"a": {"action": []}}, {"a": entry(q01="0123456")}, {"a": entry(mask=3)}]
+)
+def test_statistics_of_another_kind_are_a_value_error(data):
+    with pytest.raises(ValueError, match=r"statistics|q01|mask"):
+        DatasetStatistics.from_dict(data)

@@ -168,7 +168,7 @@ def test_an_unknown_data_set_is_refused_with_the_known_ones(run):
         (lambda run, file: file.unlink(), r"there is no .*checkpoints/\*\.pt"),
         (lambda run, file: (file.parent / "other.pt").touch(), "holds 2 files .other.pt, step-000000.*: give the path"),
         (lambda run, file: (run / "config.json").unlink(), r"no .*config\.json"),
-        (lambda run, file: (run / "dataset_statistics.json").write_text("{"), r"dataset_statistics\.json is not JSON"),
+        (lambda run, file: (run / "dataset_statistics.json").write_text("{"), r"statistics\.json .*: not JSON"),
         (lambda run, file: (run / "config.json").write_text("[]"), "JSON object"),
         (lambda run, file: file.write_bytes(b"nothing"), "cannot be read"),
         (

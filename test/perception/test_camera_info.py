@@ -80,3 +80,16 @@ def test_part_of_the_sensor_and_large_pixels_see_the_same_points(roi, binning):
 def test_what_cannot_be_honoured_is_refused_by_name(message, lens, words):
     with pytest.raises(ValueError, match=words):
         camera_model(message, lens)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0, "height": 0}, "is of 0x0 pixels, not of 2 to 8192"),
+        ({"width": 2**32 - 1}, "is of 4294967295x480 pixels"),
+        ({"binning_x": 2**31}, "binned by 2147483648 and 1, it is of 0x480 pixels"),
+    ],
+)
+def test_a_size_that_is_none_or_takes_all_memory_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        camera_model(SimpleNamespace(**vars(info()) | changes))

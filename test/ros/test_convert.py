@@ -86,3 +86,11 @@ def test_malformed_cloud_is_refused(message, words):
 
 def test_time_is_exact():
     assert convert.to_stamp(convert.seconds(Time(sec=1, nanosec=500_000_000))) == Time(sec=1, nanosec=500_000_000)
+
+
+@pytest.mark.parametrize(("step", "message"), [(0, "x, y, z beyond these"), (2**31, "points of 2147483648 bytes")])
+def test_points_that_do_not_hold_their_fields_are_refused(step, message):
+    cloud = convert.cloud_message(np.zeros((0, 3), np.float32), 0.0, "base_link")
+    cloud.point_step = step
+    with pytest.raises(ValueError, match=message):
+        convert.cloud_points(cloud)

@@ -71,3 +71,13 @@ def test_unusable_states_are_refused(message, words):
     with pytest.raises(ValueError, match=words):
         history.add(message)
     assert history.at(1.0) is None
+
+
+def test_what_is_wrong_with_joints_is_one_line():
+    wild = state(1.0, 0.0, names=["a\n\x1b[31m"])
+    nothing = state(1.0, 0.0)
+    nothing.position = [float("nan"), *[1.23456789012345] * 6]
+    for message in (wild, nothing):
+        with pytest.raises(ValueError, match="joint_states") as refused:
+            JointHistory().add(message)
+        assert str(refused.value).isprintable()

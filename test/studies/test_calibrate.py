@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from tristage_ros import cli
 from tristage_ros.bags.messages import new_message, typestore
@@ -14,6 +16,7 @@ from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, flange_pose, inverse, rpy_to_matrix
 from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.trace_file import NAMES, TraceError, load_trace, save_trace
 from tristage_ros.perception.lens import Lens
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import calibrate
@@ -24,7 +27,7 @@ from tristage_ros.studies import calibrate as calibrate_module
 from tristage_ros.studies import masks
 from tristage_ros.studies.calibrate import Source
 from tristage_ros.studies.observations import from_bag, from_cell
-from tristage_ros.studies.salience_trace import NAMES, TraceError, load_trace, record_trace, save_trace
+from tristage_ros.studies.salience_trace import record_trace
 
 CAMERAS = resource("config", "cameras.yaml")
 LENS = Lens.of("plumb_bob", (-0.05, 0.06, -0.001, 0.001, -0.02))  # of the camera that a bag was written with
@@ -82,6 +85,17 @@ def test_a_trace_survives_its_file(tmp_path, trace) -> None:
     (tmp_path / "other").write_bytes(b"no trace at all")
     with pytest.raises(TraceError, match="no salience trace"):
         load_trace(tmp_path / "other")
+
+
+@pytest.mark.parametrize("change", [{"steps": "x"}, {"steps": "2"}, {"feature": None}])
+def test_a_trace_whose_facts_are_wrong_is_refused(tmp_path, trace, change) -> None:
+    path = tmp_path / "trace.safetensors"
+    save_trace(path, trace[:1], "pre_norm")
+    with safe_open(path, "pt") as file:
+        facts = {name: text for name, text in (file.metadata() | change).items() if text is not None}
+    save_file(load_file(path), path, facts)
+    with pytest.raises(TraceError, match="is no salience trace"):
+        load_trace(path)
 
 
 def test_the_command_prints_before_and_after_and_writes_what_it_found(tmp_path, trace, capsys) -> None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,3 +88,21 @@ def test_far_key_frames_are_drawn_more_often(shards, recipe, config):
     share = np.bincount(drawn, minlength=12) / 20_000
     expected = expected.view(2, 12).sum(0) / expected.sum()
     np.testing.assert_allclose(share, expected, atol=0.01)
+
+
+def test_frames_whose_tensors_do_not_belong_together_are_refused(frames, tmp_path):
+    some, facts, path = frames("banana"), ShardFacts("banana", "put it", ("x", "yaw"), 4, 3), tmp_path / "a.safetensors"
+    for changes, name in (({"state": some.state[:, :6]}, "state"), ({"own": some.own + 9999}, "own")):
+        write_shard(path, replace(some, **changes), facts)
+        with pytest.raises(ShardError, match=f"{name} .*delete it"):
+            read_shard(path)
+    write_shard(path, some, replace(facts, truth_names=("x",)))
+    with pytest.raises(ShardError, match="truth"):
+        read_shard(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"statistics": 1, "truths": 2, "prompt": 3}', "[" * 5000])
+def test_a_damaged_plan_is_named(text, tmp_path):
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(ValueError, match=r"plan\.json is damaged"):
+        Plan.load(tmp_path / "plan.json")

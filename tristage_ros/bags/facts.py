@@ -8,16 +8,17 @@ import os
 import platform
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagReader
+from tristage_ros.json_text import parse
 from tristage_ros.resources import resource
+from tristage_ros.words import one_line, shown
+from tristage_ros.yaml_text import parse as parse_yaml
 
 TOPIC, TYPE = "/tristage/run", "std_msgs/msg/String"
 PACKAGES = ("tristage_ros", "torch", "numpy", "opencv-python-headless", "open3d", "open3d-cpu",
@@ -58,9 +59,25 @@ class Facts:
     def parsed(text: str) -> Facts:
         """Return the facts that `dumped` wrote; raise ValueError for another text."""
         try:
-            return Facts(**json.loads(text))
+            told = Facts(**parse(text))
+            told.check()
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the facts of the run cannot be read: {error}") from None
+            raise ValueError(f"the facts of the run cannot be read: {one_line(error)}") from None
+        return told
+
+    def check(self) -> None:
+        """Refuse what is not as `dumped` writes it.
+
+        Raises:
+            ValueError: the message names the part, or says what is wrong with the preset.
+        """
+        for part in fields(self):
+            content = getattr(self, part.name)
+            kind = {"parameters": dict, "files": str, "versions": str}.get(part.name, object)
+            if not isinstance(content, dict) or not all(isinstance(value, kind) for value in content.values()):
+                raise ValueError(f"{part.name} is {shown(content)}")
+        if not isinstance(self._preset(), dict):
+            raise ValueError("policy.pruning is no preset")
 
     def message(self) -> bytes:
         """Return the facts as a serialised message of `TYPE`."""
@@ -69,8 +86,10 @@ class Facts:
     @property
     def pruning(self) -> dict[str, Any]:
         """Return the settings of the pruner: those of its preset as this spells them, and what was set beside it."""
-        settings = yaml.safe_load(self.files.get("policy.pruning", "")) or {}
-        return dict(settings) | pruner_settings(self.parameters.get("policy", {}))
+        return dict(self._preset()) | pruner_settings(self.parameters.get("policy", {}))
+
+    def _preset(self) -> Any:
+        return parse_yaml(self.files.get("policy.pruning", "")) or {}
 
 
 def pruner_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tristage_ros.bags import rvl
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, new_message
 from tristage_ros.perception.color import color_image
-from tristage_ros.perception.images import DEPTH_ENCODINGS, Encoding, UnsupportedImageError, pixel_array
+from tristage_ros.perception.images import DEPTH_ENCODINGS, LARGEST, Encoding, UnsupportedImageError, pixel_array
+from tristage_ros.words import shown
 
 COLOR_SUFFIX, DEPTH_SUFFIX = "/compressed", "/compressedDepth"
 COLOR_ENCODINGS = ("rgb8", "bgr8")
@@ -68,7 +69,7 @@ def restore(topic: str, compressed: Any) -> Any:
     depth = topic.endswith(DEPTH_SUFFIX)
     data = np.frombuffer(compressed.data, np.uint8)
     before, _, codec = (part.strip() for part in compressed.format.partition(";"))
-    what = f"{topic}: {len(data)} bytes of format {compressed.format!r}"
+    what = f"{topic}: {len(data)} bytes of format {shown(compressed.format)}"
     if depth:
         pixels = _depth(what, before, codec, data)
     else:
@@ -147,10 +148,51 @@ def _decoded(what: str, data: NDArray[np.uint8], *, promised: bool) -> NDArray[A
         raise UnsupportedImageError(f"{what} are neither JPEG nor PNG; publish one of these, or raw images")
     if ENDS[name][1] not in data[-TAIL:].tobytes():
         raise ValueError(f"{what} are a {name} that was cut off")  # whose rest OpenCV would paint grey
-    pixels: NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    size = SIZES[name](data.tobytes())
+    if not 0 < size[0] * size[1] <= LARGEST:  # OpenCV takes the memory for what it is told
+        raise ValueError(f"{what} are not an image: {size[1]}x{size[0]} pixels")
+    try:
+        pixels: NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise ValueError(f"{what} are not an image")
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 and pixels.ndim == 3 else pixels
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Return height and width as the head of a PNG has them; 0 where it ends before."""
+    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Return height and width as the first frame of a JPEG has them; 0 where there is none."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 9 <= len(data):
+        marker = data[at + 1]
+        if marker in FRAMES:
+            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+        alone = marker in (0x00, 0x01, *range(0xD0, 0xD9))
+        at += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0, 0
+
+
+SIZES = {"jpeg": _jpeg_size, "png": _png_size}
+FRAMES = {
+    0xC0,
+    0xC1,
+    0xC2,
+    0xC3,
+    0xC5,
+    0xC6,
+    0xC7,
+    0xC9,
+    0xCA,
+    0xCB,
+    0xCD,
+    0xCE,
+    0xCF,
+}  # what a frame of JPEG begins with
 
 
 def _encoded(extension: str, parameters: tuple[int, ...], pixels: NDArray[Any]) -> NDArray[np.uint8]:

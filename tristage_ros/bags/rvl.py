@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = 1 << 26  # pixels
+from tristage_ros.perception.images import LARGEST
 
 
 def decode(data: NDArray[np.uint8]) -> NDArray[np.uint16]:

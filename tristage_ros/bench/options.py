@@ -12,6 +12,14 @@ SIZES = ("tiny", "mini", "7b")
 DTYPES = ("float32", "bfloat16")
 SECTIONS = ("steps", "overhead", "ablation", "denoising", "weights", "pruning", "growth", "reference")
 PLACES = ("joint1", "joint2", "joint3", "table", "short")  # where something is in the arm's way
+FUZZED = (  # what reads what is not ours
+    "images/raw", "images/compressed", "images/depth", "images/rvl",
+    "messages/camera_info", "messages/joint_states", "messages/arm_status", "messages/point_cloud", "can/frames",
+    "files/parameters", "files/machines", "files/cameras", "files/site", "files/preset", "files/recipe",
+    "models/checkpoint", "models/run_config", "models/run_dataset_statistics", "models/run_weights", "models/trace",
+    "training/frames", "training/plan",
+    "bags/mcap", "bags/sqlite3", "bags/metadata", "bags/facts",
+)  # fmt: skip
 MOST_LOAD = 64  # busy processes beside a measurement
 
 
@@ -54,6 +62,17 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     each[1].add_argument("--episodes", type=_count, default=100, help="for every error (default: 100)")
     each[1].add_argument("--first-seed", type=_count, default=70000, help="of every task (default: 70000)")
     each[1].add_argument("--processes", type=_count, default=1, help="that share the tasks (default: 1)")
+
+    yield (
+        each := measurement("fuzz.command", "fuzz", "inputs that nobody would write; fails where one is not refused")
+    )
+    each[1].add_argument("--inputs", type=_count, default=10_000, help="of every kind (default: 10000)")
+    each[1].add_argument("--only", type=_fuzzed, metavar="KIND,...", help=f"of {', '.join(FUZZED)}, or all of a group")
+    each[1].add_argument("--seed", type=_seed, default=1, help="of what is made up (default: 1)")
+    each[1].add_argument("--out", type=user_path, default="runs/fuzz", help="where a finding goes (default: runs/fuzz)")
+    each[1].add_argument(
+        "--input", type=user_path, metavar="FILE", help="read this one again, of the kind that --only names"
+    )
 
     yield (each := measurement("latency", "latency", "how old an observation is when it moves the simulated arm"))
     each[1].add_argument("--seconds", type=positive, default=60.0, help="how long is measured (default: 60)")
@@ -105,6 +124,13 @@ def _add_arm_measurements(parser: argparse.ArgumentParser) -> None:
     )
     attack.add_argument("--seed", type=int, default=1, help="of what is done (default: 1)")
     attack.add_argument("--minutes", type=positive, default=10.0, help="default: 10")
+
+
+def _fuzzed(text: str) -> list[str]:
+    known = {*FUZZED, *(name.split("/")[0] for name in FUZZED)}
+    if wrong := [name for name in text.split(",") if name not in known]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is no kind; there are: {', '.join(FUZZED)}")
+    return text.split(",")
 
 
 def _load(text: str) -> int:

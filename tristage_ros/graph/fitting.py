@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tristage_ros.resources import user_path
+from tristage_ros.words import shown
 
 
 def fitted(
@@ -20,17 +21,17 @@ def fitted(
     if isinstance(default, (list, tuple)):
         kind = default[0] if default else ""
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f"write a list such as {list(default)}, not {value!r}")
+            raise ValueError(f"write a list such as {list(default)}, not {shown(value)}")
         try:
             return [fitted(each, kind) for each in value]
         except ValueError as error:
-            raise ValueError(f"of {list(value)!r}: {error}") from None
+            raise ValueError(f"of {shown(list(value))}: {error}") from None
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(default) or (low is not None and high is not None and not low <= value <= high):
-        raise ValueError(f"write {_wanted(default, low, high, choices)}, not {value!r}")
+        raise ValueError(f"write {_wanted(default, low, high, choices)}, not {shown(value)}")
     if choices and value not in choices:
-        raise ValueError(f"write {_wanted(default, low, high, choices)}, not {value!r}")
+        raise ValueError(f"write {_wanted(default, low, high, choices)}, not {shown(value)}")
     return str(user_path(value)) if isinstance(value, str) and value.startswith(("~", "$")) else value
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import yaml
-
 from tristage_ros.devices.arm.site import load_site
 from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
@@ -26,9 +24,10 @@ from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError,
 from tristage_ros.graph.prerequisites import is_installed
 from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
 from tristage_ros.perception.extrinsics import load_extrinsics
-from tristage_ros.resources import RANDOM, find_checkpoint, resource, user_path
+from tristage_ros.resources import RANDOM, find_checkpoint, read_text, resource, user_path
 from tristage_ros.simulation import misspelt_backend
 from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.yaml_text import parse
 
 OURS = "tristage_ros"  # the package
 PUBLISH_IMAGES = ("camera", "realsense2_camera_node", "simulation")  # executables
@@ -430,7 +429,7 @@ def serial_numbers(path: Path) -> dict[str, str]:
         CameraGraphError: the file is wrong, or a camera has none or shares one.
     """
     names = list(_mounts(path))
-    cameras = yaml.safe_load(path.read_text(encoding="utf-8"))["cameras"]
+    cameras = parse(read_text(path))["cameras"]
     serials: dict[str, str] = {}
     for name in names:
         serial = cameras[name].get("serial_no")

@@ -16,6 +16,7 @@ import yaml
 
 from tristage_ros.graph.fitting import fitted, nearest
 from tristage_ros.resources import read_text, resource
+from tristage_ros.words import one_line, shown
 from tristage_ros.yaml_text import parse
 
 PARAMETERS = "ros__parameters"
@@ -116,7 +117,7 @@ class ParameterFile:
         return result
 
     def _refuse(self, what: str) -> NoReturn:
-        raise ParameterFileError(f"{self.path}: {what}")
+        raise ParameterFileError(f"{self.path}: {one_line(what)}")
 
 
 @cache
@@ -138,7 +139,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = parse(read_text(path))
     except (OSError, ValueError) as error:
-        raise ParameterFileError(f"{path}: {' '.join(str(error).split())}") from error
+        raise ParameterFileError(f"{path}: {one_line(error)}") from error
     if not isinstance(content or {}, dict):
         raise ParameterFileError(
             f"{path} holds a {_TYPES.get(type(content), 'number')}, not the parameters of nodes by their names"
@@ -154,17 +155,19 @@ def _sections(content: Mapping[str, Any], path: Path, above: str = "") -> Iterat
     for key, value in content.items():
         name = f"{above}/{str(key).strip('/')}"
         if not isinstance(value, dict):
-            raise ParameterFileError(f"{path}: {name.strip('/')}: {PARAMETERS}: is missing; below it are the values")
+            raise ParameterFileError(
+                f"{path}: {one_line(name.strip('/'))}: {PARAMETERS}: is missing; below it are the values"
+            )
         for inner, values in value.items():
             if inner == PARAMETERS:
-                yield name, _checked(values or {}, f"{path}: {name.strip('/')}")
+                yield name, _checked(values or {}, f"{path}: {one_line(name.strip('/'))}")
             else:
                 yield from _sections({inner: values}, path, name)
 
 
 def _checked(values: Any, where: str) -> dict[str, Any]:
     if not isinstance(values, dict):
-        raise ParameterFileError(f"{where}: {PARAMETERS} is {values!r}, not names with values")
+        raise ParameterFileError(f"{where}: {PARAMETERS} is {shown(values)}, not names with values")
     return values
 
 

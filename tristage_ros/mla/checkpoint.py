@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tristage_ros.json_text import parse
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.downloads import complaint
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DatasetStatistics
+from tristage_ros.words import one_line
 
 FORMAT = "tristage-mla-1"
 
@@ -55,11 +57,11 @@ def load_checkpoint(
     """
     metadata, tensors = _read(Path(path), device)
     try:
-        config = MlaConfig.from_dict(json.loads(metadata["config"]))
-        statistics = DatasetStatistics.from_dict(json.loads(metadata["statistics"]))
-        facts: dict[str, Any] = json.loads(metadata["facts"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"the metadata of {path} cannot be read: {error}") from None
+        config = MlaConfig.from_dict(parse(metadata["config"]))
+        statistics = DatasetStatistics.from_dict(parse(metadata["statistics"]))
+        facts = parse(metadata["facts"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"the metadata of {path} cannot be read: {one_line(error)}") from None
     with torch.device("meta"):
         model = Mla(config)
     compare(path, _shapes(model.state_dict()), _shapes(tensors))
@@ -81,8 +83,8 @@ def _read(path: Path, device: str) -> tuple[dict[str, str], dict[str, Tensor]]:
             if metadata.get("format") != FORMAT:
                 raise CheckpointError(f"{path} is a safetensors file, but no checkpoint of this model ({FORMAT})")
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no checkpoint: {error}") from None
+    except (SafetensorError, OSError, RuntimeError, TypeError) as error:  # of the header, and of tensors of odd types
+        raise CheckpointError(f"{path} is no checkpoint: {one_line(error)}") from None
 
 
 def _native(stored: torch.dtype, device: str) -> torch.dtype:
@@ -101,7 +103,7 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def compare(path: str | Path, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
     """Raise CheckpointError, naming weights of the file `path`, unless `found` has the names and shapes `expected`."""
     wrong = [f"missing {name}" for name in expected if name not in found]
-    wrong += [f"unexpected {name}" for name in found if name not in expected]
+    wrong += [f"unexpected {one_line(name)}" for name in found if name not in expected]
     wrong += [
         f"{name} is {list(found[name])}, not {list(shape)}"
         for name, shape in expected.items()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from typing import Any, Literal, get_args
 
+from tristage_ros.words import shown
+
+LARGEST_SIZE = 1 << 20
+LARGEST = {"layers": 1024, "point_blocks": 64, "image_size": 1 << 13}
 DIFFUSION_STEPS = 100  # of the training schedule
 FinalNorm = Literal["variance", "rms"]
 KnnPrecision = Literal["float32", "bfloat16"]
@@ -67,10 +72,10 @@ class MlaConfig:
     clip_denoised: bool = False  # clip the clean action to -1..1 in every denoising step, not only in the end
 
     def __post_init__(self) -> None:
-        """Refuse sizes that do not fit together."""
-        smallest = min(min(value) if isinstance(value, tuple) else value for value in _sizes(self))
+        """Refuse values that are none, and sizes that do not fit together."""
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), field.default)
         checks = {
-            "every size must be at least 1": smallest >= 1,
             "width must be a multiple of 2 * heads": self.width % (2 * self.heads) == 0,
             "width must hold 2 * action_dim channels": self.width >= 2 * self.action_dim,
             "image_width must be a multiple of image_heads": self.image_width % self.image_heads == 0,
@@ -80,9 +85,6 @@ class MlaConfig:
             "neighbours must not exceed groups[0]": self.neighbours <= self.groups[0],
             f"denoising_steps must be one of {sorted(DENOISING_STEPS)}": self.denoising_steps in DENOISING_STEPS,
             "norm_eps must be positive": self.norm_eps > 0,
-        } | {
-            f"{name} must be one of {', '.join(get_args(choices))}": getattr(self, name) in get_args(choices)
-            for name, choices in CHOICES.items()
         }
         for rule, holds in checks.items():
             if not holds:
@@ -125,10 +127,12 @@ class MlaConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> MlaConfig:
         """Read what `to_dict()` wrote, perhaps through JSON; unknown or missing fields are a ValueError."""
+        if not isinstance(data, dict):
+            raise ValueError(f"model config: it is {shown(data)}, not names with values")
         data = LATER | data
         known, given = {field.name for field in fields(cls)}, set(data)
         if known != given:
-            raise ValueError(f"model config: missing {sorted(known - given)}, unknown {sorted(given - known)}")
+            raise ValueError(f"model config: missing {sorted(known - given)}, unknown {shown(sorted(given - known))}")
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
         return cls(**values)
 
@@ -137,5 +141,20 @@ class MlaConfig:
         return asdict(self)
 
 
-def _sizes(config: MlaConfig) -> list[int | tuple[int, ...]]:
-    return [value for value in asdict(config).values() if type(value) in (int, tuple)]
+def _check(name: str, value: object, default: object) -> None:
+    """Refuse what is not of the type of the `default`, and sizes that no model has."""
+    if name in CHOICES:
+        right, wish = value in get_args(CHOICES[name]), f"one of {', '.join(get_args(CHOICES[name]))}"
+    elif isinstance(default, bool):
+        right, wish = isinstance(value, bool), "true or false"
+    elif isinstance(default, float):
+        right, wish = type(value) in (int, float) and abs(value) < inf, "a finite number"  # type: ignore[arg-type]
+    else:
+        most = LARGEST.get(name, LARGEST_SIZE)
+        sizes = value if isinstance(value, tuple) else (value,)
+        right = (name == "image_squash" and value is None) or all(type(n) is int and 1 <= n <= most for n in sizes)
+        right = right and isinstance(value, tuple) == isinstance(default, tuple)
+        right = right and (not isinstance(default, tuple) or len(sizes) == len(default))
+        wish = f"{'two whole numbers' if isinstance(default, tuple) else 'a whole number'} from 1 to {most}"
+    if not right:
+        raise ValueError(f"{name} must be {wish}, got {shown(value)}")

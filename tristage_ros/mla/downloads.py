@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from pathlib import Path
 
+from tristage_ros.json_text import parse
+
 POINTER = b"version https://git-lfs.github.com/spec/"
 LONGEST_POINTER = 1024  # bytes
 ZIP = b"PK\x03\x04"  # what a .pt file begins with
+MOST = 10**18  # bytes, which no file has
 LONGEST_HEADER = 100_000_000  # bytes, of a safetensors file
 
 
@@ -24,7 +26,7 @@ def complaint(path: str | Path) -> str:
         if not head:
             return f"{path} is empty: download it again"
         if head.startswith(POINTER):
-            size = re.search(rb"^size (\d+)$", head, re.MULTILINE)
+            size = re.search(rb"^size (\d{1,18})$", head, re.MULTILINE)
             whole = f" ({_words(int(size[1]))})" if size else ""
             return f"{path} is a pointer of Git LFS, not the file itself{whole}: run git lfs pull where it was cloned"
         size_now = Path(path).stat().st_size
@@ -46,10 +48,10 @@ def _safetensors_bytes(head: bytes, path: str | Path) -> int:
     if len(header) < length:
         return 8 + length
     try:
-        ends = [entry["data_offsets"][1] for name, entry in json.loads(header).items() if name != "__metadata__"]
-    except (ValueError, LookupError, TypeError, AttributeError):
+        ends = [int(entry["data_offsets"][1]) for name, entry in parse(header).items() if name != "__metadata__"]
+    except (ArithmeticError, ValueError, LookupError, TypeError):
         return 0
-    return 8 + length + int(max(ends, default=0))
+    return 8 + length + min(max(ends, default=0), MOST)
 
 
 def _words(size: int) -> str:

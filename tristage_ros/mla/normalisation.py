@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.mla.values import Action
+from tristage_ros.words import shown
 
 DIMENSIONS = 7  # x, y, z, roll, pitch, yaw, gripper
 ANGLES = slice(3, 6)
+FAR = 1e9  # beyond any bound of a state or action
 RANGE_EPS = 1e-8  # added to a range before dividing by it
 
 
@@ -29,7 +31,7 @@ class Quantiles:
         """Refuse ranges of another length, that are not finite, or that are upside down."""
         for name in ("q01", "q99", "mask", "constant"):
             if len(getattr(self, name)) != DIMENSIONS:
-                raise ValueError(f"{name} must have {DIMENSIONS} values, got {getattr(self, name)}")
+                raise ValueError(f"{name} must have {DIMENSIONS} values, got {shown(getattr(self, name))}")
         if not all(math.isfinite(low) and low <= high < math.inf for low, high in zip(self.q01, self.q99, strict=True)):
             raise ValueError(f"q01 must be finite and at most q99, got q01 {self.q01} and q99 {self.q99}")
 
@@ -39,11 +41,17 @@ class Quantiles:
 
         Without a mask every dimension is normalised, as by the released code.
         """
-        try:
-            low, high, mask = data["q01"], data["q99"], data.get("mask", [True] * DIMENSIONS)
-        except KeyError as missing:
-            raise ValueError(f"statistics lack {missing}; they have {sorted(data)}") from None
-        least, most = data.get("min", low), data.get("max", high)
+        if not isinstance(data, dict):
+            raise ValueError(f"statistics are q01, q99, mask with their values, not {shown(data)}")
+        for name in ("q01", "q99"):
+            if name not in data:
+                raise ValueError(f"statistics lack {name!r}; they have {shown(sorted(data))}")
+        for name in sorted(data.keys() & {"q01", "q99", "mask", "min", "max", "constant"}):
+            values = data[name]
+            if not isinstance(values, list) or not all(type(v) in (int, float, bool) and abs(v) < FAR for v in values):
+                raise ValueError(f"{name} is {shown(values)}; it is to be a list of finite numbers")
+        low, high, mask = data["q01"], data["q99"], data.get("mask", [True] * DIMENSIONS)
+        least, most = data.get("min") or low, data.get("max") or high
         constant = data.get("constant", [a == b for a, b in zip(least, most, strict=False)])
         return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(map(bool, mask)), tuple(map(bool, constant)))
 
@@ -67,16 +75,20 @@ class DatasetStatistics:
             data: one entry per data set, each with `action` and `proprio`.
             dataset: which of them (the release calls it `unnorm_key`); may be left out where there is only one.
         """
+        if not isinstance(data, dict):
+            raise ValueError(f"the statistics are {shown(data)}, not those of data sets by their names")
         if dataset is None and len(data) != 1:
-            raise ValueError(f"the statistics hold the data sets {sorted(data)}: say which one to use")
+            raise ValueError(f"the statistics hold the data sets {shown(sorted(data))}: say which one to use")
         name = next(iter(data)) if dataset is None else dataset
         if name not in data:
-            raise ValueError(f"the statistics have no data set {name!r}, only {sorted(data)}")
-        try:
-            entry = data[name]
-            return cls(Quantiles.from_dict(entry["action"]), Quantiles.from_dict(entry["proprio"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"the statistics of {name!r} cannot be read: {error!r}") from None
+            raise ValueError(f"the statistics have no data set {shown(name)}, only {shown(sorted(data))}")
+        entry = data[name]
+        parts = []
+        for part in ("action", "proprio"):
+            if not isinstance(entry, dict) or part not in entry:
+                raise ValueError(f"the statistics of {shown(name)} are {shown(entry)}: they lack {part}")
+            parts.append(Quantiles.from_dict(entry[part]))
+        return cls(*parts)
 
     def to_dict(self, dataset: str = "tristage") -> dict[str, Any]:
         """Return what `from_dict()` reads."""

@@ -6,7 +6,6 @@ Beside reading and writing them: which code trained one, and what it calls the w
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tristage_ros.json_text import parse
 from tristage_ros.mla.checkpoint import CheckpointError, cast, compare
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.downloads import complaint
 from tristage_ros.mla.memory import require_memory
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
+from tristage_ros.words import one_line, shown
 
 OWN_SETTINGS = "tristage"  # entry of config.json where `save_official` notes the model's sizes and switches
 FILE_NAME = "step-000000-epoch-00-loss=0.0000.pt"
@@ -77,14 +78,14 @@ def load_official(
     file, settings = _weights_file(Path(checkpoint)), _read_json(run / "config.json")
     statistics = DatasetStatistics.from_dict(_read_json(run / "dataset_statistics.json"), dataset)
     tensors = _map(file)
-    config = config or _noted_config(settings)
     modules = sorted({name.split(".")[0] for name in tensors})
     try:
+        config = config or _noted_config(settings)
         vintage = _vintage(settings, modules, config, tactile_slot)
         source = settings.get("state_source", config.state_source)
         config = replace(config, tactile_slot=vintage.tactile_slot, chunk=_chunk(settings), state_source=source)
     except ValueError as error:
-        raise CheckpointError(f"{run / 'config.json'}: {error}") from None
+        raise CheckpointError(f"{run / 'config.json'}: {one_line(error)}") from None
     require_memory(config, dtype, device)
     with torch.device("meta"):
         model = Mla(config)
@@ -144,23 +145,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     if words := complaint(path):
         raise CheckpointError(words)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_bytes())
     except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} must hold a JSON object")
-    return data
+        raise CheckpointError(f"{path} must hold a JSON object: {error}") from None
 
 
 def _map(file: Path) -> dict[str, Tensor]:
     """Return all tensors as `module.name` without reading them."""
     try:
         content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-        return {f"{module}.{key}": t for module, part in content["model"].items() for key, t in part.items()}
-    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{file} cannot be read as a PyTorch file of weights: {error}") from None
-    except (KeyError, TypeError, AttributeError):
-        raise CheckpointError(f'{file} must hold {{"model": {{module: {{name: tensor}}}}}}') from None
+    except Exception as error:  # whatever the unpickler meets
+        raise CheckpointError(f"{file} cannot be read as a PyTorch file of weights: {one_line(error)}") from None
+    modules = content.get("model") if isinstance(content, dict) else None
+    parts = list(modules.values()) if isinstance(modules, dict) else [None]
+    if not all(isinstance(part, dict) and all(isinstance(t, Tensor) for t in part.values()) for part in parts):
+        raise CheckpointError(f'{file} must hold {{"model": {{module: {{name: tensor}}}}}}')
+    assert isinstance(modules, dict)
+    return {f"{module}.{key}": t for module, part in modules.items() for key, t in part.items()}
 
 
 def _noted_config(settings: Mapping[str, Any]) -> MlaConfig:
@@ -184,8 +185,11 @@ def _chunk(settings: Mapping[str, Any]) -> int:
         if name not in settings:
             raise ValueError(f"{name} is missing")
     if settings["action_dim"] != DIMENSIONS:
-        raise ValueError(f"action_dim must be {DIMENSIONS}, got {settings['action_dim']}")
-    return int(settings["future_action_window_size"]) + 1
+        raise ValueError(f"action_dim must be {DIMENSIONS}, got {shown(settings['action_dim'])}")
+    ahead = settings["future_action_window_size"]
+    if type(ahead) is not int:
+        raise ValueError(f"future_action_window_size must be a whole number, got {shown(ahead)}")
+    return ahead + 1
 
 
 def _fill(model: Mla, file: Path, dtype: torch.dtype, device: str) -> None:

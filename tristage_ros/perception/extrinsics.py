@@ -15,8 +15,10 @@ from scipy.spatial.transform import Rotation
 
 from tristage_ros.perception.lens_models import NAMES
 from tristage_ros.resources import read_text
-from tristage_ros.yaml_text import parse, shortened
+from tristage_ros.words import shown
+from tristage_ros.yaml_text import parse
 
+FARTHEST = 1e3  # m, of a camera
 PARENTS = ("base_link", "flange")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a node, and of a part of a topic
 _HEADER = """\
@@ -54,16 +56,15 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
         ValueError: it is not such a file; the message names the file, the camera and the key.
     """
     try:
-        text = read_text(path)
-        content = parse(text)
+        content = parse(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     cameras = content.get("cameras") if isinstance(content, dict) else None
     if not isinstance(cameras, dict) or not cameras:
-        what = f"cameras is {cameras!r}" if isinstance(content, dict) else f"the file is {shortened(content)}"
+        what = f"cameras is {shown(cameras)}" if isinstance(content, dict) else f"the file is {shown(content)}"
         raise ValueError(f"{path}: {what}; write cameras by their names, as config/cameras.yaml has them")
-    require_names(f"{path}: cameras", _keys(yaml.compose(text), "cameras"))
-    return {str(name): _mount(f"{path}: camera {name!r}", str(name), entry) for name, entry in cameras.items()}
+    require_names(f"{path}: cameras", list(cameras))
+    return {name: _mount(f"{path}: camera {name!r}", name, entry) for name, entry in cameras.items()}
 
 
 def mount_of(name: str, path: str | Path) -> CameraMount:
@@ -85,9 +86,10 @@ def require_names(where: str, names: Sequence[str]) -> None:
         ValueError: ROS does not take a name, or two are alike; the message begins with `where`.
     """
     for name in names:
-        if not NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            written = shown("~" if name is None else str(name))
             raise ValueError(
-                f"{where}: a camera cannot be called {name!r}, its node and topics would be called so; "
+                f"{where}: a camera cannot be called {written}, its node and topics would be called so; "
                 "write letters, digits and _, a letter first"
             )
         if names.count(name) > 1:
@@ -112,21 +114,15 @@ def save_extrinsics(
     Path(path).write_text(_HEADER + text, encoding="utf-8")
 
 
-def _keys(node: Any, key: str) -> list[str]:
-    """Return the keys of the mapping below `key` as they are written: a mapping that was read has each of them once."""
-    below = next(value for name, value in node.value if name.value == key)
-    return [str(name.value) for name, _ in below.value]
-
-
 def _mount(where: str, name: str, entry: Any) -> CameraMount:
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}: expected parent, translation and rotation, got {entry!r}")
+        raise ValueError(f"{where}: expected parent, translation and rotation, got {shown(entry)}")
     parent = entry.get("parent")
     if parent not in PARENTS:
-        raise ValueError(f"{where}: parent is {parent!r}; write one of {', '.join(PARENTS)}")
+        raise ValueError(f"{where}: parent is {shown(parent)}; write one of {', '.join(PARENTS)}")
     lens = entry.get("lens", "")
     if lens not in ("", *NAMES):
-        raise ValueError(f"{where}: lens is {lens!r}; write one of {', '.join(NAMES)}, or leave it to camera_info")
+        raise ValueError(f"{where}: lens is {shown(lens)}; write one of {', '.join(NAMES)}, or leave it to camera_info")
     rotation = _numbers(where, entry, "rotation", 4)
     length = float(np.linalg.norm(rotation))
     if abs(length - 1) > 1e-3:
@@ -141,8 +137,7 @@ def _mount(where: str, name: str, entry: Any) -> CameraMount:
 def _numbers(where: str, entry: dict[str, Any], key: str, count: int) -> NDArray[np.float64]:
     value = entry.get(key)
     if not isinstance(value, list) or len(value) != count or not all(type(number) in (int, float) for number in value):
-        raise ValueError(f"{where}: {key} is {value!r}; write {count} numbers")
-    numbers = np.array(value, np.float64)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"{where}: {key} is {value!r}; write finite numbers")
-    return numbers
+        raise ValueError(f"{where}: {key} is {shown(value)}; write {count} numbers")
+    if not all(abs(number) <= FARTHEST for number in value):  # and not NaN
+        raise ValueError(f"{where}: {key} is {shown(value)}; write finite numbers")
+    return np.array(value, np.float64)

@@ -13,6 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.words import shown
+
+LARGEST = 1 << 26  # pixels: what claims more is no image of a camera
 Pixels: TypeAlias = "bytes | bytearray | memoryview | array[int] | NDArray[np.uint8]"
 
 
@@ -48,7 +51,7 @@ def pixel_array(
     """
     if encoding not in accepted:
         raise UnsupportedImageError(
-            f"image encoding {encoding!r} is not supported; publish one of {', '.join(accepted)}"
+            f"image encoding {shown(encoding)} is not supported; publish one of {', '.join(accepted)}"
         )
     if height <= 0 or width <= 0:
         raise ValueError(f"{encoding} image of {width}x{height} pixels is empty")

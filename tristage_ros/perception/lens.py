@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.perception.lens_models import COUNTS, EQUIDISTANT, INVERSE
+from tristage_ros.words import shown
 
 Floats = NDArray[np.float64]
 
@@ -41,9 +42,9 @@ class Lens:
         if not any(numbers):  # NaN is not nothing
             return None
         if not np.isfinite(numbers).all():
-            raise ValueError(f"the lens has the coefficients {list(numbers)}: the camera is not calibrated")
+            raise ValueError(f"the lens has the coefficients {shown(list(numbers))}: the camera is not calibrated")
         if model not in COUNTS:
-            raise ValueError(f"there is no lens model {model!r}; known: {', '.join(COUNTS)}")
+            raise ValueError(f"there is no lens model {shown(model)}; known: {', '.join(COUNTS)}")
         most = max(COUNTS[model])
         kept = numbers if any(numbers[most:]) else numbers[:most]
         if len(kept) not in COUNTS[model]:

@@ -7,6 +7,10 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, Literal
 
+from tristage_ros.words import one_line, shown
+
+MOST_NAMED = 4  # unknown settings in a message
+
 
 @dataclass(frozen=True)
 class PruningConfig:
@@ -100,30 +104,30 @@ class PruningConfig:
         Raises ValueError for a key that is not a setting, and for a bad value.
         """
         names = [field.name for field in fields(PruningConfig)]
-        unknown = [str(key) for key in mapping if key not in names]
+        unknown = [one_line(key) for key in mapping if key not in names]
         if unknown:
-            raise ValueError(f"unknown pruning setting {', '.join(unknown)}; valid are {', '.join(names)}")
+            raise ValueError(f"unknown pruning setting {', '.join(unknown[:MOST_NAMED])}; valid are {', '.join(names)}")
         return PruningConfig(**mapping)
 
 
 def _check_number(name: str, value: object, low: float, high: float, open_end: bool = False) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (number and low <= value <= high and not (open_end and value == high)):  # type: ignore[operator]
-        raise ValueError(f"{name} = {value!r} must be a number in [{low}, {high}{')' if open_end else ']'}")
+        raise ValueError(f"{name} = {shown(value)} must be a number in [{low}, {high}{')' if open_end else ']'}")
 
 
 def _check_integer(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} = {value!r} must be a whole number of at least {least}")
+        raise ValueError(f"{name} = {shown(value)} must be a whole number of at least {least}")
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{name} = {value!r} must be one of {', '.join(map(repr, choices))}")
+        raise ValueError(f"{name} = {shown(value)} must be one of {', '.join(map(repr, choices))}")
 
 
 def _checked_stages(value: object) -> frozenset[int]:
     valid = isinstance(value, (frozenset, set, list, tuple))
     if not valid or not all(type(stage) is int and stage in (1, 2, 3) for stage in value):  # type: ignore[attr-defined]
-        raise ValueError(f"stages = {value!r} must be a list of stage numbers out of 1, 2, 3")
+        raise ValueError(f"stages = {shown(value)} must be a list of stage numbers out of 1, 2, 3")
     return frozenset(value)  # type: ignore[call-overload, no-any-return]

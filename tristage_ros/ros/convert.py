@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.images import depth_in_metres
 from tristage_ros.perception.lens_models import PLUMB_BOB
+from tristage_ros.words import shown
 
 
 def seconds(stamp: Time) -> float:
@@ -98,7 +99,13 @@ def cloud_points(message: PointCloud2) -> NDArray[np.float32]:
     """
     offsets = {field.name: field.offset for field in message.fields if field.datatype == PointField.FLOAT32}
     if not {"x", "y", "z"} <= offsets.keys():
-        raise ValueError(f"the cloud has the fields {[field.name for field in message.fields]}, not float32 x, y and z")
+        raise ValueError(
+            f"the cloud has the fields {shown([field.name for field in message.fields])}, not float32 x, y and z"
+        )
+    if max(offsets[name] for name in "xyz") + 4 > message.point_step:
+        raise ValueError(f"the cloud has points of {message.point_step} bytes, and x, y, z beyond these")
+    if message.point_step >= 2**31:
+        raise ValueError(f"the cloud has points of {message.point_step} bytes")
     count = message.width * message.height
     if len(message.data) < count * message.point_step:
         raise ValueError(f"the cloud holds {len(message.data)} bytes, not {count} points of {message.point_step} bytes")

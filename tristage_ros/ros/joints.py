@@ -15,6 +15,7 @@ from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.arm.kinematics import dh_is_offset
 from tristage_ros.ros.convert import seconds
+from tristage_ros.words import one_line
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 7))
 GRIPPER_JOINT = "gripper"
@@ -38,13 +39,13 @@ class JointHistory:
         named = dict(zip(message.name, message.position, strict=False))
         missing = [name for name in (*ARM_JOINTS, GRIPPER_JOINT) if name not in named]
         if missing:
-            here = ", ".join(message.name) or "no names"
+            here = one_line(", ".join(message.name)) or "no names"
             raise ValueError(
                 f"joint_states lack {', '.join(missing)}; they have {here}: rename them where they come from"
             )
         sample = np.array([named[name] for name in (*ARM_JOINTS, GRIPPER_JOINT)])
         if not np.isfinite(sample).all():
-            raise ValueError(f"joint_states are not finite: {sample}")
+            raise ValueError(f"joint_states are not finite: {sample.tolist()}")
         stamp = seconds(message.header.stamp)
         if self._samples and stamp < self._samples[-1][0] - OUT_OF_ORDER:
             self._samples.clear()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from tristage_ros.devices.arm.kinematics import forward, robot_state
@@ -17,9 +16,10 @@ from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
-from tristage_ros.resources import resource
+from tristage_ros.resources import read_text, resource
 from tristage_ros.simulation.disturbances import SensorNoise
 from tristage_ros.simulation.renderer import Renderer
+from tristage_ros.words import shown
 from tristage_ros.yaml_text import parse
 
 FRONT = "front"  # the camera whose image the policy sees
@@ -39,7 +39,7 @@ class SensingConfig:
     @classmethod
     def of_the_cell(cls) -> SensingConfig:
         """Return what config/piper_pick.yaml gives to those nodes."""
-        nodes = yaml.safe_load(Path(resource("config", "piper_pick.yaml")).read_text(encoding="utf-8"))
+        nodes = parse(read_text(resource("config", "piper_pick.yaml")))
         images, cloud = (nodes[name]["ros__parameters"] for name in ("simulation", "point_cloud"))
         box = Workspace(tuple(cloud["workspace_min"]), tuple(cloud["workspace_max"]))
         return cls(images["width"], images["height"], tuple(cloud["cameras"]), cloud["points"], cloud["stride"], box)
@@ -51,13 +51,14 @@ def vertical_fov(path: str | Path, names: tuple[str, ...]) -> dict[str, float]:
     Raises:
         ValueError: one is missing or out of range; the message names the file and the camera.
     """
-    cameras = parse(Path(path).read_text(encoding="utf-8"))["cameras"]
+    cameras = parse(read_text(path))["cameras"]
     fov = {}
     for name in names:
-        value = (cameras[name].get("simulation") or {}).get("vertical_fov")
+        simulation = cameras[name].get("simulation")
+        value = simulation.get("vertical_fov") if isinstance(simulation, dict) else None
         if not isinstance(value, int | float) or not 1 <= value <= 170:
             raise ValueError(
-                f"{path}: camera {name}: simulation.vertical_fov is {value!r}; it must be 1 to 170 degrees"
+                f"{path}: camera {name}: simulation.vertical_fov is {shown(value)}; it must be 1 to 170 degrees"
             )
         fov[name] = float(value)
     return fov

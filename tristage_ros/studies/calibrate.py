@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.prompt import prompt_text
+from tristage_ros.mla.trace_file import load_trace, save_trace
 from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.policy.tuning import pruning_config
 from tristage_ros.perception.extrinsics import mount_of
@@ -25,7 +26,7 @@ from tristage_ros.reports.style import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, 
 from tristage_ros.resources import find_checkpoint, resource
 from tristage_ros.studies.observations import check_bag, from_bag, from_cell
 from tristage_ros.studies.options import CALIBRATE_STEPS
-from tristage_ros.studies.salience_trace import load_trace, record_trace, save_trace
+from tristage_ros.studies.salience_trace import record_trace
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 BINS = 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tristage_ros.json_text import parse
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.inputs import sample_cloud, stretch
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.mla.visual_tokens import PointTokenizer
+from tristage_ros.words import one_line, shown
 
 ACTION = 7  # x, y, z, roll, pitch, yaw, gripper
 
@@ -41,6 +43,40 @@ class Frames:
     def tensors(self) -> dict[str, Tensor]:
         """Return the fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def check(self, truths: int) -> None:
+        """Refuse tensors that do not belong together, and indices that lead nowhere; `truths` is T.
+
+        Raises:
+            ValueError: the message names the first.
+        """
+        count, points, tokens, members = (
+            len(self.image),
+            self.points.shape[1:2],
+            self.own.shape[1:2],
+            self.members.shape,
+        )
+        shapes: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
+            "image": (torch.uint8, (count, *self.image.shape[1:2] * 2, 3)),
+            "points": (torch.float32, (count, *points, 3)),
+            "centres": (torch.int16, (count, *self.centres.shape[1:2])),
+            "nearest": (torch.int16, (count, *self.centres.shape[1:2], *members[2:3])),
+            "own": (torch.int16, (count, *tokens)),
+            "members": (torch.int16, (count, *tokens, *members[2:3])),
+            "state": (torch.float32, (count, ACTION)),
+            "action": (torch.float32, (count, ACTION)),
+            "truth": (torch.float32, (count, truths)),
+            "episode": (torch.int64, (count,)),
+        }
+        for name, (dtype, shape) in shapes.items():
+            tensor = getattr(self, name)
+            if tensor.dtype != dtype or tensor.shape != shape or not tensor.numel():
+                raise ValueError(f"{name} is {tensor.dtype} {list(tensor.shape)}")
+        centres = self.centres.shape[1]
+        for name, end in (("centres", *points), ("nearest", *points), ("own", centres), ("members", centres)):
+            indices = getattr(self, name)
+            if int(indices.min()) < 0 or int(indices.max()) >= end:
+                raise ValueError(f"{name} has indices beyond 0 to {end - 1}")
 
     @classmethod
     def join(cls, parts: list[Frames]) -> Frames:
@@ -102,6 +138,16 @@ class ShardFacts:
     successes: int
     continuous: bool = False
 
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> ShardFacts:
+        """Read what JSON has of it; raise ValueError or TypeError where that is something else."""
+        facts = cls(**data)
+        names = facts.truth_names
+        texts = [facts.task, facts.instruction, *(names if isinstance(names, list) else [None])]
+        if not all(isinstance(text, str) for text in texts) or type(facts.continuous) is not bool:
+            raise ValueError(f"its facts are {shown(data)}")
+        return replace(facts, truth_names=tuple(names))
+
 
 def write_shard(path: Path, frames: Frames, facts: ShardFacts) -> None:
     """Write a file; what was there before an interruption stays complete."""
@@ -118,8 +164,10 @@ def read_shard(path: Path) -> tuple[Frames, ShardFacts]:
 
     try:
         with safe_open(path, "pt") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})[FORMAT])
+            facts = ShardFacts.of(parse((file.metadata() or {})[FORMAT]))
             frames = Frames(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, OSError) as error:
-        raise ShardError(f"{path} holds no frames ({error}): delete it, it will be collected again") from None
-    return frames, ShardFacts(**facts | {"truth_names": tuple(facts["truth_names"])})
+            frames.check(len(facts.truth_names))
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        what = one_line(error)
+        raise ShardError(f"{path} holds no frames ({what}): delete it, it will be collected again") from None
+    return frames, facts

@@ -14,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tristage_ros.json_text import parse
 from tristage_ros.mla.normalisation import ANGLES, DIMENSIONS, DatasetStatistics, Quantiles
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.training.frames import Frames, ShardFacts, read_shard
 from tristage_ros.training.recipe import Recipe
+from tristage_ros.words import shown
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,14 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Plan:
-        """Read what `save` wrote."""
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        statistics = DatasetStatistics.from_dict(data["statistics"])
-        return cls(statistics, Truths(data["truths"]), data["prompt"])
+        """Read what `save` wrote. Raises ValueError for anything else."""
+        try:
+            data = parse(path.read_bytes())
+            if not {"statistics", "truths", "prompt"} <= data.keys() or type(data["prompt"]) is not int:
+                raise ValueError(f"it is to have statistics, truths and prompt, and has {shown(data)}")
+            return cls(DatasetStatistics.from_dict(data["statistics"]), Truths.of(data["truths"]), data["prompt"])
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged ({error}): remove it, or choose another --out") from None
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -91,6 +97,19 @@ class Truths:
         for task, (means, _) in sorted(self.scales.items()):
             self._starts[task] = self.width
             self.width += len(means)
+
+    @classmethod
+    def of(cls, data: Any) -> Truths:
+        """Read what JSON has of `scales`; raise ValueError where that is something else."""
+
+        def right(scale: Any) -> bool:
+            two = isinstance(scale, list) and len(scale) == 2 and all(isinstance(part, list) for part in scale)
+            numbers = [number for part in scale for number in part] if two else []
+            return two and len(scale[0]) == len(scale[1]) and all(type(n) is float for n in numbers)
+
+        if not isinstance(data, dict) or not all(map(right, data.values())):
+            raise ValueError(f"truths are {shown(data)}, not means and deviations by task")
+        return cls(data)
 
     @classmethod
     def measured(cls, shards: list[tuple[Frames, ShardFacts]]) -> Truths:

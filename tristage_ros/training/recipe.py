@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 from tristage_ros.resources import read_text
 from tristage_ros.simulation.tasks import TASKS
+from tristage_ros.words import one_line, shown
 from tristage_ros.yaml_text import parse
 
 
@@ -150,7 +151,9 @@ def _build(kind: Any, data: Any, where: str) -> Any:
     known = {field.name for field in fields(kind)}
     given = set(data) if isinstance(data, dict) else set()
     if known != given:
-        raise RecipeError(f"{where}: missing {sorted(known - given)}, unknown {sorted(given - known)}")
+        raise RecipeError(
+            f"{where}: missing {sorted(known - given)}, unknown {shown(sorted(map(one_line, given - known)))}"
+        )
     hints = get_type_hints(kind)
     return kind(**{name: _convert(hints[name], data[name], name) for name in known})
 
@@ -167,7 +170,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
             return tuple(map(float, value))
         return {str(task): int(count) for task, count in value.items()}
     except (TypeError, ValueError, KeyError, AttributeError):
-        raise RecipeError(f"{name} cannot be {value!r}") from None
+        raise RecipeError(f"{name} cannot be {shown(value)}") from None
 
 
 def continuous_of(episodes: int, share: float) -> int:

@@ -5,7 +5,6 @@ Lengths in m, angles in rad, in the base frame unless said otherwise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,10 @@ from tristage_ros.devices.arm.tool import Tool, WristCamera
 from tristage_ros.devices.arm.workspace import Box, Workspace
 from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
 from tristage_ros.resources import read_text, resource
-from tristage_ros.yaml_text import parse, shortened
+from tristage_ros.words import one_line, shown
+from tristage_ros.yaml_text import parse
 
+LARGEST = 1e6  # of any number here, whatever its unit
 MOST_PAYLOAD = 1.5  # kg: the Piper's, by its data sheet
 FASTEST_TOOL = 2.5  # m/s: what the joints' own limits leave
 _SECTIONS: dict[str, tuple[str, ...]] = {
@@ -244,7 +245,7 @@ class _Reader:
         return value
 
     def _wrong(self, key: str, value: Any, wish: str) -> SiteError:
-        return SiteError(f"{self._path}: {key} is {value}; write {wish}")
+        return SiteError(f"{self._path}: {key} is {one_line(value)}; write {wish}")
 
 
 def _check_home(site: Site, guard: GuardConfig) -> None:
@@ -272,19 +273,19 @@ def _check_home(site: Site, guard: GuardConfig) -> None:
 def _check_keys(path: Path, where: str, entry: Any, keys: tuple[str, ...]) -> None:
     name = f"{where}: " if where else ""
     if not isinstance(entry, dict):
-        raise SiteError(
-            f"{path}: {where or 'the file'} is {shortened(entry)}; write {', '.join(keys)} with their values"
-        )
+        raise SiteError(f"{path}: {where or 'the file'} is {shown(entry)}; write {', '.join(keys)} with their values")
     for key in entry:
         if key not in keys:
-            raise SiteError(f"{path}: {name}{key} is unknown, its value {entry[key]}; there are: {', '.join(keys)}")
+            raise SiteError(
+                f"{path}: {name}{one_line(key)} is unknown, its value {shown(entry[key])}; there are: {', '.join(keys)}"
+            )
     for key in keys:
         if key not in entry:
             raise SiteError(f"{path}: {name}{key} is missing; write it as config/site.yaml has it")
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < LARGEST  # and not NaN
 
 
 def _triple(values: Iterable[float]) -> Triple:

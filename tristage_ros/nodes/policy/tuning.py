@@ -12,6 +12,7 @@ from tristage_ros.graph.graph import preset
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import read_text
 from tristage_ros.ros.parameters import Parameter, ParameterError
+from tristage_ros.words import shown
 from tristage_ros.yaml_text import parse
 
 PRESET = Parameter(
@@ -118,8 +119,11 @@ def pruning_config(path: str) -> PruningConfig:
         ValueError: it is no preset; the message names the file and what is wrong with it.
     """
     try:
-        return PruningConfig.from_dict(parse(read_text(path)) or {})
-    except (ValueError, TypeError, AttributeError) as error:
+        settings = parse(read_text(path)) or {}
+        if not isinstance(settings, dict):
+            raise ValueError(f"it holds {shown(settings)}, not settings of the pruner by their names")
+        return PruningConfig.from_dict(settings)
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
