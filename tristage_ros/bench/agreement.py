@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 PERIOD = 1.0  # s, simulated
 LONGEST = 30.0  # s, simulated, of an episode
 JOINTS, ANGLES = (1, 2, 4), (5.0, 10.0, 30.0)  # J2, J3, J5 and degrees
-SHIFTS, TURNS = (5.0, 10.0, 20.0), (1.0, 2.0, 5.0)  # mm and degrees
+SHIFTS, TURNS = (5.0, 10.0, 12.0, 20.0), (1.0, 2.0, 5.0)  # mm and degrees
 
 
 @dataclass(frozen=True)
