@@ -47,7 +47,7 @@ def parse(text: str) -> Any:
     """Return what a YAML text holds.
 
     Raises:
-        ValueError: it is none, not in one way, or one that nobody writes by hand; the message is a line that says where.
+        ValueError: it is none, not in one way, or one nobody writes by hand; the message is a line that says where.
     """
     loader = _Loader("")
     try:
