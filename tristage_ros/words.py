@@ -19,11 +19,13 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} that is too long to write"
 
 
-def one_line(text: object) -> str:
-    """Return a name, or what an error says, in one line; what does not print is escaped."""
-    words = " ".join((str(text) if isinstance(text, (str, BaseException)) else shown(text)).split())
-    return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words[: MOST + 1]))
+def one_line(text: object, most: int = MOST) -> str:
+    """Return a name, or what an error says, in one line of `most` characters; what does not print is escaped."""
+    words = " ".join(
+        line.strip() for line in (str(text) if isinstance(text, (str, BaseException)) else shown(text)).splitlines()
+    )
+    return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words[: most + 1]), most)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST else f"{text[: MOST - 3]}..."
+def _cut(text: str, most: int = MOST) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

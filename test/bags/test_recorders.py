@@ -201,6 +201,18 @@ def test_of_an_image_the_form_that_has_messages_is_read(tmp_path: Path, there: l
         assert [m.stored for m in bag.messages("/depth")] == [cdr(FORMS[read_as])]
 
 
+@pytest.mark.parametrize(("column", "value"), [("name", b""), ("type", b"x"), ("offered_qos_profiles", "a\0")])
+def test_a_topic_whose_columns_are_no_texts_is_refused_in_one_line(tmp_path: Path, column: str, value: object) -> None:
+    kind = FORMS[""]
+    path = humble(tmp_path / "bag", [Stored("/depth", kind, 5, cdr(kind))])
+    with sqlite3.connect(next(path.glob("*.db3"))) as database:
+        database.execute(f"UPDATE topics SET {column} = ?", (value,))
+    database.close()
+    with pytest.raises(BagError) as refused:
+        BagReader(path)
+    assert str(refused.value).isprintable()
+
+
 def test_a_stretch_is_cut_from_any_of_them_and_what_cannot_be_is_one_line(tmp_path: Path, capsys) -> None:
     def cutting(bag: Path, out: str, *more: str) -> int:
         return cut.main([str(bag), str(tmp_path / out), "--seconds", "1", *more])

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -272,3 +273,12 @@ def test_no_more_than_the_model_and_a_part_of_it_is_in_memory(tmp_path, tiny, ti
     arguments = [sys.executable, "-c", MEASURE, str(tmp_path / "warm"), str(tmp_path / "large")]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
     assert float(done.stdout) < 1.3
+
+
+def test_what_python_takes_for_no_archive_is_told_as_cut_off(run, monkeypatch):
+    def fail(_: object) -> bool:
+        raise zipfile.BadZipFile("zipfiles that span multiple disks are not supported")
+
+    monkeypatch.setattr(zipfile, "is_zipfile", fail)
+    with pytest.raises(CheckpointError, match="download it again"):
+        load_official(run)

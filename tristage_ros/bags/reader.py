@@ -17,9 +17,13 @@ from tristage_ros.bags.images import COLOR_SUFFIX, DEPTH_SUFFIX, raw_topic, rest
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, as_current, types_of, typestore
 from tristage_ros.bags.storage import Storage
 from tristage_ros.perception.images import UnsupportedImageError
+from tristage_ros.words import one_line
 
 OURS = "tristage_msgs/msg/"  # whose definitions may have changed since a bag was recorded
 FORMS = ("", DEPTH_SUFFIX, COLOR_SUFFIX)  # of an image, the better first
+
+
+LONGEST = 1500  # characters of an error, which may have a line to type
 
 
 class BagError(ValueError):
@@ -66,12 +70,13 @@ class Message:
         Raises:
             BagError: the message is damaged, or an image of a format that is not read.
         """
+        where = f"the message on {self.topic} at {self.stamp} ns"
         try:
             return self._decode()
         except UnsupportedImageError as error:
-            raise BagError(f"the message on {self.topic} at {self.stamp} ns cannot be read: {error}") from error
+            raise BagError(one_line(f"{where} cannot be read: {error}", LONGEST)) from error
         except Exception as error:  # the decompressor, the parser and the image decoder have errors of their own
-            raise BagError(f"the message on {self.topic} at {self.stamp} ns is damaged: {error}") from error
+            raise BagError(one_line(f"{where} is damaged: {error}", LONGEST)) from error
 
 
 class BagReader:
@@ -95,7 +100,7 @@ class BagReader:
             self._store: Typestore = types_of(self._storage.connections)
         except Exception as error:  # a damaged file can fail in any layer below
             self._resources.close()
-            raise BagError(f"bag {self.path} cannot be read: {error}") from error
+            raise BagError(one_line(f"bag {self.path} cannot be read: {error}", LONGEST)) from error
         self.start = self._storage.start
         self.break_ = "; ".join(self._storage.breaks)
         self.complete = not self.break_
@@ -152,7 +157,7 @@ class BagReader:
         try:
             yield from self._storage.messages(connections)
         except Exception as error:  # the decompressor has errors of its own
-            raise BagError(f"bag {self.path} is damaged: {error}") from error
+            raise BagError(one_line(f"bag {self.path} is damaged: {error}", LONGEST)) from error
 
     def _message(self, connection: Connection, stamp: int, data: bytes) -> Message:
         topic, decode = connection.topic, partial(self._store.deserialize_cdr, data, connection.msgtype)

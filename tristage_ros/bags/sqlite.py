@@ -17,6 +17,8 @@ from pathlib import Path
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.metadata import parse_qos
 
+from tristage_ros.words import shown
+
 MAGIC = b"SQLite format 3\0"
 BESIDE = ("-wal", "-journal")  # where a transaction is that was not finished
 FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
@@ -106,7 +108,10 @@ class SqliteFile:
 def _connection(
     topic: dict[str, object], definitions: dict[str, tuple[str, str]], counted: dict[int, list[int]], owner: object
 ) -> Connection:
+    words = topic["name"], topic["type"], topic["serialization_format"]
     encoding, text = definitions.get(topic["type"], ("", ""))
+    if not all(isinstance(word, str) for word in (*words, encoding, text)):
+        raise ValueError(f"topic {shown(topic['id'])} is {shown(words)}, of which some is no text")
     known = FORMATS.get(encoding, MessageDefinitionFormat.NONE) if text else MessageDefinitionFormat.NONE
     profiles = parse_qos(topic.get("offered_qos_profiles", ""))
     return Connection(

@@ -31,7 +31,7 @@ def complaint(path: str | Path) -> str:
             return f"{path} is a pointer of Git LFS, not the file itself{whole}: run git lfs pull where it was cloned"
         size_now = Path(path).stat().st_size
         if head.startswith(ZIP):
-            return "" if zipfile.is_zipfile(path) else f"{path} is cut off after {_words(size_now)}: download it again"
+            return "" if _is_zip(path) else f"{path} is cut off after {_words(size_now)}: download it again"
         size_whole = _safetensors_bytes(head, path)
     if size_now < size_whole:
         return f"{path} is cut off, {_words(size_now)} of {_words(size_whole)}: download it again"
@@ -52,6 +52,13 @@ def _safetensors_bytes(head: bytes, path: str | Path) -> int:
     except (ArithmeticError, ValueError, LookupError, TypeError):
         return 0
     return 8 + length + min(max(ends, default=0), MOST)
+
+
+def _is_zip(path: str | Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # of several disks, it says
+        return False
 
 
 def _words(size: int) -> str:

@@ -40,19 +40,19 @@ def kinds(folder: Path) -> dict[str, Kind]:
     database = folder / "db3"
     shutil.copytree(sqlite.parent, database)
     return {
-        "mcap": Kind(_mcap(mcap.read_bytes()), written_to(alone, lambda: _look(alone)), (BagError,)),
+        "mcap": Kind(_mcap(mcap.read_bytes()), written_to(alone, lambda: _look(alone)), (ValueError,)),
         "sqlite3": Kind(
             _sqlite(sqlite.read_bytes(), folder / "made.db3"),
             written_to(database / sqlite.name, lambda: _look(database)),
-            (BagError,),
+            (ValueError,),
         ),
-        "metadata": Kind(spoiled_yaml(tree), written_to(metadata, lambda: _look(sqlite.parent)), (BagError,)),
+        "metadata": Kind(spoiled_yaml(tree), written_to(metadata, lambda: _look(sqlite.parent)), (ValueError,)),
         "facts": Kind(spoiled_json(FACTS), _facts, (ValueError,)),
     }
 
 
 def _look(path: Path) -> None:
-    """Read all of a bag; a message that cannot be decoded is an error of its own."""
+    """Read all of a bag, and what it knows of its run; a message that cannot be decoded is an error of its own."""
     with BagReader(path) as bag:
         _ = bag.topics
         for message in bag.messages():
