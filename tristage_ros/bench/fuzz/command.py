@@ -10,7 +10,7 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,8 +79,7 @@ def _work(name: str, inputs: int, seed: int, folder: Path, results: Connection) 
     last = folder / "last"
     last.write_bytes(b"")
     kind = kind_of(name, folder)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_size() + ROOM, hard))
+    _leave_room()
     outcome = search(kind, inputs, seed, last.write_bytes)
     results.send((dict(outcome.counts), list(outcome.findings.values())))
 
@@ -95,9 +94,11 @@ def _confine() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def _size() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
-    return int(pages) * resource.getpagesize()
+def _leave_room() -> None:
+    """Let this process take ROOM more than it has, and no more."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, hard))
 
 
 def _keep(name: str, findings: list[tuple[str, bytes]], out: Path) -> None:
@@ -108,14 +109,17 @@ def _keep(name: str, findings: list[tuple[str, bytes]], out: Path) -> None:
         print(f"  {what}\n  repeat it: tristage bench fuzz --only {name} --input {path}", flush=True)
 
 
-def _repeat(names: Iterable[str], path: Path) -> int:
+def _repeat(names: Sequence[str], path: Path) -> int:
     """Read one input again; an error that is none of ours comes as it is."""
     from tristage_ros.bench.fuzz.judge import Finding, examine, told
 
-    [name] = names
+    if len(names) != 1:
+        raise ValueError("--input is of one kind: name it by --only")
     with tempfile.TemporaryDirectory(prefix="tristage-fuzz-") as folder:
         try:
-            print(examine(kind_of(name, Path(folder)), path.read_bytes()))
+            kind = kind_of(names[0], Path(folder))
+            _leave_room()
+            print(examine(kind, path.read_bytes()))
         except Finding as error:
             print(told(error))
             return 1
