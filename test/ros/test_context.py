@@ -28,7 +28,8 @@ def test_a_wrong_argument_is_told_in_one_line(ros_domain, tmp_path, arguments, w
 
 @pytest.mark.parametrize(("name", "value"), [("ROS_DOMAIN_ID", "abc"), ("HOME", "")])
 def test_a_wrong_variable_is_told_before_rclpy_starts(monkeypatch, name, value):
-    monkeypatch.delenv("ROS_HOME", raising=False)
+    for other in ("ROS_HOME", "ROS_LOG_DIR"):
+        monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, value)
     with pytest.raises(MiddlewareError, match=name):
         begin([])
