@@ -175,7 +175,7 @@ def test_results_do_not_go_into_a_file(
         (["--tasks", "bananas"], "no task is called 'bananas'"),
         (["--methods", "none,magic"], "no method is called 'magic'"),
         (["--rates", "0.7,often"], "--rates is '0.7,often'"),
-        (["--rates", "1.5"], "rate = 1.5 must be between 0 and 1"),
+        (["--rates", "1.5"], "--rates has 1.5; a share of the tokens is between"),
         (["--seed", "7005"], "seed = 7005 must be above 7009"),
         (["--episodes", "0"], "episodes = 0 must be at least 1"),
         (["--processes", "0"], "--processes is 0; it must be at least 1"),

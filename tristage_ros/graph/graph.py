@@ -138,7 +138,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         for node in nodes:
             if node.name in OF_THE_SITE:
                 node.parameters["site_file"] = site
-    _require_own_names(nodes, cameras)
+    _require_own_names(cameras)
     variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
     described = _with_parameters(nodes, parameters, namespace, _names_in(cameras))
     return Graph("piper_pick", described, parameters, variables, namespace)
@@ -203,14 +203,14 @@ def _names_in(cameras: Path) -> list[str]:
         raise GraphError(str(error)) from error
 
 
-def _require_own_names(nodes: Iterable[NodeSpec], cameras: Path) -> None:
+def _require_own_names(cameras: Path) -> None:
     """Refuse a cameras file without the policy's camera, or with one that is called as another node."""
     names = _names_in(cameras)
     if "front" not in names:
         raise GraphError(f"{cameras}: no camera is called front, through which the policy looks")
-    ours = {node.executable for node in nodes if node.executable != "camera"} & set(names)
-    if ours:
-        raise GraphError(f"{cameras}: a camera is called {ours.pop()} as another node is; give it another name")
+    for name in names:
+        if name in SECTIONS:
+            raise GraphError(f"{cameras}: a camera is called {name} as another node is; give it another name")
 
 
 def _divide(nodes: list[NodeSpec], machine: str, machines: Machines) -> None:
@@ -226,7 +226,7 @@ def _divide(nodes: list[NodeSpec], machine: str, machines: Machines) -> None:
 def _parameter_file(path: str) -> Path:
     parameters = Path(path) if path else resource("config", "piper_pick.yaml")
     if not parameters.is_file():
-        raise GraphError(f"no parameter file at {parameters}")
+        raise GraphError(f"no parameter file at {parameters}; begin with a copy of config/piper_pick.yaml")
     return parameters.resolve()
 
 

@@ -52,7 +52,7 @@ class Scope:
             raise ValueError(f"seed = {self.seed} must be below {TRAINED_FROM}: from there on the policy was trained")
         for rate in self.rates or ():
             if not 0.0 < rate < 1.0:
-                raise ValueError(f"rate = {rate} must be between 0 and 1")
+                raise ValueError(f"--rates has {rate:g}; a share of the tokens is between 0 and 1, such as 0.7")
 
 
 class Study:
