@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tristage_ros.bench.arm.rig import Rig
+from tristage_ros.devices.arm.contact import Contact, Sample
 from tristage_ros.devices.arm.controller import ControllerConfig
 from tristage_ros.devices.arm.guard import LEAST_LEAD
 from tristage_ros.devices.arm.joint_path import JointPath
@@ -109,6 +110,15 @@ def test_what_stops_it_just_short_of_a_key_frame_is_no_goal_and_is_let_go_of(rig
     assert state.mode is ArmMode.FAULT or state.chunk_reason.startswith("not reached, joint 1 0.")
     assert abs(state.feedback.effort[0] - free[0]) <= 2.0
     assert state.gripper_target > 0.04  # it did not act
+
+
+def test_a_joint_that_presses_short_of_its_goal_is_not_taken_to_carry_something() -> None:
+    contact, position, effort = Contact(), np.zeros(6), np.zeros(6)
+    for step in range(300):  # 3 s, the last two of which it stands 0.06 rad short with 30 N m
+        effort[0], goal = (30.0, 0.06) if step > 100 else (0.0, 0.0)
+        sample = Sample(0.01 * step, position, position, effort.copy())
+        contact.look(0.01 * step, np.array([goal, 0, 0, 0, 0, 0]), sample)
+    assert contact.push[0] == pytest.approx(30.0)
 
 
 def test_cleared_it_holds_and_enabled_it_moves_again(rigs) -> None:

@@ -49,6 +49,7 @@ _GIVES = 1e-3  # rad for each N m, by which a servo that tells the truth gives w
 _NO_LEAD = 0.003  # rad more or less than at rest before, that no such servo has while it strains
 _NO_LAG = 0.01  # s, likewise of one in motion
 _HIDES = 1.0  # N m less of its own weight, where hanging less may make up for giving way
+_NOWHERE = np.full(6, math.inf)  # rad
 _UNKNOWN_WEIGHT = 2.0  # N m/s, by which an arm at rest may turn out to carry something else
 
 
@@ -82,7 +83,7 @@ class Contact:
         self.standing = np.zeros(6)  # rad, set-point minus measured joint of an arm that only carries itself
         self._samples: deque[Sample] = deque()
         self._setpoints: list[tuple[float, Floats]] = []  # lately
-        self._still = (math.inf, np.zeros(6), np.zeros(6))  # since when set-point and joints are where they are
+        self._still = (math.inf, _NOWHERE, _NOWHERE)  # since when set-point and joints are where they are
         self._stuck_since = np.full(6, math.inf)
         self._held_for = np.zeros(6)  # s, less what it was not
         self._strained_since = np.full(6, math.inf)
@@ -99,7 +100,7 @@ class Contact:
         self.standing = np.zeros(6)
         self._samples.clear()
         self._setpoints.clear()
-        self._still = (math.inf, np.zeros(6), np.zeros(6))
+        self._still = (math.inf, _NOWHERE, _NOWHERE)
         self._stuck_since[:] = self._strained_since[:] = math.inf
         self._held_for[:] = 0.0
         self._asked, self._asked_still = None, 0.0
@@ -130,10 +131,14 @@ class Contact:
                 self._learn(passed, lead)
 
     def _learn(self, passed: float, lead: Floats) -> None:
-        """Learn, slowly, what the arm carries, and how far it hangs with it: a push at rest is not to pass for it."""
+        """Learn, slowly, what the arm carries, and how far it hangs with it: a push at rest is not to pass for it.
+
+        Nor is that of a joint that stands farther from its set-point than any load makes it hang.
+        """
+        hangs = np.abs(lead) <= _MOST_STANDING
         if self._surplus is None:
-            self._surplus, self._hung = self._beyond, lead
-        most = _UNKNOWN_WEIGHT * max(0.0, passed)
+            self._surplus, self._hung = np.where(hangs, self._beyond, 0.0), np.where(hangs, lead, 0.0)
+        most = _UNKNOWN_WEIGHT * max(0.0, passed) * hangs
         calm = np.abs(self._beyond - self._surplus) < EFFORT / 2
         self._surplus = self._surplus + np.clip(self._beyond - self._surplus, -most, most)
         slack = np.where(calm, np.inf, most * _GIVES)
