@@ -46,7 +46,7 @@ find_python() { # VERSION
   return 1
 }
 
-wanted() { cat "locks/apt-test/$1.txt" msg/*.msg msg/*.srv scripts/build_messages.py scripts/ros_wheels.cmake setup.py setup.cfg | sha256sum; }
+wanted() { cat "locks/apt-test/$1.txt" msg/*.action msg/*.msg msg/*.srv scripts/build_messages.py scripts/ros_wheels.cmake setup.py setup.cfg | sha256sum; }
 
 make_environment() { # LEG PYTHON
   local venv=$PWD/.venv-apt/$1
