@@ -207,6 +207,20 @@ class MlaPolicy:
             free = free_bytes(model.device) or 0
             raise MemoryShortageError(shortage(model.config, model.dtype, model.device, free)) from None
 
+    def look(self, observation: Observation) -> StepReport:
+        """Run a control step for the pruner alone, whose action nobody carries out.
+
+        Noise and commanded state go on as if it had not taken place. Raises what `act` raises.
+        """
+        generators = (self._noise, self._starts)
+        before, commanded = [generator.get_state() for generator in generators], self._commanded
+        try:
+            return self.act(observation)[1]
+        finally:
+            for generator, state in zip(generators, before, strict=True):
+                generator.set_state(state)
+            self._commanded = commanded
+
     def _act(self, observation: Observation, instruction: Instruction) -> tuple[Action, StepReport]:
         clock, measured = Stopwatch(self.model.device), observation.state[:3]
         if self._commanded is not None:

@@ -85,6 +85,11 @@ class TriStagePruner:
         number = self._step.number + (self._step.observed or self._step.number == 0)
         return self._state is None or (number - 1) % self.config.observe_every == 0
 
+    @property
+    def looks(self) -> int:
+        """Return how many steps after a reset keep every token, because nothing is known yet or all is refreshed."""
+        return int(self._predicts or self.config.refresh_every is not None)
+
     def plan(self, geometry: TokenGeometry, frame: FrameContext | None = None) -> TokenMasks:
         """Return the masks of this step.
 

@@ -79,6 +79,11 @@ class Baseline:
         number = self._step.number + (self._step.observed or self._step.number == 0)
         return self.learns and (self._history is None or (number - 1) % self.config.observe_every == 0)
 
+    @property
+    def looks(self) -> int:
+        """Return how many steps after a reset keep every token, because nothing is known yet or all is refreshed."""
+        return int(self.learns or self.config.refresh_every is not None)
+
     @torch.no_grad()
     def plan(self, geometry: TokenGeometry, frame: FrameContext | None = None) -> TokenMasks:
         """Return the masks of this step; what they are made of is checked as by `TriStagePruner.plan`."""

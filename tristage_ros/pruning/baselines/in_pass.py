@@ -121,6 +121,11 @@ class VlaPruner(InPassBaseline):
         self.window, self.decay, self.unseen_is_zero = window, decay, unseen_is_zero
         self.enough = window if full_history else 1
 
+    @property
+    def looks(self) -> int:
+        """Return how many steps after a reset keep every token."""
+        return max(super().looks, self.enough)
+
     def _keeps_all(self) -> bool:
         return super()._keeps_all() or self._history is None or len(self._history) < self.enough
 

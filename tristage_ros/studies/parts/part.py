@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from tristage_ros.bench.model.table import Table
 from tristage_ros.studies.cell import Cell, Job, Mode
 from tristage_ros.studies.options import choice
+from tristage_ros.studies.protocol import TRAINED, Family
 from tristage_ros.studies.study import Study
 from tristage_ros.studies.summary import Episodes, Summary, compare, summarise
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -24,6 +25,7 @@ class Chapter:
 
     title: str
     note: str = ""
+    headline: str = ""  # what a document of it begins with
     tables: list[Table] = field(default_factory=list)
     pictures: dict[str, Figure] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -36,10 +38,11 @@ class Row:
     variant: Variant = UNPRUNED
     mode: Mode = "key frames"
     condition: str = "plain"
+    course: bool = False  # whether its episodes are kept step by step
 
     def cells(self, tasks: Sequence[str]) -> list[Cell]:
         """Return its cells."""
-        return [Cell(task, self.variant, self.mode, self.condition) for task in tasks]
+        return [Cell(task, self.variant, self.mode, self.condition, self.course) for task in tasks]
 
 
 class Part(ABC):
@@ -47,21 +50,28 @@ class Part(ABC):
 
     name: ClassVar[str]  # what the command calls it
     title: ClassVar[str]
-    number: ClassVar[int]  # episodes of every cell, unless the command says otherwise
+    number: ClassVar[int]  # episodes of a row by custom; the command says how many of every task
+    family: ClassVar[Family] = TRAINED
+    first_task: ClassVar[bool] = False  # whether it is about the first task alone
     mode: ClassVar[Mode] = "key frames"
     takes: ClassVar[tuple[str, ...]] = ()  # of "methods" and "rates": what the command may choose of it
 
     def __init__(self, study: Study) -> None:
-        """Take over the study's scope. Raises ValueError for what this part cannot be told."""
+        """Take over the study's scope. Raises ValueError for what this part cannot be told or does not have."""
         for option in ("methods", "rates"):
             if getattr(study.scope, option) is not None and option not in self.takes:
                 raise ValueError(f"--{option} does not fit {choice(self.name)} ({self.title}): leave it out there")
         self.study = study
+        if not self.tasks:
+            words = f"--tasks has none of {', '.join(self.family.tasks)}"
+            raise ValueError(f"{words}, which {choice(self.name)} ({self.title}) is about")
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Return the tasks of this part."""
-        return self.study.scope.tasks
+        """Return the tasks of this part, in the order in which the command says them."""
+        chosen = self.study.scope.tasks or self.family.tasks
+        tasks = tuple(task for task in chosen if task in self.family.tasks)
+        return tasks[:1] if self.first_task else tasks
 
     def tasks_of(self, row: Row) -> tuple[str, ...]:
         """Return the tasks of a row."""
@@ -87,8 +97,16 @@ class Part(ABC):
         return steps
 
     def count(self, row: Row) -> int:
-        """Return how many episodes every cell of a row has by custom."""
-        return self.number
+        """Return how many episodes every task of a row has by custom."""
+        return self.share(self.number)
+
+    def share(self, episodes: int) -> int:
+        """Return how many of a row's episodes every task has; with fewer tasks it is as many of each."""
+        return episodes if self.first_task else self.family.share(episodes)
+
+    def seeds(self, row: Row) -> range:
+        """Return the seeds of a row."""
+        return self.study.seeds(self.count(row))
 
     def jobs(self) -> list[Job]:
         """Return all its episodes, seed by seed, so that whatever is finished can be compared in pairs."""
@@ -96,21 +114,21 @@ class Part(ABC):
             (seed, Job(cell, seed))
             for row in self.rows()
             for cell in row.cells(self.tasks_of(row))
-            for seed in self.study.seeds(self.count(row))
+            for seed in self.seeds(row)
         ]
         return [job for _, job in sorted(wanted, key=lambda pair: pair[0])]
 
     def row(self, variant: Variant = UNPRUNED) -> Row:
-        """Return the row of a variant in the mode of this part."""
-        return Row(variant, self.mode)
+        """Return the row of a variant in the mode and condition of this part."""
+        return Row(variant, self.mode, self.family.condition)
 
     def episodes(self, row: Row) -> Episodes:
         """Return the finished episodes of a row."""
-        return self.study.episodes(self.tasks_of(row), self.count(row), row.variant, row.mode, row.condition)
+        return self.study.finished(row.cells(self.tasks_of(row)), self.seeds(row))
 
     def summary(self, row: Row) -> Summary | None:
         """Return a row's figures, compared with the unpruned row of its mode and condition."""
-        return summarise(self.episodes(row), self.episodes(Row(UNPRUNED, row.mode, row.condition)))
+        return summarise(self.episodes(row), self.episodes(replace(row, variant=UNPRUNED)))
 
     def found(self) -> list[tuple[Row, Summary]]:
         """Return the rows of which an episode is finished, with their figures."""
