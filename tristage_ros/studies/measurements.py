@@ -6,7 +6,7 @@ Everything that is compared sees the same observations. They are of seeds (SEEDS
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class Thresholds:
     rate: float  # share of visual tokens that the stages prune with them, without budget and guard
     mean_of_all: float  # of M_3d of stage 1 over all patches, those without 3D tokens counted as 0
     mean_of_bearing: float  # over patches with 3D tokens
+    median_of_bearing: float  # the same
     tasks: tuple[str, ...]
     seeds: tuple[int, int]  # first and last
     preset: str = ""  # key of the variant that they are for
@@ -84,6 +85,8 @@ def load_thresholds(path: Path, tasks: Sequence[str]) -> Thresholds | None:
     if not path.exists():
         return None
     data = load_json(path)
+    if set(data) != {field.name for field in fields(Thresholds)}:  # another version's
+        return None
     known = Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
     same = (known.tasks, known.seeds, known.preset) == (tuple(tasks), (SEEDS[0], SEEDS[-1]), ROBOT.key)
     return known if same else None
@@ -115,7 +118,7 @@ def choose(
         config = found.config
         return Thresholds(
             config.tau_2d, config.tau_3d, found.after.rate, found.mean_of_all, found.mean_of_bearing,
-            tuple(tasks), (seeds[0], seeds[-1]), ROBOT.key,
+            float(found.m_3d.median()), tuple(tasks), (seeds[0], seeds[-1]), ROBOT.key,
         )  # fmt: skip
     raise ValueError(f"no thresholds of stage 1 prune between {min(RATES):.0%} and {max(RATES):.0%} of these episodes")
 

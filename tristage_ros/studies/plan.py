@@ -17,7 +17,7 @@ from tristage_ros.studies.parts import PARTS
 from tristage_ros.studies.progress import in_words
 from tristage_ros.studies.study import Study
 
-GUESS = Thresholds(0.4, 0.6, 0.7, 0.3, 0.5, (), (SEEDS[0], SEEDS[-1]))  # as many rows follow from it as from any
+GUESS = Thresholds(0.4, 0.6, 0.7, 0.3, 0.5, 0.5, (), (SEEDS[0], SEEDS[-1]))  # as many rows follow from it as from any
 
 
 class Sketch(Study):

@@ -92,6 +92,7 @@ PRUNING = (
     "rate", "rate_2d", "rate_3d", "stage1_rate_2d", "stage1_rate_3d", "stage2_rate_2d", "stage2_rate_3d",
     "fused_rate_2d", "fused_rate_3d", "salience_2d_stage1", "salience_3d_stage1", "salience_2d_stage2",
     "salience_3d_stage2",
+    "stage1_only_2d", "stage1_both", "stage1_only_3d", "fused_only_2d", "fused_both", "fused_only_3d",
 )  # fmt: skip
 DIGITS = 4
 
