@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
@@ -46,6 +47,8 @@ class TriStagePruner:
     token that exists; 3D tokens outside the image are kept; planning a step twice gives the same masks; a rejected
     call changes nothing.
     """
+
+    share_2d: float | None = None  # of a budget, for 2D tokens; None: stages and attention say how many
 
     def __init__(self, config: PruningConfig | None = None) -> None:
         """Start without state; `config` defaults to the paper's."""
@@ -200,7 +203,13 @@ class TriStagePruner:
         given = self._circumstances(geometry, state)
         proposal = propose(config, state.predicted, given.has_points, given.keep_background, step.clock)
         with step.clock.timed("fusion"):
-            return decide(config, geometry, proposal, given, state.predicted, state.newest)
+            attention = self._attention(geometry, state)
+            return decide(config, geometry, proposal, given, attention, state.newest, self.share_2d)
+
+    def _attention(self, geometry: TokenGeometry, state: PatchState) -> Tensor:
+        """Return what a 2D and a 3D token of every patch count under a budget, [2, P]."""
+        attention = state.predicted.attention
+        return torch.stack([attention, self.config.weight_3d * attention])
 
     def _circumstances(self, geometry: TokenGeometry, state: PatchState) -> Circumstances:
         step, config = self._step, self.config

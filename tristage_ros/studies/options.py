@@ -13,7 +13,7 @@ from tristage_ros.simulation.instructions import INSTRUCTIONS
 
 FIRST_SEED = 9000
 TASKS = tuple(INSTRUCTIONS)
-METHODS = ("none", "random", "fastv", "vla_pruner", "sp_vla", "tristage")
+METHODS = ("none", "random", "fastv", "vla_pruner", "dart", "sp_vla", "tristage")
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")
 OTHERS = ("controls", "robustness", "denoising", "continuous2", "continuous3", "matrix")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import torch
 
 from tristage_ros.mla.passes import SEQUENTIAL, Denoising
-from tristage_ros.pruning import PruningConfig, TriStagePruner, make_pruner
-from tristage_ros.pruning.baselines import CONTROL_LABELS, LABELS, METHODS, Baseline
+from tristage_ros.pruning import PruningConfig, make_pruner
+from tristage_ros.pruning.baselines import CONTROL_LABELS, LABELS, Baseline
+from tristage_ros.pruning.baselines.controls import Modality
 from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
-
-Modality = Literal["2D", "3D"]
-NAMES = LABELS | CONTROL_LABELS
 
 
 class OneModalityRandom(Baseline):
@@ -30,7 +28,7 @@ class OneModalityRandom(Baseline):
 
     def __init__(self, config: PruningConfig | None, modality: Modality) -> None:
         """Say which modality is pruned. Raises ValueError for another one, and without a `target_rate`."""
-        if modality not in ("2D", "3D"):
+        if modality not in get_args(Modality):
             raise ValueError(f"modality = {modality!r} must be 2D or 3D")
         super().__init__(config)
         self.modality = modality
@@ -47,7 +45,9 @@ class OneModalityRandom(Baseline):
         return TokenMasks(kept, everything.keep_3d) if self.modality == "2D" else TokenMasks(everything.keep_2d, kept)
 
 
+Settings = tuple[tuple[str, Any], ...]
 Preset = Literal["paper", "robot"]
+STAGED = ("tristage", "split", "attention")  # methods that a preset says something to
 # What keeps a method from going blind:
 GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age", "watch_share")
 
@@ -59,25 +59,27 @@ class Variant:
     Baselines look at `rate` and the guard alone, and what is theirs is among `options`.
     """
 
-    method: str = "none"  # a key of LABELS
+    method: str = "none"  # a key of LABELS or CONTROL_LABELS
     rate: float | None = None  # share of all visual tokens to prune; None: the stages decide
     guard: bool = False
-    preset: Preset = "paper"  # of what is made of stages
-    settings: tuple[tuple[str, Any], ...] = ()  # of PruningConfig, changed after all that
+    preset: Preset = "paper"  # of tri-stage and what is made of it
+    settings: Settings = ()  # of PruningConfig, changed after all that
     modality: Modality | None = None  # random only: the one that is pruned, to `rate` of it
-    options: tuple[tuple[str, Any], ...] = ()  # of the pruner's class; without them its paper's
-    called: str = field(default="", compare=False)  # for print, where the parts above do not say it well
+    layer: int | None = None  # of methods that decide inside the pass: the first on fewer tokens; None: their paper's
     denoising: Denoising = SEQUENTIAL
+    options: Settings = ()  # the method's own, as its class takes them
+    note: str = ""  # what the settings amount to, for print in their place
 
     @property
     def name(self) -> str:
         """Return a name that no other variant has and that stays the same from run to run."""
-        preset = self.preset if self.of_stages else ""
+        preset = self.preset if self.method in STAGED else ""
         rate = "" if self.rate is None else f"r={self.rate:.2f}"
         settings = [f"{key}={sorted(v) if isinstance(v, frozenset) else v}" for key, v in sorted(self.settings)]
-        options = [f"{key}={value}" for key, value in sorted(self.options)]
         denoising = "" if self.denoising == SEQUENTIAL else denoising_label(self.denoising)
-        words = [self.method, self.modality, *options, preset, rate, "guard" * self.guard, *settings, denoising]
+        layer = "" if self.layer is None else f"layer={self.layer}"
+        options = [f"{key}={value}" for key, value in sorted(self.options)]
+        words = [self.method, self.modality, layer, *options, preset, rate, "guard" * self.guard, *settings, denoising]
         return " ".join(filter(None, words))
 
     @property
@@ -86,39 +88,36 @@ class Variant:
         if self.method == "none":
             return self.name
         settings = self.config(0).to_dict()
-        if not self.of_stages:
+        if self.method not in STAGED:
             settings = {name: settings[name] for name in (*GUARD, "target_rate", "token_bucket", *dict(self.settings))}
         return f"{self.name} #{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
 
     @property
-    def of_stages(self) -> bool:
-        """Tell whether a preset says how it prunes: tri-stage pruning, whole or with a part taken away."""
-        return issubclass(METHODS[self.method], TriStagePruner)
-
-    @property
-    def layer(self) -> int | None:
-        """Return the first layer on fewer tokens, of a method that decides inside the pass; None: its paper's."""
-        return dict(self.options).get("mid_layer")
-
-    @property
     def over_layers(self) -> bool:
         """Tell whether `rate` is the mean over the decoder's layers, those that run on all tokens included."""
-        return self.layer is not None and "target_rate" in dict(self.settings)
+        return "target_rate" in dict(self.settings)
+
+    @property
+    def for_good(self) -> bool:
+        """Tell whether what is dropped inside the first pass of a step is dropped from the later ones, too."""
+        return bool(dict(self.options).get("for_good"))
 
     @property
     def label(self) -> str:
         """Return the method for print, without its rate."""
-        if self.called:
-            return self.called
-        label = NAMES[self.method]
+        label = (LABELS | CONTROL_LABELS)[self.method]
+        if self.modality is not None:
+            label += f", {self.modality} tokens"
         if self.layer is not None:
-            label += ", r over all layers" if self.over_layers else f" from layer {self.layer} on"
-        if self.of_stages:
+            decides = f" after layer {self.layer}" if self.for_good else f" from layer {self.layer} on"
+            label += ", compute-matched" if self.over_layers else decides
+        if self.method == "tristage":
             label += f", {self.preset}"
             stages = dict(self.settings).get("stages")
             label += "" if stages is None else ", " + (" + ".join(f"S{stage}" for stage in sorted(stages)))
+        label += self.note and f", {self.note}"
         # The robot preset has the guard; what differs from the custom is what has to be said.
-        usual = self.of_stages and self.preset != "paper"
+        usual = self.method in STAGED and self.preset != "paper"
         return label + ("" if self.guard == usual else ", guard" if self.guard else ", no guard")
 
     def config(self, seed: int) -> PruningConfig:
@@ -137,7 +136,10 @@ class Variant:
         config = self.config(seed)
         if self.modality is not None:
             return OneModalityRandom(config, self.modality)
-        return make_pruner(self.method, config, **dict(self.options))
+        inside: dict[str, Any] = dict(self.options) | ({} if self.layer is None else {"mid_layer": self.layer})
+        if self.over_layers and self.method == "vla_pruner":
+            inside["full_history"] = False  # every step is to prune that the others prune
+        return make_pruner(self.method, config, **inside)
 
 
 def denoising_label(denoising: Denoising) -> str:

@@ -17,6 +17,7 @@ from tristage_ros.mla.passes import EngineName
 from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY
 from tristage_ros.studies.cell import Mode
+from tristage_ros.studies.compared import IN_PASS, after_layer_1, compute_matched
 from tristage_ros.studies.measurements import EPISODES
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, p_value, percent, pruned, success
 from tristage_ros.studies.summary import Summary, over_steps
@@ -26,12 +27,14 @@ SUCCESS = ("method", "r %", "n", "success % [95 %]", "to unpruned [95 %]", "p", 
 SUCCESS_NOTE = (
     "Success with its Wilson interval; the difference to unpruned is that of the same episodes, with Newcombe's "
     "interval and McNemar's exact test. Steps: control steps of a successful episode. Every pruned row keeps its "
-    "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
-    "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV and VLA-Pruner run the "
-    "decoder's first 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 layers and "
-    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others. With "r '
-    'over all layers" they keep so much less behind layer 1 that the mean over the layers is that of the others, and '
-    "VLA-Pruner prunes from the second step on, by as much history as there is."
+    "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri- "
+    "stage and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV, DART and "
+    "VLA-Pruner run the decoder's first 2, 2 and 3 layers on all tokens, as published, which is the beginning of "
+    'a decoder of 32 layers and most of one of 4. "After layer 1" they decide as early as they can, in the first '
+    "denoising pass of a step; the later passes have the kept tokens alone, as many as the others keep, and VLA- "
+    "Pruner prunes from the second step on, by as much history as there is. Compute-matched, layer 1 sees all "
+    "tokens in every pass, and so much less is kept behind it that the mean over the layers is that of the "
+    "others."
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
 TIMES = tuple(f"{engine}{x}" for engine in ENGINES for x in (" ms", " x", ", episode"))
@@ -44,7 +47,6 @@ COST_NOTE = (
     "same observations, one thread, all rows in turn; x: a pruned step over the unpruned one of the same engine; "
     "episode: all its steps over as many unpruned ones, with those that a method itself leaves unpruned."
 )
-IN_PASS = ("fastv", "vla_pruner")  # methods that decide inside the pass
 SIDES = ("stage1_", "stage2_", "fused_")
 
 
@@ -57,11 +59,8 @@ def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...]
     if method == "none":
         return [UNPRUNED]
     if method != "tristage":
-        early = [Variant(method, rate, True, layer=1)] if method in IN_PASS else []
-        if early and layers * (1 - rate) > 1:  # the first layer alone has 1 / layers of all tokens
-            behind = (("target_rate", round(layers * rate / (layers - 1), 4)),)
-            early.append(Variant(method, rate, True, settings=behind, layer=1))
-        return [*(Variant(method, rate, guard) for guard in (False, True)), *early]
+        early = [after_layer_1(method, rate), compute_matched(method, rate, layers)] if method in IN_PASS else []
+        return [*(Variant(method, rate, guard) for guard in (False, True)), *filter(None, early)]
     paper = [Variant(method, rate, guard, "paper") for guard in (False, True)]
     return [*paper, Variant(method, rate, True, "robot"), Variant(method, rate, True, "calibrated", calibrated)]
 
@@ -168,7 +167,9 @@ class Matrix(Part):
 
 # The picture of the table, with error bars.
 
-COLORS = {"random": GREY, "fastv": ORANGE, "vla_pruner": RED, "sp_vla": BLUE, "tristage": GREEN, "none": BLACK}
+COLORS = {
+    "random": GREY, "fastv": ORANGE, "vla_pruner": RED, "dart": SKY, "sp_vla": BLUE, "tristage": GREEN, "none": BLACK,
+}  # fmt: skip
 PRESETS = {"paper": SKY, "robot": GREEN, "calibrated": BLACK}
 
 
