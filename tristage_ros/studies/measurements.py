@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from tristage_ros import __version__
-from tristage_ros.bench.model.table import ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, describe, medians, one_thread
 from tristage_ros.mla.passes import ENGINES
 from tristage_ros.mla.policy import MlaPolicy
@@ -72,10 +71,9 @@ class Speed:
         """Return how many times faster it is than the unpruned step of the same engine."""
         return self.unpruned_ms[engine] / self.ms[engine]
 
-    def described(self, engine: str, pruned: float) -> tuple[str, str, str]:
-        """Return milliseconds, how much faster a pruned step is, and an episode of which a share is `pruned` steps."""
-        whole = 1 / (pruned / self.over_unpruned(engine) + 1 - pruned)
-        return f"{self.ms[engine]:.0f}", ratio(self.over_unpruned(engine)), ratio(whole)
+    def as_pruned(self, engine: str, share: float) -> float:
+        """Return the mean milliseconds of control steps of which a share is pruned, the others are not."""
+        return share * self.ms[engine] + (1 - share) * self.unpruned_ms[engine]
 
 
 class Stopwatch:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tristage_ros.mla.values import StepReport
 
 # Means over the control steps that were carried out; those of zero are not written down.
-SHARES = ("only_2d", "both", "only_3d")  # of the patches
-PRUNING = (
+SHARES = ("only_2d", "both", "only_3d")  # of the patches with 3D tokens: what is left of them
+REPORTED = (
     "rate", "rate_2d", "rate_3d", "stage1_rate_2d", "stage1_rate_3d", "stage2_rate_2d", "stage2_rate_3d",
-    "fused_rate_2d", "fused_rate_3d", "salience_2d_stage1", *SHARES,
+    "fused_rate_2d", "fused_rate_3d", *(f"stage1_{share}" for share in SHARES), "salience_2d_stage1",
 )  # fmt: skip
+PRUNING = (*REPORTED, *(f"kept_{share}" for share in SHARES))
 COURSE = ("stage", "pruned", "rate", "rate_2d", "rate_3d", "fused_rate_2d", "fused_rate_3d", "ms")
 DIGITS = 4
 
@@ -68,7 +69,7 @@ class Log:
 
     def add(self, stage: str, report: StepReport) -> None:
         """Add a control step; `stage` is what the expert would have done."""
-        row: dict[str, Any] = {name: getattr(report.pruning, name) for name in PRUNING}
+        row: dict[str, Any] = {name: getattr(report.pruning, name) for name in REPORTED} | _kept(report)
         row |= {"stage": stage, "ms": report.milliseconds["total"]}
         row |= {"pruned": report.pruning.pruned, "passes": report.passes}
         for name, value in row.items():
@@ -93,6 +94,18 @@ class Log:
         record.means = {name: value for name, value in means.items() if value}
         if course:
             record.course = {name: [_rounded(value) for value in self.steps[name]] for name in COURSE}
+
+
+def _kept(report: StepReport) -> dict[str, float]:
+    """Return which shares of the patches with 3D tokens a step kept one modality of, and both."""
+    of_point, keep_3d = report.patch_of_point, report.masks.keep_3d.cpu().numpy()
+    left_2d = report.masks.keep_2d.cpu().numpy()
+    bearing, left_3d = np.zeros_like(left_2d), np.zeros_like(left_2d)
+    bearing[of_point[of_point >= 0]] = True
+    left_3d[of_point[(of_point >= 0) & keep_3d]] = True
+    kinds = (left_2d & ~left_3d, left_2d & left_3d, left_3d & ~left_2d)
+    total = max(int(bearing.sum()), 1)
+    return {f"kept_{share}": float((kind & bearing).sum()) / total for share, kind in zip(SHARES, kinds, strict=True)}
 
 
 def _rounded(value: Any) -> Any:

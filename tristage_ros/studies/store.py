@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from tristage_ros.bags.facts import describe_checkpoint
 from tristage_ros.mla.downloads import complaint
+from tristage_ros.mla.scales import load_scales
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.cell import MODES, Job, Mode
 from tristage_ros.studies.record import Record
@@ -136,11 +137,16 @@ class Models:
     def described(self, mode: Mode) -> str:
         """Return the name of a mode's checkpoint and what tells it from others, for print.
 
+        The scale that is kept beside it is a part of that: what prunes in units of the model depends on it.
+
         Raises:
             OSError: it cannot be read.
         """
         path = self.of(mode)
-        return "RANDOM WEIGHTS" if path is None else f"{Path(path).name} ({fingerprint(path)})"
+        if path is None:
+            return "RANDOM WEIGHTS"
+        scale = "".join(f", {feature} scale {scale:.4g}" for feature, scale in load_scales(path).items())
+        return f"{Path(path).name} ({fingerprint(path)}{scale})"
 
 
 def fingerprint(checkpoint: str) -> str:

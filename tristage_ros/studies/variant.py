@@ -115,7 +115,7 @@ class Variant:
             label += ", compute-matched" if self.over_layers else decides
         if self.method == "tristage":
             label += f", {self.preset}"
-            stages = dict(self.settings).get("stages")
+            stages = None if self.note else dict(self.settings).get("stages")
             label += "" if stages is None else ", " + (" + ".join(f"S{stage}" for stage in sorted(stages)))
         label += self.note and f", {self.note}"
         # The robot preset has the guard; what differs from the custom is what has to be said.

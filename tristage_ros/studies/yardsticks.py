@@ -34,11 +34,11 @@ class Change:
     high: float
     n: int
 
-    def __str__(self) -> str:
-        """Return it for print."""
+    def in_words(self, compared: bool = True) -> str:
+        """Return it for print, the difference where it is `compared`."""
         digits = _digits(self.mean)
         span = f"{self.difference:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
-        return f"{self.mean:.{digits}f}" + (f" ({span})" if self.n > 1 else "")
+        return f"{self.mean:.{digits}f}" + (f" ({span})" if compared and self.n > 1 else "")
 
 
 def changes(first: Episodes, unpruned: Episodes) -> dict[str, Change]:

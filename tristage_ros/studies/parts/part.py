@@ -14,6 +14,7 @@ from tristage_ros.bench.model.table import Table
 from tristage_ros.studies.cell import Cell, Job, Mode
 from tristage_ros.studies.options import choice
 from tristage_ros.studies.protocol import TRAINED, Family
+from tristage_ros.studies.record import SHARES
 from tristage_ros.studies.study import Study
 from tristage_ros.studies.summary import Episodes, Summary, compare, summarise
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -168,6 +169,11 @@ def against(summary: Summary) -> str:
 def p_value(summary: Summary) -> str:
     """Return the p value of the difference to unpruned for print."""
     return "" if summary.against is None else f"{summary.against.p_value:.3g}"
+
+
+def shares(summary: Summary, kind: str) -> str:
+    """Return which shares of the patches with 3D tokens were left 2D, both and 3D, for print: "kept" or "stage1"."""
+    return " / ".join(percent(summary.rates[f"{kind}_{share}"]) for share in SHARES)
 
 
 def pruned(summary: Summary, side: str = "") -> str:
