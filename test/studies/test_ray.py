@@ -13,7 +13,8 @@ import pytest
 from tristage_ros.studies import pool
 from tristage_ros.studies.cell import Cell, Job
 from tristage_ros.studies.pool import Spread, run_jobs
-from tristage_ros.studies.store import Models, Record
+from tristage_ros.studies.record import Record
+from tristage_ros.studies.store import Models
 
 JOBS = [Job(Cell("box"), seed) for seed in range(9600, 9606)]
 

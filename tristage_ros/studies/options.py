@@ -9,28 +9,32 @@ import argparse
 from pathlib import Path
 
 from tristage_ros.resources import user_path
-from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.studies.protocol import CHOOSING, FIRST_SEED, TRAINED
 
-FIRST_SEED = 9000
-TASKS = tuple(INSTRUCTIONS)
+TASKS = TRAINED.tasks
 METHODS = ("none", "random", "fastv", "vla_pruner", "dart", "sp_vla", "tristage")
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")
-OTHERS = ("controls", "robustness", "denoising", "continuous2", "continuous3", "matrix")
-EVERYTHING = (
-    "table2", "table3", "continuous2", "continuous3", "controls", "robustness", "denoising", "table1",
+OTHERS = (
+    "rates", "stages", "choosing", "controls", "robustness", "denoising", "continuous2", "continuous3", "matrix",
+)  # fmt: skip
+CORE = ("table2", "table3")
+MORE = (
+    "rates", "choosing", "table1", "stages", "continuous2", "continuous3", "controls", "robustness", "denoising",
     "table4", *FIGURES,
 )  # fmt: skip
+EVERYTHING = (*CORE, *MORE)
 
 
 def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped minis; random: RANDOM WEIGHTS)")
-    parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated (default: all five)")
+    parser.add_argument("--tasks", help=f"comma-separated (default: those of the table, most often {','.join(TASKS)})")
     parser.add_argument("--methods", help=f"comma-separated, of {','.join(METHODS)} (default: the table's)")
     parser.add_argument("--rates", help="shares of visual tokens to prune, as 0.5,0.7 (default: the table's)")
-    parser.add_argument("--episodes", type=int, help="of every cell (default: what the table asks for)")
-    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first episode (default: 9000)")
+    parser.add_argument("--episodes", type=int, help="of every task of a row (default: what the table asks for)")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED,
+                        help=f"of the first episode, from {CHOOSING.stop} on (default: {FIRST_SEED})")  # fmt: skip
     parser.add_argument("--processes", type=int, default=2, help="that run episodes, a thread each (default: 2)")
     parser.add_argument(
         "--cluster", default="", metavar="KIND:ADDRESS", help="run them there: dask:tcp://HOST:8786 or ray:auto"
@@ -43,14 +47,18 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--figure", type=int, choices=(3, 5, 7, 8), action="append", default=[], help="5: and 6")
     parser.add_argument("--part", choices=OTHERS, action="append", default=[],
                         help="what the paper does not have; matrix: the methods against the rates")  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="every table, figure and part")
+    parser.add_argument("--core", action="store_true", help="tables 2 and 3, from which everything is claimed")
+    parser.add_argument("--more", action="store_true", help="every other table, figure and part")
+    parser.add_argument("--all", action="store_true", help="both")
     parser.add_argument("--print-only", action="store_true", help="run nothing: print what is finished")
 
 
 def parts_of(options: argparse.Namespace) -> tuple[str, ...]:
     """Return the names of the parts that are asked for, none where nothing is; methods or rates ask for the matrix."""
-    if options.all:
+    if options.all or (options.core and options.more):
         return EVERYTHING
+    if options.core or options.more:
+        return CORE if options.core else MORE
     named = (*(f"table{n}" for n in options.table), *(f"figure{n}" for n in options.figure), *options.part)
     return named or (("matrix",) if options.methods or options.rates else ())
 
@@ -64,7 +72,7 @@ def choice(part: str) -> str:
 def command_line(options: argparse.Namespace, part: str) -> str:
     """Return the command that prints a part again."""
     words = ["tristage", "evaluate", *(["--checkpoint", options.checkpoint] if options.checkpoint else [])]
-    words += ["--tasks", options.tasks, choice(part)]
+    words += [*(["--tasks", options.tasks] if options.tasks else []), choice(part)]
     words += ["--methods", options.methods] if options.methods else []
     words += ["--rates", options.rates] if options.rates else []
     words += ["--episodes", str(options.episodes)] if options.episodes else []

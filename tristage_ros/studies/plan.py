@@ -16,6 +16,7 @@ from tristage_ros.studies.parts import PARTS
 from tristage_ros.studies.progress import in_words
 from tristage_ros.studies.study import Study
 
+
 @dataclass(frozen=True)
 class Plan:
     """Say what a part runs."""

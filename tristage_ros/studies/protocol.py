@@ -23,6 +23,7 @@ RATE = 50  # a method at another rate, or set otherwise
 MODALITY = 50  # one modality by lot, at another rate
 BLIND = 50  # without eyes or with the wrong words
 DISTURBED = 50
+WATCHED = 50  # of the expert, all tokens kept
 STAGES = 50  # of the first task
 SENSITIVITY = 20  # of the first task
 DENOISED = 20  # of the first task

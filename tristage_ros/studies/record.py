@@ -76,7 +76,7 @@ class Log:
             self.steps.setdefault(name, []).append(value)
 
     def see(self, what: str, patches: NDArray[np.bool_], report: StepReport) -> None:
-        """Note which share of the tokens of `patches` the newest control step has kept; nothing where there are none."""
+        """Note which share of the tokens of `patches` the newest control step has kept, where there are any."""
         kept_2d = report.masks.keep_2d.cpu().numpy()[patches]
         of_point = report.patch_of_point
         on_it = (of_point >= 0) & patches[of_point.clip(0)]
@@ -91,7 +91,7 @@ class Log:
         record.length = len(self.steps.get("ms", ()))
         means = {name: round(fmean(values), DIGITS) for name, values in self.steps.items() if name != "stage"}
         record.ms = round(means.pop("ms", 0.0), 1)
-        record.means = {name: value for name, value in means.items() if value}
+        record.means = {name: value for name, value in means.items() if value or name not in PRUNING}
         if course:
             record.course = {name: [_rounded(value) for value in self.steps[name]] for name in COURSE}
 

@@ -47,6 +47,7 @@ class OneModalityRandom(Baseline):
 
 Settings = tuple[tuple[str, Any], ...]
 Preset = Literal["paper", "robot"]
+NAMES = LABELS | CONTROL_LABELS  # of all methods, for print
 STAGED = ("tristage", "split", "attention")  # methods that a preset says something to
 # What keeps a method from going blind:
 GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age", "watch_share")
@@ -107,7 +108,7 @@ class Variant:
     @property
     def label(self) -> str:
         """Return the method for print, without its rate."""
-        label = (LABELS | CONTROL_LABELS)[self.method]
+        label = NAMES[self.method]
         if self.modality is not None:
             label += f", {self.modality} tokens"
         if self.layer is not None:

@@ -7,8 +7,8 @@ those of the protocol.
 from __future__ import annotations
 
 from collections import Counter
+from typing import ClassVar
 
-from tristage_ros.bench.model.table import Table
 from tristage_ros.studies.cell import Mode
 from tristage_ros.studies.compared import (
     SPLITS,
@@ -37,7 +37,7 @@ class Core(Matrix):
     """Compare chosen rows, each with its number of episodes."""
 
     number = METHOD  # of rows that the command asks for beside them
-    numbers: dict[Variant, int]
+    numbers: ClassVar[dict[Variant, int]]
 
     def rows(self) -> list[Row]:
         """Return the rows, or those that the command asks for."""
@@ -61,7 +61,7 @@ class Table2(Core):
     name = "table2"
     title = "Table 2: methods and rates"
     rates = (MAIN_RATE,)
-    numbers = {
+    numbers: ClassVar[dict[Variant, int]] = {
         UNPRUNED: MAIN,
         OURS: MAIN,
         carried_over(HIGH_RATE): MAIN,
@@ -89,7 +89,7 @@ class Table3(Core):
     name = "table3"
     title = "Table 3: ablation of the stages"
     rates = (MAIN_RATE,)
-    numbers = {
+    numbers: ClassVar[dict[Variant, int]] = {
         UNPRUNED: MAIN,
         OURS: MAIN,
         STAGE_1_OFF: METHOD,

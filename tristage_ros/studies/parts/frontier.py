@@ -50,9 +50,7 @@ def frontier(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def _panel(
-    ax: Axes, points: Sequence[tuple[float, Point]], styles: dict[str, tuple[str, str]], saves: int
-) -> None:
+def _panel(ax: Axes, points: Sequence[tuple[float, Point]], styles: dict[str, tuple[str, str]], saves: int) -> None:
     """Draw rows at their x; it saves more to the right (1) or to the left (-1)."""
     for _, point in points:
         if point.variant == UNPRUNED:

@@ -47,10 +47,10 @@ COST = (
 )  # fmt: skip
 COST_NOTE = (
     "Pruned: share of the visual tokens, mean over all control steps that were carried out, refreshed ones included. "
-    "Left: of the patches with 3D tokens, those of which the image token alone, both and 3D tokens alone were kept; the "
-    "rest was dropped. Stage 1 leaves: the same after stage 1 alone. Milliseconds of a control step as pruned as that: "
-    "medians on the same observations, one thread, all rows in turn, unpruned and pruned steps in the shares of the "
-    "episodes; x: over the unpruned step of the same engine. Recompute is the released loop, cached computes the "
+    "Left: of the patches with 3D tokens, those that keep the image token alone, both, 3D tokens alone; the rest "
+    "is dropped. Stage 1 leaves: the same after stage 1 alone. Milliseconds of a control step as pruned as that: "
+    "medians on the same observations, one thread, all rows in turn, pruned and unpruned steps in their shares; "
+    "x: over the unpruned step of the same engine. Recompute is the released loop, cached computes the "
     "prefix once."
 )
 BESIDE_NOTE = (
