@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, RED, SKY, legend_below
+from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY, legend_below
 from tristage_ros.studies.summary import Proportion
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
@@ -30,43 +32,55 @@ class Point:
 
 
 def frontier(points: Sequence[Point]) -> Figure:
-    """Draw success with its 95 % interval over tokens and over time; grey steps lead along what nothing else beats."""
-    figure = Figure(figsize=(11, 4.6))
+    """Draw success with its 95 % interval over tokens and over time; dashed: what no other row beats in both.
+
+    The band is the unpruned policy's success.
+    """
+    figure = Figure(figsize=(11, 4.8))
     left, right = figure.subplots(1, 2, sharey=True)
-    labels = list(dict.fromkeys(point.variant.label for point in points))
-    styles: dict[str, tuple[str, str]] = {}
-    used: dict[str, int] = {}
-    for label in labels:
-        method = next(point.variant.method for point in points if point.variant.label == label)
-        styles[label] = COLORS.get(method, DARK), MARKERS[used.get(method, 0) % len(MARKERS)]
-        used[method] = used.get(method, 0) + 1
-    _panel(left, [(100 * point.rate, point) for point in points], styles, saves=1)
-    _panel(right, [(point.ms, point) for point in points], styles, saves=-1)
+    pruned = [point for point in points if point.variant != UNPRUNED]
+    styles = _styles([point.variant for point in pruned])
+    _panel(left, [(100 * point.rate, point) for point in pruned], styles, saves=1)
+    _panel(right, [(point.ms, point) for point in pruned], styles, saves=-1)
+    for point in points:
+        if point.variant == UNPRUNED:
+            for ax in (left, right):
+                ax.axhspan(100 * point.success.low, 100 * point.success.high, color="#eeeeee", zorder=0)
+                ax.axhline(100 * point.success.rate, color=BLACK, lw=1)
+            right.set(title=f"unpruned: {point.ms:.0f} ms")
     lowest = min((point.success.low for point in points), default=0.0)
     left.set(xlabel="pruned, % of the visual tokens of a step", ylabel="success, %", ylim=(100 * lowest - 3, 101))
     right.set(xlabel="ms of a step, released loop")
-    handles = [left.plot([], [], styles[label][1], color=styles[label][0], label=label)[0] for label in labels]
-    legend_below(figure, handles, columns=3)
+    lines = [Line2D([], [], color=color, marker=marker, label=label) for label, (color, marker) in styles.items()]
+    legend_below(figure, [Line2D([], [], color=BLACK, lw=1, label=UNPRUNED.label), *lines], columns=3)
     return figure
 
 
+def _styles(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
+    """Return colour and marker by label; the colour is the method's."""
+    styles: dict[str, tuple[str, str]] = {}
+    used: Counter[str] = Counter()
+    for variant in variants:
+        if variant.label not in styles:
+            styles[variant.label] = COLORS.get(variant.method, DARK), MARKERS[used[variant.method] % len(MARKERS)]
+            used[variant.method] += 1
+    return styles
+
+
 def _panel(ax: Axes, points: Sequence[tuple[float, Point]], styles: dict[str, tuple[str, str]], saves: int) -> None:
-    """Draw rows at their x; it saves more to the right (1) or to the left (-1)."""
-    for _, point in points:
-        if point.variant == UNPRUNED:
-            ax.axhspan(100 * point.success.low, 100 * point.success.high, color="#eeeeee", zorder=0)
-    ordered = sorted(points, key=lambda pair: (-saves * pair[0], -pair[1].success.rate))
+    """Draw rows at their x; more is saved to the right (1) or to the left (-1)."""
     best, steps = -1.0, list[tuple[float, float]]()
-    for x, point in ordered:
+    for x, point in sorted(points, key=lambda pair: (-saves * pair[0], -pair[1].success.rate)):
         if point.success.rate > best:
             best = point.success.rate
             steps.append((x, 100 * best))
-    where = "post" if saves < 0 else "pre"
-    steps = steps if saves < 0 else steps[::-1]
-    ax.step([x for x, _ in steps], [y for _, y in steps], where=where, color=LIGHT, lw=2, zorder=1)
+    ax.step([x for x, _ in steps], [y for _, y in steps], where="post", color=DARK, lw=1, ls="--", zorder=1)
     for label, (color, marker) in styles.items():
         mine = sorted(((x, point) for x, point in points if point.variant.label == label), key=lambda pair: pair[0])
-        at, y = [x for x, _ in mine], [100 * point.success.rate for _, point in mine]
-        low = [max(level - 100 * point.success.low, 0.0) for level, (_, point) in zip(y, mine, strict=True)]
-        high = [max(100 * point.success.high - level, 0.0) for level, (_, point) in zip(y, mine, strict=True)]
-        ax.errorbar(at, y, [low, high], fmt=f"{marker}-", color=color, ms=6, lw=1, capsize=2, elinewidth=0.8)
+        for x, point in mine:
+            found = point.success
+            bar = [[max(found.rate - found.low, 0.0)], [max(found.high - found.rate, 0.0)]]
+            scaled = [[100 * value for value in side] for side in bar]
+            ax.errorbar(x, 100 * found.rate, scaled, fmt=marker, color=color, ms=6, capsize=2, elinewidth=0.8)
+        budgeted = [(x, 100 * point.success.rate) for x, point in mine if point.variant.rate is not None]
+        ax.plot([x for x, _ in budgeted], [y for _, y in budgeted], color=color, lw=1)
