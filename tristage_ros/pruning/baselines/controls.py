@@ -82,8 +82,9 @@ def _without_stages(config: PruningConfig) -> PruningConfig:
 class FixedSplit(TriStagePruner):
     """Prune in three stages, but keep a fixed share of 2D tokens among all that are kept.
 
-    Ranking, guard and budget are those of tri-stage pruning: within a modality the same tokens come first. What is
-    protected or watched is kept ahead of the split, and what exceeds the tokens of a modality goes to the other.
+    Ranking, guard and budget are those of tri-stage pruning: within a modality the same tokens come first, so that a
+    protected token is lost only where there are more of them than its modality's share. 3D tokens outside the image
+    are kept ahead of the split, and what exceeds the tokens of a modality goes to the other.
     """
 
     def __init__(self, config: PruningConfig | None = None, *, share_2d: float = 0.5) -> None:
