@@ -57,7 +57,7 @@ def test_a_rate_over_all_layers_counts_the_layer_that_sees_everything(layers: in
     behind = alike.config(0).target_rate
     assert alike.over_layers and behind is not None
     assert (1 + (layers - 1) * (1 - behind)) / layers == pytest.approx(1 - rate, abs=1e-3)
-    assert alike.label == "FastV, r over all layers, guard"
+    assert alike.label == "FastV, compute-matched, guard"
 
 
 def test_a_rate_over_all_layers_holds_from_the_second_step_on() -> None:
