@@ -6,19 +6,22 @@ bucket of 16, and guarded ones have the guard of the robot preset. Differences t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tristage_ros.pruning import PruningConfig
+from tristage_ros.pruning.scale import carried_threshold
 from tristage_ros.studies.variant import Preset, Settings, Variant
 
 IN_PASS = ("fastv", "vla_pruner", "dart")  # methods that decide inside the pass
-LITERAL = (("tau_2d", PruningConfig().tau_2d), ("tau_3d", PruningConfig().tau_3d))  # as the paper prints them
-UNWEIGHTED = (("drop_weight", None), ("weight_3d", 1.0))  # a budget without what undoes stage 1
+CARRIED: Settings = (("scale_3d", None), ("s1_feature", "pre_norm"))  # thresholds in units of the model
+UNWEIGHTED: Settings = (("drop_weight", None), ("weight_3d", 1.0))  # a budget without what undoes stage 1
 SPLITS = {"3:1": 0.75, "1:1": 0.5, "1:3": 0.25}  # of 2D to 3D tokens that are kept: the share of 2D
 
 
 # Baselines.
 
 
-def after_layer_1(method: str, rate: float, guard: bool = True) -> Variant:
+def after_layer_1(method: str, rate: float, guard: bool = True, options: Settings = ()) -> Variant:
     """Return a method that decides inside the pass, as early as it can, once a step.
 
     The first pass of a step runs its first layer on all tokens and the rest on what is kept; the later passes have the
@@ -26,7 +29,7 @@ def after_layer_1(method: str, rate: float, guard: bool = True) -> Variant:
     second step on, by as much history as there is, where as published it waits for three steps.
     """
     history = (("full_history", False),) if method == "vla_pruner" else ()
-    return Variant(method, rate, guard, layer=1, options=(("for_good", True), *history))
+    return Variant(method, rate, guard, layer=1, options=(("for_good", True), *history, *options))
 
 
 def compute_matched(method: str, rate: float, layers: int, guard: bool = True) -> Variant | None:
@@ -48,36 +51,41 @@ def attention_alone(rate: float, guard: bool = True) -> Variant:
 # Tri-stage with parts of it changed.
 
 
+def carried_over(rate: float | None, preset: Preset = "robot") -> Variant:
+    """Return the paper's thresholds in units of the model; in the robot preset they are, and it is guarded."""
+    if preset == "robot":
+        return Variant("tristage", rate, True, preset)
+    return Variant("tristage", rate, False, preset, CARRIED, note="carried over")
+
+
+def literal(rate: float | None, preset: Preset = "paper") -> Variant:
+    """Return the thresholds of stage 1 as the paper prints them, which are in units of its own model."""
+    if preset == "paper":
+        return Variant("tristage", rate, False, preset)
+    return Variant("tristage", rate, True, preset, (("scale_3d", 1.0),), note="literal thresholds")
+
+
 def without_stage_1(rate: float | None, guard: bool = True, preset: Preset = "robot") -> Variant:
     """Return stages 2 and 3 alone."""
-    return Variant("tristage", rate, guard, preset, (("stages", frozenset({2, 3})),))
+    return Variant("tristage", rate, guard, preset, (("stages", frozenset({2, 3})),), note="stage 1 off")
 
 
-def literal(rate: float | None, guard: bool = True, preset: Preset = "robot") -> Variant:
-    """Return the thresholds of stage 1 as the paper prints them, which are in units of its own model."""
-    return Variant("tristage", rate, guard, preset, LITERAL, note="literal thresholds")
+def rescaled(rate: float | None, factor: float, note: str) -> Variant:
+    """Return the robot preset with `factor` times the model's scale: the odds of both thresholds are so many times."""
+    paper = PruningConfig()
+    taus = {name: round(carried_threshold(getattr(paper, name), factor), 4) for name in ("tau_2d", "tau_3d")}
+    return Variant("tristage", rate, True, "robot", tuple(taus.items()), note=note)
 
 
-def carried_over(rate: float | None, thresholds: Settings, guard: bool = True, preset: Preset = "robot") -> Variant:
-    """Return the paper's thresholds in the units of another model: tau_2d and tau_3d as settings."""
-    return Variant("tristage", rate, guard, preset, thresholds, note="thresholds carried over")
-
-
-def no_3d_only(rate: float | None, median: float, guard: bool = True, preset: Preset = "robot") -> Variant:
-    """Return a stage 1 that keeps the image token of every patch: 2D alone below the median of M_3d, both from there.
-
-    `median` is that of the patches with 3D tokens: `Thresholds.median_of_bearing`.
-    """
-    thresholds = (("tau_2d", round(median, 4)), ("tau_3d", 1.0))
-    return Variant("tristage", rate, guard, preset, thresholds, note="no 3D-only")
+def no_3d_only(rate: float | None) -> Variant:
+    """Return a stage 1 that keeps the image token of every patch."""
+    return Variant("tristage", rate, True, "robot", (("tau_3d", 1.0),), note="no 3D-only")
 
 
 def unweighted(variant: Variant) -> Variant:
     """Return a variant of the robot preset without `drop_weight` and `weight_3d`."""
     note = f"{variant.note}, unweighted" if variant.note else "unweighted"
-    settings = (*variant.settings, *UNWEIGHTED)
-    return Variant(variant.method, variant.rate, variant.guard, variant.preset, settings, note=note,
-                   options=variant.options)  # fmt: skip
+    return replace(variant, settings=(*variant.settings, *UNWEIGHTED), note=note)
 
 
 # Controls.
@@ -96,22 +104,3 @@ def lot_of_3d(rate: float = 0.99) -> Variant:
 def one_modality(modality: str) -> Variant:
     """Return the tokens of one modality alone, 2D or 3D, in every step."""
     return Variant("one_modality", options=(("modality", modality),), note=modality)
-
-
-def compared(rate: float, layers: int, median: float, carried: Settings, guard: bool = True) -> list[Variant]:
-    """Return all of them at a rate, in the order of this file, the compute-matched ones last of the baselines."""
-    matched = [compute_matched(method, rate, layers, guard) for method in IN_PASS]
-    staged = [Variant("tristage", rate, guard, "robot"), literal(rate, guard), carried_over(rate, carried, guard),
-              no_3d_only(rate, median, guard)]  # fmt: skip
-    return [
-        *(Variant(method, rate, guard) for method in ("random", "sp_vla")),
-        *(after_layer_1(method, rate, guard) for method in IN_PASS),
-        *(variant for variant in matched if variant is not None),
-        attention_alone(rate, guard),
-        without_stage_1(rate, guard),
-        *staged,
-        *(unweighted(variant) for variant in staged),
-        *(fixed_split(split, rate, guard) for split in SPLITS),
-        lot_of_3d(),
-        *(one_modality(modality) for modality in ("2D", "3D")),
-    ]

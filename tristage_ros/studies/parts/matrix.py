@@ -27,13 +27,14 @@ SUCCESS = ("method", "r %", "n", "success % [95 %]", "to unpruned [95 %]", "p", 
 SUCCESS_NOTE = (
     "Success with its Wilson interval; the difference to unpruned is that of the same episodes, with Newcombe's "
     "interval and McNemar's exact test. Steps: control steps of a successful episode. Every pruned row keeps its "
-    "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
-    "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV, DART and VLA-Pruner "
-    "run the decoder's first 2, 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 "
-    'layers and most of one of 4. "After layer 1" they decide as early as they can, in the first denoising pass of a '
-    "step; the later passes have the kept tokens alone, as many as the others keep, and VLA-Pruner prunes from the "
-    "second step on, by as much history as there is. Compute-matched, layer 1 sees all tokens in every pass, and so "
-    "much less is kept behind it that the mean over the layers is that of the others."
+    "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri- "
+    "stage and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV, DART and "
+    "VLA-Pruner run the decoder's first 2, 2 and 3 layers on all tokens, as published, which is the beginning of "
+    'a decoder of 32 layers and most of one of 4. "After layer 1" they decide as early as they can, in the first '
+    "denoising pass of a step; the later passes have the kept tokens alone, as many as the others keep, and VLA- "
+    "Pruner prunes from the second step on, by as much history as there is. Compute-matched, layer 1 sees all "
+    "tokens in every pass, and so much less is kept behind it that the mean over the layers is that of the "
+    "others."
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
 TIMES = tuple(f"{engine}{x}" for engine in ENGINES for x in (" ms", " x", ", episode"))
