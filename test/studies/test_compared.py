@@ -11,10 +11,11 @@ from tristage_ros.pruning import FrameContext, LayerAttention, PruningConfig, Sa
 from tristage_ros.pruning.baselines import METHODS
 from tristage_ros.pruning.values import LayerStates
 from tristage_ros.studies.compared import (
+    IN_PASS,
+    SPLITS,
     after_layer_1,
     attention_alone,
     carried_over,
-    compared,
     compute_matched,
     fixed_split,
     literal,
@@ -26,10 +27,23 @@ from tristage_ros.studies.compared import (
 )
 from tristage_ros.studies.variant import Variant
 
-CARRIED = (("tau_2d", 0.6), ("tau_3d", 0.8))
-ALL = compared(0.7, 4, 0.75, CARRIED)
-UNEQUAL = (lot_of_3d(), one_modality("2D"), one_modality("3D"))
-EQUAL = [variant for variant in ALL if not variant.over_layers and variant not in UNEQUAL]
+STAGED = [
+    carried_over(0.7), literal(0.7, "robot"), no_3d_only(0.7), without_stage_1(0.7),
+    *(fixed_split(split, 0.7) for split in SPLITS),
+]  # fmt: skip
+EQUAL = [
+    *(Variant(method, 0.7, guard) for method in ("random", "sp_vla") for guard in (False, True)),
+    *(after_layer_1(method, 0.7, guard) for method in IN_PASS for guard in (False, True)),
+    *(attention_alone(0.7, guard) for guard in (False, True)),
+    *STAGED,
+    *(unweighted(variant) for variant in STAGED),
+    carried_over(0.7, "paper"),
+    literal(0.7),
+]
+OTHERS = [
+    *(row for method in IN_PASS if (row := compute_matched(method, 0.7, 4)) is not None),
+    lot_of_3d(), one_modality("2D"), one_modality("3D"), carried_over(None, "paper"), carried_over(0.8),
+]  # fmt: skip
 PATCHES = POINTS = 256  # of the mini
 
 
@@ -70,10 +84,10 @@ def test_from_the_second_step_on_all_keep_as_many_tokens(variant: Variant) -> No
 
 
 def test_names_and_labels_tell_all_apart() -> None:
-    rows = [*ALL, *(variant for variant in compared(0.7, 4, 0.75, CARRIED, guard=False) if variant not in ALL)]
+    rows = [*EQUAL, *OTHERS]
     assert len({variant.name for variant in rows}) == len({variant.key for variant in rows}) == len(rows)
     assert len({(variant.label, variant.rate) for variant in rows}) == len(rows)
-    assert {variant.method for variant in ALL} == set(METHODS) - {"none"}
+    assert {variant.method for variant in rows} == set(METHODS) - {"none"}
 
 
 @pytest.mark.parametrize(
@@ -85,8 +99,7 @@ def test_names_and_labels_tell_all_apart() -> None:
         (fixed_split("3:1", 0.7), "split share_2d=0.75 robot r=0.70 guard", "tri-stage, fixed split, 3:1"),
         (one_modality("2D"), "one_modality modality=2D", "one modality alone, 2D"),
         (lot_of_3d(), "random 3D r=0.99", "naive, 3D tokens"),
-        (no_3d_only(0.7, 0.75, False), "tristage robot r=0.70 tau_2d=0.75 tau_3d=1.0",
-         "tri-stage, robot, no 3D-only, no guard"),
+        (no_3d_only(0.7), "tristage robot r=0.70 guard tau_2d=0.1 tau_3d=1.0", "tri-stage, robot, no 3D-only"),
     ],
 )  # fmt: skip
 def test_names_stay_what_they_are(variant: Variant, name: str, label: str) -> None:
@@ -98,10 +111,10 @@ def test_what_differs_from_the_robot_preset_is_what_is_said() -> None:
     robot, seed = PruningConfig.robot(), 5
     expected = {
         without_stage_1(0.7): {"stages": frozenset({2, 3})},
-        literal(0.7): {"tau_2d": 0.08, "tau_3d": 0.2},
-        carried_over(0.7, CARRIED): {"tau_2d": 0.6, "tau_3d": 0.8},
-        no_3d_only(0.7, 0.75): {"tau_2d": 0.75, "tau_3d": 1.0},
-        unweighted(no_3d_only(0.7, 0.75)): {"tau_2d": 0.75, "tau_3d": 1.0, "drop_weight": None, "weight_3d": 1.0},
+        literal(0.7, "robot"): {"scale_3d": 1.0},
+        carried_over(0.7): {},
+        no_3d_only(0.7): {"tau_2d": 0.1, "tau_3d": 1.0},
+        unweighted(no_3d_only(0.7)): {"tau_2d": 0.1, "tau_3d": 1.0, "drop_weight": None, "weight_3d": 1.0},
         fixed_split("1:3", 0.7): {},
         attention_alone(0.7): {"stages": frozenset({3})},
     }
@@ -110,7 +123,7 @@ def test_what_differs_from_the_robot_preset_is_what_is_said() -> None:
 
 
 def test_no_3d_only_leaves_every_patch_its_image_token() -> None:
-    pruner = no_3d_only(None, 0.5, guard=False, preset="paper").pruner(0)
+    pruner = no_3d_only(0.7).pruner(0)
     geometry = TokenGeometry(torch.arange(POINTS) % 120, PATCHES)
     for number in range(4):
         step(pruner, geometry, number)
