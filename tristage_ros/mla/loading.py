@@ -23,7 +23,8 @@ from tristage_ros.mla.passes import (
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.scales import load_scales
-from tristage_ros.pruning import PruningConfig, make_pruner
+from tristage_ros.pruning import PruningConfig, TriStagePruner, make_pruner
+from tristage_ros.pruning.baselines import METHODS, Baseline
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def build_policy(
     model, statistics = load_model(checkpoint, dataset, dtype, device, seed)
     if quantised is not None:
         quantise(model, quantised)
-    own = {"scales": load_scales(checkpoint)} if method == "tristage" else {}
+    own = {"scales": load_scales(checkpoint)} if issubclass(METHODS.get(method, Baseline), TriStagePruner) else {}
     return MlaPolicy(
         model,
         load_tokenizer(model.config, tokenizer, checkpoint),

@@ -132,7 +132,8 @@ def decide(
 
     Changed and due patches keep both modalities. Protected from the budget are the candidates of object patches and
     what is watched, within its share of the budget: the candidates of changed and due patches and of background whose
-    turn it is. So are the 3D tokens outside the image. Of a budget `share_2d` is for 2D tokens; None: that is open.
+    turn it is. So are the 3D tokens outside the image. With `share_2d` a budget keeps that share of
+    2D tokens and the highest ranks of either modality.
     """
     forced = circumstances.due if circumstances.changed is None else circumstances.due | circumstances.changed
     candidate = torch.stack([proposal.fused.keep_2d, proposal.fused.keep_3d])
@@ -153,18 +154,22 @@ def decide(
         wait = urgency(circumstances.age, circumstances.changed)
         wait = torch.cat([wait, value_at_points(geometry, wait, 0)])
         rank.masked_fill_(most_urgent(wanted, wait, round(config.watch_share * size)), WATCHED)
-    masks = _kept(rank, geometry.patches, size, share_2d)
+    if share_2d is None:
+        keep = keep_highest(rank, size)
+        masks = TokenMasks(keep[: geometry.patches], keep[geometry.patches :])
+    else:
+        masks = _split(geometry, rank, size, share_2d)
     return Decision(masks, proposal, circumstances, newest, geometry, rank, size)
 
 
-def _kept(rank: Tensor, patches: int, size: int, share_2d: float | None) -> TokenMasks:
-    if share_2d is None:
-        keep = keep_highest(rank, size)
-        return TokenMasks(keep[:patches], keep[patches:])
-    rank_2d, rank_3d = rank[:patches], rank[patches:]
-    least = WATCHED if int((rank >= WATCHED).sum()) <= size else PROTECTED  # what is watched goes ahead of the split
-    size_2d = split_budget(rank_2d >= least, rank_3d >= least, size, share_2d)
-    return TokenMasks(keep_highest(rank_2d, size_2d), keep_highest(rank_3d, size - size_2d))
+def _split(geometry: TokenGeometry, rank: Tensor, size: int, share_2d: float) -> TokenMasks:
+    """Keep so many of each modality by `rank`; 3D tokens outside the image and one 2D token go ahead of the split."""
+    rank_2d, outside = rank[: geometry.patches], geometry.patch_of_point < 0
+    rank_3d = rank[geometry.patches :].masked_fill(outside, PROTECTED + 1)
+    best = torch.zeros_like(rank_2d, dtype=torch.bool).index_fill_(0, _highest(rank_2d, 1), True)
+    size_2d = split_budget(best, outside, size, share_2d)
+    kept_2d, kept_3d = _highest(rank_2d, size_2d), _highest(rank_3d, size - size_2d)
+    return TokenMasks(best.index_fill(0, kept_2d, True), outside.index_fill(0, kept_3d, True))
 
 
 def _turn(config: PruningConfig, proposal: Proposal, circumstances: Circumstances) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.pruning.scale import carried_threshold
+from tristage_ros.pruning.scale import PAPER_MEAN, carried_threshold
 from tristage_ros.studies.variant import Preset, Settings, Variant
 
 IN_PASS = ("fastv", "vla_pruner", "dart")  # methods that decide inside the pass
@@ -78,8 +78,11 @@ def rescaled(rate: float | None, factor: float, note: str) -> Variant:
 
 
 def no_3d_only(rate: float | None) -> Variant:
-    """Return a stage 1 that keeps the image token of every patch."""
-    return Variant("tristage", rate, True, "robot", (("tau_3d", 1.0),), note="no 3D-only")
+    """Return a stage 1 that keeps the image token of every patch: 2D alone below the middle of M_3d, both from there.
+
+    The middle is that of the model's patches with 3D tokens, as its scale has it: PAPER_MEAN in its units.
+    """
+    return Variant("tristage", rate, True, "robot", (("tau_2d", PAPER_MEAN), ("tau_3d", 1.0)), note="no 3D-only")
 
 
 def unweighted(variant: Variant) -> Variant:

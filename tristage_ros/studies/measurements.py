@@ -6,7 +6,7 @@ Everything that is compared sees the same observations. They are of seeds (SEEDS
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,15 @@ from tristage_ros.bench.model.timing import Rounds, alternate, describe, medians
 from tristage_ros.mla.passes import ENGINES
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Action, Observation
+from tristage_ros.pruning.calibration import TraceStep
+from tristage_ros.pruning.config import Feature
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.studies.attempt import Attempts
 from tristage_ros.studies.cell import Cell, Mode
 from tristage_ros.studies.progress import QUIET, Progress
 from tristage_ros.studies.protocol import CHOOSING
+from tristage_ros.studies.salience_trace import record_trace
 from tristage_ros.studies.store import load_json, save_json
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
@@ -53,6 +56,27 @@ def expert_observations(episode: Episode, mode: Mode = "key frames") -> Iterator
 
 SEEDS = CHOOSING[:10]  # of the episodes that are looked at
 ROBOT = Variant("tristage", None, True, "robot")
+
+
+def traces_of_episodes(
+    attempts: Attempts,
+    tasks: Sequence[str],
+    seeds: range,
+    mode: Mode,
+    features: Sequence[Feature],
+    progress: Progress = QUIET,
+) -> dict[Feature, list[TraceStep]]:
+    """Return what every step of the expert's episodes of `tasks` shows of all its tokens, by feature."""
+    policy = attempts.policy(UNPRUNED.pruner(seeds[0]), seeds[0])
+    traces: dict[Feature, list[TraceStep]] = {feature: [] for feature in features}
+    scenes = [(task, seed) for task in tasks for seed in seeds]
+    for task, seed in progress.over("episodes that are looked at", scenes, len(scenes)):
+        episode = attempts.episode(Cell(task), seed)
+        observations = list(expert_observations(episode, mode))
+        for feature, trace in traces.items():
+            first, *rest = record_trace(policy, episode.task.instruction, observations, feature)
+            trace += [replace(first, begins=True), *rest]
+    return traces
 
 
 # Speed: every way to prune in turn, both engines, one thread.

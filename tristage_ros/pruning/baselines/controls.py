@@ -30,12 +30,12 @@ class AttentionTopK(TriStagePruner):
     attention, and what its 2D token received is no part of it. `stages`, `drop_weight` and `weight_3d` have no effect.
     """
 
-    def __init__(self, config: PruningConfig | None = None) -> None:
+    def __init__(self, config: PruningConfig | None = None, scales: Mapping[str, float] | None = None) -> None:
         """Start without state. Raises ValueError without a `target_rate`."""
         config = PruningConfig() if config is None else config
         if config.target_rate is None:
             raise ValueError("target_rate = None, but AttentionTopK prunes to a rate: set it")
-        super().__init__(_without_stages(config))
+        super().__init__(_without_stages(config), scales)
 
     def reset(self) -> None:
         """Forget everything."""
@@ -82,18 +82,21 @@ def _without_stages(config: PruningConfig) -> PruningConfig:
 class FixedSplit(TriStagePruner):
     """Prune in three stages, but keep a fixed share of 2D tokens among all that are kept.
 
-    Ranking, guard and budget are those of tri-stage pruning: within a modality the same tokens come first. What is
-    protected or watched is kept ahead of the split, and what exceeds the tokens of a modality goes to the other.
+    Ranking, guard and budget are those of tri-stage pruning: within a modality the same tokens come first, so that a
+    protected token is lost only where there are more of them than its modality's share. 3D tokens outside the image
+    are kept ahead of the split, and what exceeds the tokens of a modality goes to the other.
     """
 
-    def __init__(self, config: PruningConfig | None = None, *, share_2d: float = 0.5) -> None:
+    def __init__(
+        self, config: PruningConfig | None = None, scales: Mapping[str, float] | None = None, *, share_2d: float = 0.5
+    ) -> None:
         """Take the share of 2D tokens, 0..1. Raises ValueError for another one and without a `target_rate`."""
         config = PruningConfig() if config is None else config
         if config.target_rate is None:
             raise ValueError("target_rate = None, but FixedSplit shares out a budget: set it")
         if not 0 <= share_2d <= 1:
             raise ValueError(f"share_2d = {share_2d} must be in [0, 1]")
-        super().__init__(config)
+        super().__init__(config, scales)
         self.share_2d = share_2d
 
 
