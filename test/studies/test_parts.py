@@ -16,7 +16,7 @@ from tristage_ros.studies.measurements import Stopwatch
 from tristage_ros.studies.options import CORE, EVERYTHING
 from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3
 from tristage_ros.studies.pool import Spread
-from tristage_ros.studies.protocol import CHOOSING, CONTROL, FIRST_SEED, MAIN, METHOD
+from tristage_ros.studies.protocol import CHOOSING, CONTROL, FIRST_SEED, MAIN, METHOD, Family
 from tristage_ros.studies.record import COURSE, PRUNING, Record
 from tristage_ros.studies.store import Models, save_json
 from tristage_ros.studies.study import Scope, Study
@@ -152,6 +152,19 @@ def test_the_core_has_the_numbers_of_the_protocol(tiny_checkpoint: str, tmp_path
     rows = Counter(job.cell.variant for job in jobs)
     assert Counter(rows.values()) == {MAIN: 3, METHOD: 11, CONTROL: 3}
     assert {job.seed for job in jobs} == set(range(FIRST_SEED, FIRST_SEED + MAIN // 5))
+
+
+def test_another_family_of_scenes_is_a_few_words(study: Study) -> None:
+    class Noisy(core.Table2):
+        name, title, family = "noisy", "With noise", Family("noisy", "one task with noise", ("laptop", "box"), "noise")
+
+    study.scope = replace(study.scope, tasks=None, episodes=None)
+    jobs = Noisy(study).jobs()
+    assert {(job.cell.task, job.cell.condition) for job in jobs} == {("laptop", "noise"), ("box", "noise")}
+    assert sum(job.cell.variant == UNPRUNED for job in jobs) == MAIN
+    study.scope = replace(study.scope, tasks=("banana",))
+    with pytest.raises(ValueError, match="--tasks has none of laptop, box"):
+        Noisy(study)
 
 
 def test_settings_are_chosen_on_seeds_that_are_not_reported(study: Study) -> None:

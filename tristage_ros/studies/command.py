@@ -81,6 +81,8 @@ def _listed(words: str | None) -> tuple[str, ...] | None:
 def _publish(part: Part, options: argparse.Namespace) -> None:
     with matplotlib.rc_context(STYLE):
         chapter: Chapter = part.chapter()
+    if chapter.note:
+        print(chapter.note.replace("**", ""))
     show(chapter.tables)
     facts = _facts(options, part)
     write(chapter, options.out / CHAPTERS, part.name, facts)

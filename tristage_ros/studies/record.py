@@ -13,12 +13,10 @@ from tristage_ros.mla.values import StepReport
 
 # Means over the control steps that were carried out; those of zero are not written down.
 SHARES = ("only_2d", "both", "only_3d")  # of the patches with 3D tokens: what is left of them
-REPORTED = (
-    "rate", "rate_2d", "rate_3d", "stage1_rate_2d", "stage1_rate_3d", "stage2_rate_2d", "stage2_rate_3d",
-    "fused_rate_2d", "fused_rate_3d", *(f"stage1_{share}" for share in SHARES), "salience_2d_stage1",
-)  # fmt: skip
+REPORTED = ("rate", "rate_2d", "rate_3d", "salience_2d_stage1", *(f"stage1_{share}" for share in SHARES))
 PRUNING = (*REPORTED, *(f"kept_{share}" for share in SHARES))
-COURSE = ("stage", "pruned", "rate", "rate_2d", "rate_3d", "fused_rate_2d", "fused_rate_3d", "ms")
+# Step by step, where a cell asks for it; the first of them have no mean.
+COURSE = ("stage", "fused_rate_2d", "fused_rate_3d", "pruned", "rate", "rate_2d", "rate_3d", "ms")
 DIGITS = 4
 
 
@@ -69,7 +67,8 @@ class Log:
 
     def add(self, stage: str, report: StepReport) -> None:
         """Add a control step; `stage` is what the expert would have done."""
-        row: dict[str, Any] = {name: getattr(report.pruning, name) for name in REPORTED} | _kept(report)
+        names = (*REPORTED, "fused_rate_2d", "fused_rate_3d")
+        row: dict[str, Any] = {name: getattr(report.pruning, name) for name in names} | _kept(report)
         row |= {"stage": stage, "ms": report.milliseconds["total"]}
         row |= {"pruned": report.pruning.pruned, "passes": report.passes}
         for name, value in row.items():
@@ -89,11 +88,11 @@ class Log:
         """Put into a record what its steps came to, and with `course` all that COURSE names of them."""
         record.refused, record.fault = self.refused, self.fault
         record.length = len(self.steps.get("ms", ()))
-        means = {name: round(fmean(values), DIGITS) for name, values in self.steps.items() if name != "stage"}
+        means = {name: round(fmean(values), DIGITS) for name, values in self.steps.items() if name not in COURSE[:3]}
         record.ms = round(means.pop("ms", 0.0), 1)
         record.means = {name: value for name, value in means.items() if value or name not in PRUNING}
         if course:
-            record.course = {name: [_rounded(value) for value in self.steps[name]] for name in COURSE}
+            record.course = {name: [_rounded(value) for value in self.steps.get(name, ())] for name in COURSE}
 
 
 def _kept(report: StepReport) -> dict[str, float]:

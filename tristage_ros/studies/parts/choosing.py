@@ -51,8 +51,8 @@ CANDIDATES: dict[str, dict[str, Variant]] = {
 NOTE = (
     "As many candidates for every method, on seeds that no table reports: {first} to {last} of every task. The first "
     "of a method is what the tables report. It is not exchanged for one that does better here by chance: what the "
-    "others come to is shown so that nobody has to ask. Beyond these, seeds {low} to {high} chose weights and watch "
-    "share of the robot preset."
+    "others come to is shown so that nobody has to ask. Beyond these, seeds {low} to {high} chose the settings of "
+    "the robot preset."
 )
 
 

@@ -176,6 +176,6 @@ def shares(summary: Summary, kind: str) -> str:
     return " / ".join(percent(summary.rates[f"{kind}_{share}"]) for share in SHARES)
 
 
-def pruned(summary: Summary, side: str = "") -> str:
-    """Return the shares of 2D and of 3D tokens that were pruned, for print; `side`: before rate_ (stage1_, ...)."""
-    return f"{percent(summary.rates[f'{side}rate_2d'])} / {percent(summary.rates[f'{side}rate_3d'])}"
+def pruned(summary: Summary) -> str:
+    """Return the shares of 2D and of 3D tokens that were pruned, for print."""
+    return f"{percent(summary.rates['rate_2d'])} / {percent(summary.rates['rate_3d'])}"
