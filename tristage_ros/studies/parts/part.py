@@ -26,10 +26,10 @@ class Chapter:
 
     title: str
     note: str = ""
-    headline: str = ""  # what a document of it begins with
     tables: list[Table] = field(default_factory=list)
     pictures: dict[str, Figure] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+    headline: str = ""  # what a document begins with that has this chapter
 
 
 @dataclass(frozen=True)
