@@ -19,12 +19,12 @@ MARGIN = 0.06  # of success: a row that may be worse by this much at most is not
 # Episodes of a row, shared evenly among the tasks of its family. The core:
 MAIN, METHOD, CONTROL = 400, 200, 50
 # What is beside it; of the first task alone where that is said so.
-RATE = 50  # a method at another rate, or set otherwise
+RATE = 40  # a method at another rate, or set otherwise
 MODALITY = 50  # one modality by lot, at another rate
 BLIND = 50  # without eyes or with the wrong words
-DISTURBED = 50
+DISTURBED = 40
 WATCHED = 50  # of the expert, all tokens kept
-STAGES = 50  # of the first task
+STAGES = 40  # of the first task
 SENSITIVITY = 20  # of the first task
 DENOISED = 20  # of the first task
 COURSE = 10  # of the first task, step by step
