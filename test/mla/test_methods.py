@@ -122,6 +122,22 @@ def test_dropped_for_good_a_later_pass_never_meets_what_was_dropped(make_policy,
     assert keys[1:] == [suffix, *[rest + 16 + suffix if engine == "recompute" else suffix] * (passes - 1)]
 
 
+@pytest.mark.parametrize("engine", ["cached", "recompute"])
+def test_dropped_for_good_parallel_denoising_acts_as_one_pass_after_the_other(make_policy, observation, model, engine):
+    """Every timestep is last evaluated in the pass that is its own in sequence."""
+    sequential, parallel = (
+        make_policy(
+            make_pruner("fastv", HALF, mid_layer=1, for_good=True),
+            model,
+            engine=engine,
+            denoising=Denoising(parallel=setting),
+        )
+        for setting in (None, ParallelDenoising(tolerance=0.0))
+    )
+    for seen in walk(observation, 2):
+        np.testing.assert_allclose(values(parallel.act(seen)[0]), values(sequential.act(seen)[0]), atol=1e-4)
+
+
 @pytest.mark.parametrize("method", ["fastv", "dart", "vla_pruner"])
 def test_dropped_for_good_the_released_loop_goes_on_as_if_the_others_had_never_been(
     make_policy, observation, model, method
