@@ -113,10 +113,10 @@ def test_a_table_keeps_to_the_methods_and_rates_that_are_said(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--part", "stages", "--rates", "0.5"], "--rates does not fit --part stages (Table 3, all combinations"),
+        (["--table", "3", "--methods", "fastv"], "--methods does not fit --table 3 (Table 3: ablation of the stages)"),
         (["--table", "2", "--part", "controls", "--rates", "0.5"], "--rates does not fit --part controls"),
         (["--table", "1", "--methods", "none"], "--methods does not fit --table 1"),
-        (["--all", "--methods", "none"], "--methods does not fit --part rates"),
+        (["--all", "--methods", "none"], "--methods does not fit --table 3"),
     ],
 )
 def test_what_does_not_fit_a_table_is_refused_before_anything_runs(

@@ -88,7 +88,7 @@ class Table3(Core):
 
     name = "table3"
     title = "Table 3: ablation of the stages"
-    rates = (MAIN_RATE,)
+    takes = ()
     numbers: ClassVar[dict[Variant, int]] = {
         UNPRUNED: MAIN,
         OURS: MAIN,
