@@ -119,8 +119,8 @@ class Matrix(Part):
             steps = f"{summary.key_frames:.1f}" if summary.success.successes else "-"
             looks = str(max(record.looks for record in self.episodes(row).values()))
             cells = (str(summary.success.n), success(summary), against(summary), p_value(summary), steps, looks)
-            best = ours.get(row.variant.rate)
-            contest = [self.contest(row, best) if best not in (None, row) else ""] if ours else []
+            best = ours.get(row.variant.rate, row)
+            contest = [self.contest(row, best) if best != row else ""] if ours else []
             table.rows.append((*head(row), *cells, *contest))
         return table
 
