@@ -24,6 +24,6 @@ class Travel:
     def of(joints: Sequence[NDArray[np.float64]], period: float) -> Travel:
         """Return it of joint positions [6] rad, one every `period` s."""
         rows = np.array(joints)
-        moved = smoothness(period * np.arange(len(rows)), rows)
+        moved = smoothness(np.arange(len(rows), dtype=np.float64) * period, rows)
         steps = np.diff(tool_pose(forward(rows))[:, :3, 3], axis=0)
         return Travel(float(np.linalg.norm(steps, axis=1).sum()), moved.jerk, moved.reversals)

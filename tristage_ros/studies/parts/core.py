@@ -50,6 +50,12 @@ class Core(Matrix):
         """Return the number of episodes of a task."""
         return self.share(self.numbers.get(row.variant, self.number))
 
+    def together(self, mode: Mode) -> list[Variant]:
+        """Return the rows of both tables, where the command asks for no others."""
+        mine = super().together(mode)
+        core = {**Table2.numbers, **Table3.numbers}
+        return list(core) if core.keys() >= set(mine) else mine
+
     def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
         """Return the steps that are timed."""
         return self.timed(), Counter()
@@ -121,7 +127,7 @@ def no_worse(ours: Episodes, unpruned: Episodes) -> str:
 
 
 def of_stage_1(ours: Episodes, without: Episodes) -> str:
-    """Return what the first stage changes: nothing, nothing that can be told, or success."""
+    """Return what the first stage changes: nothing, less than MARGIN, nothing that can be told, or success."""
     found = compare(ours, without)
     if found is None:
         return ""
@@ -131,8 +137,11 @@ def of_stage_1(ours: Episodes, without: Episodes) -> str:
     rate = f"r = {100 * MAIN_RATE:.0f} %"
     if same:
         return f"**Carried over, stage 1 changes nothing**: at {rate}, all {found.n} episodes run as with stage 1 off."
+    if found.low > -MARGIN and found.high < MARGIN:
+        margin = f"within {100 * MARGIN:g} points"
+        return f"**Carried over equals stage 1 off {margin}** on {found.n} paired episodes at {rate}: {span}."
     if found.low <= 0.0 <= found.high:
-        return f"**Carried over equals stage 1 off** as far as {found.n} paired episodes tell, at {rate}: {span}."
+        return f"**{found.n} paired episodes do not tell carried over from stage 1 off** at {rate}: {span}."
     word = "better" if found.difference > 0 else "worse"
     return f"**Carried over is {word} than stage 1 off** on {found.n} paired episodes at {rate}: {span}."
 

@@ -49,7 +49,7 @@ def frontier(points: Sequence[Point]) -> Figure:
                 ax.axhline(100 * point.success.rate, color=BLACK, lw=1)
             right.set(title=f"unpruned: {point.ms:.0f} ms")
     lowest = min((point.success.low for point in points), default=0.0)
-    left.set(xlabel="pruned, % of the visual tokens of a step", ylabel="success, %", ylim=(100 * lowest - 3, 101))
+    left.set(xlabel="pruned, % of the visual tokens of a step", ylabel="success, %", ylim=(100 * lowest - 3, 103))
     right.set(xlabel="ms of a step, released loop")
     lines = [Line2D([], [], color=color, marker=marker, label=label) for label, (color, marker) in styles.items()]
     legend_below(figure, [Line2D([], [], color=BLACK, lw=1, label=UNPRUNED.label), *lines], columns=3)
@@ -68,15 +68,24 @@ def _styles(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
 
 
 def _panel(ax: Axes, points: Sequence[tuple[float, Point]], styles: dict[str, tuple[str, str]], saves: int) -> None:
-    """Draw rows at their x; more is saved to the right (1) or to the left (-1)."""
+    """Draw rows at their x, side by side where that is the same; more is saved to the right (1) or to the left (-1)."""
     best, steps = -1.0, list[tuple[float, float]]()
     for x, point in sorted(points, key=lambda pair: (-saves * pair[0], -pair[1].success.rate)):
         if point.success.rate > best:
             best = point.success.rate
             steps.append((x, 100 * best))
     ax.step([x for x, _ in steps], [y for _, y in steps], where="post", color=DARK, lw=1, ls="--", zorder=1)
+    apart = 0.012 * (max(x for x, _ in points) - min(x for x, _ in points)) if points else 0.0
+    beside: dict[float, list[Point]] = {}
+    for x, point in points:
+        beside.setdefault(round(x, 1), []).append(point)
+    shown = [
+        (x + apart * (number - (len(some) - 1) / 2), point)
+        for x, some in beside.items()
+        for number, point in enumerate(some)
+    ]
     for label, (color, marker) in styles.items():
-        mine = sorted(((x, point) for x, point in points if point.variant.label == label), key=lambda pair: pair[0])
+        mine = sorted(((x, point) for x, point in shown if point.variant.label == label), key=lambda pair: pair[0])
         for x, point in mine:
             found = point.success
             bar = [[max(found.rate - found.low, 0.0)], [max(found.high - found.rate, 0.0)]]

@@ -66,7 +66,7 @@ class Matrix(Part):
     name = "matrix"
     title = "Methods and rates"
     number = RATE
-    takes = ("methods", "rates")
+    takes: ClassVar[tuple[str, ...]] = ("methods", "rates")
     rates: ClassVar[tuple[float, ...]] = (0.5, 0.6, 0.7, 0.8)  # unless the command says otherwise
     goals: ClassVar[bool] = False  # whether goals are compared with the unpruned policy's
 
@@ -91,7 +91,7 @@ class Matrix(Part):
         chapter = Chapter(self.title)
         if not found:
             return chapter
-        speeds = self.study.speeds([row.variant for row, _ in found], self.mode)
+        speeds = self.study.speeds(self.together(self.mode), self.mode)
         tables = [self.by_task(found), self.successes(found), self.costs(found, speeds), self.beside(found)]
         tables += [self.moved(found)] if self.goals else []
         chapter.tables = [table for table in tables if table.rows]

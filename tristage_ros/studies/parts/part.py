@@ -92,10 +92,12 @@ class Part(ABC):
 
     def timed(self) -> Counter[Mode]:
         """Return how many control steps are timed to know the speed of every row."""
-        steps: Counter[Mode] = Counter()
-        for mode in dict.fromkeys(row.mode for row in self.rows()):
-            steps[mode] = self.study.stopwatch(mode).steps([row.variant for row in self.rows() if row.mode == mode])
-        return steps
+        modes = dict.fromkeys(row.mode for row in self.rows())
+        return Counter({mode: self.study.stopwatch(mode).steps(self.together(mode)) for mode in modes})
+
+    def together(self, mode: Mode) -> list[Variant]:
+        """Return what is timed in one measurement, so that its speeds can be compared."""
+        return list(dict.fromkeys(row.variant for row in self.rows() if row.mode == mode))
 
     def count(self, row: Row) -> int:
         """Return how many episodes every task of a row has by custom."""
