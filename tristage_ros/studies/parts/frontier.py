@@ -62,8 +62,9 @@ def _styles(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
     used: Counter[str] = Counter()
     for variant in variants:
         if variant.label not in styles:
-            styles[variant.label] = COLORS.get(variant.method, DARK), MARKERS[used[variant.method] % len(MARKERS)]
-            used[variant.method] += 1
+            color = COLORS.get(variant.method, DARK)
+            styles[variant.label] = color, MARKERS[used[color] % len(MARKERS)]
+            used[color] += 1
     return styles
 
 
