@@ -10,7 +10,16 @@ from torch import Tensor
 
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.decision import Decision
-from tristage_ros.pruning.stages import BACKGROUND, OBJECT, ROBOT, PatchState, StageClock, propose, semantic_sets
+from tristage_ros.pruning.stages import (
+    BACKGROUND,
+    OBJECT,
+    ROBOT,
+    PatchState,
+    StageClock,
+    feature_indicators,
+    propose,
+    semantic_sets,
+)
 from tristage_ros.pruning.values import Candidates, TokenGeometry, TokenMasks, value_at_points
 
 
@@ -30,7 +39,7 @@ class PruningReport:
     rate_3d: float = 0.0
     rate: float = 0.0  # of all visual tokens, as applied
     ema_changed: float = 0.0  # share of patches whose fused candidates stage 3 changed
-    salience_2d_stage1: float = 0.0  # means over patches of the newest raw indicators
+    salience_2d_stage1: float = 0.0  # means over patches of the newest raw indicators; of stage 1 whatever its scale
     salience_3d_stage1: float = 0.0
     salience_2d_stage2: float = 0.0
     salience_3d_stage2: float = 0.0
@@ -98,9 +107,10 @@ def _decided(config: PruningConfig, decision: Decision, refreshed: bool) -> dict
 
 def _observed(state: PatchState, step: int) -> dict[str, Any]:
     newest = state.newest
+    m_2d, m_3d = feature_indicators(state.magnitudes[:, :, 0]).float().mean(1).tolist()
     return {
-        "salience_2d_stage1": float(newest.m_2d_s1.mean()),
-        "salience_3d_stage1": float(newest.m_3d_s1.mean()),
+        "salience_2d_stage1": m_2d,
+        "salience_3d_stage1": m_3d,
         "salience_2d_stage2": float(newest.m_2d_s2.mean()),
         "salience_3d_stage2": float(newest.m_3d_s2.mean()),
         "oldest_patch": int((step - state.last_seen).max()),

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from tristage_ros.mla.loading import load_model, load_tokenizer
 from tristage_ros.mla.passes import SEQUENTIAL, Denoising, EngineName
 from tristage_ros.mla.policy import MlaPolicy
+from tristage_ros.mla.scales import load_scales
+from tristage_ros.pruning import TriStagePruner
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode, StepOutcome
 from tristage_ros.simulation.renderer import BACKGROUND, OBJECT, label_of_patches
@@ -30,6 +32,7 @@ class Attempts:
             CheckpointError: the checkpoint is missing or something else.
         """
         self.model, self.statistics = load_model(checkpoint, None, torch.float32, "cpu", 0)
+        self.scales = load_scales(checkpoint)
         self._tokenizer = load_tokenizer(self.model.config, None, checkpoint)
         self._random = checkpoint is None
         self._episodes: dict[Variation, Episode] = {}
@@ -37,7 +40,9 @@ class Attempts:
     def policy(
         self, pruner: Any, seed: int, engine: EngineName = "cached", denoising: Denoising = SEQUENTIAL
     ) -> MlaPolicy:
-        """Return a policy with a pruner of its own, whose noise begins with `seed`."""
+        """Return a policy with a pruner of its own, which is told the model's scales; its noise begins with `seed`."""
+        if isinstance(pruner, TriStagePruner):
+            pruner.scales |= self.scales
         return MlaPolicy(
             self.model, self._tokenizer, self.statistics, pruner,
             engine=engine, denoising=denoising, seed=seed, random_weights=self._random,

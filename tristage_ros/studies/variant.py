@@ -85,6 +85,8 @@ class Variant:
         if self.method == "none":
             return self.name
         settings = self.config(0).to_dict()
+        if settings["scale_3d"] == 1.0:  # what is as published is what it always was
+            del settings["scale_3d"]
         if self.method != "tristage":
             settings = {name: settings[name] for name in (*GUARD, "target_rate", "token_bucket", *dict(self.settings))}
         return f"{self.name} #{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
