@@ -58,7 +58,7 @@ def test_what_was_before_is_what_the_first_facts_say() -> None:
 
 
 def test_what_the_policy_found_of_its_model_is_no_change_but_as_it_began() -> None:
-    found = event(20, **{"own_scale__pre_norm": 38.5})
+    found = event(20, own_scale__pre_norm=38.5)
     began, changes = changes_of([event(10, rate_hz=1.0), found, known(own_scale__pre_norm=0.0, seed=1)])
     assert began == {"own_scale.pre_norm": 38.5, "seed": 1}
     assert [change.values for change in changes] == [{"rate_hz": 1.0}]

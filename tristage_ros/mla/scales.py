@@ -18,6 +18,7 @@ import yaml
 
 from tristage_ros.mla.checkpoint import CheckpointError
 from tristage_ros.mla.official import run_directory, weights_file
+from tristage_ros.pruning.config import FEATURES, Feature
 from tristage_ros.pruning.scale import Magnitudes
 from tristage_ros.resources import read_text
 from tristage_ros.yaml_text import parse
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".scales.yaml"
 ENDS = 1 << 20  # bytes at either end of a file that tell its weights from others
-FEATURES = ("lm_head", "pre_norm")
 MOST = 100.0  # of a mean logit, either way
 
 
@@ -40,7 +40,7 @@ def load_scales(checkpoint: str | Path | None) -> dict[str, float]:
     return {feature: found.scale for feature, found in load_magnitudes(checkpoint).items()}
 
 
-def load_magnitudes(checkpoint: str | Path | None) -> dict[str, Magnitudes]:
+def load_magnitudes(checkpoint: str | Path | None) -> dict[Feature, Magnitudes]:
     """Return what is kept of how a model's magnitudes compare, by `s1_feature`.
 
     Nothing, with a warning, where the weights are others by now. Raises CheckpointError for a file that is damaged.

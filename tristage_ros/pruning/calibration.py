@@ -62,12 +62,14 @@ class Rates:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Hold new thresholds, what they do, and the distribution that they come from."""
+    """Hold new settings of stage 1, what they do, and the distribution that they come from; M_3d is raw."""
 
-    config: PruningConfig  # with the new tau_2d and tau_3d, and the scale whose units they are in
+    began: PruningConfig  # what `before` is of
+    config: PruningConfig  # with the scale, and with tau_2d and tau_3d in its units
     before: Rates
     after: Rates
-    m_3d: Tensor  # float32 [n] predicted M_3d of stage 1 of every 3D-bearing patch in every step, in units of the scale
+    magnitudes: Magnitudes
+    m_3d: Tensor  # float32 [n] predicted M_3d of stage 1 of every 3D-bearing patch in every step
     mean_of_all: float  # of M_3d over all patches, those without 3D tokens counted as 0, as the paper's Table 1 does
     mean_of_bearing: float  # over the 3D-bearing patches
 
@@ -104,12 +106,10 @@ def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, ba
     reach, for settings without stage 1 and for a trace of fewer than 2 steps.
     """
     check_request(config, rate, balance)
-    config = config.carried(config.scale_3d or magnitudes_of(trace).scale)
+    found = magnitudes_of(trace)
+    config = config.carried(config.scale_3d or found.scale)
     steps = _replay(trace, config)
-    m_3d = torch.cat([step.m_3d[step.has_points] for step in steps])
-    if len(m_3d) == 0:
-        raise ValueError(NO_POINTS)
-    ordered = m_3d.sort().values
+    ordered = torch.cat([step.m_3d[step.has_points] for step in steps]).sort().values
     least, most = (_rates(steps, *_thresholds(ordered, single, balance)).rate for single in (0.0, 1.0))
     if not least <= rate <= most:
         reach = f"stage 2 alone prunes {least:.3f}, with stage 1 up to {most:.3f}"
@@ -120,12 +120,35 @@ def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, ba
         reached = _rates(steps, *_thresholds(ordered, middle, balance)).rate
         low, high = (middle, high) if reached < rate else (low, middle)
     tau_2d, tau_3d = _thresholds(ordered, high, balance)
+    before = _rates(steps, config.tau_2d, config.tau_3d)
+    return _calibration(config, before, replace(config, tau_2d=tau_2d, tau_3d=tau_3d), steps, found)
+
+
+def carry_over(trace: Sequence[TraceStep], config: PruningConfig) -> Calibration:
+    """Carry the thresholds of `config` over to the model of `trace` by its scale; before, they are taken literally.
+
+    Raises ValueError where no step shows 3D tokens, and for a trace of fewer than 2 steps.
+    """
+    found = magnitudes_of(trace)
+    literal, carried = config.carried(1.0), config.carried(found.scale)
+    before = _rates(_replay(trace, literal), config.tau_2d, config.tau_3d)
+    return _calibration(literal, before, carried, _replay(trace, carried), found)
+
+
+def _calibration(
+    began: PruningConfig, before: Rates, config: PruningConfig, steps: Sequence[_Planned], found: Magnitudes
+) -> Calibration:
+    scale = config.scale_3d or 1.0
+    raw = [scale * step.m_3d / (1.0 - step.m_3d + scale * step.m_3d) for step in steps]
+    m_3d = torch.cat([m[step.has_points] for m, step in zip(raw, steps, strict=True)])
     return Calibration(
-        config=replace(config, tau_2d=tau_2d, tau_3d=tau_3d),
-        before=_rates(steps, config.tau_2d, config.tau_3d),
-        after=_rates(steps, tau_2d, tau_3d),
+        began=began,
+        config=config,
+        before=before,
+        after=_rates(steps, config.tau_2d, config.tau_3d),
+        magnitudes=found,
         m_3d=m_3d,
-        mean_of_all=float(torch.cat([step.m_3d * step.has_points for step in steps]).mean()),
+        mean_of_all=float(torch.cat([m * step.has_points for m, step in zip(raw, steps, strict=True)]).mean()),
         mean_of_bearing=float(m_3d.mean()),
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tristage_ros.pruning.scale import carried_threshold
 from tristage_ros.words import one_line, shown
 
+Feature = Literal["lm_head", "pre_norm"]
+FEATURES: tuple[Feature, ...] = get_args(Feature)
 MOST_NAMED = 4  # unknown settings in a message
 
 
@@ -26,7 +28,7 @@ class PruningConfig:
     background_drop: float = 0.9  # share of background patches dropped in a step, 0..1
     obj_2d_floor: float = 0.9  # an object patch loses its 3D tokens above this M_2d of stage 2 ...
     obj_3d_epsilon: float = 0.02  # ... and below this M_3d of stage 2
-    s1_feature: Literal["lm_head", "pre_norm"] = "lm_head"  # what the model is to measure for stage 1
+    s1_feature: Feature = "lm_head"  # what the model is to measure for stage 1
     target_rate: float | None = None  # share of all visual tokens to prune, 0 <= rate < 1; None: the stages decide
     token_bucket: int = 16  # under a target rate the kept count is rounded up to a multiple of this
     drop_weight: float | None = None  # under a target rate, of the attention of what the stages drop, 0..1; None: last
@@ -66,7 +68,7 @@ class PruningConfig:
         for name in ("refresh_every", "max_age"):
             if getattr(self, name) is not None:
                 _check_integer(name, getattr(self, name), 1)
-        _check_choice("s1_feature", self.s1_feature, ("lm_head", "pre_norm"))
+        _check_choice("s1_feature", self.s1_feature, FEATURES)
         _check_choice("background_sampling", self.background_sampling, ("random", "rotating"))
         _check_choice("attention_share", self.attention_share, (True, False))
         object.__setattr__(self, "stages", _checked_stages(self.stages))

@@ -22,6 +22,7 @@ from tristage_ros.mla.passes import ENGINES
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.pruning.config import Feature
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.studies.attempt import Attempts
@@ -50,6 +51,27 @@ def expert_steps(episode: Episode, mode: Mode = "key frames") -> Iterator[tuple[
 def expert_observations(episode: Episode, mode: Mode = "key frames") -> Iterator[Observation]:
     """Yield what is seen before every action of the expert."""
     return (observation for observation, _ in expert_steps(episode, mode))
+
+
+def traces_of_episodes(
+    attempts: Attempts,
+    tasks: Sequence[str],
+    seeds: range,
+    mode: Mode,
+    features: Sequence[Feature],
+    progress: Progress = QUIET,
+) -> dict[Feature, list[TraceStep]]:
+    """Return what every step of the expert's episodes of `tasks` shows of all its tokens, by feature."""
+    policy = attempts.policy(UNPRUNED.pruner(seeds[0]), seeds[0])
+    traces: dict[Feature, list[TraceStep]] = {feature: [] for feature in features}
+    scenes = [(task, seed) for task in tasks for seed in seeds]
+    for task, seed in progress.over("episodes that are looked at", scenes, len(scenes)):
+        episode = attempts.episode(Cell(task), seed)
+        observations = list(expert_observations(episode, mode))
+        for feature, trace in traces.items():
+            first, *rest = record_trace(policy, episode.task.instruction, observations, feature)
+            trace += [replace(first, begins=True), *rest]
+    return traces
 
 
 # Thresholds of stage 1 for a trained model.
@@ -100,16 +122,13 @@ def choose(
 
     What is looked at are the expert's episodes, all tokens kept.
     """
-    policy = attempts.policy(ROBOT.pruner(seeds[0]), seeds[0])
-    trace: list[TraceStep] = []
-    scenes = [(task, seed) for task in tasks for seed in seeds]
-    for task, seed in progress.over("episodes that choose thresholds", scenes, len(scenes)):
-        episode = attempts.episode(Cell(task), seed)
-        first, *rest = record_trace(policy, episode.task.instruction, expert_observations(episode, mode))
-        trace += [replace(first, begins=True), *rest]
+    pruner = ROBOT.pruner(seeds[0])
+    feature = pruner.config.s1_feature
+    trace = traces_of_episodes(attempts, tasks, seeds, mode, [feature], progress)[feature]
+    settings = pruner.config.carried(attempts.scales.get(feature))
     for rate in RATES:
         try:
-            found = calibrate(trace, policy.pruner.config, rate)
+            found = calibrate(trace, settings, rate)
         except ValueError:  # out of reach
             continue
         config = found.config

@@ -74,19 +74,27 @@ def command_line(options: argparse.Namespace, part: str) -> str:
 # `tristage calibrate`.
 
 CALIBRATE_INSTRUCTION = "put the banana on the blue plate"
-CALIBRATE_STEPS = 40
+CALIBRATE_EPISODES = 5  # of every task
 
 
 def add_calibrate_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--rate", type=float, required=True, help="share of visual tokens that the stages shall prune")
-    parser.add_argument("--pruning", type=user_path, help="preset to start from (default: config/pruning/robot.yaml)")
-    parser.add_argument("--balance", type=float, default=0.5, help="2D among the single-modality patches (default: .5)")
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
-    parser.add_argument("--instruction", default=CALIBRATE_INSTRUCTION, help=f"default: {CALIBRATE_INSTRUCTION}")
+    parser.add_argument("--pruning", type=user_path, help="preset to start from (default: config/pruning/robot.yaml)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--trace", type=user_path, help="salience trace of an earlier calibration, instead of a run")
     source.add_argument("--bag", type=user_path, help="MCAP bag with front images, clouds and joint states")
-    parser.add_argument("--steps", type=int, default=CALIBRATE_STEPS, help="without either: in the simulated cell")
-    parser.add_argument("--cameras-file", type=user_path, help="extrinsics (default: config/cameras.yaml)")
+    source.add_argument(
+        "--episodes",
+        type=int,
+        default=CALIBRATE_EPISODES,
+        help=f"without either: of every task in the simulated cell (default: {CALIBRATE_EPISODES})",
+    )
+    parser.add_argument("--continuous", action="store_true", help="those for a model under continuous control")
+    parser.add_argument("--instruction", default=CALIBRATE_INSTRUCTION, help=f"of a bag: {CALIBRATE_INSTRUCTION}")
+    parser.add_argument("--cameras-file", type=user_path, help="extrinsics of a bag (default: config/cameras.yaml)")
+    parser.add_argument("--rate", type=float, help="choose thresholds, too, by which the stages prune this share")
+    parser.add_argument(
+        "--balance", type=float, default=1.0, help="with --rate: 2D of one-modality patches (default: 1, the paper's)"
+    )
     parser.add_argument("--out", type=user_path, default=Path("calibration"), help="folder of what is written")

@@ -12,11 +12,11 @@ from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.memory import QUANTISED
 from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.mla.policy import MlaPolicy
-from tristage_ros.mla.scales import FEATURES
 from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.policy.tuning import Tuning
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import PruningConfig, TriStagePruner
+from tristage_ros.pruning.config import FEATURES
 
 
 def loaded(settings: Any, pruning: PruningConfig) -> MlaPolicy:

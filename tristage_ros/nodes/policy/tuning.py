@@ -9,8 +9,8 @@ from typing import Any
 
 from tristage_ros.bags.facts import OFF, OWN_SCALE, PRUNER, pruner_settings
 from tristage_ros.graph.graph import preset
-from tristage_ros.mla.scales import FEATURES
 from tristage_ros.pruning import PruningConfig
+from tristage_ros.pruning.config import FEATURES
 from tristage_ros.resources import read_text
 from tristage_ros.ros.parameters import Parameter, ParameterError
 from tristage_ros.words import shown
