@@ -21,13 +21,14 @@ from tristage_ros.mla.official import run_directory, weights_file
 from tristage_ros.pruning.config import FEATURES, Feature
 from tristage_ros.pruning.scale import Magnitudes
 from tristage_ros.resources import read_text
+from tristage_ros.words import one_line
 from tristage_ros.yaml_text import parse
 
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".scales.yaml"
 ENDS = 1 << 20  # bytes at either end of a file that tell its weights from others
-MOST = 100.0  # of a mean logit, either way
+MOST = 20.0  # of a mean logit, either way
 
 
 def scales_file(checkpoint: str | Path) -> Path:
@@ -91,7 +92,7 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(kept, dict) or not isinstance(kept.get("weights"), str):
             raise ValueError("it does not say which weights it is of")
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}; remove it, or measure anew: tristage calibrate") from None
+        raise CheckpointError(f"{path}: {one_line(error)}; remove it, or measure anew: tristage calibrate") from None
     return kept
 
 
@@ -101,5 +102,5 @@ def _magnitudes(path: Path, feature: str, kept: Any) -> Magnitudes:
         if not (isfinite(found.mean_logit) and abs(found.mean_logit) < MOST and 0 < found.bearing <= 1):
             raise ValueError("out of range")
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {feature} is no scale ({error}): measure anew: tristage calibrate") from None
+        raise CheckpointError(f"{path}: {feature} is no scale ({one_line(error)}): measure anew: tristage calibrate") from None
     return found

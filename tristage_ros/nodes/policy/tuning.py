@@ -40,7 +40,7 @@ PARAMETERS = (
         "a change resets the pruning state",
         "",
         -1.0,
-        1e9,
+        1e12,
     ),
     _setting("beta", "stage 3: weight of the past, below 1; of observations to come", "", 0.0, 1.0),
     _setting("window", "stage 3: observations after which beta replaces the running mean", "", 1, 1000),
@@ -80,7 +80,7 @@ OWN_SCALES = tuple(
         f"what pruner.scale_3d = -1 is with {feature}; 0: as kept beside the checkpoint, else from the first look",
         "",
         0.0,
-        1e9,
+        1e12,
         read_only=False,
     )
     for feature in FEATURES
