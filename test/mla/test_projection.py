@@ -9,8 +9,8 @@ POSE[:3] = [
     [-1.0, -5.96046448e-07, 1.49011612e-07, 3.71546562e-08],
     [-5.66244125e-07, 9.06307936e-01, -4.22617912e-01, 1.57999933],
 ]
-# RLBench's front camera, which looks along +z with x and y mirrored, stretched to the model's image. Its principal point,
-# 112 of 224, counts from the corner of a pixel, as the pixels below do; ours from its centre.
+# RLBench's front camera, which looks along +z with x and y mirrored, stretched to the model's image. Its principal
+# point, 112 of 224, counts from the corner of a pixel, as the pixels below do; ours counts from its centre.
 CORNER = 0.5
 RLBENCH_FRONT = CameraModel(672, 672, 3 * -307.7174807, 3 * -307.7174807, 3 * 112 - CORNER, 3 * 112 - CORNER, POSE)
 

@@ -102,5 +102,7 @@ def _magnitudes(path: Path, feature: str, kept: Any) -> Magnitudes:
         if not (isfinite(found.mean_logit) and abs(found.mean_logit) < MOST and 0 < found.bearing <= 1):
             raise ValueError("out of range")
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {feature} is no scale ({one_line(error)}): measure anew: tristage calibrate") from None
+        raise CheckpointError(
+            f"{path}: {feature} is no scale ({one_line(error)}): measure anew: tristage calibrate"
+        ) from None
     return found
