@@ -153,15 +153,13 @@ def distribution_table(result: Calibration, feature: str) -> Table:
 
 
 def rates_table(result: Calibration) -> Table:
-    """Return thresholds and rates before and after as a table."""
-    table = Table(
-        "", "scale_3d", "tau_2d", "tau_3d", "as raw M_3d", "pruned", "2D", "3D", "stage 1: 2D only", "both", "3D only",
-        title="Before and after",
-    )  # fmt: skip
+    """Return thresholds and rates before and after as a table; stage 1 in shares of the 3D-bearing patches."""
+    table = Table("", "scale", "tau", "raw M_3d", "pruned", "2D", "3D", "2D only", "both", "3D only")
+    table.title = "Thresholds, tokens pruned [%], and what stage 1 leaves of a patch [%]"
     for name, settings, rates in (("before", result.began, result.before), ("after", result.config, result.after)):
-        raw = ", ".join(f"{tau:.3f}" for tau in _raw(settings))
-        own = f"{settings.scale_3d:.3g}", f"{settings.tau_2d:.4f}", f"{settings.tau_3d:.4f}", raw
-        table.add_row(name, *own, *(f"{r:.1%}" for r in _shares(rates)))
+        taus = (settings.tau_2d, settings.tau_3d), _raw(settings)
+        own = (f"{settings.scale_3d:.3g}", *("\n".join(f"{tau:.3f}" for tau in pair) for pair in taus))
+        table.add_row(name, *own, *(f"{100 * share:.1f}" for share in _shares(rates)))
     return table
 
 
