@@ -154,6 +154,7 @@ def test_a_file_is_read_as_ros_2_reads_it(file):
         ("recorder: {ros__parameters: {colour: png}}", "recorder has no parameter 'colour'; did you mean color?"),
         ("machines: {ros__parameters: {link_time: 1}}", "machines has no parameter 'link_time'"),
         (section("policy", "two"), "policy: threads: write a whole number from 1 to 64, not 'two'"),
+        (section("policy", 10**400), "policy: threads: write a number that a computer holds, not 1000"),
         (section("policy", 1.5), "policy: threads: write a whole number from 1 to 64, not 1.5"),
         (section("policy", 65), "policy: threads: write a whole number from 1 to 64, not 65"),
         (section("policy", "yes"), "policy: threads: write a whole number from 1 to 64, not True"),

@@ -26,6 +26,8 @@ def fitted(
             return [fitted(each, kind) for each in value]
         except ValueError as error:
             raise ValueError(f"of {shown(list(value))}: {error}") from None
+    if type(value) is int and abs(value) > _MOST:
+        raise ValueError(f"write a number that a computer holds, not {shown(value)}")
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(default) or (low is not None and high is not None and not low <= value <= high):
@@ -35,6 +37,7 @@ def fitted(
     return str(user_path(value)) if isinstance(value, str) and value.startswith(("~", "$")) else value
 
 
+_MOST = 2**63 - 1  # of a whole number in a ROS 2 parameter
 _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text in quotes"}
 
 
