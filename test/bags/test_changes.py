@@ -57,6 +57,14 @@ def test_what_was_before_is_what_the_first_facts_say() -> None:
     assert words == [["pruner.tau_2d: 0.08 -> 0.1", "pruner.beta: not known -> 0.5"], []]
 
 
+def test_what_the_policy_found_of_its_model_is_no_change_but_as_it_began() -> None:
+    found = event(20, own_scale__pre_norm=38.5)
+    began, changes = changes_of([event(10, rate_hz=1.0), found, known(own_scale__pre_norm=0.0, seed=1)])
+    assert began == {"own_scale.pre_norm": 38.5, "seed": 1}
+    assert [change.values for change in changes] == [{"rate_hz": 1.0}]
+    assert changes_of([found]) == ({}, []), "of a bag without facts nobody knows the rest either"
+
+
 def test_the_pruner_is_told_as_a_preset_spells_it_and_compared_by_that() -> None:
     files = {"policy.pruning": "tau_2d: 0.08\nmax_age: 10\n"}
     set_since = Facts({"policy": {"pruner.tau_2d": 0.3, "pruner.max_age": -1}}, files)

@@ -51,6 +51,14 @@ def test_a_preset_replaces_the_recorded_one_and_may_be_changed_further():
     assert settings.pruning.get("target_rate") is None
 
 
+def test_the_scale_of_the_recorded_model_is_not_that_of_another():
+    facts = Facts({"policy": {"own_scale.pre_norm": 38.5}})
+    settings = Settings.recorded_with(facts)
+    assert settings.parameters["policy"]["own_scale.pre_norm"] == 38.5
+    other = settings.changed(["policy.checkpoint=other.safetensors"])
+    assert other.parameters["policy"]["own_scale.pre_norm"] == 0.0
+
+
 @pytest.mark.parametrize("spelling", ["pruning.", "policy.pruner."])
 def test_the_pruner_is_set_by_either_spelling(spelling):
     changes = [f"{spelling}tau_2d=0.1", f"{spelling}target_rate=0.5"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tristage_ros.mla.llama import rotary_angles
 from tristage_ros.mla.model import random_model
 from tristage_ros.mla.passes import MidPass, MidPassEngine, Prefix, make_engine
 
@@ -41,7 +42,7 @@ def by_masking(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> tuple[t
 @pytest.mark.parametrize("layer", [1, 2, 4])
 def test_later_blocks_run_on_the_kept_rows_and_early_ones_on_all(llm, name, layer):
     prefix, suffix = prefix_and_suffix()
-    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda attention: ROWS))
+    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda shown: ROWS))
     engine.run(torch.randn_like(suffix))  # whatever ran before leaves no trace
     output = engine.run(suffix, observe=True)
     expected, received = by_masking(llm, prefix, suffix, layer)
@@ -55,7 +56,7 @@ def test_later_blocks_run_on_the_kept_rows_and_early_ones_on_all(llm, name, laye
 def test_keeping_everything_changes_nothing(llm, name):
     prefix, suffix = prefix_and_suffix(1)
     plain = make_engine(name, llm, prefix, SUFFIX_POSITIONS).run(suffix, observe=True)
-    mid = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(3, None, lambda attention: None))
+    mid = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(3, None, lambda shown: None))
     output = mid.run(suffix, observe=True)
     for part in ("suffix", "prefix", "attention"):
         torch.testing.assert_close(getattr(output, part), getattr(plain, part), rtol=1e-5, atol=1e-6)
@@ -68,8 +69,8 @@ def test_the_choice_sees_the_attention_of_the_block_before(llm, queries, count, 
     prefix, _ = prefix_and_suffix(2)
     seen = []
 
-    def choose(attention):
-        seen.append(attention)
+    def choose(shown):
+        seen.append(shown.attention)
 
     MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, queries, choose))
     before = llm.part(slice(0, layer - 1))(prefix.embeddings, POSITIONS)[0] if layer > 1 else prefix.embeddings
@@ -82,7 +83,7 @@ def test_the_choice_sees_the_attention_of_the_block_before(llm, queries, count, 
 def test_rows_can_be_dropped_after_a_pass(llm, name):
     prefix, suffix = prefix_and_suffix(3)
     engine, expected = (
-        MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(1, 1, lambda attention, rows=rows: rows))
+        MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(1, 1, lambda shown, rows=rows: rows))
         for rows in (ROWS, ROWS[[0, 3]])
     )
     before = engine.run(suffix).suffix
@@ -96,7 +97,7 @@ def test_rows_can_be_dropped_after_a_pass(llm, name):
 @torch.inference_mode()
 def test_a_new_prefix_is_taken_where_it_is_recomputed(llm):
     (prefix, suffix), (other, _) = prefix_and_suffix(4), prefix_and_suffix(5)
-    choice = MidPass(2, 1, lambda attention: ROWS)
+    choice = MidPass(2, 1, lambda shown: ROWS)
     cached, recomputed = (
         MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, choice) for name in ("cached", "recompute")
     )
@@ -111,4 +112,70 @@ def test_a_new_prefix_is_taken_where_it_is_recomputed(llm):
 def test_a_layer_that_is_not_there_is_refused(llm, layer):
     prefix, _ = prefix_and_suffix()
     with pytest.raises(ValueError, match=f"mid_layer = {layer}"):
-        MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda attention: None))
+        MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda shown: None))
+
+
+# Dropped for good: the passes after the first know the kept rows alone.
+
+
+def cached_later(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> torch.Tensor:
+    """Run all tokens block by block; the suffix sees no dropped row, other rows do in the blocks before `layer`."""
+    x, positions = torch.cat([prefix.embeddings, suffix], 1), torch.cat([prefix.positions, SUFFIX_POSITIONS])
+    stays = torch.cat([ROWS, torch.tensor([20, 21])])
+    seen = torch.ones(22, 22, dtype=torch.bool).tril()
+    seen[20:, :20] = torch.isin(torch.arange(20), ROWS)
+    for index in range(llm.config.layers):
+        if index == layer:
+            x, positions, seen = x[:, stays], positions[stays], seen[stays][:, stays]
+        x, _ = llm.part(slice(index, index + 1))(x, positions, seen=seen)
+    return x[:, -2:]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("layer", [1, 2, 4])
+@pytest.mark.parametrize("name", ["cached", "recompute"])
+def test_dropped_for_good_the_first_pass_is_the_same_and_later_ones_have_the_kept_rows_alone(llm, name, layer):
+    prefix, suffix = prefix_and_suffix(6)
+    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda shown: ROWS, for_good=True))
+    first = engine.run(suffix, observe=True)
+    expected, received = by_masking(llm, prefix, suffix, layer)
+    torch.testing.assert_close(first.suffix, expected[:, -2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(first.attention.double(), received.double(), rtol=1e-5, atol=1e-6)
+    later = engine.run(suffix.flip(2), observe=True)
+    assert later.prefix.shape[1] == later.attention.shape[1] == len(ROWS)
+    if name == "cached":
+        torch.testing.assert_close(later.suffix, cached_later(llm, prefix, suffix.flip(2), layer), rtol=1e-5, atol=1e-5)
+        return
+    x = torch.cat([prefix.embeddings[:, ROWS], suffix.flip(2)], 1)  # a sequence that never had the others
+    positions = torch.cat([POSITIONS[ROWS], SUFFIX_POSITIONS])
+    alone, attention = llm(x, positions, watched=torch.tensor([5, 6]))
+    torch.testing.assert_close(later.suffix, alone[:, -2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(later.attention.double(), attention[:, :5].double(), rtol=1e-5, atol=1e-6)
+    engine.renew(lambda: Prefix(prefix.embeddings[:, ROWS].flip(2), POSITIONS[ROWS]))
+    other, _ = llm(torch.cat([prefix.embeddings[:, ROWS].flip(2), suffix], 1), positions)
+    torch.testing.assert_close(engine.run(suffix).suffix, other[:, -2:], rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["cached", "recompute"])
+def test_with_nothing_dropped_for_good_is_for_nothing(llm, name):
+    prefix, suffix = prefix_and_suffix(7)
+    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(1, 0, lambda shown: None, for_good=True))
+    expected = make_engine(name, llm, prefix, SUFFIX_POSITIONS).run(suffix).suffix
+    for _ in range(2):
+        torch.testing.assert_close(engine.run(suffix).suffix, expected, rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_the_choice_sees_states_and_keys_of_the_block_before(llm):
+    prefix, _ = prefix_and_suffix(8)
+    seen = []
+    MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(2, 0, seen.append))
+    between, _ = llm.part(slice(0, 1))(prefix.embeddings, POSITIONS)
+    after, _ = llm.part(slice(1, 2))(between, POSITIONS)
+    block = llm.layers[1]
+    angles = rotary_angles(POSITIONS, llm.config.width // llm.config.heads)
+    _, keys, _ = block.self_attn.project(block.input_layernorm(between), angles)
+    assert seen[0].attention is None
+    torch.testing.assert_close(seen[0].hidden, after[0])
+    torch.testing.assert_close(seen[0].keys, keys[0])

@@ -9,8 +9,10 @@ POSE[:3] = [
     [-1.0, -5.96046448e-07, 1.49011612e-07, 3.71546562e-08],
     [-5.66244125e-07, 9.06307936e-01, -4.22617912e-01, 1.57999933],
 ]
-# RLBench's front camera, which looks along +z with x and y mirrored, stretched to the model's image
-RLBENCH_FRONT = CameraModel(672, 672, 3 * -307.7174807, 3 * -307.7174807, 3 * 112, 3 * 112, POSE)
+# RLBench's front camera, which looks along +z with x and y mirrored, stretched to the model's image. Its principal
+# point, 112 of 224, counts from the corner of a pixel, as the pixels below do; ours counts from its centre.
+CORNER = 0.5
+RLBENCH_FRONT = CameraModel(672, 672, 3 * -307.7174807, 3 * -307.7174807, 3 * 112 - CORNER, 3 * 112 - CORNER, POSE)
 
 
 @pytest.mark.parametrize(
@@ -26,5 +28,5 @@ RLBENCH_FRONT = CameraModel(672, 672, 3 * -307.7174807, 3 * -307.7174807, 3 * 11
 )
 def test_points_fall_on_the_patches_that_the_model_was_trained_with(point, pixel, patch):
     uv, _ = project(np.array([point]), RLBENCH_FRONT)
-    np.testing.assert_allclose(uv[0], pixel, atol=0.01)
+    np.testing.assert_allclose(uv[0] + CORNER, pixel, atol=0.01)
     assert patch_of_points(np.array([point]), RLBENCH_FRONT).tolist() == [patch]

@@ -85,6 +85,8 @@ def setting(ros_domain, tmp_path):
 def test_every_setting_of_a_preset_is_a_parameter_that_holds_what_the_preset_says():
     names = {p.name for p in PARAMETERS if p.name != "pruning"}
     assert names == {f"pruner.{name}" for name in PruningConfig().to_dict()}
+    carried = Tuning.of("carried")
+    assert carried.changed(carried.parameters) == carried and carried.config.scale_3d is None
     for preset in ("robot", "paper"):
         tuning = Tuning.of(preset)
         assert tuning.changed(tuning.parameters) == tuning
@@ -141,9 +143,35 @@ def test_features_measured_elsewhere_begin_anew(setting):
     assert s.step().step == 1
 
 
+def test_the_scale_of_a_model_is_told_once_it_is_found_and_outlives_resets(setting):
+    """As a replay has to know it; blank frames before the first one do not count."""
+    s = setting()
+    assert s.get("own_scale.pre_norm", "pruner.scale_3d") == [0.0, -1.0]
+    s.step()
+    s.until(lambda: s.get("own_scale.pre_norm") != [0.0])
+    [found] = s.get("own_scale.pre_norm")
+    assert found == s.node.policy.pruner.scale
+    assert s.set(instruction="close the box") == [] and s.step().step == 1
+    assert s.get("own_scale.pre_norm", "own_scale.lm_head") == [found, 0.0]
+    [reason] = s.set(own_scale__pre_norm=found + 1)
+    assert "set pruner.scale_3d" in reason
+    assert s.set(pruner__scale_3d=found + 1) == [] and s.step().step == 1
+    assert s.node.policy.pruner.scale == found + 1
+    assert s.set(pruner__scale_3d=-1) == [] and s.step().step == 1
+    assert s.node.policy.pruner.scale == found
+
+
+def test_a_scale_that_is_given_stands_for_that_of_the_checkpoint(setting):
+    s = setting("own_scale.pre_norm:=2.5")
+    s.step()
+    assert s.node.policy.pruner.scale == 2.5 and s.get("own_scale.pre_norm") == [2.5]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"pruner__scale_3d": 0.0}, "pruner.scale_3d = 0.0"),
+        ({"pruner__scale_3d": -0.5}, "pruner.scale_3d = -0.5"),
         ({"pruner__tau_2d": math.nan}, "pruner.tau_2d = nan"),
         ({"pruner__tau_2d": 1.5}, "pruner.tau_2d = 1.5"),
         ({"pruner__tau_2d": 0.3}, "pruner.tau_2d = 0.3 must not exceed tau_3d = 0.2"),

@@ -12,25 +12,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tristage_ros.pruning import FrameContext, LayerAttention, PruningConfig, Salience, TokenGeometry, TokenMasks
-from tristage_ros.pruning.baselines import METHODS, FastV, NaiveRandom, SpVla, VlaPruner, make_pruner
+from tristage_ros.pruning.baselines import METHODS, Dart, FastV, NaiveRandom, SpVla, VlaPruner, make_pruner
 from tristage_ros.pruning.baselines.in_pass import most_different
+from tristage_ros.pruning.values import LayerStates
 
 Scene = Callable[[int], tuple[TokenGeometry, list[Salience]]]
 HidePruned = Callable[[Salience, TokenMasks], Salience]
 HALF = PruningConfig(target_rate=0.5, token_bucket=1)
 OPTIONS = {"fastv": {"mid_layer": 2}, "vla_pruner": {"mid_layer": 2, "window": 2}, "sp_vla": {"fast_share": 1.0}}
-PRUNING = [name for name in METHODS if name not in ("tristage", "none")]
+PRUNING = [name for name in METHODS if name not in ("tristage", "none", "split", "one_modality")]
 
 
 def make(method: str, config: PruningConfig = HALF):
     return make_pruner(method, config, **OPTIONS.get(method, {}))
 
 
-def look(generator: torch.Generator, geometry: TokenGeometry, heads: int = 3) -> LayerAttention:
+def look(generator: torch.Generator, geometry: TokenGeometry, heads: int = 3, text: int = 6) -> LayerAttention:
     counts = geometry.patches, len(geometry.patch_of_point)
     return LayerAttention(
         *(torch.rand(count, heads, generator=generator) for count in counts),
         *(torch.randn(count, 5, generator=generator) for count in counts),
+        LayerStates(
+            *(torch.randn(count, 5, generator=generator) for count in (*counts, text)),
+            *(torch.rand(count, generator=generator) for count in (*counts, text)),
+        ),
     )
 
 
@@ -220,6 +225,59 @@ def test_the_most_different_are_not_twins() -> None:
     assert most_different(embedding, torch.arange(4), 0).tolist() == []
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**31), points=st.integers(0, 30), rate=st.sampled_from([0.0, 0.3, 0.6, 0.9]),
+    pivots=st.integers(1, 4), text=st.integers(0, 6),
+)  # fmt: skip
+def test_dart_keeps_what_is_least_like_its_pivots(seed: int, points: int, rate: float, pivots: int, text: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    geometry = TokenGeometry(torch.randint(-1, 12, (points,), generator=generator), 12)
+    pruner = Dart(replace(HALF, target_rate=rate), mid_layer=3, pivots=pivots)
+    assert (pruner.mid_queries, pruner.mid_states) == (0, True)
+    pruner.plan(geometry)
+    shown = look(generator, geometry, text=text)
+    masks = pruner.mid_pass(3, shown)
+    assert masks is not None and shown.states is not None
+    assert tokens(masks) == expected_dart(geometry, shown.states, pivots, round((1 - rate) * (12 + points)))
+
+
+def expected_dart(geometry: TokenGeometry, states: LayerStates, pivots: int, size: int) -> list[int]:
+    hidden = [row for part in ("2d", "3d", "text") for row in getattr(states, f"hidden_{part}").double().tolist()]
+    key = torch.cat([states.key_2d, states.key_3d, states.key_text]).tolist()
+    visual = 12 + len(geometry.patch_of_point)
+    parts = [range(12), range(12, visual), range(visual, len(key))]
+    chosen = [sorted(sorted(part, key=lambda t: (-key[t], t))[:pivots]) for part in parts]
+    kept = with_one_image_token(key, 12, outside(geometry), [])
+    visible = sorted((t for t in chosen[0] + chosen[1] if t not in kept), key=lambda t: -key[t])
+    kept = [*kept, *visible[: max(size - len(kept), 0)]]
+    turns, room = [*chosen[0], *chosen[1], *chosen[2]], max(size - len(kept), 0)
+    for turn, pivot in enumerate(turns):
+        rest = [t for t in range(visual) if t not in kept]
+        rest.sort(key=lambda t, pivot=pivot: -cosine_distance(hidden[t], hidden[pivot]))
+        kept += rest[: room // len(turns) + (turn < room % len(turns))]
+    return sorted(kept)
+
+
+def test_dart_leaves_duplicates_out() -> None:
+    """Of 12 image tokens, three are alike to each of four pivots; of 8 point tokens, all that is no copy of a pivot."""
+    axes = torch.eye(8)
+    geometry = TokenGeometry(torch.zeros(8, dtype=torch.long), 16)
+    hidden_2d = axes[:4].repeat_interleave(4, 0) + 0.01 * torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    hidden_3d = torch.cat([axes[:4], axes[4:]])  # four copies of what the image shows, four that are new
+    key_2d = torch.zeros(16)
+    key_2d[::4] = 9.0  # one token of every four that are alike
+    key_3d = torch.tensor([0.0] * 4 + [0.0, 0.0, 0.0, 5.0])
+    states = LayerStates(hidden_2d, hidden_3d, axes[:0], key_2d, key_3d, torch.zeros(0))
+    shown = replace(look(torch.Generator(), geometry), states=states)
+    pruner = Dart(replace(HALF, target_rate=1 - 8 / 24), pivots=4)
+    pruner.plan(geometry)
+    masks = pruner.mid_pass(2, shown)
+    assert masks is not None
+    assert masks.keep_2d.nonzero()[:, 0].tolist() == [0, 4, 8, 12]
+    assert masks.keep_3d[4:].sum() >= 1 and len(tokens(masks)) == 8
+
+
 def test_random_prunes_both_modalities_alike_and_differently_in_every_step(scene: Scene) -> None:
     geometry, _ = scene(0)
     geometry = TokenGeometry(geometry.patch_of_point.clamp(min=0), geometry.patches)
@@ -318,11 +376,11 @@ def test_saved_in_the_middle_it_goes_on_as_if_nothing_had_been(
             for pruner in (first, second)
         ]
         assert same(*masks)
-    with pytest.raises(ValueError, match="lacks history"):
+    with pytest.raises(ValueError, match=r"state lacks (history|smoothed)"):
         second.load_state_dict({"step": 1, "observed": False, "last_seen": None, "seen": None, "frame": None})
     first.reset()
     assert first.report().step == 0
-    assert first.state_dict()["history"] is None
+    assert first.state_dict().get("history") is None
 
 
 @pytest.mark.parametrize("method", ["vla_pruner", "sp_vla"])
@@ -347,8 +405,8 @@ def test_salience_is_wanted_when_it_is_due(method: str, scene: Scene, hide_prune
 @pytest.mark.parametrize(
     ("method", "config", "options", "message"),
     [
-        ("fast", HALF, {}, "method = 'fast' must be one of tristage, none, random, fastv, vla_pruner, sp_vla"),
-        ("fastv", HALF, {"layer": 2}, "fastv has no option layer; it has mid_layer, by_modality"),
+        ("fast", HALF, {}, "method = 'fast' must be one of tristage, none, random, fastv, vla_pruner, dart, sp_vla"),
+        ("fastv", HALF, {"layer": 2}, "fastv has no option layer; it has mid_layer, by_modality, for_good"),
         ("random", HALF, {"layer": 2}, "random has no option layer; it has none"),
         ("random", PruningConfig(), {}, "target_rate = None"),
         ("fastv", HALF, {"mid_layer": 0}, "mid_layer = 0"),
@@ -356,6 +414,11 @@ def test_salience_is_wanted_when_it_is_due(method: str, scene: Scene, hide_prune
         ("vla_pruner", HALF, {"window": 0}, "window = 0"),
         ("vla_pruner", HALF, {"decay": 0.0}, "decay = 0.0"),
         ("sp_vla", HALF, {"fast_speed": 0.0}, "fast_speed = 0.0"),
+        ("dart", HALF, {"pivots": 0}, "pivots = 0"),
+        ("attention", PruningConfig(), {}, "target_rate = None"),
+        ("split", PruningConfig(), {}, "target_rate = None"),
+        ("split", HALF, {"share_2d": 1.5}, "share_2d = 1.5"),
+        ("one_modality", HALF, {"modality": "4D"}, "'4D' must be 2D or 3D"),
     ],
 )
 def test_bad_settings_are_named(method: str, config: PruningConfig, options: dict, message: str) -> None:

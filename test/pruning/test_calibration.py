@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tristage_ros.pruning import PruningConfig, Salience, TokenGeometry, TokenMasks, TriStagePruner
-from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.pruning.calibration import TraceStep, calibrate, carry_over, magnitudes_of
 
 Scene = Callable[[int], tuple[TokenGeometry, list[Salience]]]
 
@@ -95,3 +95,23 @@ def test_what_cannot_be_calibrated_is_refused(trace: list[TraceStep]) -> None:
     outside = replace(trace[0], geometry=TokenGeometry(torch.full((80,), -1), 64))
     with pytest.raises(ValueError, match="no patch of the trace holds 3D tokens"):
         calibrate([outside, outside], PruningConfig(), 0.5)
+
+
+def test_carried_over_the_thresholds_stay_and_their_unit_is_the_models(trace: list[TraceStep]) -> None:
+    config = PruningConfig(stages=frozenset({1, 3}))
+    found = carry_over(trace, config)
+    assert found.config == config.carried(magnitudes_of(trace).scale) and found.began == config
+    assert found.before.rate == pytest.approx(applied(config, trace), abs=1e-6)
+    assert found.after.rate == pytest.approx(applied(found.config, trace), abs=1e-6) != found.before.rate
+    loud = [replace(s, salience=replace(s.salience, feature_3d=100 * s.salience.feature_3d)) for s in trace]
+    again = carry_over(loud, config)
+    assert again.after == found.after and again.before.only_3d > found.before.only_3d
+    assert again.mean_of_bearing > found.mean_of_bearing
+
+
+def test_a_scale_left_to_the_model_is_that_of_the_trace(trace: list[TraceStep]) -> None:
+    scale = magnitudes_of(trace).scale
+    config = PruningConfig(stages=frozenset({1}))
+    left, given = (calibrate(trace, config.carried(s), 0.3) for s in (None, scale))
+    assert left.config == given.config and left.config.scale_3d == scale
+    assert left.after.only_3d == 0.0, "as in the paper no patch loses its image token"

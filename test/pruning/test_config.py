@@ -13,7 +13,13 @@ PRESETS = Path(__file__).parents[2] / "config" / "pruning"
 
 
 @pytest.mark.parametrize(
-    ("name", "preset"), [("paper", PruningConfig.paper()), ("robot", PruningConfig.robot())], ids=["paper", "robot"]
+    ("name", "preset"),
+    [
+        ("paper", PruningConfig.paper()),
+        ("robot", PruningConfig.robot()),
+        ("carried", PruningConfig(s1_feature="pre_norm").carried()),
+    ],
+    ids=["paper", "robot", "carried"],
 )
 def test_file_holds_the_preset(name: str, preset: PruningConfig) -> None:
     values = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
@@ -25,6 +31,7 @@ def test_default_is_the_paper() -> None:
     config = PruningConfig()
     assert config == PruningConfig.paper() == PruningConfig.from_dict({})
     assert (config.tau_2d, config.tau_3d, config.beta, config.window) == (0.08, 0.20, 0.85, 7)
+    assert config.scale_3d == 1.0
     assert (config.background_drop, config.clusters, config.stages) == (0.9, 3, {1, 2, 3})
     assert config.target_rate is config.change_guard is config.refresh_every is config.max_age is None
 
@@ -33,6 +40,7 @@ def test_robot_is_guarded() -> None:
     config = PruningConfig.robot()
     assert config.change_guard == 12 / 255
     assert (config.background_sampling, config.target_rate, config.s1_feature) == ("rotating", 0.7, "pre_norm")
+    assert config.scale_3d is None
     assert config.refresh_every is not None
     assert config.max_age is not None
 
@@ -46,6 +54,10 @@ def test_robot_is_guarded() -> None:
         ("tau_2d", "low"),
         ("tau_2d", None),
         ("tau_2d", 0.3),  # above the default tau_3d
+        ("scale_3d", 0.0),
+        ("scale_3d", -1),
+        ("scale_3d", float("inf")),
+        ("scale_3d", "own"),
         ("beta", 1.0),
         ("beta", True),
         ("window", 0),

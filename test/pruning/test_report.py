@@ -23,6 +23,24 @@ def four() -> tuple[TokenGeometry, Salience]:
     return geometry, salience
 
 
+@pytest.mark.parametrize("stages", [{1, 3}, {1, 2, 3}])
+def test_what_is_left_of_the_patches_with_points(stages: set[int], scene: Scene) -> None:
+    """Without budget and guard that is what the masks keep of them."""
+    geometry, steps = scene(21)
+    geometry = TokenGeometry(geometry.patch_of_point.clamp(min=0), geometry.patches)
+    pruner = TriStagePruner(PruningConfig(tau_2d=0.2, tau_3d=0.4, stages=frozenset(stages)))
+    pruner.observe(geometry, pruner.plan(geometry), steps[0])
+    masks, report = pruner.plan(geometry), pruner.report()
+    bearing = set(geometry.patch_of_point.tolist())
+    points = {p: bool(masks.keep_3d[geometry.patch_of_point == p].all()) for p in bearing}
+    kinds = [(bool(masks.keep_2d[p]), points[p]) for p in bearing]
+    wanted = [kinds.count(kind) / len(bearing) for kind in ((True, False), (True, True), (False, True))]
+    assert [report.fused_only_2d, report.fused_both, report.fused_only_3d] == pytest.approx(wanted)
+    first = [report.stage1_only_2d, report.stage1_both, report.stage1_only_3d]
+    assert sum(first) == pytest.approx(1.0) and min(first) > 0.0
+    assert stages != {1, 3} or first == pytest.approx(wanted)
+
+
 def test_nothing_to_report_at_first() -> None:
     report = TriStagePruner().report()
     assert (report.step, report.pruned, report.tokens_2d, report.set_sizes) == (0, False, 0, (0, 0, 0))
@@ -102,4 +120,4 @@ def test_every_field_is_filled(scene: Scene) -> None:
         pruner.observe(geometry, pruner.plan(geometry), salience)
     report, blank = vars(pruner.report()), vars(PruningReport())
     untouched = {name for name in blank if name != "semantic_set" and report[name] == blank[name]}
-    assert untouched <= {"changed_patches", "ema_changed"}
+    assert untouched <= {"changed_patches", "ema_changed", "fused_both"}  # no patch kept both

@@ -13,8 +13,9 @@ from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.tasks import TASKS
 from tristage_ros.studies.attempt import Attempts, by_key_frames, continuously
 from tristage_ros.studies.cell import CONDITIONS, GREY, PLAIN, Cell, Job, another_instruction
-from tristage_ros.studies.store import Record
-from tristage_ros.studies.variant import Variant
+from tristage_ros.studies.parts.core import Table2, Table3
+from tristage_ros.studies.record import SHARES, Log, Record
+from tristage_ros.studies.variant import UNPRUNED, Variant
 
 SEED = 9_900
 
@@ -34,31 +35,61 @@ class ExpertPolicy:
 
 @pytest.mark.parametrize("run", [by_key_frames, continuously])
 def test_the_expert_succeeds_in_both_modes(attempts: Attempts, run: Any) -> None:
-    episode = attempts.episode(Cell("banana"), SEED)
-    record = Record("expert", SEED)
-    run(episode, ExpertPolicy(episode), PLAIN, record)
+    episode, log, record = attempts.episode(Cell("banana"), SEED), Log(), Record("expert", SEED)
+    start = episode.world.tool[:3, 3].copy()
+    run(episode, ExpertPolicy(episode), PLAIN, log, SEED)
+    log.close(record, course=True)
     assert episode.success()
     assert record.refused == 0
-    assert record.steps["stage"][0] == "above"
-    assert "grasp" in record.steps["stage"]
+    assert record.course["stage"][0] == "above"
+    assert "grasp" in record.course["stage"]
+    assert max(np.linalg.norm(episode.world.tool[:3, 3] - start), 0.2) < episode.travel().path < 3.0
 
 
 def test_an_episode_is_the_same_whenever_it_is_run(attempts: Attempts) -> None:
     job = Job(Cell("banana", Variant("random", 0.7)), SEED)
     first, again = attempts.run(job), attempts.run(job)
-    for record in (first, again):
-        assert record.length == len(record.steps.pop("ms"))
-    assert first == again
-    assert first.steps["pruned"] == [True] * len(first.steps["pruned"])
-    assert np.mean(first.steps["rate"]) == pytest.approx(0.7, abs=0.06)
+    assert first == again and first.length > 0
+    assert first.mean("pruned") == 1.0 and first.looks == 0
+    assert first.mean("rate") == pytest.approx(0.7, abs=0.06)
 
 
 def test_a_record_survives_json(attempts: Attempts) -> None:
     import json
 
-    record = attempts.run(Job(Cell("box", Variant("tristage", 0.7, True, "robot")), SEED))
+    record = attempts.run(Job(Cell("box", Variant("tristage", 0.7, True, "robot"), course=True), SEED))
     assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
-    assert record.steps["pruned"][0] is False, "the first step keeps everything"
+    assert len(record.course["rate"]) == record.length
+    assert record.path > 0 and record.jerk is None, "by key frames the arm stops anyway"
+    left = [record.mean(f"kept_{share}") for share in SHARES]
+    assert 0 < sum(left) <= 1.0 + 1e-3
+
+
+LOOKERS = [*Table2.numbers, *Table3.numbers, Variant("vla_pruner", 0.7), Variant("fastv", 0.7)]
+
+
+@pytest.mark.parametrize("variant", dict.fromkeys(LOOKERS), ids=lambda variant: variant.name)
+def test_no_action_comes_from_an_unpruned_look(attempts: Attempts, variant: Variant) -> None:
+    """The pruner's word for how often it has to look is neither too small nor too large."""
+    episode, pruner = attempts.episode(Cell("banana"), SEED), variant.pruner(SEED)
+    policy, observation = attempts.policy(pruner, SEED), episode.observe()
+    policy.reset(episode.task.instruction)
+    looked = [policy.look(observation).pruning.pruned for _ in range(pruner.looks)]
+    assert not any(looked)
+    assert policy.act(observation)[1].pruning.pruned == (variant != UNPRUNED)
+
+
+def test_looks_leave_the_noise_as_it_was(attempts: Attempts) -> None:
+    episode, pruner = attempts.episode(Cell("banana"), SEED), UNPRUNED.pruner(SEED)
+    policy, observation = attempts.policy(pruner, SEED), episode.observe()
+    actions = []
+    for looks in (0, 2):
+        policy.reset(episode.task.instruction)
+        for _ in range(looks):
+            policy.look(observation)
+        actions.append(policy.act(observation)[0].translation)
+    assert np.array_equal(*actions)
+    assert not np.array_equal(policy.act(observation)[0].translation, actions[0]), "another step, another noise"
 
 
 def test_a_blank_condition_blanks(attempts: Attempts) -> None:
@@ -72,10 +103,8 @@ def test_a_blank_condition_blanks(attempts: Attempts) -> None:
 
 def test_what_was_kept_of_a_hand_is_noted(attempts: Attempts) -> None:
     record = attempts.run(Job(Cell("banana", Variant("random", 0.5), condition="hand"), SEED))
-    kept = record.steps["hand_kept_2d"]
-    assert len(kept) == record.length == len(record.steps["hand_kept_3d"])
-    assert kept[0] is None, "it is not there yet"
-    assert 0.0 < np.mean([share for share in kept if share is not None]) < 1.0
+    assert 0.0 < record.means["hand_kept_2d"] < 1.0 and "hand_kept_3d" in record.means
+    assert "hand_kept_2d" not in attempts.run(Job(Cell("banana", Variant("random", 0.5)), SEED)).means
 
 
 @pytest.mark.long

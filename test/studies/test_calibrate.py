@@ -15,17 +15,22 @@ from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, flange_pose, inverse, rpy_to_matrix
+from tristage_ros.mla.checkpoint import save_checkpoint
+from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.model import random_model
+from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.trace_file import NAMES, TraceError, load_trace, save_trace
 from tristage_ros.perception.lens import Lens
-from tristage_ros.pruning import PruningConfig
-from tristage_ros.pruning.calibration import calibrate
+from tristage_ros.pruning import PruningConfig, TriStagePruner
+from tristage_ros.pruning.calibration import calibrate, magnitudes_of
+from tristage_ros.pruning.config import FEATURES
 from tristage_ros.reports.run import JOINT_NAMES
 from tristage_ros.resources import resource
 from tristage_ros.simulation.scene import HOME
 from tristage_ros.studies import calibrate as calibrate_module
 from tristage_ros.studies import masks
-from tristage_ros.studies.calibrate import Source
+from tristage_ros.studies.attempt import Attempts
 from tristage_ros.studies.observations import from_bag, from_cell
 from tristage_ros.studies.salience_trace import record_trace
 
@@ -75,10 +80,12 @@ def test_a_policy_is_recorded_on_all_tokens_and_has_its_pruner_back(observations
 
 
 def test_a_trace_survives_its_file(tmp_path, trace) -> None:
+    trace = [replace(step, begins=number in (0, 2)) for number, step in enumerate(trace)]
     save_trace(tmp_path / "trace", trace, "pre_norm")
     loaded, feature = load_trace(tmp_path / "trace")
     assert (len(loaded), feature) == (len(trace), "pre_norm")
     for step, other in zip(loaded, trace, strict=True):
+        assert step.begins == other.begins
         assert torch.equal(step.geometry.patch_of_point, other.geometry.patch_of_point)
         assert step.geometry.patches == other.geometry.patches
         assert all(torch.equal(getattr(step.salience, name), getattr(other.salience, name)) for name in NAMES)
@@ -100,19 +107,44 @@ def test_a_trace_whose_facts_are_wrong_is_refused(tmp_path, trace, change) -> No
 
 def test_the_command_prints_before_and_after_and_writes_what_it_found(tmp_path, trace, capsys) -> None:
     save_trace(tmp_path / "trace", trace, "pre_norm")
-    arguments = ["calibrate", "--trace", str(tmp_path / "trace"), "--out", str(tmp_path / "out"), "--rate"]
-    assert cli.main([*arguments, "0.4"]) == 0
+    arguments = ["calibrate", "--trace", str(tmp_path / "trace"), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "before" in printed and "after" in printed and "40" in printed and "3D-bearing" in printed
-    found = PruningConfig.from_dict(yaml.safe_load((tmp_path / "out" / "pruning.yaml").read_text()))
-    thresholds = {"tau_2d": found.tau_2d, "tau_3d": found.tau_3d}
-    assert found == replace(PruningConfig.robot(), **thresholds) != PruningConfig.robot()
+    assert "before" in printed and "after" in printed and "3D-bearing" in printed and "kept" not in printed
+    scale = magnitudes_of(trace).scale
+    assert written(tmp_path) == PruningConfig.robot().carried(scale)
     assert (tmp_path / "out" / "calibration.png").stat().st_size > 10_000
-    assert cli.main([*arguments, "0.99"]) == 2
+    assert cli.main([*arguments, "--rate", "0.4"]) == 0
+    assert "40" in capsys.readouterr().out
+    thresholds = {"tau_2d": written(tmp_path).tau_2d, "tau_3d": written(tmp_path).tau_3d}
+    carried = PruningConfig.robot().carried(scale)
+    assert written(tmp_path) == replace(carried, **thresholds) != carried
+    assert cli.main([*arguments, "--rate", "0.99"]) == 2
     assert "error: rate = 0.99 is out of reach" in capsys.readouterr().err
     save_trace(tmp_path / "trace", trace, "lm_head")
-    assert cli.main([*arguments, "0.4"]) == 2
+    assert cli.main(arguments) == 2
     assert "s1_feature lm_head" in capsys.readouterr().err
+
+
+def written(folder: Path) -> PruningConfig:
+    return PruningConfig.from_dict(yaml.safe_load((folder / "out" / "pruning.yaml").read_text()))
+
+
+def test_the_scale_of_a_checkpoint_is_kept_beside_it_and_its_policies_prune_by_it(
+    tmp_path, observations, monkeypatch, capsys
+) -> None:
+    weights = tmp_path / "mine.safetensors"
+    model = random_model(MlaConfig.mini(), 3)
+    save_checkpoint(weights, model, DatasetStatistics.tabletop(), {})
+    bag = write_bag(tmp_path / "bag", observations)
+    arguments = ["calibrate", "--checkpoint", str(weights), "--bag", str(bag), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    assert f"kept: {tmp_path / 'mine.scales.yaml'}" in capsys.readouterr().out
+    policy = build_policy(str(weights), PruningConfig.robot())
+    assert policy.pruner.config.scale_3d is None and policy.pruner.scale == written(tmp_path).scale_3d
+    scales = [build_policy(str(weights), PruningConfig(s1_feature=f).carried()).pruner.scale for f in FEATURES]
+    assert None not in scales and scales[0] != scales[1] == policy.pruner.scale
+    assert Attempts(str(weights)).policy(TriStagePruner(PruningConfig.robot()), 0).pruner.scale == policy.pruner.scale
 
 
 @pytest.mark.parametrize(
@@ -120,13 +152,13 @@ def test_the_command_prints_before_and_after_and_writes_what_it_found(tmp_path, 
     [
         (["--rate", "1.5"], "rate = 1.5 must be between 0 and 1"),
         (["--balance", "2"], "balance = 2.0 must be in [0, 1]"),
-        (["--steps", "1"], "--steps is 1; at least 2 are needed"),
+        (["--episodes", "0"], "--episodes is 0; at least 1 of every task is needed"),
         (["--instruction", " "], "the instruction is empty"),
         (["--out", "{folder}/taken"], "taken is a file: give --out a folder"),
         (["--pruning", "{folder}/taken"], "taken: "),
         (["--pruning", "{folder}/no_stage_1.yaml"], "is without stage 1"),
-        (["--cameras-file", "{folder}/none.yaml"], "none.yaml"),
-        (["--cameras-file", "{folder}/wrist.yaml"], "wrist.yaml: no camera is called front"),
+        (["--bag", "{folder}/bag", "--cameras-file", "{folder}/none.yaml"], "none.yaml"),
+        (["--bag", "{folder}/bag", "--cameras-file", "{folder}/wrist.yaml"], "wrist.yaml: no camera is called front"),
         (["--bag", "{folder}/bag"], "has no messages on /tristage/cloud"),
         (["--checkpoint", "{folder}/none.safetensors"], "no checkpoint at"),
     ],
@@ -135,6 +167,7 @@ def test_what_cannot_be_is_told_before_a_step_is_taken(
     words, message, tmp_path, observations, monkeypatch, capsys
 ) -> None:
     monkeypatch.setattr(calibrate_module, "record_trace", None)
+    monkeypatch.setattr(calibrate_module, "traces_of_episodes", None)
     (tmp_path / "taken").write_text("not a preset")
     (tmp_path / "no_stage_1.yaml").write_text("stages: [2, 3]")
     front = yaml.safe_load(CAMERAS.read_text())["cameras"]
@@ -148,7 +181,8 @@ def test_what_cannot_be_is_told_before_a_step_is_taken(
 
 
 def test_a_rate_out_of_reach_keeps_the_run(tmp_path, trace, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(calibrate_module, "record_trace", lambda *arguments: trace)
+    traces = dict.fromkeys(FEATURES, trace)
+    monkeypatch.setattr(calibrate_module, "traces_of_episodes", lambda *arguments: traces)
     assert cli.main(["calibrate", "--rate", "0.99", "--checkpoint", "random", "--out", str(tmp_path)]) == 2
     kept = tmp_path / "trace.safetensors"
     assert f"the run is kept: --trace {kept} tries others" in capsys.readouterr().err
@@ -168,7 +202,7 @@ def test_the_variants_of_the_ablation_differ(tmp_path, observations, trace) -> N
 
 def test_a_bag_gives_the_observations_that_the_policy_had(tmp_path, observations) -> None:
     path = write_bag(tmp_path / "bag", observations)
-    read = list(Source(bag=path).observations())
+    read = list(from_bag(path, CAMERAS))
     assert len(read) == len(observations)
     for seen, original in zip(read, observations, strict=True):
         np.testing.assert_allclose(seen.points, original.points)

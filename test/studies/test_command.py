@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tristage_ros.bench.machine import cpu_model
 from tristage_ros.cli import main
 from tristage_ros.studies import study as study_module
 from tristage_ros.studies.attempt import Attempts
 from tristage_ros.studies.cell import MODES, Job
+from tristage_ros.studies.measurements import Stopwatch
 from tristage_ros.studies.parts import PARTS, Chapter
 from tristage_ros.studies.parts.matrix import Matrix
 from tristage_ros.studies.parts.tables import Table1
-from tristage_ros.studies.store import Models, Record, Store
+from tristage_ros.studies.protocol import FIRST_SEED
+from tristage_ros.studies.record import Record
+from tristage_ros.studies.store import Models, Store
 
 FEW = ["--tasks", "banana", "--methods", "none,random", "--rates", "0.7", "--episodes", "2"]
 
@@ -28,11 +34,13 @@ def test_an_evaluation_is_printed_written_and_continued(
     folder, document = tmp_path / "out", tmp_path / "docs" / "results.md"
     assert evaluate(tiny_checkpoint, folder, "--processes", "2", "--document", str(document)) == 0
     assert "naive, guard" in capsys.readouterr().out
-    lines = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    lines = finished(folder)
     assert sorted({(line["cell"].rpartition("| ")[2].partition(" #")[0], line["seed"]) for line in lines}) == [
-        (method, seed) for method in ("none", "random r=0.70", "random r=0.70 guard") for seed in (9000, 9001)
+        (method, seed)
+        for method in ("none", "random r=0.70", "random r=0.70 guard")
+        for seed in (FIRST_SEED, FIRST_SEED + 1)
     ]
-    figures = json.loads((folder / "matrix.json").read_text())["figures"]
+    figures = json.loads((folder / "chapters" / "matrix.json").read_text())["figures"]
     assert figures["random r=0.70"]["success"]["n"] == figures["random r=0.70"]["against"]["n"] == 2
     assert set(figures["random r=0.70"]["speed"]["ms"]) == {"cached", "recompute"}
     assert "## Methods and rates" in document.read_text()
@@ -42,7 +50,18 @@ def test_an_evaluation_is_printed_written_and_continued(
         raise AssertionError("finished episodes were run again")
 
     monkeypatch.setattr(study_module, "run_jobs", nothing)
+    monkeypatch.setattr(Stopwatch, "_measure", nothing)
     assert evaluate(tiny_checkpoint, folder) == 0
+    speeds = folder / "speed.json"  # of another machine: they do where everything is only printed
+    speeds.write_text(speeds.read_text().replace(cpu_model(), "another one"))
+    capsys.readouterr()
+    assert evaluate(tiny_checkpoint, folder, "--print-only", "--document", str(document)) == 0
+    assert "another one" in document.read_text()
+
+
+def finished(folder: Path) -> list[dict[str, Any]]:
+    """Return the episodes that a folder keeps."""
+    return [json.loads(line) for line in gzip.decompress((folder / "episodes.jsonl.gz").read_bytes()).splitlines()]
 
 
 def test_an_interrupted_evaluation_keeps_what_is_finished(
@@ -55,7 +74,7 @@ def test_an_interrupted_evaluation_keeps_what_is_finished(
     monkeypatch.setattr(study_module, "run_jobs", interrupted)
     assert evaluate(tiny_checkpoint, tmp_path) == 130
     assert "the same command goes on from there" in capsys.readouterr().out
-    assert len((tmp_path / "episodes.jsonl").read_text().splitlines()) == 2, "that one and the one that was tried"
+    assert len(finished(tmp_path)) == 2, "that one and the one that was tried"
 
 
 def said(checkpoint: str, folder: Path, *words: str) -> int:
@@ -114,7 +133,7 @@ def test_without_a_choice_it_says_what_there_is_and_runs_nothing(
     tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(study_module, "run_jobs", None)
-    records = [Record(f"box | {mode} | plain | none", 9000, took=2.0, steps={"ms": [50.0]}) for mode in MODES]
+    records = [Record(f"box | {mode} | plain | none", FIRST_SEED, took=2.0, ms=50.0, length=1) for mode in MODES]
     folder = tmp_path / "out"
     store = Store(folder, Models(tiny_checkpoint, tiny_checkpoint))
     for record in records:  # so that none has to be tried
@@ -145,7 +164,7 @@ def test_a_finished_evaluation_says_so_and_how_long_it_takes_is_measured(
     assert "s an episode by key frames" in seen.out
     last = seen.err.splitlines()[-1]
     assert last.startswith("episodes: 5 of 5, ") and "% succeed" in last, "one was tried"
-    records = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
+    records = finished(tmp_path)
     assert all(record["took"] > 0 for record in records) and len(records) == 6
     assert said(tiny_checkpoint, tmp_path, *words) == 0
     assert "6 rows, 6 episodes (all of them finished)" in capsys.readouterr().out
@@ -176,7 +195,7 @@ def test_results_do_not_go_into_a_file(
         (["--methods", "none,magic"], "no method is called 'magic'"),
         (["--rates", "0.7,often"], "--rates is '0.7,often'"),
         (["--rates", "1.5"], "--rates has 1.5; a share of the tokens is between"),
-        (["--seed", "7005"], "seed = 7005 must be above 7009"),
+        (["--seed", "7005"], "seed = 7005 must be at least 9000"),
         (["--episodes", "0"], "episodes = 0 must be at least 1"),
         (["--processes", "0"], "--processes is 0; it must be at least 1"),
         (["--checkpoint", "/nowhere.safetensors"], "nowhere.safetensors"),

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, replace
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -12,25 +12,25 @@ import pytest
 from tristage_ros.bench.model.timing import Rounds
 from tristage_ros.reports.style import STYLE
 from tristage_ros.studies import command, measurements
-from tristage_ros.studies.cell import MODES, Mode
-from tristage_ros.studies.measurements import ROBOT, SEEDS, Stopwatch, Thresholds
-from tristage_ros.studies.options import EVERYTHING
-from tristage_ros.studies.parts import PARTS, Chapter, Part, figure3
+from tristage_ros.studies.cell import MODES
+from tristage_ros.studies.measurements import Stopwatch
+from tristage_ros.studies.options import CORE, EVERYTHING
+from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3
 from tristage_ros.studies.pool import Spread
-from tristage_ros.studies.store import PRUNING, Models, Record, save_json
+from tristage_ros.studies.protocol import CHOOSING, CONTROL, FIRST_SEED, MAIN, METHOD, Family
+from tristage_ros.studies.record import COURSE, PRUNING, Record
+from tristage_ros.studies.store import Models, save_json
 from tristage_ros.studies.study import Scope, Study
+from tristage_ros.studies.summary import Episodes
 from tristage_ros.studies.variant import UNPRUNED
 
 EPISODES = 6
-THRESHOLDS = Thresholds(0.4, 0.6, 0.65, 0.3, 0.5, ("banana", "box"), (SEEDS[0], SEEDS[-1]), ROBOT.key)
 NEED_THE_MODEL = ("table4", "figure3", "figure8")
 
 
 @pytest.fixture
 def study(tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setattr(measurements, "EPISODES", 1)
-    for name, tasks in (("calibration.json", ("banana", "box")), ("calibration_continuous.json", ("banana",))):
-        tmp_path.joinpath(name).write_text(json.dumps(asdict(replace(THRESHOLDS, tasks=tasks))))
     models = Models(tiny_checkpoint, tiny_checkpoint)
     scope = Scope(models, ("banana", "box"), episodes=EPISODES)
     return Study(scope, tmp_path, Spread(), Rounds(measured=1, warm_up=1))
@@ -39,20 +39,29 @@ def study(tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def pretend(part: Part) -> None:
     """Finish all episodes of a part: unpruned succeeds at every seed, whatever prunes at every other one.
 
-    Pruned steps take half the time of unpruned ones, and a third where everything is recomputed.
+    Pruned steps take half the time of unpruned ones, and a third where everything is recomputed; one of four is a
+    refreshed one. What is pruned takes a second and a decimetre longer.
     """
-    times = {row.variant.key: {"cached": 5.0, "recompute": 10.0} for row in part.rows()}
+    times = {v.key: {"cached": 5.0, "recompute": 10.0} for mode in MODES for v in part.together(mode)}
     times[UNPRUNED.key] = {"cached": 10.0, "recompute": 30.0}
     for file in ("speed.json", "speed_continuous.json"):
         path = part.study.folder / file
-        save_json(path, [{"made": Stopwatch(path, part.study.attempts, "banana", "key frames").made, "ms": times}])
+        made = Stopwatch(path, part.study.attempts, "banana", "key frames").made
+        save_json(path, [{"made": made, "date": "2026-01-01", "ms": times}])
     for job in part.study.store.missing(part.jobs()):
         rng = np.random.default_rng(job.seed)
-        steps = {name: rng.random(4).tolist() for name in PRUNING}
-        steps |= {"ms": [9.0] * 4, "pruned": [False] + [True] * 3, "passes": [8] * 4}
-        steps |= {"stage": ["above", "grasp", "close", "lift"]}
-        success = job.cell.variant.method == "none" or job.seed % 2 == 0
-        part.study.store.add(Record(job.cell.name, job.seed, success, steps=steps))
+        pruned = job.cell.variant.method != "none"
+        means = {name: float(rng.random()) for name in PRUNING} if pruned else {}
+        course = {name: rng.random(4).tolist() for name in COURSE}
+        course |= {"pruned": [False] + [True] * 3, "stage": ["above", "grasp", "close", "lift"]}
+        part.study.store.add(
+            Record(
+                job.cell.name, job.seed, success=not pruned or job.seed % 2 == 0, length=4, ms=9.0, looks=int(pruned),
+                seconds=10.0 + pruned, path=1.0 + 0.1 * pruned, jerk=2.0 if job.cell.mode == "continuous" else None,
+                means=means | {"pruned": 0.75 * pruned, "passes": 8.0, "hand_kept_2d": 0.5, "hand_kept_3d": 0.25},
+                course=course if job.cell.course else {},
+            )
+        )  # fmt: skip
 
 
 def publish(part: Part, folder: Path) -> Chapter:
@@ -62,7 +71,7 @@ def publish(part: Part, folder: Path) -> Chapter:
     return chapter
 
 
-LONG = ("denoising", "continuous2")  # of many rows
+LONG = ("denoising", "continuous2", "rates", "matrix")  # of many rows
 
 
 @pytest.mark.parametrize(
@@ -86,7 +95,7 @@ def test_every_part_makes_its_chapter(name: str, study: Study, tmp_path: Path) -
 
 
 def test_a_table_says_what_the_episodes_say(study: Study, tmp_path: Path) -> None:
-    part = PARTS["table3"](study)
+    part = PARTS["stages"](study)
     pretend(part)
     robot = publish(part, tmp_path).tables[0]
     by_stages = {row[0]: row for row in robot.rows}
@@ -99,29 +108,91 @@ def test_a_table_says_what_the_episodes_say(study: Study, tmp_path: Path) -> Non
     assert full[8] == "70.0, 2.49x"
 
 
-@pytest.mark.long
-def test_methods_are_compared_on_the_same_episodes(study: Study, tmp_path: Path) -> None:
+def test_the_core_is_about_what_was_really_pruned_and_how_long_it_took(study: Study, tmp_path: Path) -> None:
     part = PARTS["table2"](study)
     pretend(part)
-    tables = {table.title: table for table in publish(part, tmp_path).tables}
-    cost = tables["Pruning and speed"]
-    robot = next(row for row in cost.rows if row[:2] == ("tri-stage, robot", "70"))
-    assert cost.columns[6] == "goal mm"
-    assert float(robot[6].split(",")[0]) > 0
-    assert dict(zip(cost.columns[7:], robot[7:], strict=True)) == {
-        "recompute ms": "10", "recompute x": "3.00x", "recompute, episode": "2.00x",
-        "cached ms": "5", "cached x": "2.00x", "cached, episode": "1.60x",  # three of four steps are pruned
+    chapter = publish(part, tmp_path)
+    tables = {table.title: table for table in chapter.tables}
+    cost = next(row for row in tables["Pruned, and time"].rows if row[:2] == ("tri-stage, robot", "70"))
+    assert dict(zip(tables["Pruned, and time"].columns[6:], cost[6:], strict=True)) == {
+        "recompute ms": "15", "recompute x": "2.00x",  # three of four steps are pruned: (3 x 10 + 30) / 4
+        "cached ms": "6", "cached x": "1.60x",
     }  # fmt: skip
-    contests = tables["Tri-stage against the baselines, guard alike"]
-    early = [f"{name}{how}" for name in ("FastV", "VLA-Pruner") for how in (" from layer 1 on", ", r over all layers")]
-    assert contests.columns[2:] == ("naive", "FastV", *early[:2], "VLA-Pruner", *early[2:], "SP-VLA")
-    for row in contests.rows:
-        for column, cell in zip(contests.columns[2:], row[2:], strict=True):
-            absent = row[0] == "tri-stage, paper" or ("all layers" in column and row[1] == "80")
-            assert cell == ("" if column in early and absent else "+0.0 (p = 1, n = 12)")
     success = {row[:2]: row for row in tables["Success"].rows}
     assert success["unpruned", ""][2:4] == ("12", "100.0 [75.8, 100.0]")
-    assert success["naive", "50"][4].startswith("-50.0 [")
+    assert success["SP-VLA, guard", "70"][4].startswith("-50.0 [")
+    assert success["SP-VLA, guard", "70"][6:] == ("4.0", "1", "+0.0 (p = 1, n = 12)")
+    beside = next(row for row in tables["Beside success"].rows if row[0] == "SP-VLA, guard")
+    assert beside[2:] == ("6", "11.0 (+1.0 [+1.0, +1.0])", "1.10 (+0.10 [+0.10, +0.10])")
+    assert "is not shown to be non-inferior to unpruned** (margin 6 points, n = 12, paired)" in chapter.note
+
+
+def episodes(*successes: bool, seconds: float = 9.0) -> Episodes:
+    return {("box", seed): Record("", seed, success, seconds=seconds) for seed, success in enumerate(successes)}
+
+
+def test_what_is_said_of_stage_1_is_what_was_found() -> None:
+    all_, half = [True] * 40, [True, False] * 20
+    assert "changes nothing**: at r = 70 %, all 40 episodes" in core.of_stage_1(episodes(*all_), episodes(*all_))
+    slower = episodes(*[True] * 200, seconds=8.0)
+    assert "equals stage 1 off within 6 points**" in core.of_stage_1(episodes(*[True] * 200), slower)
+    assert "40 paired episodes do not tell" in core.of_stage_1(episodes(*all_), episodes(*all_, seconds=8.0))
+    assert "better than stage 1 off" in core.of_stage_1(episodes(*all_), episodes(*half))
+    assert "worse than stage 1 off" in core.of_stage_1(episodes(*half), episodes(*all_))
+    assert core.of_stage_1({}, episodes(*all_)) == ""
+
+
+def test_no_worse_needs_as_many_episodes_as_it_takes() -> None:
+    for n, verdict in ((40, "not shown"), (400, "is non-inferior")):
+        assert verdict in core.no_worse(episodes(*[True] * n), episodes(*[True] * n))
+    lost = [True] * 370 + [False] * 30
+    assert "not shown" in core.no_worse(episodes(*lost), episodes(*[True] * 400))
+
+
+def test_the_core_has_the_numbers_of_the_protocol(tiny_checkpoint: str, tmp_path: Path) -> None:
+    study = Study(Scope(Models(tiny_checkpoint, tiny_checkpoint)), tmp_path, Spread())
+    jobs = {job for name in CORE for job in PARTS[name](study).jobs()}
+    rows = Counter(job.cell.variant for job in jobs)
+    assert Counter(rows.values()) == {MAIN: 3, METHOD: 11, CONTROL: 3}
+    assert {job.seed for job in jobs} == set(range(FIRST_SEED, FIRST_SEED + MAIN // 5))
+
+
+def test_another_family_of_scenes_is_a_few_words(study: Study) -> None:
+    class Noisy(core.Table2):
+        name, title, family = "noisy", "With noise", Family("noisy", "one task with noise", ("laptop", "box"), "noise")
+
+    study.scope = replace(study.scope, tasks=None, episodes=None)
+    jobs = Noisy(study).jobs()
+    assert {(job.cell.task, job.cell.condition) for job in jobs} == {("laptop", "noise"), ("box", "noise")}
+    assert sum(job.cell.variant == UNPRUNED for job in jobs) == MAIN
+    study.scope = replace(study.scope, tasks=("banana",))
+    with pytest.raises(ValueError, match="--tasks has none of laptop, box"):
+        Noisy(study)
+
+
+def test_settings_are_chosen_on_seeds_that_are_not_reported(study: Study) -> None:
+    asked = PARTS["choosing"](study).jobs()
+    assert asked and all(job.seed in CHOOSING for job in asked)
+    assert len({len(some) for some in choosing.CANDIDATES.values()}) == 1, "as many for everybody"
+    reported = set(core.Table2.numbers)
+    assert all(next(iter(some.values())) in reported for some in choosing.CANDIDATES.values())
+
+
+def test_the_documents_first_line_is_what_the_core_found(study: Study, tmp_path: Path) -> None:
+    document = tmp_path / "docs" / "results.md"
+    document.parent.mkdir()
+    document.write_text("# Results\n\nOld.\n\n## By hand\n\nMine.\n\n## Table 3: ablation of the stages\n\nOld.\n")
+    for name in ("controls", "table3"):
+        part = PARTS[name](study)
+        pretend(part)
+        with matplotlib.rc_context(STYLE):
+            command.write_into(document, part.chapter(), {"command": "tristage evaluate"})
+    lines = document.read_text().splitlines()
+    assert lines[2].startswith("**Carried over, stage 1 changes nothing**")
+    assert [line for line in lines if line.startswith("## ")] == [
+        "## Table 3: ablation of the stages", "## By hand", "## Controls: blind and misled"
+    ]  # fmt: skip
+    assert "Old." not in lines and "Mine." in lines
 
 
 def test_parts_without_episodes_of_other_parts_do_not_fail(study: Study, tmp_path: Path) -> None:
@@ -154,18 +225,3 @@ def test_agreement_is_one_where_the_sets_are_the_truth() -> None:
     assert rows["one, background"][-2:] == ("100", "1.00")
     assert rows["two, object"][2:5] == ("100", "0", "0")
     assert rows["two, background"][-1] == "0.00", "one label for all agrees by chance alone"
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_thresholds_are_chosen_on_seeds_of_their_own(mode: Mode, tiny_checkpoint: str, tmp_path: Path) -> None:
-    from tristage_ros.studies.attempt import Attempts
-    from tristage_ros.studies.measurements import choose
-
-    attempts = Attempts(tiny_checkpoint)
-    try:
-        found = choose(attempts, ("banana",), range(7000, 7001), mode)
-    finally:
-        attempts.close()
-    assert found.tau_2d <= found.tau_3d
-    assert 0 < found.rate < 1
-    assert found.seeds == (7000, 7000)

@@ -13,7 +13,8 @@ import pytest
 from tristage_ros.studies import pool
 from tristage_ros.studies.cell import Cell, Job
 from tristage_ros.studies.pool import Spread, run_jobs
-from tristage_ros.studies.store import Models, Record
+from tristage_ros.studies.record import Record
+from tristage_ros.studies.store import Models
 
 JOBS = [Job(Cell("box"), seed) for seed in range(9600, 9606)]
 
@@ -74,12 +75,10 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> PretendedRay:
 def test_ray_is_given_as_many_episodes_at_a_time_as_there_are_processes(
     ray: PretendedRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        pool, "_run", lambda checkpoint, job: Record(job.cell.name, job.seed, steps={"ms": [checkpoint]})
-    )
+    monkeypatch.setattr(pool, "_run", lambda checkpoint, job: Record(checkpoint, job.seed))
     records = list(run_jobs(JOBS, Models("key frames", None), Spread.of(4, "ray:auto")))
     assert sorted(record.seed for record in records) == [job.seed for job in JOBS]
-    assert {record.steps["ms"][0] for record in records} == {"key frames"}
+    assert {record.cell for record in records} == {"key frames"}
     assert (ray.address, ray.most, ray.ended) == ("auto", 4, True)
 
 

@@ -7,12 +7,14 @@ from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.pruning.values import TokenGeometry
 from tristage_ros.simulation import tasks
+from tristage_ros.studies.compared import after_layer_1, rescaled
 from tristage_ros.studies.options import METHODS, TASKS
+from tristage_ros.studies.parts.choosing import CANDIDATES
+from tristage_ros.studies.parts.core import Table2, Table3
 from tristage_ros.studies.parts.matrix import variants
 from tristage_ros.studies.variant import OBSERVED, OneModalityRandom, Variant
 
 GEOMETRY = TokenGeometry(torch.arange(64) % 16, 16)
-TAU = (("tau_2d", 0.3), ("tau_3d", 0.5))
 
 
 def test_the_options_offer_what_there_is() -> None:
@@ -29,7 +31,7 @@ def test_the_robot_preset_is_the_robots() -> None:
 
 def test_every_guarded_variant_has_the_same_guard_and_bucket() -> None:
     for method in METHODS[1:]:
-        for variant in variants(method, 0.6, TAU, 4):
+        for variant in variants(method, 0.6, 4):
             config, robot = variant.config(0), PruningConfig.robot()
             assert config.token_bucket == robot.token_bucket
             assert config.target_rate == (0.8 if variant.over_layers else 0.6)
@@ -38,36 +40,46 @@ def test_every_guarded_variant_has_the_same_guard_and_bucket() -> None:
 
 
 def test_methods_that_decide_inside_the_pass_come_as_published_and_as_early_as_they_can() -> None:
-    for method, published in (("fastv", 2), ("vla_pruner", 3)):
-        layers = {variant.layer: variant.pruner(0).mid_layer for variant in variants(method, 0.7, TAU, 4)}
+    for method, published in (("fastv", 2), ("dart", 2), ("vla_pruner", 3)):
+        layers = {variant.layer: variant.pruner(0).mid_layer for variant in variants(method, 0.7, 4)}
         assert layers == {None: published, 1: 1}
-    assert {variant.layer for variant in variants("sp_vla", 0.7, TAU, 4)} == {None}
+    assert {variant.layer for variant in variants("sp_vla", 0.7, 4)} == {None}
 
 
 def test_names_and_labels_tell_variants_apart() -> None:
-    all_ = [variant for method in METHODS for rate in (0.5, 0.7) for variant in variants(method, rate, TAU, 4)]
-    distinct = set(all_)
+    all_ = [variant for method in METHODS for rate in (0.5, 0.7) for variant in variants(method, rate, 4)]
+    candidates = [variant for some in CANDIDATES.values() for variant in some.values()]
+    distinct = {*all_, *Table2.numbers, *Table3.numbers}
     assert len({variant.name for variant in distinct}) == len(distinct)
     assert len({(variant.label, variant.rate) for variant in distinct}) == len(distinct)
+    assert len({variant.key for variant in candidates}) == len(candidates)
 
 
 @pytest.mark.parametrize(("layers", "rate"), [(4, 0.5), (4, 0.7), (32, 0.8)])
 def test_a_rate_over_all_layers_counts_the_layer_that_sees_everything(layers: int, rate: float) -> None:
-    *_, alike = variants("fastv", rate, TAU, layers)
+    *_, alike = variants("fastv", rate, layers)
     behind = alike.config(0).target_rate
     assert alike.over_layers and behind is not None
     assert (1 + (layers - 1) * (1 - behind)) / layers == pytest.approx(1 - rate, abs=1e-3)
-    assert alike.label == "FastV, r over all layers, guard"
+    assert alike.label == "FastV, compute-matched, guard"
 
 
 def test_a_rate_over_all_layers_holds_from_the_second_step_on() -> None:
-    *_, alike = variants("vla_pruner", 0.7, TAU, 4)
+    *_, alike = variants("vla_pruner", 0.7, 4)
     assert alike.pruner(0).enough == 1
+    assert after_layer_1("vla_pruner", 0.7).pruner(0).enough == 1
     assert Variant("vla_pruner", 0.7, True, layer=1).pruner(0).enough == 3
 
 
+def test_a_larger_scale_moves_the_odds_of_both_thresholds() -> None:
+    config = rescaled(0.7, 2.0, "twice").config(0)
+    for tau, published in ((config.tau_2d, 0.08), (config.tau_3d, 0.20)):
+        assert tau / (1 - tau) == pytest.approx(2 * published / (1 - published), rel=1e-3)
+    assert config.scale_3d is None
+
+
 def test_where_the_first_layer_is_too_much_there_is_no_rate_over_all_layers() -> None:
-    assert not any(variant.over_layers for variant in variants("fastv", 0.8, TAU, 4))
+    assert not any(variant.over_layers for variant in variants("fastv", 0.8, 4))
 
 
 @pytest.mark.parametrize(("modality", "other"), [("2D", "keep_3d"), ("3D", "keep_2d")])

@@ -58,6 +58,7 @@ def changes_of(messages: Iterable[Message]) -> tuple[dict[str, Any], list[Change
     from when on it was set, but not what was there before.
     """
     known: dict[str, Any] = {}
+    own: dict[str, Any] = {}  # what the policy found of its model, and nobody set
     steps, told = list[tuple[int, int]](), list[tuple[int, dict[str, Any]]]()
     for message in messages:
         if message.topic == facts.TOPIC:
@@ -66,7 +67,10 @@ def changes_of(messages: Iterable[Message]) -> tuple[dict[str, Any], list[Change
             began = message.header_stamp + round(message.value.observation_age_ms * 1e6)
             steps.append((began, message.header_stamp))
         elif values := _set(message.value):
-            told.append((message.value.stamp.sec * 10**9 + message.value.stamp.nanosec, values))
+            own |= {name: value for name, value in values.items() if name.startswith(facts.OWN_SCALE)}
+            if values := {name: value for name, value in values.items() if name not in own}:
+                told.append((message.value.stamp.sec * 10**9 + message.value.stamp.nanosec, values))
+    known = known and known | own
     return known, list(_in_order(known, sorted(steps), sorted(told, key=lambda change: change[0])))
 
 

@@ -37,6 +37,7 @@ CIRCUMSTANCES = ("use_sim_time", "start_type_description_service", "image_transp
 CHOSEN = ("pruning.", "version of ")  # these are set, or left out, by somebody
 ALIASES = {"open3d-cpu": "open3d"}  # packages of two names
 PRUNER = "pruner."  # in front of the pruner's settings among the policy's parameters
+OWN_SCALE = "own_scale."  # in front of the features whose scale of the model the policy tells; 0: not known
 OFF = -1  # of such a parameter: null, as a preset has it
 WEIGHTS = ("*.safetensors", "*.pt", "*.bin")
 
@@ -165,7 +166,7 @@ def _flat(facts: Facts) -> dict[str, Any]:
         values = dict(facts.parameters.get(node, {}))
         if values.get("control", "frame") != "frame":  # what a frame sends is then how it is controlled
             values["frame_sends"] = values["control"]
-        told = {name: value for name, value in values.items() if not name.startswith(PRUNER)}
+        told = {n: v for n, v in values.items() if not n.startswith(PRUNER) and (v or not n.startswith(OWN_SCALE))}
         flat |= {f"{node}.{name}": value for name, value in told.items() if name not in CIRCUMSTANCES}
         if cameras := facts.files.get(f"{node}.cameras_file"):
             flat[f"{node}.cameras_file"] = hashlib.sha256(cameras.encode()).hexdigest()[:12]

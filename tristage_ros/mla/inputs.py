@@ -18,13 +18,14 @@ from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.device import to_device
+from tristage_ros.mla.llama import RmsNorm
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
-from tristage_ros.mla.passes import PassOutput, Prefix
+from tristage_ros.mla.passes import BlockOutput, PassOutput, Prefix
 from tristage_ros.mla.values import Observation
 from tristage_ros.mla.visual_tokens import farthest_points
 from tristage_ros.perception.edges import edge_patches
-from tristage_ros.pruning.values import FrameContext, LayerAttention, Salience, TokenMasks
+from tristage_ros.pruning.values import FrameContext, LayerAttention, LayerStates, Salience, TokenMasks
 
 
 @dataclass(frozen=True)
@@ -267,9 +268,15 @@ def salience_of(model: Mla, output: PassOutput, kept: KeptTokens, masks: TokenMa
     )
 
 
-def layer_attention_of(prefix: Prefix, attention: Tensor, kept: KeptTokens, masks: TokenMasks) -> LayerAttention:
-    """Return what a layer shows of the visual tokens, on the CPU, from the attention, [heads, S], of its prefix."""
+def layer_attention_of(
+    prefix: Prefix, shown: BlockOutput, kept: KeptTokens, masks: TokenMasks, norm: RmsNorm | None = None
+) -> LayerAttention:
+    """Return what a layer shows of the visual tokens, on the CPU; with the final `norm` their states, too.
+
+    Where nobody's attention was watched it is zero.
+    """
     points, visual = len(kept.points), len(kept.points) + len(kept.image)
+    attention = shown.keys.new_zeros(shown.keys.shape[:2]) if shown.attention is None else shown.attention
     received = attention[:, 1 : 1 + visual].T.cpu()
     embedded = prefix.embeddings[0, 1 : 1 + visual].float().cpu()
     return LayerAttention(
@@ -277,6 +284,21 @@ def layer_attention_of(prefix: Prefix, attention: Tensor, kept: KeptTokens, mask
         _spread(received[:points], masks.keep_3d),
         _spread(embedded[points:], masks.keep_2d),
         _spread(embedded[:points], masks.keep_3d),
+        None if norm is None else _states_of(shown, norm, points, visual, masks),
+    )
+
+
+def _states_of(shown: BlockOutput, norm: RmsNorm, points: int, visual: int, masks: TokenMasks) -> LayerStates:
+    """Return the states of the visual tokens and of those behind them, on the CPU."""
+    hidden = norm(shown.hidden[1:]).float().cpu()
+    keys = shown.keys[:, 1:].float().abs().sum((0, 2)).cpu()
+    return LayerStates(
+        _spread(hidden[points:visual], masks.keep_2d),
+        _spread(hidden[:points], masks.keep_3d),
+        hidden[visual:],
+        _spread(keys[points:visual], masks.keep_2d),
+        _spread(keys[:points], masks.keep_3d),
+        keys[visual:],
     )
 
 

@@ -22,7 +22,9 @@ from tristage_ros.mla.passes import (
 )
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.prompt import PromptTokenizer
-from tristage_ros.pruning import PruningConfig, make_pruner
+from tristage_ros.mla.scales import load_scales
+from tristage_ros.pruning import PruningConfig, TriStagePruner, make_pruner
+from tristage_ros.pruning.baselines import METHODS, Baseline
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ def build_policy(
     Args:
         checkpoint: `.safetensors` file, or run directory of a released model, or one of the `.pt` files in it; None
             makes a mini model with random weights.
-        pruning: settings of the pruner.
+        pruning: settings of the pruner; a scale that they leave to the model is the one kept beside its weights.
         method: name of the pruning method, one of `tristage_ros.pruning.baselines.METHODS`.
         method_options: what that method alone can be told.
         engine: see `MlaPolicy`.
@@ -99,11 +101,12 @@ def build_policy(
     model, statistics = load_model(checkpoint, dataset, dtype, device, seed)
     if quantised is not None:
         quantise(model, quantised)
+    own = {"scales": load_scales(checkpoint)} if issubclass(METHODS.get(method, Baseline), TriStagePruner) else {}
     return MlaPolicy(
         model,
         load_tokenizer(model.config, tokenizer, checkpoint),
         statistics,
-        make_pruner(method, pruning, **(method_options or {})),
+        make_pruner(method, pruning, **own | dict(method_options or {})),
         engine=engine,
         denoising=denoising,
         state_source=state_source,

@@ -75,7 +75,7 @@ def load_official(
     or not known at all; MemoryShortageError where the model does not fit; ValueError for an unknown data set.
     """
     run = run_directory(checkpoint) or Path(checkpoint)
-    file, settings = _weights_file(Path(checkpoint)), _read_json(run / "config.json")
+    file, settings = weights_file(Path(checkpoint)), _read_json(run / "config.json")
     statistics = DatasetStatistics.from_dict(_read_json(run / "dataset_statistics.json"), dataset)
     tensors = _map(file)
     modules = sorted({name.split(".")[0] for name in tensors})
@@ -124,7 +124,8 @@ def _settings(config: MlaConfig) -> dict[str, Any]:
     }
 
 
-def _weights_file(checkpoint: Path) -> Path:
+def weights_file(checkpoint: Path) -> Path:
+    """Return the one file of weights that a run directory, or a path into it, means; raise CheckpointError for none."""
     folder = checkpoint / "checkpoints"
     found = [checkpoint] if checkpoint.suffix == ".pt" else sorted(folder.glob("*.pt"))
     if not found or not found[0].is_file():

@@ -30,6 +30,7 @@ from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.passes import (
     ENGINES,
     SEQUENTIAL,
+    BlockOutput,
     DdimSampler,
     Denoised,
     Denoising,
@@ -90,7 +91,9 @@ class MidPassPruner(Pruner, Protocol):
     """Choose inside the pass, by the attention in the layer before `mid_layer`."""
 
     mid_layer: int
-    mid_queries: int | None  # whose attention: how many of the last tokens before the diffusion step; None: all
+    mid_queries: int | None  # whose attention: of how many tokens before the diffusion step; None: all, 0: none
+    mid_states: bool  # whether to give it the states of the layer's tokens
+    for_good: bool  # whether the denoising passes after the first run on what it keeps alone, encoders included
 
     def mid_pass(self, layer: int, attention: LayerAttention) -> TokenMasks | None:
         """Return what the layers from `layer` on are to see; None: everything."""
@@ -207,6 +210,20 @@ class MlaPolicy:
             free = free_bytes(model.device) or 0
             raise MemoryShortageError(shortage(model.config, model.dtype, model.device, free)) from None
 
+    def look(self, observation: Observation) -> StepReport:
+        """Run a control step for the pruner alone, whose action nobody carries out.
+
+        Noise and commanded state go on as if it had not taken place. Raises what `act` raises.
+        """
+        generators = (self._noise, self._starts)
+        before, commanded = [generator.get_state() for generator in generators], self._commanded
+        try:
+            return self.act(observation)[1]
+        finally:
+            for generator, state in zip(generators, before, strict=True):
+                generator.set_state(state)
+            self._commanded = commanded
+
     def _act(self, observation: Observation, instruction: Instruction) -> tuple[Action, StepReport]:
         clock, measured = Stopwatch(self.model.device), observation.state[:3]
         if self._commanded is not None:
@@ -276,16 +293,20 @@ class MlaPolicy:
         return engine
 
     def _mid_pass(self, pruner: MidPassPruner, step: _Step, prefix: Prefix) -> MidPass:
-        def choose(attention: Tensor) -> Tensor | None:
+        def choose(shown: BlockOutput) -> Tensor | None:
             step.clock.lap("prefill")
-            masks = pruner.mid_pass(pruner.mid_layer, layer_attention_of(prefix, attention, step.kept, step.masks))
+            norm = self.model.llm.norm if pruner.mid_states else None
+            masks = pruner.mid_pass(pruner.mid_layer, layer_attention_of(prefix, shown, step.kept, step.masks, norm))
             step.clock.lap("plan")
             if masks is None:
                 return None
+            kept, embedded = KeptTokens.of(masks, self.model.device), step.kept
             step.masks = masks
-            return KeptTokens.of(masks, self.model.device).rows_within(step.kept, len(prefix))
+            if pruner.for_good:
+                step.kept = kept  # what later passes embed
+            return kept.rows_within(embedded, len(prefix))
 
-        return MidPass(pruner.mid_layer, pruner.mid_queries, choose)
+        return MidPass(pruner.mid_layer, pruner.mid_queries, choose, pruner.for_good)
 
     def _embed(self, step: _Step, centres: Centres, instruction: Instruction) -> Prefix:
         model, kept, inputs = self.model, step.kept, step.inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from tristage_ros.pruning import Salience, TokenGeometry, TokenMasks
 from tristage_ros.pruning.calibration import TraceStep
 from tristage_ros.pruning.checks import check_geometry, checked_magnitudes
+from tristage_ros.pruning.config import FEATURES, Feature
 from tristage_ros.words import one_line, shown
 
 FORMAT = "tristage salience trace 1"
@@ -23,23 +24,29 @@ class TraceError(ValueError):
     """Say why a file is no salience trace."""
 
 
-def save_trace(path: str | Path, trace: list[TraceStep], feature: str) -> None:
+def save_trace(path: str | Path, trace: list[TraceStep], feature: Feature) -> None:
     """Write a trace and the name of the feature that it was recorded with (`s1_feature`)."""
     tensors = {}
     for number, step in enumerate(trace):
         tensors[f"{number}/patch_of_point"] = step.geometry.patch_of_point.contiguous()
         tensors |= {f"{number}/{name}": getattr(step.salience, name).contiguous() for name in NAMES}
-    save_file(tensors, path, {"format": FORMAT, "steps": str(len(trace)), "feature": feature})
+    begins = " ".join(str(number) for number, step in enumerate(trace) if step.begins)
+    save_file(tensors, path, {"format": FORMAT, "steps": str(len(trace)), "feature": feature, "begins": begins})
 
 
-def load_trace(path: str | Path) -> tuple[list[TraceStep], str]:
+def load_trace(path: str | Path) -> tuple[list[TraceStep], Feature]:
     """Return what `save_trace` wrote: the trace and its feature. Raises TraceError for any other file."""
     try:
         with safe_open(str(path), "pt") as file:
             facts = file.metadata() or {}
             if facts.get("format") != FORMAT:
                 raise TraceError(f"{path} is no salience trace: its format is {shown(facts.get('format'))}")
-            return [_step(file, number) for number in range(int(facts["steps"]))], facts["feature"]
+            begins = {int(number) for number in facts.get("begins", "").split()}
+            steps = [_step(file, number) for number in range(int(facts["steps"]))]
+            feature = next((feature for feature in FEATURES if feature == facts["feature"]), None)
+            if feature is None:
+                raise ValueError(f"its feature is {shown(facts['feature'])}")
+            return [replace(step, begins=n in begins) for n, step in enumerate(steps)], feature
     except TraceError:
         raise
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:

@@ -278,10 +278,10 @@ class LocalAttention(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return one token per window, [n, width] from [n, patches in a window, width]."""
-        n, window, width = patches.shape
-        pooled = patches.mean(1)
-        query = self.q(pooled).view(n, self.heads, 1, -1)
-        key, value = self.kv(patches).view(n, window, 2, self.heads, -1).permute(2, 0, 3, 1, 4)  # (n, heads, window, d)
+        n, window, width = patches.shape  # n may be 0
+        pooled, d = patches.mean(1), width // self.heads
+        query = self.q(pooled).view(n, self.heads, 1, d)
+        key, value = self.kv(patches).view(n, window, 2, self.heads, d).permute(2, 0, 3, 1, 4)  # (n, heads, window, d)
         # the released model scales by the full width, not by the width of a head
         attended = F.scaled_dot_product_attention(query, key, value, scale=width**-0.5)
         out: Tensor = pooled + self.proj(attended.reshape(n, width))

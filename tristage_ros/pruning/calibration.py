@@ -1,4 +1,8 @@
-"""Thresholds of stage 1 from recorded salience: another model's magnitudes have another distribution."""
+"""Stage 1 fitted to a model by recorded salience: the scale of its magnitudes, or thresholds for a wanted rate.
+
+The scale is what another model needs: with it the published thresholds mean what they meant. Thresholds by quantiles
+are for a rate that somebody wants.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from torch import Tensor
 
 from tristage_ros.pruning.checks import checked_magnitudes
 from tristage_ros.pruning.config import PruningConfig
+from tristage_ros.pruning.scale import Magnitudes, compare_magnitudes
 from tristage_ros.pruning.stages import (
     PatchState,
     StageClock,
@@ -31,6 +36,7 @@ from tristage_ros.pruning.values import (
 
 HALVINGS = 40
 LEAST_STEPS = 2  # of a trace
+NO_POINTS = "no patch of the trace holds 3D tokens: check the camera's pose and the crop of the cloud"
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,13 @@ class Rates:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Hold new thresholds, what they do, and the distribution that they come from."""
+    """Hold new settings of stage 1, what they do, and the distribution that they come from; M_3d is raw."""
 
-    config: PruningConfig  # with the new tau_2d and tau_3d
+    began: PruningConfig  # what `before` is of
+    config: PruningConfig  # with the scale, and with tau_2d and tau_3d in its units
     before: Rates
     after: Rates
+    magnitudes: Magnitudes
     m_3d: Tensor  # float32 [n] predicted M_3d of stage 1 of every 3D-bearing patch in every step
     mean_of_all: float  # of M_3d over all patches, those without 3D tokens counted as 0, as the paper's Table 1 does
     mean_of_bearing: float  # over the 3D-bearing patches
@@ -76,19 +84,32 @@ class _Planned:
     semantic: Candidates
 
 
-def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, balance: float = 0.5) -> Calibration:
+def magnitudes_of(trace: Sequence[TraceStep]) -> Magnitudes:
+    """Return how a model's magnitudes compare in the steps of `trace`; raise ValueError where none shows 3D tokens."""
+    shown = []
+    for step in trace:
+        masks = TokenMasks.all_kept(step.geometry)
+        patches = salience_of_patches(step.geometry, masks, checked_magnitudes(masks, step.salience))
+        shown.append(patches.magnitudes[:, :, 0])
+    found = compare_magnitudes(torch.cat(shown, 1)) if shown else None
+    if found is None:
+        raise ValueError(NO_POINTS)
+    return found
+
+
+def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, balance: float = 1.0) -> Calibration:
     """Choose tau_2d and tau_3d such that the stages of `config` prune `rate` of all visual tokens of `trace`.
 
     Both are quantiles of M_3d over 3D-bearing patches; `balance` is the share of 2D among the patches that stage 1
-    reduces to one modality. Budget and guards are left out. Raises ValueError for a rate that no thresholds reach, for
-    settings without stage 1 and for a trace of fewer than 2 steps.
+    reduces to one modality: 1 as in the paper, whose stage 1 leaves no patch its 3D tokens alone. A scale that is left
+    to the model is that of the trace. Budget and guards are left out. Raises ValueError for a rate that no thresholds
+    reach, for settings without stage 1 and for a trace of fewer than 2 steps.
     """
     check_request(config, rate, balance)
+    found = magnitudes_of(trace)
+    config = config.carried(config.scale_3d or found.scale)
     steps = _replay(trace, config)
-    m_3d = torch.cat([step.m_3d[step.has_points] for step in steps])
-    if len(m_3d) == 0:
-        raise ValueError("no patch of the trace holds 3D tokens: check the camera's pose and the crop of the cloud")
-    ordered = m_3d.sort().values
+    ordered = torch.cat([step.m_3d[step.has_points] for step in steps]).sort().values
     least, most = (_rates(steps, *_thresholds(ordered, single, balance)).rate for single in (0.0, 1.0))
     if not least <= rate <= most:
         reach = f"stage 2 alone prunes {least:.3f}, with stage 1 up to {most:.3f}"
@@ -99,12 +120,35 @@ def calibrate(trace: Sequence[TraceStep], config: PruningConfig, rate: float, ba
         reached = _rates(steps, *_thresholds(ordered, middle, balance)).rate
         low, high = (middle, high) if reached < rate else (low, middle)
     tau_2d, tau_3d = _thresholds(ordered, high, balance)
+    before = _rates(steps, config.tau_2d, config.tau_3d)
+    return _calibration(config, before, replace(config, tau_2d=tau_2d, tau_3d=tau_3d), steps, found)
+
+
+def carry_over(trace: Sequence[TraceStep], config: PruningConfig) -> Calibration:
+    """Carry the thresholds of `config` over to the model of `trace` by its scale; before, they are taken literally.
+
+    Raises ValueError where no step shows 3D tokens, and for a trace of fewer than 2 steps.
+    """
+    found = magnitudes_of(trace)
+    literal, carried = config.carried(1.0), config.carried(found.scale)
+    before = _rates(_replay(trace, literal), config.tau_2d, config.tau_3d)
+    return _calibration(literal, before, carried, _replay(trace, carried), found)
+
+
+def _calibration(
+    began: PruningConfig, before: Rates, config: PruningConfig, steps: Sequence[_Planned], found: Magnitudes
+) -> Calibration:
+    scale = config.scale_3d or 1.0
+    raw = [scale * step.m_3d / (1.0 - step.m_3d + scale * step.m_3d) for step in steps]
+    m_3d = torch.cat([m[step.has_points] for m, step in zip(raw, steps, strict=True)])
     return Calibration(
-        config=replace(config, tau_2d=tau_2d, tau_3d=tau_3d),
-        before=_rates(steps, config.tau_2d, config.tau_3d),
-        after=_rates(steps, tau_2d, tau_3d),
+        began=began,
+        config=config,
+        before=before,
+        after=_rates(steps, config.tau_2d, config.tau_3d),
+        magnitudes=found,
         m_3d=m_3d,
-        mean_of_all=float(torch.cat([step.m_3d * step.has_points for step in steps]).mean()),
+        mean_of_all=float(torch.cat([m * step.has_points for m, step in zip(raw, steps, strict=True)]).mean()),
         mean_of_bearing=float(m_3d.mean()),
     )
 
@@ -134,7 +178,7 @@ def _replay(trace: Sequence[TraceStep], config: PruningConfig) -> list[_Planned]
             state = PatchState.unobserved(geometry.patches, heads, geometry.patch_of_point.device)
         masks = TokenMasks.all_kept(geometry)
         shown = salience_of_patches(geometry, masks, checked_magnitudes(masks, salience))
-        state = learn(config, state, shown, clock)
+        state = learn(config, state, shown, clock, config.scale_3d or 1.0)
         if 3 not in config.stages:
             planned.append(_planned(config, geometry, state, number))
     return planned

@@ -70,6 +70,15 @@ def check_layer_attention(geometry: TokenGeometry, shown: LayerAttention) -> Non
         if not bool(((attention >= 0) & (attention < torch.inf)).all()):
             span = f"{float(attention.min())} to {float(attention.max())}"
             raise ValueError(f"attention_{modality} spans {span}; need finite numbers that are not negative")
+    if (states := shown.states) is not None:
+        width = states.hidden_2d.shape[-1]
+        counts = {"2d": geometry.patches, "3d": len(geometry.patch_of_point), "text": len(states.key_text)}
+        for part, count in counts.items():
+            key = getattr(states, f"key_{part}")
+            _check_float(f"hidden_{part}", getattr(states, f"hidden_{part}"), (count, width))
+            _check_float(f"key_{part}", key, (count,))
+            if not bool(((key >= 0) & (key < torch.inf)).all()):
+                raise ValueError(f"key_{part} spans {float(key.min())} to {float(key.max())}; need finite norms")
 
 
 def check_frame(frame: FrameContext, patches: int) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from tristage_ros.pruning.scale import carried_threshold
 from tristage_ros.words import one_line, shown
 
+Feature = Literal["lm_head", "pre_norm"]
+FEATURES: tuple[Feature, ...] = get_args(Feature)
 MOST_NAMED = 4  # unknown settings in a message
 
 
@@ -16,15 +19,16 @@ MOST_NAMED = 4  # unknown settings in a message
 class PruningConfig:
     """Hold every setting of the pruner; the defaults are the paper's. Raises ValueError on a bad value."""
 
-    tau_2d: float = 0.08  # M_3d of stage 1 below this keeps 2D only, 0..1
-    tau_3d: float = 0.20  # M_3d of stage 1 above this keeps 3D only, tau_2d..1
+    tau_2d: float = 0.08  # M_3d of stage 1, in units of scale_3d, below this keeps 2D only, 0..1
+    tau_3d: float = 0.20  # ... and above this keeps 3D only, tau_2d..1
+    scale_3d: float | None = 1.0  # of the model's f_3d / f_2d, > 0; 1: thresholds as published; None: the model's own
     beta: float = 0.85  # weight of the past in the moving average (Eq. 9), 0 <= beta < 1
     window: int = 7  # observations after which beta replaces the running mean (the paper's k)
     clusters: int = 3  # of total attention; the lowest is background, the highest object, those between robot
     background_drop: float = 0.9  # share of background patches dropped in a step, 0..1
     obj_2d_floor: float = 0.9  # an object patch loses its 3D tokens above this M_2d of stage 2 ...
     obj_3d_epsilon: float = 0.02  # ... and below this M_3d of stage 2
-    s1_feature: Literal["lm_head", "pre_norm"] = "lm_head"  # what the model is to measure for stage 1
+    s1_feature: Feature = "lm_head"  # what the model is to measure for stage 1
     target_rate: float | None = None  # share of all visual tokens to prune, 0 <= rate < 1; None: the stages decide
     token_bucket: int = 16  # under a target rate the kept count is rounded up to a multiple of this
     drop_weight: float | None = None  # under a target rate, of the attention of what the stages drop, 0..1; None: last
@@ -44,6 +48,8 @@ class PruningConfig:
         """Check every value."""
         for name in ("tau_2d", "tau_3d", "background_drop", "obj_2d_floor", "obj_3d_epsilon"):
             _check_number(name, getattr(self, name), 0.0, 1.0)
+        if self.scale_3d is not None:
+            _check_number("scale_3d", self.scale_3d, 0.0, inf, open_start=True, open_end=True)
         _check_number("beta", self.beta, 0.0, 1.0, open_end=True)
         if self.tau_2d > self.tau_3d:
             raise ValueError(f"tau_2d = {self.tau_2d} must not exceed tau_3d = {self.tau_3d}")
@@ -62,7 +68,7 @@ class PruningConfig:
         for name in ("refresh_every", "max_age"):
             if getattr(self, name) is not None:
                 _check_integer(name, getattr(self, name), 1)
-        _check_choice("s1_feature", self.s1_feature, ("lm_head", "pre_norm"))
+        _check_choice("s1_feature", self.s1_feature, FEATURES)
         _check_choice("background_sampling", self.background_sampling, ("random", "rotating"))
         _check_choice("attention_share", self.attention_share, (True, False))
         object.__setattr__(self, "stages", _checked_stages(self.stages))
@@ -77,10 +83,22 @@ class PruningConfig:
         """Return the paper's settings: three stages, nothing beyond them."""
         return PruningConfig()
 
+    def carried(self, scale: float | None = None) -> PruningConfig:
+        """Return these settings with thresholds carried over to a model whose f_3d / f_2d is `scale` times the paper's.
+
+        None: by the scale that is known of the model, or else measured at the first look (`TriStagePruner.scales`).
+        """
+        return replace(self, scale_3d=scale)
+
+    def raw_thresholds(self, scale: float) -> tuple[float, float]:
+        """Return tau_2d and tau_3d as thresholds of a model's raw M_3d, odds(tau') = scale * odds(tau)."""
+        return carried_threshold(self.tau_2d, scale), carried_threshold(self.tau_3d, scale)
+
     @staticmethod
     def robot() -> PruningConfig:
         """Return settings for a real robot: a fixed budget, bounded blindness and a guard against change."""
         return PruningConfig(
+            scale_3d=None,
             s1_feature="pre_norm",
             target_rate=0.7,
             drop_weight=0.75,
@@ -110,10 +128,14 @@ class PruningConfig:
         return PruningConfig(**mapping)
 
 
-def _check_number(name: str, value: object, low: float, high: float, open_end: bool = False) -> None:
+def _check_number(
+    name: str, value: object, low: float, high: float, open_start: bool = False, open_end: bool = False
+) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (number and low <= value <= high and not (open_end and value == high)):  # type: ignore[operator]
-        raise ValueError(f"{name} = {shown(value)} must be a number in [{low}, {high}{')' if open_end else ']'}")
+    left_out = (open_start and value == low) or (open_end and value == high)
+    if not (number and low <= value <= high and not left_out):  # type: ignore[operator]
+        span = f"{'(' if open_start else '['}{low}, {high}{')' if open_end else ']'}"
+        raise ValueError(f"{name} = {shown(value)} must be a number in {span}")
 
 
 def _check_integer(name: str, value: object, least: int) -> None:

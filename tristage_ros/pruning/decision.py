@@ -49,6 +49,16 @@ def keep_highest(rank: Tensor, size: int) -> Tensor:
     return (rank == PROTECTED).index_fill_(0, _highest(rank, size), True)
 
 
+def split_budget(protected_2d: Tensor, protected_3d: Tensor, size: int, share_2d: float) -> int:
+    """Return how many of `size` tokens are 2D where that is a share of them, from what is protected, bool [P] and [N3].
+
+    What exceeds the tokens of a modality goes to the other, and neither loses a protected token that the budget holds.
+    """
+    most = min(size - int(protected_3d.sum()), len(protected_2d))
+    least = max(int(protected_2d.sum()), size - len(protected_3d))
+    return max(min(round(share_2d * size), most), least)
+
+
 def most_urgent(watched: Tensor, urgency: Tensor, count: int) -> Tensor:
     """Tell the `count` most urgent (long [T] >= 0) of the `watched` tokens (bool [T]), the earlier of equal ones."""
     best = _highest(urgency.masked_fill(~watched, -1), count)
@@ -114,20 +124,22 @@ def decide(
     geometry: TokenGeometry,
     proposal: Proposal,
     circumstances: Circumstances,
-    predicted: Indicators,
+    attention: Tensor,
     newest: Indicators,
+    share_2d: float | None = None,
 ) -> Decision:
-    """Turn `proposal` into token masks.
+    """Turn `proposal` into token masks; a budget goes by the `attention` of 2D and 3D tokens of every patch, [2, P].
 
     Changed and due patches keep both modalities. Protected from the budget are the candidates of object patches and
     what is watched, within its share of the budget: the candidates of changed and due patches and of background whose
-    turn it is. So are the 3D tokens outside the image.
+    turn it is. So are the 3D tokens outside the image. With `share_2d` a budget keeps that share of
+    2D tokens and the highest ranks of either modality.
     """
     forced = circumstances.due if circumstances.changed is None else circumstances.due | circumstances.changed
     candidate = torch.stack([proposal.fused.keep_2d, proposal.fused.keep_3d])
     if config.target_rate is None:
         keep_2d, keep_3d = (candidate | forced).unbind()
-        anchored = with_anchor(keep_2d, keep_2d, predicted.attention)
+        anchored = with_anchor(keep_2d, keep_2d, attention[0])
         masks = TokenMasks(anchored, value_at_points(geometry, keep_3d, True))
         return Decision(masks, proposal, circumstances, newest, geometry)
     turn = candidate & _turn(config, proposal, circumstances)
@@ -135,16 +147,29 @@ def decide(
     protected = candidate & (proposal.sets == OBJECT)
     size = budget_size(geometry.patches + geometry.patch_of_point.shape[0], config.target_rate, config.token_bucket)
     if config.watch_share is None:
-        rank = _ranked(config, geometry, candidate | watched, protected | watched, predicted.attention)
+        rank = _ranked(config, geometry, candidate | watched, protected | watched, attention)
     else:
-        rank = _ranked(config, geometry, candidate & ~turn, protected, predicted.attention)
+        rank = _ranked(config, geometry, candidate & ~turn, protected, attention)
         wanted = torch.cat([watched[0], value_at_points(geometry, watched[1], False)]) & (rank < PROTECTED)
         wait = urgency(circumstances.age, circumstances.changed)
         wait = torch.cat([wait, value_at_points(geometry, wait, 0)])
         rank.masked_fill_(most_urgent(wanted, wait, round(config.watch_share * size)), WATCHED)
-    keep = keep_highest(rank, size)
-    masks = TokenMasks(keep[: geometry.patches], keep[geometry.patches :])
+    if share_2d is None:
+        keep = keep_highest(rank, size)
+        masks = TokenMasks(keep[: geometry.patches], keep[geometry.patches :])
+    else:
+        masks = _split(geometry, rank, size, share_2d)
     return Decision(masks, proposal, circumstances, newest, geometry, rank, size)
+
+
+def _split(geometry: TokenGeometry, rank: Tensor, size: int, share_2d: float) -> TokenMasks:
+    """Keep so many of each modality by `rank`; 3D tokens outside the image and one 2D token go ahead of the split."""
+    rank_2d, outside = rank[: geometry.patches], geometry.patch_of_point < 0
+    rank_3d = rank[geometry.patches :].masked_fill(outside, PROTECTED + 1)
+    best = torch.zeros_like(rank_2d, dtype=torch.bool).index_fill_(0, _highest(rank_2d, 1), True)
+    size_2d = split_budget(best, outside, size, share_2d)
+    kept_2d, kept_3d = _highest(rank_2d, size_2d), _highest(rank_3d, size - size_2d)
+    return TokenMasks(best.index_fill(0, kept_2d, True), outside.index_fill(0, kept_3d, True))
 
 
 def _turn(config: PruningConfig, proposal: Proposal, circumstances: Circumstances) -> Tensor:
@@ -157,8 +182,7 @@ def _turn(config: PruningConfig, proposal: Proposal, circumstances: Circumstance
 def _ranked(
     config: PruningConfig, geometry: TokenGeometry, candidate: Tensor, protected: Tensor, attention: Tensor
 ) -> Tensor:
-    """Return what a budget goes by, long [P + N3], from what both modalities of a patch are, bool [2, P]."""
-    attention = torch.stack([attention, config.weight_3d * attention])
+    """Return what a budget goes by, long [P + N3], from what both modalities of a patch are, [2, P] each."""
     if config.drop_weight is not None:
         attention = torch.where(candidate, attention, config.drop_weight * attention)
         candidate = torch.zeros_like(candidate)

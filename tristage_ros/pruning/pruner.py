@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
@@ -13,6 +14,7 @@ from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.decision import Circumstances, Decision, decide
 from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, view_of
 from tristage_ros.pruning.report import PruningReport, summarise
+from tristage_ros.pruning.scale import compare_magnitudes
 from tristage_ros.pruning.stages import PatchState, StageClock, background_to_keep, learn, propose, salience_of_patches
 from tristage_ros.pruning.values import FrameContext, Salience, TokenGeometry, TokenMasks, patches_with_any
 
@@ -42,14 +44,20 @@ class TriStagePruner:
     3D tokens in a patch that had none when it was last observed count as unknown where background rotates: both
     modalities of the patch are kept once. Otherwise the zeros that stood for their absence would keep them hidden.
 
+    Thresholds of stage 1 are in units of `scale`. Where the settings leave it to the model, it is that of `scales`,
+    which are known of the model by feature; one that is not is measured at the first look, frozen, and outlives resets.
+
     Invariants: the first step after a reset keeps all; at least one 2D token survives; every object patch keeps a
     token that exists; 3D tokens outside the image are kept; planning a step twice gives the same masks; a rejected
     call changes nothing.
     """
 
-    def __init__(self, config: PruningConfig | None = None) -> None:
-        """Start without state; `config` defaults to the paper's."""
+    share_2d: float | None = None  # of a budget, for 2D tokens; None: stages and attention say how many
+
+    def __init__(self, config: PruningConfig | None = None, scales: Mapping[str, float] | None = None) -> None:
+        """Start without state; `config` defaults to the paper's, `scales` are the model's by `s1_feature`."""
         self.config = PruningConfig() if config is None else config
+        self.scales: dict[str, float] = dict(scales or {})
         self.reset()
 
     def reset(self) -> None:
@@ -64,16 +72,22 @@ class TriStagePruner:
 
         The state stays: what was observed of the patches, smoothed so far, seen when, does not depend on thresholds,
         shares and limits, and the next step decides anew by it. A weight of the past (`beta`, `window`) is that of
-        observations to come. Features that are measured elsewhere (`s1_feature`) are other quantities: everything is
-        forgotten, as by `reset()`. What a guard remembers is forgotten when it is switched off, for it ages unwatched.
+        observations to come. Features that are measured elsewhere (`s1_feature`) or in another unit (`scale_3d`) are
+        other quantities: everything is forgotten, as by `reset()`. What a guard remembers is forgotten when it is
+        switched off, for it ages unwatched.
         """
-        forgets = config.s1_feature != self.config.s1_feature
-        self.config = config
+        before, self.config = self._unit, config
+        forgets = self._unit != before
         if forgets:
             self.reset()
         elif not config.guarded:
             self._seen = None
         return forgets
+
+    @property
+    def scale(self) -> float | None:
+        """Return what M_3d of stage 1 is measured in; None: the model's own, of which nothing is known yet."""
+        return self.config.scale_3d or self.scales.get(self.config.s1_feature)
 
     def begin_step(self) -> None:
         """Begin the next control step."""
@@ -84,6 +98,11 @@ class TriStagePruner:
         """Tell whether the next `observe()` needs salience: always at first, then every `observe_every` steps."""
         number = self._step.number + (self._step.observed or self._step.number == 0)
         return self._state is None or (number - 1) % self.config.observe_every == 0
+
+    @property
+    def looks(self) -> int:
+        """Return how many steps after a reset keep every token, because nothing is known yet or all is refreshed."""
+        return int(self._predicts or self.config.refresh_every is not None)
 
     def plan(self, geometry: TokenGeometry, frame: FrameContext | None = None) -> TokenMasks:
         """Return the masks of this step.
@@ -153,21 +172,26 @@ class TriStagePruner:
             "patches": None if self._state is None else self._state.to_dict(),
             "seen": None if self._seen is None else self._seen.to_dict(),
             "frame": None if self._step.frame is None else self._step.frame.to_dict(),
+            "scales": dict(self.scales),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict()` was taken. Raises ValueError for anything else, changing nothing."""
-        absent = [key for key in ("step", "observed", "patches", "seen", "frame") if key not in state]
+        absent = [key for key in ("step", "observed", "patches", "seen", "frame", "scales") if key not in state]
         if absent:
             raise ValueError(f"pruner state lacks {', '.join(absent)}; give what state_dict() returned")
         patches = None if state["patches"] is None else PatchState.from_dict(state["patches"])
         seen, frame = (None if state[name] is None else View.from_dict(state[name]) for name in ("seen", "frame"))
-        self._state, self._seen = patches, seen
+        self._state, self._seen, self.scales = patches, seen, dict(state["scales"])
         self._step = _Step(int(state["step"]), bool(state["observed"]), frame=frame)
 
     @property
     def _predicts(self) -> bool:
         return 3 in self.config.stages
+
+    @property
+    def _unit(self) -> tuple[str, float | None]:
+        return self.config.s1_feature, self.scale
 
     @property
     def _refreshes(self) -> bool:
@@ -195,7 +219,13 @@ class TriStagePruner:
         given = self._circumstances(geometry, state)
         proposal = propose(config, state.predicted, given.has_points, given.keep_background, step.clock)
         with step.clock.timed("fusion"):
-            return decide(config, geometry, proposal, given, state.predicted, state.newest)
+            attention = self._attention(geometry, state)
+            return decide(config, geometry, proposal, given, attention, state.newest, self.share_2d)
+
+    def _attention(self, geometry: TokenGeometry, state: PatchState) -> Tensor:
+        """Return what a 2D and a 3D token of every patch count under a budget, [2, P]."""
+        attention = state.predicted.attention
+        return torch.stack([attention, self.config.weight_3d * attention])
 
     def _circumstances(self, geometry: TokenGeometry, state: PatchState) -> Circumstances:
         step, config = self._step, self.config
@@ -226,5 +256,8 @@ class TriStagePruner:
             shown = salience_of_patches(geometry, masks, magnitudes)
         heads, device = shown.attention_2d.shape[1], geometry.patch_of_point.device
         state = self._state or PatchState.unobserved(geometry.patches, heads, device)
-        self._state = learn(self.config, state, shown, self._step.clock)
+        if self.scale is None and (found := compare_magnitudes(state.newest_features(shown))):
+            self.scales[self.config.s1_feature] = found.scale
+        # Without a patch that shows both, M_3d is 0 or 1 in any unit.
+        self._state = learn(self.config, state, shown, self._step.clock, self.scale or 1.0)
         return shown.kept_3d

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.decision import Decision
-from tristage_ros.pruning.stages import BACKGROUND, OBJECT, ROBOT, PatchState, StageClock, propose, semantic_sets
+from tristage_ros.pruning.stages import (
+    BACKGROUND,
+    OBJECT,
+    ROBOT,
+    PatchState,
+    StageClock,
+    feature_indicators,
+    propose,
+    semantic_sets,
+)
 from tristage_ros.pruning.values import Candidates, TokenGeometry, TokenMasks, value_at_points
 
 
@@ -26,11 +35,17 @@ class PruningReport:
     stage2_rate_3d: float = 0.0
     fused_rate_2d: float = 0.0  # fused, before budget and guards
     fused_rate_3d: float = 0.0
+    stage1_only_2d: float = 0.0  # of the patches with 3D tokens, the share that stage 1 leaves their 2D token alone
+    stage1_both: float = 0.0
+    stage1_only_3d: float = 0.0
+    fused_only_2d: float = 0.0  # the same fused, before budget and guards; the rest of them keeps neither
+    fused_both: float = 0.0
+    fused_only_3d: float = 0.0
     rate_2d: float = 0.0  # as applied
     rate_3d: float = 0.0
     rate: float = 0.0  # of all visual tokens, as applied
     ema_changed: float = 0.0  # share of patches whose fused candidates stage 3 changed
-    salience_2d_stage1: float = 0.0  # means over patches of the newest raw indicators
+    salience_2d_stage1: float = 0.0  # means over patches of the newest raw indicators; of stage 1 whatever its scale
     salience_3d_stage1: float = 0.0
     salience_2d_stage2: float = 0.0
     salience_3d_stage2: float = 0.0
@@ -90,6 +105,8 @@ def _decided(config: PruningConfig, decision: Decision, refreshed: bool) -> dict
         **_rates("stage1", geometry, proposal.modality),
         **_rates("stage2", geometry, proposal.semantic),
         **_rates("fused", geometry, proposal.fused),
+        **_modalities("stage1", given.has_points, proposal.modality),
+        **_modalities("fused", given.has_points, proposal.fused),
         "ema_changed": float(differs.float().mean()),
         "changed_patches": 0 if given.changed is None else int(given.changed.sum()),
         "budget_excess": 0 if refreshed else decision.budget_excess,
@@ -98,9 +115,10 @@ def _decided(config: PruningConfig, decision: Decision, refreshed: bool) -> dict
 
 def _observed(state: PatchState, step: int) -> dict[str, Any]:
     newest = state.newest
+    m_2d, m_3d = feature_indicators(state.magnitudes[:, :, 0]).float().mean(1).tolist()
     return {
-        "salience_2d_stage1": float(newest.m_2d_s1.mean()),
-        "salience_3d_stage1": float(newest.m_3d_s1.mean()),
+        "salience_2d_stage1": m_2d,
+        "salience_3d_stage1": m_3d,
         "salience_2d_stage2": float(newest.m_2d_s2.mean()),
         "salience_3d_stage2": float(newest.m_3d_s2.mean()),
         "oldest_patch": int((step - state.last_seen).max()),
@@ -123,6 +141,13 @@ def _by_set(state: PatchState, sets: Tensor) -> dict[str, Any]:
 def _rates(stage: str, geometry: TokenGeometry, candidates: Candidates) -> dict[str, float]:
     tokens_3d = value_at_points(geometry, candidates.keep_3d, True)
     return {f"{stage}_rate_2d": _rate(candidates.keep_2d), f"{stage}_rate_3d": _rate(tokens_3d)}
+
+
+def _modalities(stage: str, has_points: Tensor, candidates: Candidates) -> dict[str, float]:
+    """Return which shares of the patches with 3D tokens (bool [P]) are left one modality, and both."""
+    keep_2d, keep_3d = candidates.keep_2d[has_points], candidates.keep_3d[has_points]
+    shares = {"only_2d": keep_2d & ~keep_3d, "both": keep_2d & keep_3d, "only_3d": keep_3d & ~keep_2d}
+    return {f"{stage}_{name}": float(left.float().mean()) if len(left) else 0.0 for name, left in shares.items()}
 
 
 def _rate(keep: Tensor) -> float:

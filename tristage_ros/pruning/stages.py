@@ -80,8 +80,13 @@ def salience_of_patches(geometry: TokenGeometry, masks: TokenMasks, magnitudes: 
     )
 
 
-def feature_indicators(feature: Tensor) -> Tensor:
-    """Return M_2d and M_3d of stage 1 (Eq. 1), [2, P], from the L1 norms of 2D and 3D, [2, P]; 0/0 is 0."""
+def feature_indicators(feature: Tensor, scale: float = 1.0) -> Tensor:
+    """Return M_2d and M_3d of stage 1 (Eq. 1), [2, P], from the L1 norms of 2D and 3D, [2, P]; 0/0 is 0.
+
+    In units of `scale`, which f_3d is divided by: the odds of M_3d are then those of the raw one over `scale`.
+    """
+    of_2d, of_3d = feature.unbind()
+    feature = torch.stack([of_2d, of_3d / scale])
     return _ratio(feature, feature.sum(0))
 
 
@@ -260,6 +265,10 @@ class PatchState:
         """Return the smoothed indicators."""
         return Indicators(self.smoothed)
 
+    def newest_features(self, shown: PatchSalience) -> Tensor:
+        """Return the newest L1 norms of 2D and 3D after a pass that showed `shown`, [2, P]; NaN where unknown."""
+        return torch.where(shown.observed, shown.magnitudes[:, :, 0], self.magnitudes[:, :, 0])
+
     def seen(self, patches: Tensor, step: int) -> PatchState:
         """Return the state after the model saw `patches` (bool [P]) in `step`."""
         last_seen = self.last_seen.masked_fill(patches, step)
@@ -288,22 +297,24 @@ class PatchState:
 # All stages on an observation: newest magnitudes, indicators, predictions.
 
 
-def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock: StageClock) -> PatchState:
-    """Return `state` after a pass that showed `shown`.
+def learn(
+    config: PruningConfig, state: PatchState, shown: PatchSalience, clock: StageClock, scale: float = 1.0
+) -> PatchState:
+    """Return `state` after a pass that showed `shown`; indicators of stage 1 are in units of `scale`.
 
     A modality that was not observed keeps its newest magnitudes. Indicators are computed anew where one modality was
     observed and both are known, from the newest magnitudes of both; elsewhere they stay untouched. `shown` is used up.
     """
     with clock.timed("stage2"):
         if config.attention_share:
-            scale = attention_share(state.predicted.attention, shown.seen)
-            shown.magnitudes[:, :, 1:].mul_(scale)
+            share = attention_share(state.predicted.attention, shown.seen)
+            shown.magnitudes[:, :, 1:].mul_(share)
         else:
-            scale = torch.ones_like(state.attention_scale)
+            share = torch.ones_like(state.attention_scale)
         magnitudes = torch.where(shown.observed[:, :, None], shown.magnitudes, state.magnitudes)
         stage2 = attention_indicators(magnitudes[:, :, 1:])
     with clock.timed("stage1"):
-        stage1 = feature_indicators(magnitudes[:, :, 0])
+        stage1 = feature_indicators(magnitudes[:, :, 0], scale)
     with clock.timed("stage3"):
         updated = shown.seen & (stage2[2] >= 0)  # the total is NaN where a modality is unknown
         raw = torch.where(updated, torch.cat([stage1, stage2]).float(), state.raw)
@@ -312,7 +323,7 @@ def learn(config: PruningConfig, state: PatchState, shown: PatchSalience, clock:
         if 3 in config.stages:
             weight = newest_weight(observations, config.window, config.beta)
             smoothed = torch.where(updated, smooth(state.smoothed, raw, weight), state.smoothed)
-    return PatchState(magnitudes, raw, smoothed, observations, state.last_seen, scale)
+    return PatchState(magnitudes, raw, smoothed, observations, state.last_seen, share)
 
 
 # All stages on a plan: candidates of stages 1 and 2 by what stage 3 predicts, and their fusion (Eq. 10).

@@ -58,6 +58,18 @@ class Salience:
 
 
 @dataclass(frozen=True)
+class LayerStates:
+    """Hold the states of a layer's tokens, those of the text behind the visual ones included."""
+
+    hidden_2d: Tensor  # [P, W] the layer's outputs behind the decoder's final norm
+    hidden_3d: Tensor  # [N3, W]
+    hidden_text: Tensor  # [T, W]
+    key_2d: Tensor  # [P] L1 norm of the key, all heads together
+    key_3d: Tensor  # [N3]
+    key_text: Tensor  # [T]
+
+
+@dataclass(frozen=True)
 class LayerAttention:
     """Hold what one layer of a running pass shows, for a pruner that decides inside the pass."""
 
@@ -65,6 +77,7 @@ class LayerAttention:
     attention_3d: Tensor  # [N3, H]
     embedding_2d: Tensor  # [P, W] tokens as they entered the first layer
     embedding_3d: Tensor  # [N3, W]
+    states: LayerStates | None = None  # where the pruner wants them
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from tristage_ros.simulation.sensing import FRONT, Sensing, SensingConfig, verti
 from tristage_ros.simulation.setting import Setting, Variation, everything
 from tristage_ros.simulation.tasks import KeyFrame, Task, task_called
 from tristage_ros.simulation.tasks.task import World, tool_rotation
+from tristage_ros.simulation.travel import Travel
 
 CONTROL = ControllerConfig(rate=50.0)
 LONGEST = 60.0  # s, simulated
@@ -92,6 +93,7 @@ class Episode:
         self._data = data = self._setting.start(self.task, seed, self.variation)
         self._plant = Plant(self._model, data)
         self._arm = DirectArm(self._plant, self._control)
+        self._went = [self._plant.position]
         self.world = World(self._model, data)
         self._noise = SensorNoise(seed) if self.variation.sensor_noise else None
         up = np.array([0.0, 0.0, self.world.table])
@@ -163,7 +165,7 @@ class Episode:
         outcome = self.submit(action)
         if outcome.accepted:
             while self._arm.busy and self._arm.time - begin < LONGEST:
-                self._arm.tick()
+                self._tick()
             self.advance(AFTERMATH)
         reached = outcome.accepted and not self._arm.busy and not self._arm.fault
         return replace(
@@ -196,7 +198,7 @@ class Episode:
         """Let simulated time pass; a chunk under way goes on."""
         end = self._arm.time + seconds - 1e-9
         while self._arm.time < end:
-            self._arm.tick()
+            self._tick()
 
     @property
     def time(self) -> float:
@@ -217,6 +219,10 @@ class Episode:
         """Return the true numbers that the task is about, in m and rad."""
         return self.task.truth(self.world)
 
+    def travel(self) -> Travel:
+        """Return how the arm went about the attempt so far."""
+        return Travel.of(self._went, 1.0 / self._control.rate)
+
     def close(self) -> None:
         """Free the renderer; the episode cannot be observed any more."""
         if self._renderer is not None:
@@ -232,6 +238,10 @@ class Episode:
     ) -> None:
         """Free the renderer."""
         self.close()
+
+    def _tick(self) -> None:
+        self._arm.tick()
+        self._went.append(self._plant.position)
 
     def _sensing(self) -> Sensing:
         return Sensing(self._look_through(), self._mounts, self._fov, self._config, self._noise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from time import perf_counter
 from typing import Any
 
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from tristage_ros.mla.loading import load_model, load_tokenizer
 from tristage_ros.mla.passes import SEQUENTIAL, Denoising, EngineName
 from tristage_ros.mla.policy import MlaPolicy
+from tristage_ros.mla.scales import load_scales
+from tristage_ros.pruning import TriStagePruner
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode, StepOutcome
 from tristage_ros.simulation.renderer import BACKGROUND, OBJECT, label_of_patches
 from tristage_ros.simulation.setting import Variation
 from tristage_ros.studies.cell import CONDITIONS, Cell, Condition, Job
-from tristage_ros.studies.store import Record
+from tristage_ros.studies.record import Log, Record
 
 
 class Attempts:
@@ -30,6 +33,7 @@ class Attempts:
             CheckpointError: the checkpoint is missing or something else.
         """
         self.model, self.statistics = load_model(checkpoint, None, torch.float32, "cpu", 0)
+        self.scales = load_scales(checkpoint)
         self._tokenizer = load_tokenizer(self.model.config, None, checkpoint)
         self._random = checkpoint is None
         self._episodes: dict[Variation, Episode] = {}
@@ -37,7 +41,9 @@ class Attempts:
     def policy(
         self, pruner: Any, seed: int, engine: EngineName = "cached", denoising: Denoising = SEQUENTIAL
     ) -> MlaPolicy:
-        """Return a policy with a pruner of its own, whose noise begins with `seed`."""
+        """Return a policy with a pruner of its own, which is told the model's scales; its noise begins with `seed`."""
+        if isinstance(pruner, TriStagePruner):
+            pruner.scales |= self.scales
         return MlaPolicy(
             self.model, self._tokenizer, self.statistics, pruner,
             engine=engine, denoising=denoising, seed=seed, random_weights=self._random,
@@ -52,13 +58,21 @@ class Attempts:
         began = perf_counter()
         cell, condition = job.cell, CONDITIONS[job.cell.condition]
         episode = self.episode(cell, job.seed)
-        policy = self.policy(cell.variant.pruner(job.seed), job.seed, denoising=cell.variant.denoising)
+        pruner = cell.variant.pruner(job.seed)
+        policy = self.policy(pruner, job.seed, denoising=cell.variant.denoising)
         policy.reset(condition.instruct(episode.task))
-        record = Record(cell.name, job.seed)
+        record, log = Record(cell.name, job.seed, looks=pruner.looks), Log()
+        if record.looks:
+            look_around(episode, policy, condition, record.looks)
         run = continuously if cell.mode == "continuous" else by_key_frames
-        run(episode, policy, condition, record)
+        run(episode, policy, condition, log, job.seed)
+        log.close(record, cell.course)
         record.success, record.seconds = episode.success(), round(episode.time, 2)
-        record.took = round(perf_counter() - began, 3)
+        travel = episode.travel()
+        record.path = round(travel.path, 3)
+        if cell.mode == "continuous" and not math.isnan(travel.jerk):
+            record.jerk, record.reversals = round(travel.jerk, 2), round(travel.reversals, 4)
+        record.took = round(perf_counter() - began, 2)
         return record
 
     def episode(self, cell: Cell, seed: int) -> Episode:
@@ -76,26 +90,33 @@ class Attempts:
             self._episodes.popitem()[1].close()
 
 
-def by_key_frames(episode: Episode, policy: MlaPolicy, condition: Condition, record: Record) -> None:
+def look_around(episode: Episode, policy: MlaPolicy, condition: Condition, looks: int) -> None:
+    """Let the policy look as often as its pruner has to before it can prune; the arm stays where it is."""
+    shown = condition.shown(episode.observe())
+    for _ in range(looks):
+        policy.look(shown)
+
+
+def by_key_frames(episode: Episode, policy: MlaPolicy, condition: Condition, log: Log, seed: int) -> None:
     """Carry out one key frame after the other, each to its end."""
     while not episode.finished:
         action, report = policy.act(condition.shown(episode.observe()))
-        record.add(episode.key_frame().stage, report)
+        log.add(episode.key_frame().stage, report)
         if episode.variation.hand:
-            record.see("hand", patches(episode.hand()), report)
-        _note(record, episode.step(action))
+            log.see("hand", patches(episode.hand()), report)
+        _note(log, episode.step(action))
 
 
-def continuously(episode: Episode, policy: MlaPolicy, condition: Condition, record: Record) -> None:
-    """Take a new key frame to go for several times a second, while the arm is moving."""
-    loop, luck = ClosedLoop(episode), np.random.default_rng(record.seed)
+def continuously(episode: Episode, policy: MlaPolicy, condition: Condition, log: Log, seed: int) -> None:
+    """Take a new key frame to go for several times a second, while the arm is moving; `seed` says what is dropped."""
+    loop, luck = ClosedLoop(episode), np.random.default_rng(seed)
     while not loop.finished:
         if luck.random() < condition.dropped:
             loop.skip()
             continue
         action, report = policy.act(condition.shown(episode.observe()))
-        record.add(episode.key_frame().stage, report)
-        _note(record, loop.step(action))
+        log.add(episode.key_frame().stage, report)
+        _note(log, loop.step(action))
 
 
 def patches(pixels: NDArray[np.bool_], grid: int = 16) -> NDArray[np.bool_]:
@@ -103,6 +124,6 @@ def patches(pixels: NDArray[np.bool_], grid: int = 16) -> NDArray[np.bool_]:
     return np.asarray(label_of_patches(np.where(pixels, OBJECT, BACKGROUND), grid) == OBJECT)
 
 
-def _note(record: Record, outcome: StepOutcome) -> None:
-    record.refused += not outcome.accepted
-    record.fault = outcome.reason or record.fault
+def _note(log: Log, outcome: StepOutcome) -> None:
+    log.refused += not outcome.accepted
+    log.fault = outcome.reason or log.fault

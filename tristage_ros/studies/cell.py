@@ -84,11 +84,12 @@ class Cell:
     variant: Variant = UNPRUNED
     mode: Mode = "key frames"
     condition: str = "plain"
+    course: bool = False  # whether every control step is kept, and not only their means
 
     @property
     def name(self) -> str:
         """Return a name that no other cell has and that stays the same from run to run."""
-        return f"{self.task} | {self.mode} | {self.condition} | {self.variant.key}"
+        return f"{self.task} | {self.mode} | {self.condition} | {self.variant.key}" + " | course" * self.course
 
 
 @dataclass(frozen=True)

@@ -19,20 +19,22 @@ from matplotlib.patches import Patch
 
 from tristage_ros.mla.inputs import patch_colors, patch_depths
 from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.scales import load_scales
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.color import KEPT_COLORS, draw_overlay
 from tristage_ros.pruning import FrameContext, PruningConfig, TokenMasks, TriStagePruner
-from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.pruning.calibration import TraceStep
 from tristage_ros.reports.figures import KEPT_LABELS
 from tristage_ros.reports.style import STYLE, legend_below
-from tristage_ros.resources import find_checkpoint, user_path
-from tristage_ros.studies.calibrate import Source
+from tristage_ros.resources import find_checkpoint, resource, user_path
+from tristage_ros.studies.observations import from_bag, from_cell
 from tristage_ros.studies.options import CALIBRATE_INSTRUCTION
 from tristage_ros.studies.salience_trace import record_trace
 
 VARIANTS = {
     "S1": {1}, "S2": {2}, "S1 + S2": {1, 2}, "S1 + S3": {1, 3}, "S2 + S3": {2, 3}, "S1 + S2 + S3": {1, 2, 3},
 }  # fmt: skip
+INTERVAL = 0.3  # s between two steps of the simulated cell
 GUARDED = "S1 + S2 + S3, guard"
 
 
@@ -102,14 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=user_path, required=True, help="folder of masks.png and masks.md")
     parser.add_argument("--checkpoint", default="", help="model (default: the shipped mini; random: RANDOM WEIGHTS)")
     parser.add_argument("--bag", type=user_path, help="MCAP bag; without it the simulated cell")
-    parser.add_argument("--rate", type=float, default=0.85, help="to which stage 1 is calibrated on this run first")
     parser.add_argument("--steps", type=int, default=24)
     options = parser.parse_args(arguments)
     config = PruningConfig(s1_feature="pre_norm", background_sampling="rotating")
-    observations = list(Source(bag=options.bag, steps=options.steps).observations())[: options.steps]
-    policy = build_policy(find_checkpoint(options.checkpoint), config)
-    trace = record_trace(policy, CALIBRATE_INSTRUCTION, observations)
-    config = calibrate(trace, config, options.rate).config
+    cameras, weights = resource("config", "cameras.yaml"), find_checkpoint(options.checkpoint)
+    seen = from_cell(options.steps, INTERVAL, cameras) if options.bag is None else from_bag(options.bag, cameras)
+    observations = list(seen)[: options.steps]
+    trace = record_trace(build_policy(weights, config), CALIBRATE_INSTRUCTION, observations)
+    config = config.carried(load_scales(weights).get(config.s1_feature))
     by_variant = variants(config, trace, observations)
     shown = np.linspace(1, len(trace) - 1, 6).round().astype(int).tolist()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What is measured on episodes that the expert leads: thresholds, speed, and how far pruning moves the goal.
+"""What is measured on episodes that the expert leads: speed, and how far pruning moves the goal.
 
 Everything that is compared sees the same observations. They are of seeds (SEEDS) that no table reports.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,18 @@ import torch
 from numpy.typing import NDArray
 
 from tristage_ros import __version__
-from tristage_ros.bench.model.table import ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, describe, medians, one_thread
 from tristage_ros.mla.passes import ENGINES
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Action, Observation
-from tristage_ros.pruning.calibration import TraceStep, calibrate
+from tristage_ros.pruning.calibration import TraceStep
+from tristage_ros.pruning.config import Feature
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.studies.attempt import Attempts
 from tristage_ros.studies.cell import Cell, Mode
 from tristage_ros.studies.progress import QUIET, Progress
+from tristage_ros.studies.protocol import CHOOSING
 from tristage_ros.studies.salience_trace import record_trace
 from tristage_ros.studies.store import load_json, save_json
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -52,72 +54,29 @@ def expert_observations(episode: Episode, mode: Mode = "key frames") -> Iterator
     return (observation for observation, _ in expert_steps(episode, mode))
 
 
-# Thresholds of stage 1 for a trained model.
-
-SEEDS = range(7000, 7010)  # of every task
-# What to prune in those episodes, best first; the first that thresholds can reach is taken.
-RATES = [percent / 100 for percent in sorted(range(5, 100, 5), key=lambda percent: abs(percent - 70))]
+SEEDS = CHOOSING[:10]  # of the episodes that are looked at
 ROBOT = Variant("tristage", None, True, "robot")
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """Hold the thresholds and how they were chosen."""
-
-    tau_2d: float
-    tau_3d: float
-    rate: float  # share of visual tokens that the stages prune with them, without budget and guard
-    mean_of_all: float  # of M_3d of stage 1 over all patches, those without 3D tokens counted as 0
-    mean_of_bearing: float  # over patches with 3D tokens
-    tasks: tuple[str, ...]
-    seeds: tuple[int, int]  # first and last
-    preset: str = ""  # key of the variant that they are for
-
-    @property
-    def settings(self) -> tuple[tuple[str, float], ...]:
-        """Return them as settings of a variant."""
-        return ("tau_2d", round(self.tau_2d, 4)), ("tau_3d", round(self.tau_3d, 4))
-
-
-def load_thresholds(path: Path, tasks: Sequence[str]) -> Thresholds | None:
-    """Return the thresholds written down in `path`; None where they are of other tasks, seeds or another preset."""
-    if not path.exists():
-        return None
-    data = load_json(path)
-    known = Thresholds(**data | {"tasks": tuple(data["tasks"]), "seeds": tuple(data["seeds"])})
-    same = (known.tasks, known.seeds, known.preset) == (tuple(tasks), (SEEDS[0], SEEDS[-1]), ROBOT.key)
-    return known if same else None
-
-
-def choose(
+def traces_of_episodes(
     attempts: Attempts,
     tasks: Sequence[str],
-    seeds: range = SEEDS,
-    mode: Mode = "key frames",
+    seeds: range,
+    mode: Mode,
+    features: Sequence[Feature],
     progress: Progress = QUIET,
-) -> Thresholds:
-    """Choose thresholds such that the stages of the robot preset prune as near to 70 % as they can.
-
-    What is looked at are the expert's episodes, all tokens kept.
-    """
-    policy = attempts.policy(ROBOT.pruner(seeds[0]), seeds[0])
-    trace: list[TraceStep] = []
+) -> dict[Feature, list[TraceStep]]:
+    """Return what every step of the expert's episodes of `tasks` shows of all its tokens, by feature."""
+    policy = attempts.policy(UNPRUNED.pruner(seeds[0]), seeds[0])
+    traces: dict[Feature, list[TraceStep]] = {feature: [] for feature in features}
     scenes = [(task, seed) for task in tasks for seed in seeds]
-    for task, seed in progress.over("episodes that choose thresholds", scenes, len(scenes)):
+    for task, seed in progress.over("episodes that are looked at", scenes, len(scenes)):
         episode = attempts.episode(Cell(task), seed)
-        first, *rest = record_trace(policy, episode.task.instruction, expert_observations(episode, mode))
-        trace += [replace(first, begins=True), *rest]
-    for rate in RATES:
-        try:
-            found = calibrate(trace, policy.pruner.config, rate)
-        except ValueError:  # out of reach
-            continue
-        config = found.config
-        return Thresholds(
-            config.tau_2d, config.tau_3d, found.after.rate, found.mean_of_all, found.mean_of_bearing,
-            tuple(tasks), (seeds[0], seeds[-1]), ROBOT.key,
-        )  # fmt: skip
-    raise ValueError(f"no thresholds of stage 1 prune between {min(RATES):.0%} and {max(RATES):.0%} of these episodes")
+        observations = list(expert_observations(episode, mode))
+        for feature, trace in traces.items():
+            first, *rest = record_trace(policy, episode.task.instruction, observations, feature)
+            trace += [replace(first, begins=True), *rest]
+    return traces
 
 
 # Speed: every way to prune in turn, both engines, one thread.
@@ -136,10 +95,9 @@ class Speed:
         """Return how many times faster it is than the unpruned step of the same engine."""
         return self.unpruned_ms[engine] / self.ms[engine]
 
-    def described(self, engine: str, pruned: float) -> tuple[str, str, str]:
-        """Return milliseconds, how much faster a pruned step is, and an episode of which a share is `pruned` steps."""
-        whole = 1 / (pruned / self.over_unpruned(engine) + 1 - pruned)
-        return f"{self.ms[engine]:.0f}", ratio(self.over_unpruned(engine)), ratio(whole)
+    def as_pruned(self, engine: str, share: float) -> float:
+        """Return the mean milliseconds of control steps of which a share is pruned, the others are not."""
+        return share * self.ms[engine] + (1 - share) * self.unpruned_ms[engine]
 
 
 class Stopwatch:
@@ -153,8 +111,13 @@ class Stopwatch:
         mode: Mode,
         rounds: Rounds = ROUNDS,
         progress: Progress = QUIET,
+        elsewhere: bool = False,
     ) -> None:
-        """Keep figures in `path`; observe an episode of `task` that the expert leads in `mode`."""
+        """Keep figures in `path`; observe an episode of `task` that the expert leads in `mode`.
+
+        With `elsewhere` figures of another machine do as well, where there are none of this one.
+        """
+        self._elsewhere, self.measured = elsewhere, ""  # when and where what `of` returned last was measured
         self._path, self._attempts, self._task, self._mode, self._rounds = path, attempts, task, mode, rounds
         self._progress = progress
         machine = describe(torch.device("cpu"), "float32")
@@ -163,10 +126,12 @@ class Stopwatch:
     def of(self, variants: Sequence[Variant]) -> dict[str, Speed]:
         """Return the speeds by the variants' names, from one measurement that has all of them."""
         wanted = list(dict.fromkeys([UNPRUNED, *variants]))
-        times = self._kept(wanted)
-        if times is None:
-            times = self._measure(wanted)
-            save_json(self._path, [*self._known(), {"made": self.made, "ms": times}])
+        kept = self._kept(wanted)
+        if kept is None:
+            kept = {"made": self.made, "date": f"{datetime.now(timezone.utc):%Y-%m-%d}", "ms": self._measure(wanted)}
+            save_json(self._path, [*self._known(), kept])
+        times, made = kept["ms"], kept["made"]
+        self.measured = f"{kept['date']}, {made['cpu']}, {made['software']}"
         return {variant.name: Speed(times[variant.key], times[UNPRUNED.key]) for variant in wanted}
 
     def steps(self, variants: Sequence[Variant]) -> int:
@@ -177,9 +142,11 @@ class Stopwatch:
     def _known(self) -> list[Any]:
         return list(load_json(self._path)) if self._path.exists() else []
 
-    def _kept(self, wanted: Sequence[Variant]) -> dict[str, dict[str, float]] | None:
-        mine = (m["ms"] for m in self._known() if m["made"] == self.made)
-        return next((ms for ms in mine if all(v.key in ms for v in wanted)), None)
+    def _kept(self, wanted: Sequence[Variant]) -> dict[str, Any] | None:
+        """Return the newest measurement that has all of `wanted`, one of this machine first."""
+        complete = [m for m in reversed(self._known()) if all(variant.key in m["ms"] for variant in wanted)]
+        mine = [m for m in complete if m["made"] == self.made]
+        return next(iter(mine or (complete if self._elsewhere else [])), None)
 
     def _measure(self, variants: list[Variant]) -> dict[str, dict[str, float]]:
         """Return the milliseconds by the variants' keys and by engine."""

@@ -11,29 +11,10 @@ from statistics import fmean
 from tristage_ros.bench.model.table import Table
 from tristage_ros.bench.model.timing import one_thread
 from tristage_ros.studies.cell import MODES, Cell, Job, Mode
-from tristage_ros.studies.measurements import SEEDS, Thresholds
 from tristage_ros.studies.options import choice
 from tristage_ros.studies.parts import PARTS
 from tristage_ros.studies.progress import in_words
 from tristage_ros.studies.study import Study
-
-GUESS = Thresholds(0.4, 0.6, 0.7, 0.3, 0.5, (), (SEEDS[0], SEEDS[-1]))  # as many rows follow from it as from any
-
-
-class Sketch(Study):
-    """A study of which only is asked what it would run: thresholds that are not chosen yet are guessed."""
-
-    def __init__(self, study: Study) -> None:
-        """Look at the same folder."""
-        vars(self).update(vars(study))
-        self.guessed: set[Mode] = set()
-
-    def thresholds(self, mode: Mode = "key frames") -> Thresholds:
-        """Return what is chosen, or a guess."""
-        known = self.known_thresholds(mode)
-        if known is None:
-            self.guessed.add(mode)
-        return known or GUESS
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,7 @@ class Plan:
     finished: int
     missing: tuple[Job, ...]  # the others, without those that parts before it run
     steps: dict[Mode, int]  # control steps that are measured beside them
-    watched: dict[Mode, int]  # episodes of the expert that the model watches, which choose thresholds or are measured
+    watched: dict[Mode, int]  # episodes of the expert that the model watches, which are measured
 
     @staticmethod
     def of(name: str, study: Study, others: Iterable[Plan] = ()) -> Plan:
@@ -56,14 +37,11 @@ class Plan:
         Raises:
             ValueError: an option does not fit the part.
         """
-        sketch = Sketch(study)
-        part = PARTS[name](sketch)
+        part = PARTS[name](study)
         rows, jobs = part.rows(), list(dict.fromkeys(part.jobs()))
         before, unfinished = {job for plan in others for job in plan.missing}, study.store.missing(jobs)
         missing = tuple(job for job in unfinished if job not in before)
         steps, watched = part.measured()
-        for mode in sketch.guessed:
-            watched[mode] += len(study.tasks_of_thresholds(mode)) * len(SEEDS)
         tasks = tuple(dict.fromkeys(job.cell.task for job in jobs)) or part.tasks
         finished = len(jobs) - len(unfinished)
         return Plan(name, len(set(rows)), tasks, len(jobs), finished, missing, steps, watched)
@@ -121,16 +99,15 @@ def paces(study: Study, modes: Iterable[Mode]) -> dict[Mode, Pace]:
     found: dict[Mode, Pace] = {}
     for mode in sorted(modes):
         timed = [
-            record for record in study.store.records() if record.took and record.length and f"| {mode} |" in record.cell
+            record for record in study.store.records() if record.took and record.ms and f"| {mode} |" in record.cell
         ]
         if not timed and not study.spread.cluster:
-            job = Job(Cell(study.scope.tasks[0], mode=mode), study.scope.seed)
+            job = Job(Cell(study.tasks[0], mode=mode), study.scope.seed)
             with one_thread():
                 timed = [study.attempts(mode).run(job)]
             study.store.add(timed[0])
         if timed:
-            steps = [ms for record in timed for ms in record.steps["ms"]]
-            found[mode] = Pace(fmean(record.took for record in timed), fmean(steps) / 1e3)
+            found[mode] = Pace(fmean(record.took for record in timed), fmean(record.ms for record in timed) / 1e3)
     return found
 
 

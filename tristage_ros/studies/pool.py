@@ -18,7 +18,8 @@ from joblib import Parallel, delayed, parallel_config
 from tristage_ros.bench.model.timing import one_thread
 from tristage_ros.studies.attempt import Attempts
 from tristage_ros.studies.cell import Job
-from tristage_ros.studies.store import Models, Record
+from tristage_ros.studies.record import Record
+from tristage_ros.studies.store import Models
 
 
 @dataclass(frozen=True)

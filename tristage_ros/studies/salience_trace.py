@@ -9,6 +9,7 @@ from tristage_ros.mla.values import Observation
 from tristage_ros.pruning import FrameContext, PruningConfig, Salience, TokenGeometry, TokenMasks
 from tristage_ros.pruning.baselines import Unpruned
 from tristage_ros.pruning.calibration import TraceStep
+from tristage_ros.pruning.config import Feature
 
 
 class _Recorder(Unpruned):
@@ -16,8 +17,8 @@ class _Recorder(Unpruned):
 
     learns = True
 
-    def __init__(self, config: PruningConfig) -> None:
-        super().__init__(PruningConfig(s1_feature=config.s1_feature))
+    def __init__(self, feature: Feature) -> None:
+        super().__init__(PruningConfig(s1_feature=feature))
         self.trace: list[TraceStep] = []
 
     def observe(
@@ -31,13 +32,15 @@ class _Recorder(Unpruned):
         self.trace.append(TraceStep(geometry, salience))
 
 
-def record_trace(policy: MlaPolicy, instruction: str, observations: Iterable[Observation]) -> list[TraceStep]:
+def record_trace(
+    policy: MlaPolicy, instruction: str, observations: Iterable[Observation], feature: Feature | None = None
+) -> list[TraceStep]:
     """Return what every step of a run shows of all its tokens.
 
-    The features are those that the policy's pruning settings ask for. Afterwards the policy has its own pruner back,
+    `feature` defaults to what the policy's pruning settings ask for. Afterwards the policy has its own pruner back,
     and starts anew.
     """
-    recorder, pruner = _Recorder(policy.pruner.config), policy.pruner
+    recorder, pruner = _Recorder(feature or policy.pruner.config.s1_feature), policy.pruner
     policy.pruner = recorder
     try:
         policy.reset(instruction)

@@ -1,29 +1,32 @@
 """A folder of results: the finished episodes, one JSON line each, and the models that they belong to.
 
-What is finished stays, so that an evaluation can be interrupted and continued.
+What is finished stays, so that an evaluation can be interrupted and continued, also on another machine: what a run adds
+is packed when it ends, small enough for a repository.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tristage_ros import __version__
 from tristage_ros.bags.facts import describe_checkpoint
 from tristage_ros.mla.downloads import complaint
-from tristage_ros.mla.values import StepReport
+from tristage_ros.mla.scales import load_scales
 from tristage_ros.resources import find_checkpoint
 from tristage_ros.studies.cell import MODES, Job, Mode
+from tristage_ros.studies.record import Record
 
 
 class Store:
-    """Keep the finished episodes of a model per mode in a folder; a line that was cut off is forgotten."""
+    """Keep the finished episodes of a model per mode in a folder; a line that was cut off is forgotten.
+
+    `episodes.jsonl` has those that were finished since it was last closed, `episodes.jsonl.gz` the others.
+    """
 
     def __init__(self, folder: Path, models: Models) -> None:
         """Open the folder, or make it.
@@ -35,15 +38,15 @@ class Store:
         if folder.exists() and not folder.is_dir():
             raise StoreError(f"{folder} is a file: give --out a folder, a new one or an evaluation's to go on with")
         folder.mkdir(parents=True, exist_ok=True)
-        self._path, model = folder / "episodes.jsonl", folder / "model.json"
-        mine = {mode: models.described(mode) for mode in MODES} | {"version": __version__}
+        self._path, self._packed = folder / "episodes.jsonl", folder / "episodes.jsonl.gz"
+        model, mine = folder / "model.json", {mode: models.described(mode) for mode in MODES}
         if not model.exists():
             save_json(model, mine)
         elif (theirs := load_json(model)) != mine:
             named = " and ".join(dict.fromkeys(theirs.values()))
             here = " and ".join(dict.fromkeys(mine.values()))
             raise StoreError(f"{folder} holds episodes of {named}, not of {here}: choose another --out")
-        self._records = {(record.cell, record.seed): record for record in self._read()}
+        self._records = {(record.cell, record.seed): record for record in (*self._unpacked(), *self._read())}
         self._file: TextIO | None = None
 
     def missing(self, jobs: Iterable[Job]) -> list[Job]:
@@ -67,10 +70,24 @@ class Store:
         return list(self._records.values())
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and pack what is in it with the others; equal episodes give equal bytes."""
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._path.exists():
+            lines = [json.dumps(self._records[key].to_dict()) + "\n" for key in sorted(self._records)]
+            partial = self._packed.with_suffix(".partial")
+            partial.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+            partial.replace(self._packed)
+            self._path.unlink()
+
+    def _unpacked(self) -> list[Record]:
+        if not self._packed.exists():
+            return []
+        try:
+            return _records(gzip.decompress(self._packed.read_bytes()).decode())
+        except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+            raise StoreError(f"{self._packed} is damaged ({error}): remove it, or choose another --out") from None
 
     def _read(self) -> list[Record]:
         if not self._path.exists():
@@ -80,72 +97,13 @@ class Store:
         if whole + cut != text:
             self._path.write_text(whole + cut, encoding="utf-8")
         try:
-            return [Record.from_dict(json.loads(line)) for line in whole.splitlines()]
+            return _records(whole)
         except (ValueError, TypeError) as error:
             raise StoreError(f"{self._path} is damaged ({error}): remove it, or choose another --out") from None
 
 
-# What is kept of one finished episode.
-
-# Of every control step; those that are shares or ratios are rounded to four digits.
-PRUNING = (
-    "rate", "rate_2d", "rate_3d", "stage1_rate_2d", "stage1_rate_3d", "stage2_rate_2d", "stage2_rate_3d",
-    "fused_rate_2d", "fused_rate_3d", "salience_2d_stage1", "salience_3d_stage1", "salience_2d_stage2",
-    "salience_3d_stage2",
-)  # fmt: skip
-DIGITS = 4
-
-
-@dataclass
-class Record:
-    """Hold one episode; `steps` has a list per quantity, with an entry per control step."""
-
-    cell: str  # name of the cell
-    seed: int
-    success: bool = False
-    refused: int = 0  # chunks that the arm did not accept
-    fault: str = ""  # last reason for a refusal or a stop
-    seconds: float = 0.0  # simulated
-    took: float = field(default=0.0, compare=False)  # s, as it ran; 0: not noted
-    steps: dict[str, list[Any]] = field(default_factory=dict)
-
-    @property
-    def length(self) -> int:
-        """Return the number of control steps."""
-        return len(self.steps.get("ms", ()))
-
-    def add(self, stage: str, report: StepReport) -> None:
-        """Add a control step; `stage` is what the expert would have done."""
-        pruning = report.pruning
-        row: dict[str, Any] = {name: round(getattr(pruning, name), DIGITS) for name in PRUNING}
-        row |= {"stage": stage, "ms": round(report.milliseconds["total"], 2)}
-        row |= {"pruned": pruning.pruned, "passes": report.passes}
-        for side in ("2d", "3d"):
-            row[f"salience_{side}_by_set"] = [round(x, DIGITS) for x in getattr(pruning, f"salience_{side}_by_set")]
-        row["set_sizes"] = list(pruning.set_sizes)
-        for name, value in row.items():
-            self.steps.setdefault(name, []).append(value)
-
-    def see(self, what: str, patches: NDArray[np.bool_], report: StepReport) -> None:
-        """Note which share of the tokens of `patches` the newest control step has kept; None where there are none."""
-        kept_2d = report.masks.keep_2d.cpu().numpy()[patches]
-        of_point = report.patch_of_point
-        on_it = (of_point >= 0) & patches[of_point.clip(0)]
-        kept_3d = report.masks.keep_3d.cpu().numpy()[on_it]
-        for side, kept in (("2d", kept_2d), ("3d", kept_3d)):
-            share = round(float(kept.mean()), DIGITS) if len(kept) else None
-            self.steps.setdefault(f"{what}_kept_{side}", []).append(share)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Record:
-        """Read what `to_dict` gave. Raises TypeError for anything else."""
-        if unknown := set(data) - {field.name for field in fields(cls)}:
-            raise TypeError(f"an episode has no {', '.join(sorted(unknown))}")
-        return cls(**data)
+def _records(text: str) -> list[Record]:
+    return [Record.from_dict(json.loads(line)) for line in text.splitlines()]
 
 
 # Which weights act in which mode.
@@ -179,11 +137,16 @@ class Models:
     def described(self, mode: Mode) -> str:
         """Return the name of a mode's checkpoint and what tells it from others, for print.
 
+        The scale that is kept beside it is a part of that: what prunes in units of the model depends on it.
+
         Raises:
             OSError: it cannot be read.
         """
         path = self.of(mode)
-        return "RANDOM WEIGHTS" if path is None else f"{Path(path).name} ({fingerprint(path)})"
+        if path is None:
+            return "RANDOM WEIGHTS"
+        scale = "".join(f", {feature} scale {scale:.4g}" for feature, scale in load_scales(path).items())
+        return f"{Path(path).name} ({fingerprint(path)}{scale})"
 
 
 def fingerprint(checkpoint: str) -> str:

@@ -10,14 +10,14 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from tristage_ros.studies.store import Record
+from tristage_ros.studies.record import PRUNING, Record
 
 Episodes = Mapping[tuple[str, int], Record]  # by task and seed
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Hold what a row says of its episodes; rates are means over all control steps, the unpruned first ones included.
+    """Hold what a row says of its episodes; rates are means over all control steps, refreshed ones included.
 
     With several tasks, intervals are those of all episodes together: every task has as many.
     """
@@ -27,8 +27,8 @@ class Summary:
     against: Paired | None  # the unpruned policy, on the episodes that both have finished
     key_frames: float  # control steps of a successful episode, mean; NaN where none succeeded
     steps: float  # of any episode, mean
-    rates: dict[str, float]  # PruningReport's names
-    ms: float  # median of the control steps as they ran, in parallel processes
+    rates: dict[str, float]  # of PRUNING, and "pruned", the share of the steps that were
+    ms: float  # median of the episodes' means, as they ran, in parallel processes
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -49,8 +49,8 @@ def summarise(episodes: Episodes, reference: Episodes | None = None) -> Summary 
         against=None if reference is None else compare(episodes, reference),
         key_frames=fmean(lengths) if lengths else float("nan"),
         steps=fmean(record.length for record in records),
-        rates={name: over_steps(records, name) for name in records[0].steps if "rate" in name},
-        ms=median(ms for record in records for ms in record.steps["ms"]),
+        rates={name: over_steps(records, name) for name in (*PRUNING, "pruned")},
+        ms=median(record.ms for record in records),
     )
 
 
@@ -63,8 +63,10 @@ def compare(first: Episodes, second: Episodes) -> Paired | None:
 
 
 def over_steps(records: Iterable[Record], name: str) -> float:
-    """Return the mean of a quantity over all control steps."""
-    return fmean(value for record in records for value in record.steps[name])
+    """Return the mean of a quantity over all control steps; 0 where there are none."""
+    known = list(records)
+    steps = sum(record.length for record in known)
+    return sum(record.length * record.mean(name) for record in known) / max(steps, 1)
 
 
 # Intervals and tests for successes counted on the same seeds.

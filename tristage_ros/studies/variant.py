@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.pruning import PruningConfig, make_pruner
-from tristage_ros.pruning.baselines import LABELS, Baseline
+from tristage_ros.pruning.baselines import CONTROL_LABELS, LABELS, Baseline
+from tristage_ros.pruning.baselines.controls import Modality
 from tristage_ros.pruning.values import FrameContext, TokenGeometry, TokenMasks
-
-Modality = Literal["2D", "3D"]
 
 
 class OneModalityRandom(Baseline):
@@ -29,7 +28,7 @@ class OneModalityRandom(Baseline):
 
     def __init__(self, config: PruningConfig | None, modality: Modality) -> None:
         """Say which modality is pruned. Raises ValueError for another one, and without a `target_rate`."""
-        if modality not in ("2D", "3D"):
+        if modality not in get_args(Modality):
             raise ValueError(f"modality = {modality!r} must be 2D or 3D")
         super().__init__(config)
         self.modality = modality
@@ -46,7 +45,10 @@ class OneModalityRandom(Baseline):
         return TokenMasks(kept, everything.keep_3d) if self.modality == "2D" else TokenMasks(everything.keep_2d, kept)
 
 
-Preset = Literal["paper", "robot", "calibrated"]
+Settings = tuple[tuple[str, Any], ...]
+Preset = Literal["paper", "robot"]
+NAMES = LABELS | CONTROL_LABELS  # of all methods, for print
+STAGED = ("tristage", "split", "attention")  # methods that a preset says something to
 # What keeps a method from going blind:
 GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age", "watch_share")
 
@@ -55,28 +57,30 @@ GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age", "watc
 class Variant:
     """Name one way to prune. All variants share the token bucket, and all guarded ones the guard of the robot preset.
 
-    Baselines look at `rate` and the guard alone. `calibrated` is the robot preset whose thresholds, among `settings`,
-    were chosen on seeds of their own.
+    Baselines look at `rate` and the guard alone, and what is theirs is among `options`.
     """
 
-    method: str = "none"  # a key of LABELS
+    method: str = "none"  # a key of LABELS or CONTROL_LABELS
     rate: float | None = None  # share of all visual tokens to prune; None: the stages decide
     guard: bool = False
-    preset: Preset = "paper"  # of tri-stage
-    settings: tuple[tuple[str, Any], ...] = ()  # of PruningConfig, changed after all that
+    preset: Preset = "paper"  # of tri-stage and what is made of it
+    settings: Settings = ()  # of PruningConfig, changed after all that
     modality: Modality | None = None  # random only: the one that is pruned, to `rate` of it
     layer: int | None = None  # of methods that decide inside the pass: the first on fewer tokens; None: their paper's
     denoising: Denoising = SEQUENTIAL
+    options: Settings = ()  # the method's own, as its class takes them
+    note: str = ""  # what the settings amount to, for print in their place
 
     @property
     def name(self) -> str:
         """Return a name that no other variant has and that stays the same from run to run."""
-        preset = self.preset if self.method == "tristage" else ""
+        preset = self.preset if self.method in STAGED else ""
         rate = "" if self.rate is None else f"r={self.rate:.2f}"
         settings = [f"{key}={sorted(v) if isinstance(v, frozenset) else v}" for key, v in sorted(self.settings)]
         denoising = "" if self.denoising == SEQUENTIAL else denoising_label(self.denoising)
         layer = "" if self.layer is None else f"layer={self.layer}"
-        words = [self.method, self.modality, layer, preset, rate, "guard" * self.guard, *settings, denoising]
+        options = [f"{key}={value}" for key, value in sorted(self.options)]
+        words = [self.method, self.modality, layer, *options, preset, rate, "guard" * self.guard, *settings, denoising]
         return " ".join(filter(None, words))
 
     @property
@@ -85,7 +89,9 @@ class Variant:
         if self.method == "none":
             return self.name
         settings = self.config(0).to_dict()
-        if self.method != "tristage":
+        if settings["scale_3d"] == 1.0:  # what is as published is what it always was
+            del settings["scale_3d"]
+        if self.method not in STAGED:
             settings = {name: settings[name] for name in (*GUARD, "target_rate", "token_bucket", *dict(self.settings))}
         return f"{self.name} #{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
 
@@ -95,17 +101,26 @@ class Variant:
         return "target_rate" in dict(self.settings)
 
     @property
+    def for_good(self) -> bool:
+        """Tell whether what is dropped inside the first pass of a step is dropped from the later ones, too."""
+        return bool(dict(self.options).get("for_good"))
+
+    @property
     def label(self) -> str:
         """Return the method for print, without its rate."""
-        label = LABELS[self.method]
+        label = NAMES[self.method]
+        if self.modality is not None:
+            label += f", {self.modality} tokens"
         if self.layer is not None:
-            label += ", r over all layers" if self.over_layers else f" from layer {self.layer} on"
+            decides = f" after layer {self.layer}" if self.for_good else f" from layer {self.layer} on"
+            label += ", compute-matched" if self.over_layers else decides
         if self.method == "tristage":
             label += f", {self.preset}"
-            stages = dict(self.settings).get("stages")
+            stages = None if self.note else dict(self.settings).get("stages")
             label += "" if stages is None else ", " + (" + ".join(f"S{stage}" for stage in sorted(stages)))
+        label += self.note and f", {self.note}"
         # The robot preset has the guard; what differs from the custom is what has to be said.
-        usual = self.method == "tristage" and self.preset != "paper"
+        usual = self.method in STAGED and self.preset != "paper"
         return label + ("" if self.guard == usual else ", guard" if self.guard else ", no guard")
 
     def config(self, seed: int) -> PruningConfig:
@@ -124,7 +139,7 @@ class Variant:
         config = self.config(seed)
         if self.modality is not None:
             return OneModalityRandom(config, self.modality)
-        inside: dict[str, Any] = {} if self.layer is None else {"mid_layer": self.layer}
+        inside: dict[str, Any] = dict(self.options) | ({} if self.layer is None else {"mid_layer": self.layer})
         if self.over_layers and self.method == "vla_pruner":
             inside["full_history"] = False  # every step is to prune that the others prune
         return make_pruner(self.method, config, **inside)

@@ -1,4 +1,4 @@
-"""What a model is read from: checkpoints, run directories, and traces of what it saw."""
+"""What a model is read from: checkpoints, run directories, the scales beside them, and traces of what it saw."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.model import random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.official import load_official, save_official
+from tristage_ros.mla.scales import load_magnitudes, save_magnitudes
 from tristage_ros.mla.trace_file import TraceError, load_trace, save_trace
 from tristage_ros.pruning import Salience, TokenGeometry
 from tristage_ros.pruning.calibration import TraceStep
+from tristage_ros.pruning.scale import Magnitudes
 
 TINY = MlaConfig(
     width=16, layers=1, heads=1, ffn_width=8, vocabulary=16, image_size=6, patch_size=2, image_width=4, image_heads=1,
@@ -39,6 +41,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
     trace = file.read_bytes()
     run = folder / "run"
     weights = save_official(run, model, statistics)
+    scales = save_magnitudes(weights, {"pre_norm": Magnitudes(1.5, 0.5, 9)}, "a bag")
 
     def of_run(path: Path, inputs: SearchStrategy[bytes]) -> Kind:
         whole = path.read_bytes()
@@ -59,6 +62,9 @@ def kinds(folder: Path) -> dict[str, Kind]:
         ),
         **{f"run_{path.stem}": of_run(path, spoiled_json(json.loads(path.read_text()))) for path in texts},
         "run_weights": of_run(weights, _torch_files(weights.read_bytes())),
+        "scales": Kind(
+            mangled([scales.read_bytes()]), written_to(scales, lambda: load_magnitudes(weights)), (CheckpointError,)
+        ),
         "trace": Kind(safetensors(trace), written_to(file, lambda: load_trace(file)), (TraceError,)),
     }
 

@@ -31,7 +31,7 @@ from tristage_ros.commands.replay.usable import require_usable
 from tristage_ros.graph import graph
 from tristage_ros.reports.compare.command import compare_and_tell
 
-SETTABLE = ("instruction", *LIVE)
+SETTABLE = ("instruction", facts.OWN_SCALE, *LIVE)
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tristage_ros.bags.changes import Change
-from tristage_ros.bags.facts import PRUNER, Facts, pruner_settings
+from tristage_ros.bags.facts import OWN_SCALE, PRUNER, Facts, pruner_settings
 from tristage_ros.graph.graph import GraphError, preset
 from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
 from tristage_ros.nodes.policy.parameters import PARAMETERS as POLICY_PARAMETERS
@@ -95,7 +95,10 @@ class Settings:
             value = known[parameter].fitted(value)
         except ValueError as error:
             raise GraphError(f"--set {text}: {error}") from None
-        return replace(self, parameters=self.parameters | {node: self.parameters[node] | {parameter: value}})
+        changed = self.parameters[node] | {parameter: value}
+        if (node, parameter) == ("policy", "checkpoint"):  # another model has another scale
+            changed |= {name: known[name].default for name in known if name.startswith(OWN_SCALE)}
+        return replace(self, parameters=self.parameters | {node: changed})
 
     def after(self, changes: Sequence[Change]) -> Settings:
         """Return the settings with what was set meanwhile."""

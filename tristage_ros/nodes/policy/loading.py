@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tristage_ros.bags.facts import OWN_SCALE
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.memory import QUANTISED
 from tristage_ros.mla.passes import Denoising, ParallelDenoising
@@ -14,7 +15,8 @@ from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.policy.tuning import Tuning
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.pruning import PruningConfig
+from tristage_ros.pruning import PruningConfig, TriStagePruner
+from tristage_ros.pruning.config import FEATURES
 
 
 def loaded(settings: Any, pruning: PruningConfig) -> MlaPolicy:
@@ -37,8 +39,19 @@ def loaded(settings: Any, pruning: PruningConfig) -> MlaPolicy:
         device=s.device,
         precision=s.dtype,
     )
+    pruner = tristage_pruner(policy)
+    pruner.scales |= {f: scale for f in FEATURES if (scale := getattr(s, OWN_SCALE + f))}
+    policy.pruner = TriStagePruner(pruning.carried(1.0))  # blank frames have no scale that is worth to be kept
     _warm_up(policy, s.instruction)
+    policy.pruner = pruner
+    policy.reset(s.instruction)
     return policy
+
+
+def tristage_pruner(policy: MlaPolicy) -> TriStagePruner:
+    """Return the pruner of a policy node's policy, which is tri-stage."""
+    assert isinstance(policy.pruner, TriStagePruner)
+    return policy.pruner
 
 
 def _warm_up(policy: MlaPolicy, instruction: str) -> None:
@@ -52,7 +65,6 @@ def _warm_up(policy: MlaPolicy, instruction: str) -> None:
     policy.reset(instruction)
     for _ in range(3):
         policy.act(blank)
-    policy.reset(instruction)
 
 
 def denoising_of(settings: Any) -> Denoising:

@@ -17,11 +17,12 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
+from tristage_ros.bags.facts import OWN_SCALE
 from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
 from tristage_ros.mla.values import Observation, StepReport
-from tristage_ros.nodes.policy.loading import in_words, loaded
+from tristage_ros.nodes.policy.loading import in_words, loaded, tristage_pruner
 from tristage_ros.nodes.policy.messages import (
     StepTiming,
     chunk_message,
@@ -117,6 +118,7 @@ class PolicyNode(TunableNode):
             return self.refuse(f"{type(error).__name__}: {error}")
         self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance))
         self._subscribe()
+        self._tell_scales()
         if self.policy.random_weights:
             self.get_logger().warning(
                 "RANDOM WEIGHTS: no checkpoint was given, the actions mean nothing; simulation only"
@@ -222,7 +224,17 @@ class PolicyNode(TunableNode):
                 reason = self._instruct(str(parameter.value))
                 if reason:
                     return SetParametersResult(successful=False, reason=reason)
+            elif parameter.name.startswith(OWN_SCALE) and not self._is_told(parameter):
+                reason = f"{parameter.name} is what was found of the model: set pruner.scale_3d"
+                return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
+
+    def _is_told(self, parameter: RosParameter) -> bool:
+        scales = tristage_pruner(self.policy).scales if self.policy else {}
+        return parameter.value in (
+            scales.get(parameter.name.removeprefix(OWN_SCALE)),
+            self.get_parameter(parameter.name).value,
+        )
 
     def _instruct(self, instruction: str) -> str:
         """Give the policy another task; return why it cannot have it, empty when it has."""
@@ -316,6 +328,9 @@ class PolicyNode(TunableNode):
             if pruning != self.policy.pruner.config and self.policy.pruner.configure(pruning):
                 self.policy.reset(self.settings.instruction)
             action, report = self.policy.act(observation)
+        for feature, scale in self._tell_scales().items():
+            first = f"own_scale.{feature} = {scale:.3g}, from this first look; tristage calibrate measures it on more"
+            self.get_logger().info(f"no scale is kept beside the checkpoint: {first}")
         self.sequence += 1
         self._answer, self._last_stamp = [], observation.stamp
         steps, time_step = self.pacing.steps(action, observation)
@@ -327,6 +342,15 @@ class PolicyNode(TunableNode):
         self._publish_report(
             observation, report, StepTiming(age, now - observation.stamp, self._rate(), self._frames_skipped)
         )
+
+    def _tell_scales(self) -> dict[str, float]:
+        """Have the parameters say which scales are known of the model; return those that they did not know."""
+        assert self.policy is not None
+        scales = tristage_pruner(self.policy).scales
+        new = {f: scale for f, scale in scales.items() if scale != self.get_parameter(OWN_SCALE + f).value}
+        if new:
+            self.set_parameters([RosParameter(OWN_SCALE + f, value=scale) for f, scale in new.items()])
+        return new
 
     def _say(self, publisher: Publisher, message: object) -> None:
         self._answer.append((publisher, message))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tristage_ros.mla.memory import PRECISIONS
 from tristage_ros.nodes.policy.messages import PARAMETERS as HEALTH_PARAMETERS
+from tristage_ros.nodes.policy.tuning import OWN_SCALES
 from tristage_ros.nodes.policy.tuning import PARAMETERS as PRUNER_PARAMETERS
 from tristage_ros.ros.diagnostics import PARAMETERS as STREAM_PARAMETERS
 from tristage_ros.ros.image_transport import IMAGE_TRANSPORT
@@ -30,6 +31,7 @@ PARAMETERS = (
         read_only=False,
     ),
     *PRUNER_PARAMETERS,
+    *OWN_SCALES,
     Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
     Parameter(
         "denoising",

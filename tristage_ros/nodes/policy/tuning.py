@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tristage_ros.bags.facts import OFF, PRUNER, pruner_settings
+from tristage_ros.bags.facts import OFF, OWN_SCALE, PRUNER, pruner_settings
 from tristage_ros.graph.graph import preset
 from tristage_ros.pruning import PruningConfig
+from tristage_ros.pruning.config import FEATURES
 from tristage_ros.resources import read_text
 from tristage_ros.ros.parameters import Parameter, ParameterError
 from tristage_ros.words import shown
@@ -21,7 +22,7 @@ PRESET = Parameter(
     "preset of the pruner, whose settings it gives to pruner.*: name in config/pruning or YAML file; empty: robot",
     read_only=False,
 )
-_ROBOT = PruningConfig.robot().to_dict()
+_ROBOT = {name: float(OFF) if value is None else value for name, value in PruningConfig.robot().to_dict().items()}
 
 
 def _setting(name: str, description: str, unit: str = "", low: float | None = None, high: float | None = None,
@@ -31,8 +32,16 @@ def _setting(name: str, description: str, unit: str = "", low: float | None = No
 
 PARAMETERS = (
     PRESET,
-    _setting("tau_2d", "stage 1: M_3d below this keeps 2D only; at most tau_3d", "", 0.0, 1.0),
-    _setting("tau_3d", "stage 1: M_3d above this keeps 3D only", "", 0.0, 1.0),
+    _setting("tau_2d", "stage 1: M_3d, in units of scale_3d, below this keeps 2D only; at most tau_3d", "", 0.0, 1.0),
+    _setting("tau_3d", "stage 1: ... and above this keeps 3D only", "", 0.0, 1.0),
+    _setting(
+        "scale_3d",
+        "stage 1: f_3d / f_2d of the model over the paper's, above 0; 1: thresholds as published; -1: the model's own; "
+        "a change resets the pruning state",
+        "",
+        -1.0,
+        1e12,
+    ),
     _setting("beta", "stage 3: weight of the past, below 1; of observations to come", "", 0.0, 1.0),
     _setting("window", "stage 3: observations after which beta replaces the running mean", "", 1, 1000),
     _setting("clusters", "stage 2: of attention; lowest background, highest object, robot between", "", 2, 16),
@@ -42,7 +51,7 @@ PARAMETERS = (
     _setting(
         "s1_feature",
         "stage 1: where features are measured; a change resets the pruning state",
-        choices=("lm_head", "pre_norm"),
+        choices=FEATURES,
     ),
     _setting("target_rate", "share of all visual tokens to prune, below 1; -1: the stages decide", "", -1.0, 1.0),
     _setting("token_bucket", "under target_rate the kept count is rounded up to a multiple", "tokens", 1, 1024),
@@ -62,6 +71,19 @@ PARAMETERS = (
     _setting("stages", "those switched on, out of 1, 2, 3"),
     _setting("attention_share", "scale observed attention to the share that the kept patches held before"),
     _setting("seed", "of the background sampling", "", 0, 2**31 - 1),
+)
+# What the node tells of its model, so that a recording knows; given, it stands for what is kept beside the weights.
+OWN_SCALES = tuple(
+    Parameter(
+        OWN_SCALE + feature,
+        0.0,
+        f"what pruner.scale_3d = -1 is with {feature}; 0: as kept beside the checkpoint, else from the first look",
+        "",
+        0.0,
+        1e12,
+        read_only=False,
+    )
+    for feature in FEATURES
 )
 
 

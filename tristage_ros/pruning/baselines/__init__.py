@@ -7,6 +7,8 @@ from typing import Any
 
 from tristage_ros.pruning.baselines.base import Baseline
 from tristage_ros.pruning.baselines.before_pass import NaiveRandom, SpVla, Unpruned
+from tristage_ros.pruning.baselines.controls import AttentionTopK, FixedSplit, OneModality
+from tristage_ros.pruning.baselines.dart import Dart
 from tristage_ros.pruning.baselines.in_pass import FastV, InPassBaseline, VlaPruner
 from tristage_ros.pruning.config import PruningConfig
 from tristage_ros.pruning.pruner import TriStagePruner
@@ -17,24 +19,39 @@ METHODS: dict[str, type[TriStagePruner | Baseline]] = {
     "random": NaiveRandom,
     "fastv": FastV,
     "vla_pruner": VlaPruner,
+    "dart": Dart,
     "sp_vla": SpVla,
+    "attention": AttentionTopK,
+    "split": FixedSplit,
+    "one_modality": OneModality,
 }
 LABELS = {  # for print, in the order in which they are shown
     "none": "unpruned",
     "random": "naive",
     "fastv": "FastV",
     "vla_pruner": "VLA-Pruner",
+    "dart": "DART",
     "sp_vla": "SP-VLA",
     "tristage": "tri-stage",
 }
+CONTROL_LABELS = {  # the same of those that are shown only where they are asked for
+    "attention": "attention alone",
+    "split": "tri-stage, fixed split",
+    "one_modality": "one modality alone",
+}
 
 __all__ = [
+    "CONTROL_LABELS",
     "LABELS",
     "METHODS",
+    "AttentionTopK",
     "Baseline",
+    "Dart",
     "FastV",
+    "FixedSplit",
     "InPassBaseline",
     "NaiveRandom",
+    "OneModality",
     "SpVla",
     "Unpruned",
     "VlaPruner",

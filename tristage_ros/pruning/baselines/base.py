@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tristage_ros.pruning.checks import check_geometry, check_masks, checked_magnitudes
 from tristage_ros.pruning.config import PruningConfig
-from tristage_ros.pruning.decision import budget_size, excess, keep_best, most_urgent, with_anchor
+from tristage_ros.pruning.decision import budget_size, excess, keep_best, most_urgent, split_budget, with_anchor
 from tristage_ros.pruning.guard import View, after_pass, changed_patches, check_guard, urgency, view_of
 from tristage_ros.pruning.report import PruningReport, summarise_masks
 from tristage_ros.pruning.stages import StageClock, salience_of_patches
@@ -78,6 +78,11 @@ class Baseline:
         """Tell whether the next `observe()` needs salience."""
         number = self._step.number + (self._step.observed or self._step.number == 0)
         return self.learns and (self._history is None or (number - 1) % self.config.observe_every == 0)
+
+    @property
+    def looks(self) -> int:
+        """Return how many steps after a reset keep every token, because nothing is known yet or all is refreshed."""
+        return int(self.learns or self.config.refresh_every is not None)
 
     @torch.no_grad()
     def plan(self, geometry: TokenGeometry, frame: FrameContext | None = None) -> TokenMasks:
@@ -210,8 +215,7 @@ class Baseline:
         if not by_modality:
             keep = keep_best(protected, first, score, size)
             return TokenMasks(keep[:patches], keep[patches:])
-        least, most = int(protected_2d.sum()), size - int(protected_3d.sum())
-        size_2d = max(min(round(size * patches / tokens), most), least)
+        size_2d = split_budget(protected_2d, protected_3d, size, patches / tokens)
         return TokenMasks(
             keep_best(protected_2d, first[:patches], score[:patches], size_2d),
             keep_best(protected_3d, first[patches:], score[patches:], size - size_2d),

@@ -21,20 +21,28 @@ from tristage_ros.pruning.values import LayerAttention, TokenGeometry, TokenMask
 
 
 class InPassBaseline(Baseline, ABC):
-    """Embed every token, run the layers before `mid_layer` on all, and the others on what `mid_pass()` keeps."""
+    """Embed every token, run the layers before `mid_layer` on all, and the others on what `mid_pass()` keeps.
 
-    def __init__(self, config: PruningConfig | None, mid_layer: int, mid_queries: int | None) -> None:
-        """Say when to decide and whose attention to look at.
+    The choice is made in the first denoising pass of a step. As published, for models of one pass, the layers before it
+    go on showing all tokens; with `for_good` the passes to come run on what is kept alone, from the first layer on.
+    """
+
+    mid_states: ClassVar[bool] = False  # whether `mid_pass()` is to be given the states of the layer's tokens
+
+    def __init__(
+        self, config: PruningConfig | None, mid_layer: int, mid_queries: int | None, for_good: bool = False
+    ) -> None:
+        """Say when to decide, whose attention to look at, and what becomes of the passes after the first.
 
         Args:
             mid_layer: the first layer that runs on fewer tokens, from 1; the attention is that of the layer before.
-            mid_queries: how many of the last tokens' attention to average; None: that of all tokens.
+            mid_queries: how many of the last tokens' attention to average; None: that of all tokens, 0: no attention.
+            for_good: whether what is dropped is dropped from the passes to come, early layers and encoders included.
         """
-        for name, value in (("mid_layer", mid_layer), ("mid_queries", mid_queries)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} = {value} must be at least 1")
+        if mid_layer < 1:
+            raise ValueError(f"mid_layer = {mid_layer} must be at least 1")
         super().__init__(config)
-        self.mid_layer, self.mid_queries = mid_layer, mid_queries
+        self.mid_layer, self.mid_queries, self.for_good = mid_layer, mid_queries, for_good
 
     @torch.no_grad()
     def mid_pass(self, layer: int, attention: LayerAttention) -> TokenMasks | None:
@@ -64,14 +72,22 @@ class FastV(InPassBaseline):
     token is that of the prefix, which stays the same while denoising: decided once, in the first pass of a step.
     """
 
-    def __init__(self, config: PruningConfig | None = None, *, mid_layer: int = 2, by_modality: bool = False) -> None:
+    def __init__(
+        self,
+        config: PruningConfig | None = None,
+        *,
+        mid_layer: int = 2,
+        by_modality: bool = False,
+        for_good: bool = False,
+    ) -> None:
         """Take the paper's layer.
 
         Args:
             mid_layer: the paper's K.
             by_modality: False ranks the tokens of both modalities together, True prunes both at the same rate.
+            for_good: see `InPassBaseline`.
         """
-        super().__init__(config, mid_layer, 1)
+        super().__init__(config, mid_layer, 1, for_good)
         self.by_modality = by_modality
 
     def _choose_inside(self, geometry: TokenGeometry, attention: LayerAttention) -> TokenMasks:
@@ -104,6 +120,7 @@ class VlaPruner(InPassBaseline):
         decay: float = 0.8,
         full_history: bool = True,
         unseen_is_zero: bool = False,
+        for_good: bool = False,
     ) -> None:
         """Take the released code's settings.
 
@@ -114,12 +131,20 @@ class VlaPruner(InPassBaseline):
             decay: weight of a step of history by that of the next, 0 < decay <= 1.
             full_history: wait for all of `window` before pruning.
             unseen_is_zero: score of the tokens that a step pruned.
+            for_good: see `InPassBaseline`.
         """
+        if mid_queries is not None and mid_queries < 1:
+            raise ValueError(f"mid_queries = {mid_queries} must be at least 1")
         if window < 1 or not 0 < decay <= 1:
             raise ValueError(f"window = {window} and decay = {decay} must be at least 1 and in (0, 1]")
-        super().__init__(config, mid_layer, mid_queries)
+        super().__init__(config, mid_layer, mid_queries, for_good)
         self.window, self.decay, self.unseen_is_zero = window, decay, unseen_is_zero
         self.enough = window if full_history else 1
+
+    @property
+    def looks(self) -> int:
+        """Return how many steps after a reset keep every token."""
+        return max(super().looks, self.enough)
 
     def _keeps_all(self) -> bool:
         return super()._keeps_all() or self._history is None or len(self._history) < self.enough

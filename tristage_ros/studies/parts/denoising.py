@@ -16,10 +16,11 @@ from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.studies.cell import Cell, Mode
 from tristage_ros.studies.measurements import SEEDS, expert_observations
+from tristage_ros.studies.parts.core import OURS
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, success
-from tristage_ros.studies.parts.tables import MAIN_RATE
+from tristage_ros.studies.protocol import DENOISED
 from tristage_ros.studies.summary import over_steps
-from tristage_ros.studies.variant import UNPRUNED, Variant, denoising_label
+from tristage_ros.studies.variant import UNPRUNED, denoising_label
 
 SETTINGS = (
     *(Denoising(noise, steps) for noise in ("fresh", "zero") for steps in (None, 4, 2, 1)),
@@ -27,7 +28,7 @@ SETTINGS = (
     Denoising("zero", parallel=ParallelDenoising()),
     Denoising("zero", parallel=ParallelDenoising(sweeps=3)),
 )
-PRUNED = Variant("tristage", MAIN_RATE, True, "robot")
+PRUNED = OURS
 EPISODES = 3  # of the expert, over which errors are measured
 NOTE = (
     "Passes: of the decoder over the suffixes of a control step, mean. Error: largest difference of an action from "
@@ -43,12 +44,8 @@ class DenoisingPart(Part):
 
     name = "denoising"
     title = "Denoising: fewer steps, or side by side"
-    number = 20
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Return the first task."""
-        return self.study.scope.tasks[:1]
+    number = DENOISED
+    first_task = True
 
     def rows(self) -> list[Row]:
         """Return every way to denoise, unpruned and pruned; continuously, those that go on from the step before."""

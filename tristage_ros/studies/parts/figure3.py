@@ -23,6 +23,7 @@ from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.renderer import label_of_patches
 from tristage_ros.studies.cell import Cell, Mode
 from tristage_ros.studies.parts.part import Chapter, Part, Row, percent
+from tristage_ros.studies.protocol import WATCHED
 from tristage_ros.studies.salience_trace import record_trace
 from tristage_ros.studies.variant import OBSERVED
 
@@ -53,7 +54,7 @@ class Figure3(Part):
 
     name = "figure3"
     title = "Fig. 3: semantic sets and salience"
-    number = 10
+    number = WATCHED
 
     def rows(self) -> list[Row]:
         """Return none: the episodes are the expert's."""
@@ -61,7 +62,7 @@ class Figure3(Part):
 
     def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
         """Return the episodes of the expert's."""
-        return Counter(), Counter({self.mode: len(self.tasks) * len(self.study.seeds(self.number))})
+        return Counter(), Counter({self.mode: len(self.tasks) * len(self.seeds(self.row()))})
 
     def chapter(self) -> Chapter:
         """Return agreement, salience by set, and salience over the steps of the first task."""
@@ -74,7 +75,7 @@ class Figure3(Part):
 
     def _looks(self, task: str) -> Iterator[Look]:
         attempts = self.study.attempts()
-        seeds = self.study.seeds(self.number)
+        seeds = self.seeds(self.row())
         for seed in self.study.progress.over(f"episodes of {task} watched", seeds, len(seeds)):
             episode, truths = attempts.episode(Cell(task), seed), list[NDArray[np.int64]]()
             policy = attempts.policy(OBSERVED.pruner(seed), seed)

@@ -10,19 +10,23 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tristage_ros.bench.model.table import Table, ratio
+from tristage_ros.pruning import PruningConfig
 from tristage_ros.reports.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY
 from tristage_ros.studies import masks
 from tristage_ros.studies.cell import MODES, Cell, Mode
+from tristage_ros.studies.compared import carried_over
 from tristage_ros.studies.measurements import ROBOT, SEEDS, expert_observations
+from tristage_ros.studies.parts.core import OURS
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, percent, pruned, success
+from tristage_ros.studies.protocol import COURSE, SENSITIVITY
+from tristage_ros.studies.record import Record
 from tristage_ros.studies.salience_trace import record_trace
-from tristage_ros.studies.store import Record
 from tristage_ros.studies.summary import Summary
-from tristage_ros.studies.variant import UNPRUNED, Variant
+from tristage_ros.studies.variant import Variant
 
 # Fig. 5 and 6: pruning rates and time over an episode, the key interaction marked.
 
-FIGURE_5_VARIANTS = (Variant("tristage", None, True, "paper"), Variant("tristage", 0.7, True, "robot"))
+FIGURE_5_VARIANTS = (carried_over(None, "paper"), OURS)
 GRASP = frozenset({"grasp", "close"})  # stages of the expert in which the fingers meet the object
 FIGURE_5_NOTE = (
     "Mean over episodes that succeeded, step by step; shaded: steps in which most episodes were at the grasp. In "
@@ -36,16 +40,12 @@ class Figure5(Part):
 
     name = "figure5"
     title = "Fig. 5 and 6: over an episode"
-    number = 20
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Return the first task."""
-        return self.study.scope.tasks[:1]
+    number = COURSE
+    first_task = True
 
     def rows(self) -> list[Row]:
-        """Return tri-stage with and without a budget, and unpruned, in both modes."""
-        return [Row(variant, mode) for mode in MODES for variant in (UNPRUNED, *FIGURE_5_VARIANTS)]
+        """Return tri-stage with and without a budget in both modes, kept step by step."""
+        return [Row(variant, mode, course=True) for mode in MODES for variant in FIGURE_5_VARIANTS]
 
     def chapter(self) -> Chapter:
         """Return a table of rates at and away from the grasp, and a picture per row."""
@@ -53,10 +53,10 @@ class Figure5(Part):
         chapter = Chapter(self.title, FIGURE_5_NOTE, [Table(self.title, columns)])
         for row in self.rows():
             records = [record for record in self.episodes(row).values() if record.success]
-            if not records or row.variant == UNPRUNED:
+            if not records:
                 continue
             at, away = (self._rates(records, grasping) for grasping in (True, False))
-            ms = median(ms for record in records for ms in record.steps["ms"])
+            ms = median(ms for record in records for ms in record.course["ms"])
             chapter.tables[0].rows.append((row.mode, row.variant.label, str(len(records)), at, away, f"{ms:.0f}"))
             name = f"figure5-{row.mode.split()[0]}-{row.variant.preset}.png"
             chapter.pictures[name] = draw_course(records, f"{row.variant.label}, {row.mode}")
@@ -69,7 +69,7 @@ class Figure5(Part):
                 rate
                 for record in records
                 for rate, stage, pruned in zip(
-                    record.steps[side], record.steps["stage"], record.steps["pruned"], strict=True
+                    record.course[side], record.course["stage"], record.course["pruned"], strict=True
                 )
                 if pruned and (stage in GRASP) == grasping
             ]
@@ -85,10 +85,10 @@ def draw_course(records: Sequence[Record], title: str) -> Figure:
     steps = range(1, length + 1)
 
     def mean(name: str) -> list[float]:
-        return [fmean(r.steps[name][k] for r in records if r.length > k) for k in range(length)]
+        return [fmean(r.course[name][k] for r in records if r.length > k) for k in range(length)]
 
     for k in range(length):
-        stages = [record.steps["stage"][k] for record in records if record.length > k]
+        stages = [record.course["stage"][k] for record in records if record.length > k]
         if sum(stage in GRASP for stage in stages) > len(stages) / 2:
             for ax in (above, below):
                 ax.axvspan(k + 0.5, k + 1.5, color="#eeeeee", lw=0, zorder=0)
@@ -106,28 +106,23 @@ def draw_course(records: Sequence[Record], title: str) -> Figure:
 
 # Fig. 7: thresholds, momentum and window, one varied at a time.
 
-TIMES = (0.5, 0.75, 1.0, 1.25)  # the calibrated thresholds
+TIMES = (0.5, 0.75, 1.0, 1.5)  # the paper's thresholds
 BETAS = (0.5, 0.75, 0.85, 0.95)
 WINDOWS = (2, 4, 7, 10)
 FIGURE_7_NOTE = (
-    "Robot preset with calibrated thresholds, guarded; no budget, so that the thresholds decide how much is pruned. "
-    "tau: 0.5 to 1.25 times its calibrated value, as far as tau_2d <= tau_3d <= 1 allows. Speed: recompute, over "
-    "unpruned, measured in this run. The paper varies around its own defaults and reports success within 3.3 points "
-    "and more than 2.3x everywhere."
+    "Robot preset, guarded, thresholds in units of the model; no budget, so that the thresholds decide how much is "
+    "pruned. tau: 0.5 to 1.5 times the paper's. Speed: recompute, over unpruned. The paper varies around its own "
+    "defaults and reports success within 3.3 points and more than 2.3x everywhere."
 )
 
 
 class Figure7(Part):
-    """Vary tau_2d, tau_3d, beta and k around the calibrated values."""
+    """Vary tau_2d, tau_3d, beta and k around the paper's values, thresholds in units of the model."""
 
     name = "figure7"
     title = "Fig. 7: sensitivity"
-    number = 30
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Return the first task."""
-        return self.study.scope.tasks[:1]
+    number = SENSITIVITY
+    first_task = True
 
     def rows(self) -> list[Row]:
         """Return the unpruned row and every value of every setting."""
@@ -139,21 +134,19 @@ class Figure7(Part):
 
     def sweeps(self) -> dict[str, dict[float, Variant]]:
         """Return the variants by setting and value."""
-        found = self.study.thresholds()
-        tau_2d, tau_3d = found.tau_2d, found.tau_3d
+        paper = PruningConfig()
         values: dict[str, tuple[float, ...]] = {
-            "tau_2d": tuple(round(min(t * tau_2d, tau_3d), 4) for t in TIMES),
-            "tau_3d": tuple(round(min(max(t * tau_3d, tau_2d), 1.0), 4) for t in TIMES),
+            "tau_2d": tuple(round(t * paper.tau_2d, 4) for t in TIMES),
+            "tau_3d": tuple(round(t * paper.tau_3d, 4) for t in TIMES),
             "beta": BETAS,
             "window": WINDOWS,
         }
         return {name: {value: self.variant(name, value) for value in some} for name, some in values.items()}
 
     def variant(self, name: str, value: float) -> Variant:
-        """Return the calibrated variant with one setting changed."""
-        settings = dict(self.study.thresholds().settings) | {name: value}
-        settings["tau_2d"] = min(settings["tau_2d"], settings["tau_3d"])
-        return Variant("tristage", None, True, "calibrated", tuple(settings.items()))
+        """Return the robot preset without a budget, one setting changed."""
+        changed = value != getattr(PruningConfig.robot(), name)
+        return Variant("tristage", None, True, "robot", ((name, value),) if changed else ())
 
     def chapter(self) -> Chapter:
         """Return a table and a panel per setting."""
@@ -196,7 +189,7 @@ def draw_sensitivity(panels: dict[str, list[tuple[float, Summary, float]]]) -> F
 # Fig. 8: which tokens every combination of stages keeps, step by step.
 
 FIGURE_8_NOTE = (
-    "One episode of the expert, seen by the trained model; calibrated thresholds, no budget. Light blue: 2D token "
+    "One episode of the expert, seen by the trained model; thresholds carried over, no budget. Light blue: 2D token "
     "only, green: both, orange: 3D tokens only, grey: pruned. The table counts tokens after the first step."
 )
 
@@ -210,7 +203,6 @@ class Figure8(Part):
 
     def rows(self) -> list[Row]:
         """Return none: no episode is counted."""
-        self.study.thresholds()  # which masks are drawn with
         return []
 
     def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
@@ -219,11 +211,11 @@ class Figure8(Part):
 
     def chapter(self) -> Chapter:
         """Return a strip of pictures per combination of stages."""
-        attempts, settings = self.study.attempts(), self.study.thresholds().settings
+        attempts = self.study.attempts()
         episode = attempts.episode(Cell(self.tasks[0]), SEEDS[-1] + 1)
         instruction, observations = episode.task.instruction, list(expert_observations(episode))
         trace = record_trace(attempts.policy(ROBOT.pruner(0), 0), instruction, observations)
-        config = Variant("tristage", None, False, "calibrated", settings).config(0)
+        config = Variant("tristage", None, False, "robot").config(0)
         by_variant = masks.variants(config, trace, observations)
         shown = np.unique(np.linspace(1, len(trace) - 1, 6).round().astype(int)).tolist()
         picture = masks.figure(by_variant, trace, observations, shown)

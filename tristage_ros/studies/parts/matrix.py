@@ -1,236 +1,191 @@
-"""Methods against rates, as tables and as a picture."""
+"""Methods side by side: success, what was really pruned and how long that takes, as tables and as a picture."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import ClassVar
 
-import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
-
-from tristage_ros.bench.model.table import Table
+from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.mla.passes import EngineName
 from tristage_ros.pruning.baselines import LABELS
-from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY
 from tristage_ros.studies.cell import Mode
-from tristage_ros.studies.measurements import EPISODES
-from tristage_ros.studies.parts.part import Chapter, Part, Row, against, p_value, percent, pruned, success
-from tristage_ros.studies.summary import Summary, over_steps
+from tristage_ros.studies.compared import (
+    IN_PASS,
+    after_layer_1,
+    attention_alone,
+    carried_over,
+    compute_matched,
+    literal,
+)
+from tristage_ros.studies.measurements import EPISODES, Speed
+from tristage_ros.studies.parts.frontier import Point, frontier
+from tristage_ros.studies.parts.part import Chapter, Part, Row, against, p_value, percent, pruned, shares, success
+from tristage_ros.studies.protocol import RATE
+from tristage_ros.studies.summary import Summary
 from tristage_ros.studies.variant import UNPRUNED, Variant
+from tristage_ros.studies.yardsticks import YARDSTICKS, Change, changes
 
-SUCCESS = ("method", "r %", "n", "success % [95 %]", "to unpruned [95 %]", "p", "steps")
+Found = Sequence[tuple[Row, Summary]]
+
+SUCCESS = ("method", "r %", "n", "success % [95 %]", "to unpruned [95 %]", "p", "steps", "looks")
 SUCCESS_NOTE = (
     "Success with its Wilson interval; the difference to unpruned is that of the same episodes, with Newcombe's "
-    "interval and McNemar's exact test. Steps: control steps of a successful episode. Every pruned row keeps its "
-    "tokens in buckets of 16; guarded rows all have the guard, age limit and refresh of the robot preset. Tri-stage "
-    "and SP-VLA leave the first step of an episode unpruned, VLA-Pruner the first three. FastV and VLA-Pruner run the "
-    "decoder's first 2 and 3 layers on all tokens, as published, which is the beginning of a decoder of 32 layers and "
-    'most of one of 4; "from layer 1 on" they decide as early as they can, and still see more than the others. With "r '
-    'over all layers" they keep so much less behind layer 1 that the mean over the layers is that of the others, and '
-    "VLA-Pruner prunes from the second step on, by as much history as there is."
+    "interval and McNemar's exact test. Steps: of a successful episode. Looks: control steps before the first, with "
+    "the arm at rest, that a method needs before it can prune; no action of theirs is carried out. Guarded rows have "
+    "the guard, age limit and refresh of the robot preset. As published, FastV, DART and VLA-Pruner run the decoder's "
+    "first 2, 2 and 3 layers on all tokens, which is the beginning of one of 32 layers and most of one of 4. After "
+    "layer 1 they decide as early as they can, in the first denoising pass of a step; the later passes have the kept "
+    "tokens alone, as many as the others keep. Compute-matched, layer 1 sees all tokens in every pass, and so much "
+    "less is kept behind it that the mean over the layers is that of the others."
 )
 ENGINES: tuple[EngineName, ...] = ("recompute", "cached")  # in the order of the columns
-TIMES = tuple(f"{engine}{x}" for engine in ENGINES for x in (" ms", " x", ", episode"))
-COST = ("method", "r %", "pruned", "stage 1", "stage 2", "fused", "goal mm", *TIMES)
+COST = (
+    "method", "r %", "pruned %", "2D / 3D %", "left 2D / both / 3D %", "stage 1 leaves",
+    *(f"{engine}{unit}" for engine in ENGINES for unit in (" ms", " x")),
+)  # fmt: skip
 COST_NOTE = (
-    "Pruned: % of 2D / 3D tokens, mean over all control steps, the first, unpruned ones included; stage 1, stage 2, "
-    "fused: what the stages alone would prune, before budget and guard. Goal: how far it is from the unpruned policy's "
-    "on the same observations of the first task, from the same noise, median and 90 % quantile over {steps} control "
-    "steps; the unpruned policy's own is {own} mm from the expert's. Milliseconds: medians of control steps on the "
-    "same observations, one thread, all rows in turn; x: a pruned step over the unpruned one of the same engine; "
-    "episode: all its steps over as many unpruned ones, with those that a method itself leaves unpruned."
+    "Pruned: share of the visual tokens, mean over all control steps that were carried out, refreshed ones included. "
+    "Left: of the patches with 3D tokens, those that keep the image token alone, both, 3D tokens alone; the rest "
+    "is dropped. Stage 1 leaves: the same after stage 1 alone. Milliseconds of a control step as pruned as that: "
+    "medians on the same observations, one thread, all rows in turn, pruned and unpruned steps in their shares; "
+    "x: over the unpruned step of the same engine. Recompute is the released loop, cached computes the "
+    "prefix once."
 )
-IN_PASS = ("fastv", "vla_pruner")  # methods that decide inside the pass
-SIDES = ("stage1_", "stage2_", "fused_")
-
-
-def variants(method: str, rate: float, calibrated: tuple[tuple[str, float], ...], layers: int) -> list[Variant]:
-    """Return the ways to run a method at a rate in a decoder of so many layers.
-
-    They are as published and guarded; of those that decide inside the pass also as early as they can, with the rate
-    behind the first layer and, where that is possible, over all layers; of tri-stage every preset.
-    """
-    if method == "none":
-        return [UNPRUNED]
-    if method != "tristage":
-        early = [Variant(method, rate, True, layer=1)] if method in IN_PASS else []
-        if early and layers * (1 - rate) > 1:  # the first layer alone has 1 / layers of all tokens
-            behind = (("target_rate", round(layers * rate / (layers - 1), 4)),)
-            early.append(Variant(method, rate, True, settings=behind, layer=1))
-        return [*(Variant(method, rate, guard) for guard in (False, True)), *early]
-    paper = [Variant(method, rate, guard, "paper") for guard in (False, True)]
-    return [*paper, Variant(method, rate, True, "robot"), Variant(method, rate, True, "calibrated", calibrated)]
-
-
-def free(calibrated: tuple[tuple[str, float], ...]) -> list[Variant]:
-    """Return tri-stage without a budget."""
-    paper_preset = [Variant("tristage", None, guard, "paper") for guard in (False, True)]
-    return [*paper_preset, Variant("tristage", None, True, "calibrated", calibrated)]
+BESIDE_NOTE = (
+    "Mean over the episodes that the row and the unpruned policy both solved, with the mean difference to unpruned on "
+    "them and its 95 % interval. Time: simulated, to success. Way: of the tool. Looks take no time here, as the arm "
+    "does not wait for any step."
+)
 
 
 class Matrix(Part):
-    """Compare all methods at all rates, and tri-stage with every guarded baseline."""
+    """Compare all methods at all rates."""
 
     name = "matrix"
     title = "Methods and rates"
-    number = 100
-    takes = ("methods", "rates")
+    number = RATE
+    takes: ClassVar[tuple[str, ...]] = ("methods", "rates")
     rates: ClassVar[tuple[float, ...]] = (0.5, 0.6, 0.7, 0.8)  # unless the command says otherwise
-    budgetless: ClassVar[bool] = False  # rows without a rate belong to it, where the command says none
+    goals: ClassVar[bool] = False  # whether goals are compared with the unpruned policy's
 
     def rows(self) -> list[Row]:
-        """Return the unpruned row, rate by rate every method as published and guarded, and tri-stage without a rate."""
+        """Return the unpruned row and, rate by rate, the methods."""
         scope = self.study.scope
-        methods = scope.methods or tuple(LABELS)
-        found = self.variants(methods, scope.rates or self.rates)
-        if self.budgetless and scope.rates is None and "tristage" in methods:
-            found += free(self.study.thresholds(self.mode).settings)
-        return [self.row(variant) for variant in found]
+        return [self.row(v) for v in self.variants(scope.methods or tuple(LABELS), scope.rates or self.rates)]
 
     def measured(self) -> tuple[Counter[Mode], Counter[Mode]]:
         """Return the steps that are timed, and the episodes over which goals are compared, once per row."""
-        return self.timed(), Counter({self.mode: EPISODES * len(self.rows())})
+        return self.timed(), Counter({self.mode: EPISODES * len(self.rows())} if self.goals else {})
 
     def variants(self, methods: Sequence[str], rates: Sequence[float]) -> list[Variant]:
         """Return every way to run the methods at the rates, the unpruned one first."""
-        tristage = "tristage" in methods
-        calibrated = self.study.thresholds(self.mode).settings if tristage else ()
         layers = self.study.attempts(self.mode).model.config.layers
-        ways = (variants(method, rate, calibrated, layers) for rate in rates for method in methods)
+        ways = (variants(method, rate, layers) for rate in rates for method in methods)
         return list(dict.fromkeys([UNPRUNED, *chain.from_iterable(ways)]))
 
     def chapter(self) -> Chapter:
-        """Return the table of all rows, the contest at every rate, and success over rate."""
+        """Return success, cost and what success leaves out of all rows, and success over tokens and time."""
         found = self.found()
+        chapter = Chapter(self.title)
         if not found:
-            return Chapter(self.title)
-        compared = [row.variant for row, _ in found]
-        speeds, (moved, own) = self.study.speeds(compared, self.mode), self.study.deviations(compared, self.mode)
-        successes, costs = (
-            Table("Success", SUCCESS, note=SUCCESS_NOTE),
-            Table("Pruning and speed", COST, note=COST_NOTE.format(own=own, steps=len(own.distances))),
-        )
-        for row, summary in found:
-            head, speed = self.head(row), speeds[row.variant.name]
-            steps = f"{summary.key_frames:.1f}" if summary.success.successes else "-"
-            n = str(summary.success.n)
-            successes.rows.append((*head, n, success(summary), against(summary), p_value(summary), steps))
-            stages = [pruned(summary, side) if row.variant.method == "tristage" else "" for side in SIDES]
-            share = over_steps(self.episodes(row).values(), "pruned")
-            fast = [text for engine in ENGINES for text in speed.described(engine, share)]
-            goal = str(moved[row.variant.name]) if row.variant != UNPRUNED else ""
-            costs.rows.append((*head, pruned(summary), *stages, goal, *fast))
-        tables = [self.by_task(found), successes, self.contests(found), costs]
-        chapter = Chapter(self.title, tables=[table for table in tables if table.rows])
-        chapter.pictures[f"{self.name}.png"] = success_picture([(row.variant, summary) for row, summary in found])
+            return chapter
+        speeds = self.study.speeds(self.together(self.mode), self.mode)
+        tables = [self.by_task(found), self.successes(found), self.costs(found, speeds), self.beside(found)]
+        tables += [self.moved(found)] if self.goals else []
+        chapter.tables = [table for table in tables if table.rows]
+        picture = frontier([point(row, summary, speeds[row.variant.name]) for row, summary in found])
+        chapter.pictures[f"{self.name}.png"] = picture
         for row, summary in found:
             name = row.variant.name
-            more = {"speed": vars(speeds[name]), "goal_m": moved[name].distances}
-            chapter.figures[name] = summary.to_dict() | more
+            chapter.figures[name] = summary.to_dict() | {"speed": vars(speeds[name])}
         return chapter
 
-    def head(self, row: Row) -> tuple[str, str]:
-        """Return a row's method and rate for print."""
-        return row.variant.label, "" if row.variant.rate is None else percent(row.variant.rate)
-
-    def by_task(self, found: list[tuple[Row, Summary]]) -> Table:
+    def by_task(self, found: Found) -> Table:
         """Return success at every task; no rows where there is one task alone."""
         table = Table("Success by task, %", ("method", "r %", *self.tasks, "mean"))
         for row, summary in found if len(self.tasks) > 1 else []:
             tasks = [percent(summary.by_task[t].rate) if t in summary.by_task else "" for t in self.tasks]
-            table.rows.append((*self.head(row), *tasks, percent(summary.success.rate)))
+            table.rows.append((*head(row), *tasks, percent(summary.success.rate)))
         return table
 
-    def contests(self, found: list[tuple[Row, Summary]]) -> Table:
-        """Return how tri-stage compares with every baseline at the same rate, guard against guard."""
-        note = "Difference of success on the same episodes in points, with McNemar's exact p; above 0: tri-stage wins."
-        budgeted = [row for row, _ in found if row.variant.rate is not None]
-        others = {(self.rival(row), row.variant.rate, row.variant.guard): row for row in budgeted}
-        rivals = list(dict.fromkeys(self.rival(row) for row in budgeted if row.variant.method != "tristage"))
-        table = Table("Tri-stage against the baselines, guard alike", ("tri-stage", "r %", *rivals), note=note)
-        for row in budgeted:
-            if row.variant.method == "tristage":
-                met = [others.get((rival, row.variant.rate, row.variant.guard)) for rival in rivals]
-                table.rows.append(
-                    (*self.head(row), *("" if other is None else self.contest(row, other) for other in met))
-                )
+    def successes(self, found: Found) -> Table:
+        """Return success and how it differs from that of the unpruned policy, and of ours at the same rate."""
+        ours = {row.variant.rate: row for row, _ in found if row.variant == carried_over(row.variant.rate)}
+        note = f"{SUCCESS_NOTE} Ours: tri-stage carried over, robot preset, at the same rate; below 0 it is ahead."
+        table = Table("Success", (*SUCCESS, *(["to ours"] if ours else [])), note=note if ours else SUCCESS_NOTE)
+        for row, summary in found:
+            steps = f"{summary.key_frames:.1f}" if summary.success.successes else "-"
+            looks = str(max(record.looks for record in self.episodes(row).values()))
+            cells = (str(summary.success.n), success(summary), against(summary), p_value(summary), steps, looks)
+            best = ours.get(row.variant.rate, row)
+            contest = [self.contest(row, best) if best != row else ""] if ours else []
+            table.rows.append((*head(row), *cells, *contest))
         return table
 
-    @staticmethod
-    def rival(row: Row) -> str:
-        """Return a baseline's label, guarded or not."""
-        return replace(row.variant, guard=True).label.removesuffix(", guard")
+    def costs(self, found: Found, speeds: dict[str, Speed]) -> Table:
+        """Return what was pruned and how long a step takes."""
+        table = Table("Pruned, and time", COST, note=COST_NOTE)
+        for row, summary in found:
+            speed, share = speeds[row.variant.name], summary.rates["pruned"]
+            times = [(speed.as_pruned(engine, share), speed.unpruned_ms[engine]) for engine in ENGINES]
+            fast = [text for ms, whole in times for text in (f"{ms:.0f}", ratio(whole / ms))]
+            stage_1 = shares(summary, "stage1") if row.variant.method in ("tristage", "split") else ""
+            all_ = f"{100 * summary.rates['rate']:.1f}"
+            table.rows.append((*head(row), all_, pruned(summary), shares(summary, "kept"), stage_1, *fast))
+        return table
+
+    def beside(self, found: Found) -> Table:
+        """Return time and way, under continuous control also smoothness, where an episode was solved by both."""
+        rows: list[tuple[Row, dict[str, Change]]] = []
+        for row, _ in found:
+            rows.append((row, changes(self.episodes(row), self.episodes(self.row()))))
+        names = [name for name in YARDSTICKS if any(name in known for _, known in rows)]
+        table = Table("Beside success", ("method", "r %", "n", *names), note=BESIDE_NOTE)
+        for row, known in rows:
+            if known:
+                n = max(change.n for change in known.values())
+                values = [known[name].in_words(row.variant != UNPRUNED) if name in known else "" for name in names]
+                table.rows.append((*head(row), str(n), *values))
+        return table
+
+    def moved(self, found: Found) -> Table:
+        """Return how far goals are from the unpruned policy's."""
+        moved, own = self.study.deviations([row.variant for row, _ in found], self.mode)
+        note = (
+            "On the same observations of the first task, from the same noise: median and 90 % quantile over "
+            f"{len(own.distances)} control steps; the unpruned policy's own goal is {own} mm from the expert's."
+        )
+        table = Table("How far the goal is from the unpruned policy's", ("method", "r %", "mm"), note=note)
+        for row, _ in found:
+            if row.variant != UNPRUNED:
+                table.rows.append((*head(row), str(moved[row.variant.name])))
+        return table
 
 
-# The picture of the table, with error bars.
+def variants(method: str, rate: float, layers: int) -> list[Variant]:
+    """Return the ways to run a method at a rate in a decoder of so many layers.
 
-COLORS = {"random": GREY, "fastv": ORANGE, "vla_pruner": RED, "sp_vla": BLUE, "tristage": GREEN, "none": BLACK}
-PRESETS = {"paper": SKY, "robot": GREEN, "calibrated": BLACK}
-
-
-def success_picture(found: Sequence[tuple[Variant, Summary]]) -> Figure:
-    """Draw success with its 95 % intervals, over nominal rate, or method by method where all have the same one."""
-    rates = {variant.rate for variant, _ in found if variant.rate is not None}
-    return success_by_rate(found) if len(rates) > 1 else success_by_method(found)
-
-
-def success_by_rate(found: Sequence[tuple[Variant, Summary]]) -> Figure:
-    """Draw success over nominal rate with 95 % intervals, left without guard and right with it.
-
-    The band is the unpruned policy's. Dotted: decided after the first layer; with dashes: at r over all layers.
+    They are as published and guarded; of those that decide inside the pass also as early as they can, with as many
+    tokens as the others keep and with as much compute; of tri-stage the presets, literal and carried over.
     """
-    figure = Figure(figsize=(12, 5.5))
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    for guard, ax in zip((False, True), panels, strict=True):
-        lines: dict[str, list[tuple[Variant, Summary]]] = {}
-        for variant, summary in found:
-            if variant.method == "none":
-                ax.axhspan(100 * summary.success.low, 100 * summary.success.high, color="#eeeeee", zorder=0)
-                ax.axhline(100 * summary.success.rate, color=DARK, lw=1, label=variant.label)
-            elif variant.rate is not None and variant.guard == guard:
-                lines.setdefault(variant.label.removesuffix(", guard"), []).append((variant, summary))
-        for number, (label, points) in enumerate(lines.items()):
-            variant = points[0][0]
-            x = np.array([100 * (v.rate or 0.0) for v, _ in points]) + 0.6 * (number - len(lines) / 2)
-            y = np.array([s.success.rate for _, s in points])
-            dashes = "-." if variant.over_layers else "-" if variant.layer is None else ":"
-            style = {"fmt": f"o{dashes}", "color": _color(variant), "ms": 4, "capsize": 2, "label": label}
-            ax.errorbar(x, 100 * y, np.hstack([_interval(summary) for _, summary in points]), **style)
-        ax.set(title="with guard" if guard else "without guard", xlabel="r, % of visual tokens")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=2)
-    panels[0].set(ylabel="success, %")
-    if found:
-        panels[0].set(ylim=(10 * np.floor(10 * min(summary.success.low for _, summary in found)) - 3, 103))
-    return figure
+    if method == "none":
+        return [UNPRUNED]
+    if method == "tristage":
+        return [literal(rate), carried_over(rate, "paper"), literal(rate, "robot"), carried_over(rate)]
+    if method == "attention":
+        return [attention_alone(rate)]
+    early = [after_layer_1(method, rate), compute_matched(method, rate, layers)] if method in IN_PASS else []
+    return [*(Variant(method, rate, guard) for guard in (False, True)), *filter(None, early)]
 
 
-def success_by_method(found: Sequence[tuple[Variant, Summary]]) -> Figure:
-    """Draw success of every row with its 95 % interval; the band is the unpruned policy's."""
-    figure = Figure(figsize=(9, 1.0 + 0.3 * len(found)))
-    ax = figure.subplots()
-    names = []
-    for y, (variant, summary) in enumerate(found):
-        if variant.method == "none":
-            ax.axvspan(100 * summary.success.low, 100 * summary.success.high, color="#eeeeee", zorder=0)
-        rate = 100 * summary.success.rate
-        ax.errorbar(rate, y, xerr=_interval(summary), fmt="o", color=_color(variant), ms=5, capsize=2)
-        budget = "" if variant.rate is None else f", r = {100 * variant.rate:.0f} %"
-        names.append(variant.label + (", no budget" if not budget and variant.method != "none" else budget))
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="success, %", xlim=(-2, 102), ylim=(len(names) - 0.5, -0.5))
-    return figure
+def head(row: Row) -> tuple[str, str]:
+    """Return a row's method and rate for print."""
+    return row.variant.label, "" if row.variant.rate is None else percent(row.variant.rate)
 
 
-def _color(variant: Variant) -> str:
-    return PRESETS[variant.preset] if variant.method == "tristage" else COLORS.get(variant.method, DARK)
-
-
-def _interval(summary: Summary) -> NDArray[np.float64]:
-    """Return what an error bar needs, [2, 1] %."""
-    found = summary.success
-    bar = np.array([[found.rate - found.low], [found.high - found.rate]])
-    return 100 * np.maximum(bar, 0.0)
+def point(row: Row, summary: Summary, speed: Speed) -> Point:
+    """Return where a row is in the picture."""
+    ms = speed.as_pruned("recompute", summary.rates["pruned"])
+    return Point(row.variant, summary.success, summary.rates["rate"], ms)

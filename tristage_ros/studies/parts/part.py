@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from tristage_ros.bench.model.table import Table
 from tristage_ros.studies.cell import Cell, Job, Mode
 from tristage_ros.studies.options import choice
+from tristage_ros.studies.protocol import TRAINED, Family
+from tristage_ros.studies.record import SHARES
 from tristage_ros.studies.study import Study
 from tristage_ros.studies.summary import Episodes, Summary, compare, summarise
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -27,6 +29,7 @@ class Chapter:
     tables: list[Table] = field(default_factory=list)
     pictures: dict[str, Figure] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+    headline: str = ""  # what a document begins with that has this chapter
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,11 @@ class Row:
     variant: Variant = UNPRUNED
     mode: Mode = "key frames"
     condition: str = "plain"
+    course: bool = False  # whether its episodes are kept step by step
 
     def cells(self, tasks: Sequence[str]) -> list[Cell]:
         """Return its cells."""
-        return [Cell(task, self.variant, self.mode, self.condition) for task in tasks]
+        return [Cell(task, self.variant, self.mode, self.condition, self.course) for task in tasks]
 
 
 class Part(ABC):
@@ -47,21 +51,28 @@ class Part(ABC):
 
     name: ClassVar[str]  # what the command calls it
     title: ClassVar[str]
-    number: ClassVar[int]  # episodes of every cell, unless the command says otherwise
+    number: ClassVar[int]  # episodes of a row by custom; the command says how many of every task
+    family: ClassVar[Family] = TRAINED
+    first_task: ClassVar[bool] = False  # whether it is about the first task alone
     mode: ClassVar[Mode] = "key frames"
     takes: ClassVar[tuple[str, ...]] = ()  # of "methods" and "rates": what the command may choose of it
 
     def __init__(self, study: Study) -> None:
-        """Take over the study's scope. Raises ValueError for what this part cannot be told."""
+        """Take over the study's scope. Raises ValueError for what this part cannot be told or does not have."""
         for option in ("methods", "rates"):
             if getattr(study.scope, option) is not None and option not in self.takes:
                 raise ValueError(f"--{option} does not fit {choice(self.name)} ({self.title}): leave it out there")
         self.study = study
+        if not self.tasks:
+            words = f"--tasks has none of {', '.join(self.family.tasks)}"
+            raise ValueError(f"{words}, which {choice(self.name)} ({self.title}) is about")
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Return the tasks of this part."""
-        return self.study.scope.tasks
+        """Return the tasks of this part, in the order in which the command says them."""
+        chosen = self.study.scope.tasks or self.family.tasks
+        tasks = tuple(task for task in chosen if task in self.family.tasks)
+        return tasks[:1] if self.first_task else tasks
 
     def tasks_of(self, row: Row) -> tuple[str, ...]:
         """Return the tasks of a row."""
@@ -81,14 +92,24 @@ class Part(ABC):
 
     def timed(self) -> Counter[Mode]:
         """Return how many control steps are timed to know the speed of every row."""
-        steps: Counter[Mode] = Counter()
-        for mode in dict.fromkeys(row.mode for row in self.rows()):
-            steps[mode] = self.study.stopwatch(mode).steps([row.variant for row in self.rows() if row.mode == mode])
-        return steps
+        modes = dict.fromkeys(row.mode for row in self.rows())
+        return Counter({mode: self.study.stopwatch(mode).steps(self.together(mode)) for mode in modes})
+
+    def together(self, mode: Mode) -> list[Variant]:
+        """Return what is timed in one measurement, so that its speeds can be compared."""
+        return list(dict.fromkeys(row.variant for row in self.rows() if row.mode == mode))
 
     def count(self, row: Row) -> int:
-        """Return how many episodes every cell of a row has by custom."""
-        return self.number
+        """Return how many episodes every task of a row has by custom."""
+        return self.share(self.number)
+
+    def share(self, episodes: int) -> int:
+        """Return how many of a row's episodes every task has; with fewer tasks it is as many of each."""
+        return episodes if self.first_task else self.family.share(episodes)
+
+    def seeds(self, row: Row) -> range:
+        """Return the seeds of a row."""
+        return self.study.seeds(self.count(row))
 
     def jobs(self) -> list[Job]:
         """Return all its episodes, seed by seed, so that whatever is finished can be compared in pairs."""
@@ -96,21 +117,21 @@ class Part(ABC):
             (seed, Job(cell, seed))
             for row in self.rows()
             for cell in row.cells(self.tasks_of(row))
-            for seed in self.study.seeds(self.count(row))
+            for seed in self.seeds(row)
         ]
         return [job for _, job in sorted(wanted, key=lambda pair: pair[0])]
 
     def row(self, variant: Variant = UNPRUNED) -> Row:
-        """Return the row of a variant in the mode of this part."""
-        return Row(variant, self.mode)
+        """Return the row of a variant in the mode and condition of this part."""
+        return Row(variant, self.mode, self.family.condition)
 
     def episodes(self, row: Row) -> Episodes:
         """Return the finished episodes of a row."""
-        return self.study.episodes(self.tasks_of(row), self.count(row), row.variant, row.mode, row.condition)
+        return self.study.finished(row.cells(self.tasks_of(row)), self.seeds(row))
 
     def summary(self, row: Row) -> Summary | None:
         """Return a row's figures, compared with the unpruned row of its mode and condition."""
-        return summarise(self.episodes(row), self.episodes(Row(UNPRUNED, row.mode, row.condition)))
+        return summarise(self.episodes(row), self.episodes(replace(row, variant=UNPRUNED)))
 
     def found(self) -> list[tuple[Row, Summary]]:
         """Return the rows of which an episode is finished, with their figures."""
@@ -152,6 +173,11 @@ def p_value(summary: Summary) -> str:
     return "" if summary.against is None else f"{summary.against.p_value:.3g}"
 
 
-def pruned(summary: Summary, side: str = "") -> str:
-    """Return the shares of 2D and of 3D tokens that were pruned, for print; `side`: before rate_ (stage1_, ...)."""
-    return f"{percent(summary.rates[f'{side}rate_2d'])} / {percent(summary.rates[f'{side}rate_3d'])}"
+def shares(summary: Summary, kind: str) -> str:
+    """Return which shares of the patches with 3D tokens were left 2D, both and 3D, for print: "kept" or "stage1"."""
+    return " / ".join(percent(summary.rates[f"{kind}_{share}"]) for share in SHARES)
+
+
+def pruned(summary: Summary) -> str:
+    """Return the shares of 2D and of 3D tokens that were pruned, for print."""
+    return f"{percent(summary.rates['rate_2d'])} / {percent(summary.rates['rate_3d'])}"

@@ -10,8 +10,9 @@ from statistics import fmean
 
 from tristage_ros.bench.model.table import Table
 from tristage_ros.studies.cell import CONDITIONS
+from tristage_ros.studies.parts.core import MAIN_RATE
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, percent, success
-from tristage_ros.studies.parts.tables import MAIN_RATE
+from tristage_ros.studies.protocol import BLIND, CONTINUOUS_FEWER, DISTURBED
 from tristage_ros.studies.summary import Episodes, summarise
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
@@ -27,7 +28,7 @@ class Controls(Part):
 
     name = "controls"
     title = "Controls: blind and misled"
-    number = 20
+    number = BLIND
 
     def rows(self) -> list[Row]:
         """Return the unpruned policy under every condition."""
@@ -47,7 +48,6 @@ class Controls(Part):
         return chapter
 
 
-CONTINUOUS = 30  # episodes of a row under continuous control
 DISTURBANCES = ("plain", "noise", "moved-camera", "company", "hand")
 PRUNED = tuple(Variant("tristage", MAIN_RATE, guard, "robot") for guard in (True, False))
 ROBUSTNESS_NOTE = (
@@ -65,7 +65,7 @@ class Robustness(Part):
 
     name = "robustness"
     title = "Robustness"
-    number = 12
+    number = DISTURBED
 
     def rows(self) -> list[Row]:
         """Return every condition for every way to prune."""
@@ -79,7 +79,7 @@ class Robustness(Part):
 
     def count(self, row: Row) -> int:
         """Return the number of episodes of a task."""
-        return CONTINUOUS if row.mode == "continuous" else self.number
+        return CONTINUOUS_FEWER if row.mode == "continuous" else self.share(self.number)
 
     def chapter(self) -> Chapter:
         """Return success under every condition."""
@@ -97,8 +97,6 @@ class Robustness(Part):
 
 def kept_of_hand(episodes: Episodes) -> str:
     """Return the mean share of the hand's tokens that were kept, for print; empty where it was never seen."""
-    kept = {
-        side: [v for record in episodes.values() for v in record.steps.get(f"hand_kept_{side}", ()) if v is not None]
-        for side in ("2d", "3d")
-    }
+    names = {side: f"hand_kept_{side}" for side in ("2d", "3d")}
+    kept = {side: [r.mean(name) for r in episodes.values() if name in r.means] for side, name in names.items()}
     return " / ".join(percent(fmean(values)) if values else "-" for values in kept.values()) if kept["2d"] else ""
