@@ -20,7 +20,7 @@ Scene = Callable[[int], tuple[TokenGeometry, list[Salience]]]
 HidePruned = Callable[[Salience, TokenMasks], Salience]
 HALF = PruningConfig(target_rate=0.5, token_bucket=1)
 OPTIONS = {"fastv": {"mid_layer": 2}, "vla_pruner": {"mid_layer": 2, "window": 2}, "sp_vla": {"fast_share": 1.0}}
-PRUNING = [name for name in METHODS if name not in ("tristage", "none", "split", "one_modality")]
+PRUNING = [name for name in METHODS if name not in ("tristage", "none", "split", "weighted", "one_modality")]
 
 
 def make(method: str, config: PruningConfig = HALF):

@@ -80,8 +80,6 @@ def test_robot_is_guarded() -> None:
         ("stages", [4]),
         ("stages", 3),
         ("stages", "123"),
-        ("weight_3d", -1.0),
-        ("weight_3d", float("inf")),
         ("attention_share", 1),
         ("seed", -1),
     ],

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tristage_ros.pruning import FrameContext, PruningConfig, Salience, TokenGeometry, TokenMasks, TriStagePruner
+from tristage_ros.pruning.baselines import Weighted
 
 Scene = Callable[[int], tuple[TokenGeometry, list[Salience]]]
 HidePruned = Callable[[Salience, TokenMasks], Salience]
@@ -268,7 +269,7 @@ def test_what_the_stages_drop_competes_with_its_attention() -> None:
     config = PruningConfig(target_rate=0.5, token_bucket=1, stages=frozenset({1, 3}))
     kept = {}
     for weight in (None, 0.0, 0.6, 1.0):
-        pruner = TriStagePruner(replace(config, drop_weight=weight))
+        pruner = Weighted(config, dropped=weight, points=1.0)
         pruner.observe(geometry, pruner.plan(geometry), salience)
         masks = pruner.plan(geometry)
         kept[weight] = masks.keep_2d.nonzero()[:, 0].tolist(), masks.keep_3d.nonzero()[:, 0].tolist()
@@ -284,8 +285,8 @@ def test_3d_tokens_compete_with_their_weight() -> None:
     salience = Salience(ones, ones, attention / 2, attention / 2)
     kept = {}
     for weight in (0.0, 0.6, 1.0, 3.0):
-        config = PruningConfig(target_rate=0.5, token_bucket=1, stages=frozenset({3}), weight_3d=weight)
-        pruner = TriStagePruner(config)
+        config = PruningConfig(target_rate=0.5, token_bucket=1, stages=frozenset({3}))
+        pruner = Weighted(config, dropped=None, points=weight)
         pruner.observe(geometry, pruner.plan(geometry), salience)
         masks = pruner.plan(geometry)
         kept[weight] = masks.keep_2d.nonzero()[:, 0].tolist(), masks.keep_3d.nonzero()[:, 0].tolist()

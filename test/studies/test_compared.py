@@ -22,7 +22,7 @@ from tristage_ros.studies.compared import (
     lot_of_3d,
     no_3d_only,
     one_modality,
-    unweighted,
+    weighted,
     without_stage_1,
 )
 from tristage_ros.studies.variant import Variant
@@ -36,7 +36,7 @@ EQUAL = [
     *(after_layer_1(method, 0.7, guard) for method in IN_PASS for guard in (False, True)),
     *(attention_alone(0.7, guard) for guard in (False, True)),
     *STAGED,
-    *(unweighted(variant) for variant in STAGED),
+    *(weighted(variant) for variant in STAGED if variant.method == "tristage"),
     carried_over(0.7, "paper"),
     literal(0.7),
 ]
@@ -114,7 +114,7 @@ def test_what_differs_from_the_robot_preset_is_what_is_said() -> None:
         literal(0.7, "robot"): {"scale_3d": 1.0},
         carried_over(0.7): {},
         no_3d_only(0.7): {"tau_2d": 0.1, "tau_3d": 1.0},
-        unweighted(no_3d_only(0.7)): {"tau_2d": 0.1, "tau_3d": 1.0, "drop_weight": None, "weight_3d": 1.0},
+        weighted(no_3d_only(0.7)): {"tau_2d": 0.1, "tau_3d": 1.0},
         fixed_split("1:3", 0.7): {},
         attention_alone(0.7): {"stages": frozenset({3})},
     }

@@ -86,7 +86,7 @@ def test_another_preset_is_another_cell(monkeypatch: pytest.MonkeyPatch) -> None
     """Episodes of the unpruned policy stay, as do those of methods that share no setting with it."""
     cells = [Cell("banana", v) for v in (UNPRUNED, Variant("sp_vla", 0.7), Variant("tristage", 0.7, True, "robot"))]
     before = [cell.name for cell in cells]
-    robot = replace(PruningConfig.robot(), weight_3d=0.25)
+    robot = replace(PruningConfig.robot(), max_age=11)
     monkeypatch.setattr(PruningConfig, "robot", staticmethod(lambda: robot))
     assert [old == new.name for old, new in zip(before, cells, strict=True)] == [True, True, False]
 

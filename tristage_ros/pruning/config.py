@@ -31,8 +31,6 @@ class PruningConfig:
     s1_feature: Feature = "lm_head"  # what the model is to measure for stage 1
     target_rate: float | None = None  # share of all visual tokens to prune, 0 <= rate < 1; None: the stages decide
     token_bucket: int = 16  # under a target rate the kept count is rounded up to a multiple of this
-    drop_weight: float | None = None  # under a target rate, of the attention of what the stages drop, 0..1; None: last
-    weight_3d: float = 1.0  # under a target rate, of the attention of 3D tokens beside that of 2D tokens, >= 0
     background_sampling: Literal["random", "rotating"] = "random"
     change_guard: float | None = None  # mean change of a patch's colour that keeps it, 0..1; None: no guard
     change_guard_depth: float | None = None  # the same for a patch's depth, m
@@ -61,10 +59,8 @@ class PruningConfig:
             _check_number("change_guard", self.change_guard, 0.0, 1.0)
         if self.change_guard_depth is not None:
             _check_number("change_guard_depth", self.change_guard_depth, 0.0, inf, open_end=True)
-        _check_number("weight_3d", self.weight_3d, 0.0, inf, open_end=True)
-        for name in ("drop_weight", "watch_share"):
-            if getattr(self, name) is not None:
-                _check_number(name, getattr(self, name), 0.0, 1.0)
+        if self.watch_share is not None:
+            _check_number("watch_share", self.watch_share, 0.0, 1.0)
         for name in ("refresh_every", "max_age"):
             if getattr(self, name) is not None:
                 _check_integer(name, getattr(self, name), 1)
@@ -101,8 +97,6 @@ class PruningConfig:
             scale_3d=None,
             s1_feature="pre_norm",
             target_rate=0.7,
-            drop_weight=0.75,
-            weight_3d=0.5,
             background_sampling="rotating",
             change_guard=12 / 255,
             change_guard_depth=0.02,

@@ -127,13 +127,15 @@ def decide(
     attention: Tensor,
     newest: Indicators,
     share_2d: float | None = None,
+    drop_weight: float | None = None,
 ) -> Decision:
     """Turn `proposal` into token masks; a budget goes by the `attention` of 2D and 3D tokens of every patch, [2, P].
 
     Changed and due patches keep both modalities. Protected from the budget are the candidates of object patches and
     what is watched, within its share of the budget: the candidates of changed and due patches and of background whose
     turn it is. So are the 3D tokens outside the image. With `share_2d` a budget keeps that share of
-    2D tokens and the highest ranks of either modality.
+    2D tokens and the highest ranks of either modality; with `drop_weight` what the stages drop competes with so much of
+    its attention.
     """
     forced = circumstances.due if circumstances.changed is None else circumstances.due | circumstances.changed
     candidate = torch.stack([proposal.fused.keep_2d, proposal.fused.keep_3d])
@@ -147,9 +149,9 @@ def decide(
     protected = candidate & (proposal.sets == OBJECT)
     size = budget_size(geometry.patches + geometry.patch_of_point.shape[0], config.target_rate, config.token_bucket)
     if config.watch_share is None:
-        rank = _ranked(config, geometry, candidate | watched, protected | watched, attention)
+        rank = _ranked(geometry, candidate | watched, protected | watched, attention, drop_weight)
     else:
-        rank = _ranked(config, geometry, candidate & ~turn, protected, attention)
+        rank = _ranked(geometry, candidate & ~turn, protected, attention, drop_weight)
         wanted = torch.cat([watched[0], value_at_points(geometry, watched[1], False)]) & (rank < PROTECTED)
         wait = urgency(circumstances.age, circumstances.changed)
         wait = torch.cat([wait, value_at_points(geometry, wait, 0)])
@@ -180,11 +182,11 @@ def _turn(config: PruningConfig, proposal: Proposal, circumstances: Circumstance
 
 
 def _ranked(
-    config: PruningConfig, geometry: TokenGeometry, candidate: Tensor, protected: Tensor, attention: Tensor
+    geometry: TokenGeometry, candidate: Tensor, protected: Tensor, attention: Tensor, drop_weight: float | None
 ) -> Tensor:
     """Return what a budget goes by, long [P + N3], from what both modalities of a patch are, [2, P] each."""
-    if config.drop_weight is not None:
-        attention = torch.where(candidate, attention, config.drop_weight * attention)
+    if drop_weight is not None:
+        attention = torch.where(candidate, attention, drop_weight * attention)
         candidate = torch.zeros_like(candidate)
     rank_2d, rank_3d = ranks(protected, candidate, attention).unbind()
     # The best 2D token is a protected one or becomes it: a model without any has lost its view of the scene.

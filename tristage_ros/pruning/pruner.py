@@ -53,6 +53,7 @@ class TriStagePruner:
     """
 
     share_2d: float | None = None  # of a budget, for 2D tokens; None: stages and attention say how many
+    drop_weight: float | None = None  # under a budget, of the attention of what the stages drop; None: that comes last
 
     def __init__(self, config: PruningConfig | None = None, scales: Mapping[str, float] | None = None) -> None:
         """Start without state; `config` defaults to the paper's, `scales` are the model's by `s1_feature`."""
@@ -220,12 +221,12 @@ class TriStagePruner:
         proposal = propose(config, state.predicted, given.has_points, given.keep_background, step.clock)
         with step.clock.timed("fusion"):
             attention = self._attention(geometry, state)
-            return decide(config, geometry, proposal, given, attention, state.newest, self.share_2d)
+            return decide(config, geometry, proposal, given, attention, state.newest, self.share_2d, self.drop_weight)
 
     def _attention(self, geometry: TokenGeometry, state: PatchState) -> Tensor:
         """Return what a 2D and a 3D token of every patch count under a budget, [2, P]."""
         attention = state.predicted.attention
-        return torch.stack([attention, self.config.weight_3d * attention])
+        return torch.stack([attention, attention])
 
     def _circumstances(self, geometry: TokenGeometry, state: PatchState) -> Circumstances:
         step, config = self._step, self.config

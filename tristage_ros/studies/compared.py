@@ -14,7 +14,6 @@ from tristage_ros.studies.variant import Preset, Settings, Variant
 
 IN_PASS = ("fastv", "vla_pruner", "dart")  # methods that decide inside the pass
 CARRIED: Settings = (("scale_3d", None), ("s1_feature", "pre_norm"))  # thresholds in units of the model
-UNWEIGHTED: Settings = (("drop_weight", None), ("weight_3d", 1.0))  # a budget without what undoes stage 1
 SPLITS = {"3:1": 0.75, "1:1": 0.5, "1:3": 0.25}  # of 2D to 3D tokens that are kept: the share of 2D
 
 
@@ -85,10 +84,9 @@ def no_3d_only(rate: float | None) -> Variant:
     return Variant("tristage", rate, True, "robot", (("tau_2d", PAPER_MEAN), ("tau_3d", 1.0)), note="no 3D-only")
 
 
-def unweighted(variant: Variant) -> Variant:
-    """Return a variant of the robot preset without `drop_weight` and `weight_3d`."""
-    note = f"{variant.note}, unweighted" if variant.note else "unweighted"
-    return replace(variant, settings=(*variant.settings, *UNWEIGHTED), note=note)
+def weighted(variant: Variant) -> Variant:
+    """Return a tri-stage variant whose stages only advise the budget: what they drop competes with it, weighted."""
+    return replace(variant, method="weighted")
 
 
 # Controls.

@@ -48,7 +48,7 @@ class OneModalityRandom(Baseline):
 Settings = tuple[tuple[str, Any], ...]
 Preset = Literal["paper", "robot"]
 NAMES = LABELS | CONTROL_LABELS  # of all methods, for print
-STAGED = ("tristage", "split", "attention")  # methods that a preset says something to
+STAGED = ("tristage", "split", "weighted", "attention")  # methods that a preset says something to
 # What keeps a method from going blind:
 GUARD = ("change_guard", "change_guard_depth", "refresh_every", "max_age", "watch_share")
 

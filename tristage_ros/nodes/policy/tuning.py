@@ -55,8 +55,6 @@ PARAMETERS = (
     ),
     _setting("target_rate", "share of all visual tokens to prune, below 1; -1: the stages decide", "", -1.0, 1.0),
     _setting("token_bucket", "under target_rate the kept count is rounded up to a multiple", "tokens", 1, 1024),
-    _setting("drop_weight", "under target_rate, of the attention of what the stages drop; -1: last", "", -1.0, 1.0),
-    _setting("weight_3d", "under target_rate, of the attention of 3D tokens beside 2D ones", "", 0.0, 100.0),
     _setting(
         "background_sampling",
         "stage 2: background that is kept; rotating: all in turn",

@@ -7,7 +7,7 @@ from typing import Any
 
 from tristage_ros.pruning.baselines.base import Baseline
 from tristage_ros.pruning.baselines.before_pass import NaiveRandom, SpVla, Unpruned
-from tristage_ros.pruning.baselines.controls import AttentionTopK, FixedSplit, OneModality
+from tristage_ros.pruning.baselines.controls import AttentionTopK, FixedSplit, OneModality, Weighted
 from tristage_ros.pruning.baselines.dart import Dart
 from tristage_ros.pruning.baselines.in_pass import FastV, InPassBaseline, VlaPruner
 from tristage_ros.pruning.config import PruningConfig
@@ -23,6 +23,7 @@ METHODS: dict[str, type[TriStagePruner | Baseline]] = {
     "sp_vla": SpVla,
     "attention": AttentionTopK,
     "split": FixedSplit,
+    "weighted": Weighted,
     "one_modality": OneModality,
 }
 LABELS = {  # for print, in the order in which they are shown
@@ -37,6 +38,7 @@ LABELS = {  # for print, in the order in which they are shown
 CONTROL_LABELS = {  # the same of those that are shown only where they are asked for
     "attention": "attention alone",
     "split": "tri-stage, fixed split",
+    "weighted": "tri-stage, weighted",
     "one_modality": "one modality alone",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "SpVla",
     "Unpruned",
     "VlaPruner",
+    "Weighted",
     "make_pruner",
 ]
 

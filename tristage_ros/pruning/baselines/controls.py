@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -27,7 +28,7 @@ class AttentionTopK(TriStagePruner):
 
     Only the stages are missing: the same attention, smoothed and scaled in the same way, the same guard, age limit and
     budget. A token counts as much as the action queries attend to it alone: the 3D tokens of a patch share its
-    attention, and what its 2D token received is no part of it. `stages`, `drop_weight` and `weight_3d` have no effect.
+    attention, and what its 2D token received is no part of it. `stages` have no effect.
     """
 
     def __init__(self, config: PruningConfig | None = None, scales: Mapping[str, float] | None = None) -> None:
@@ -98,6 +99,33 @@ class FixedSplit(TriStagePruner):
             raise ValueError(f"share_2d = {share_2d} must be in [0, 1]")
         super().__init__(config, scales)
         self.share_2d = share_2d
+
+
+class Weighted(TriStagePruner):
+    """Prune in three stages, but let them advise a budget, and attention decide.
+
+    What the stages drop competes with a share of its attention instead of coming last, and 3D tokens with a share of
+    their patch's. That mends a stage 1 whose thresholds belong to another model.
+    """
+
+    def __init__(
+        self,
+        config: PruningConfig | None = None,
+        scales: Mapping[str, float] | None = None,
+        *,
+        dropped: float | None = 0.75,
+        points: float = 0.5,
+    ) -> None:
+        """Take both shares; `dropped`: 0..1, None: last; `points`: 0 or more. Raises ValueError for others."""
+        if dropped is not None and not 0 <= dropped <= 1:
+            raise ValueError(f"dropped = {dropped} must be in [0, 1]")
+        if not 0 <= points < inf:
+            raise ValueError(f"points = {points} must be 0 or more")
+        super().__init__(config, scales)
+        self.drop_weight, self._points = dropped, points
+
+    def _attention(self, geometry: TokenGeometry, state: PatchState) -> Tensor:
+        return super()._attention(geometry, state) * torch.tensor([[1.0], [self._points]], device=geometry.bins.device)
 
 
 class OneModality(Baseline):

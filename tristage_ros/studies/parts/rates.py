@@ -15,7 +15,7 @@ from tristage_ros.studies.compared import (
     literal,
     no_3d_only,
     rescaled,
-    unweighted,
+    weighted,
     without_stage_1,
 )
 from tristage_ros.studies.parts.core import MAIN_RATE, OURS
@@ -52,9 +52,10 @@ class Rates(Matrix):
             no_3d_only(MAIN_RATE),
             rescaled(MAIN_RATE, 0.5, "half the scale"),
             rescaled(MAIN_RATE, 2.0, "twice the scale"),
-            unweighted(carried_over(MAIN_RATE)),
-            unweighted(literal(MAIN_RATE, "robot")),
-            unweighted(without_stage_1(MAIN_RATE)),
+            literal(MAIN_RATE, "robot"),
+            weighted(carried_over(MAIN_RATE)),
+            weighted(literal(MAIN_RATE, "robot")),
+            weighted(without_stage_1(MAIN_RATE)),
             carried_over(None),
             literal(None),
         ]
