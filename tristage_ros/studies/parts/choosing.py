@@ -7,7 +7,7 @@ default setting, the scale that was measured without labels.
 from __future__ import annotations
 
 from tristage_ros.bench.model.table import Table
-from tristage_ros.studies.compared import after_layer_1, attention_alone, carried_over, rescaled
+from tristage_ros.studies.compared import after_layer_1, attention_alone, carried_over, rescaled, weighted
 from tristage_ros.studies.parts.core import MAIN_RATE
 from tristage_ros.studies.parts.part import Chapter, Part, Row, percent, success
 from tristage_ros.studies.protocol import CANDIDATE, CHOOSING
@@ -25,7 +25,7 @@ CANDIDATES: dict[str, dict[str, Variant]] = {
     "tristage": {
         "scale of the model": carried_over(MAIN_RATE),
         "half of it": rescaled(MAIN_RATE, 0.5, "half the scale"),
-        "twice it": rescaled(MAIN_RATE, 2.0, "twice the scale"),
+        "weighted: dropped 0.75, points 0.5": weighted(carried_over(MAIN_RATE)),
     },
     "vla_pruner": {
         "window 3": after_layer_1("vla_pruner", MAIN_RATE),
