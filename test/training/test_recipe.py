@@ -46,6 +46,7 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path, content):
         ("steps", "not of the form"),
         ("nothing.steps=1", "not of the form"),
         ("optimisation.steps=many", "steps cannot be 'many'"),
+        ("optimisation.steps=.inf", "steps cannot be inf"),
         ("optimisation.steps=[", "the value cannot be read"),
         ("optimisation.steps=0", "steps must be at least 1, got 0"),
         ("optimisation.compile=3", "compile cannot be 3"),

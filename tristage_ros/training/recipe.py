@@ -169,7 +169,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         if getattr(hint, "__origin__", None) is tuple:
             return tuple(map(float, value))
         return {str(task): int(count) for task, count in value.items()}
-    except (TypeError, ValueError, KeyError, AttributeError):
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         raise RecipeError(f"{name} cannot be {shown(value)}") from None
 
 
