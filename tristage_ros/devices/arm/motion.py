@@ -19,10 +19,11 @@ from tristage_ros.devices.arm.freshness import Freshness, JointHistory, Link
 from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
+from tristage_ros.devices.arm.leading import Leading
 from tristage_ros.devices.arm.relief import LettingGo
 from tristage_ros.devices.arm.trajectory import Execution, Path, Trajectory, Waypoint
 from tristage_ros.devices.arm.unheard import Unheard
-from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource
+from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource, LeadStatus
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
 _NOISE = 0.02  # rad
@@ -35,6 +36,9 @@ OWNERS = {
     CommandSource.POLICY: "the policy",
     CommandSource.TRAJECTORY: "joint trajectories",
     CommandSource.OPERATOR: "an operator",
+    CommandSource.LEADER: "a second arm that leads it",
+    CommandSource.JOINTS: "joint states that lead it",
+    CommandSource.TWIST: "tool velocities that lead it",
 }
 
 
@@ -81,6 +85,7 @@ class Motion:
         self.chunk = ChunkProgress()
         self.following: Following | None = None  # the newest joint path
         self.source = CommandSource.POLICY
+        self.leading = Leading(config.motion, config.guard, dh_is_offset)
         self.link = Link(config.link_timeout)
         self.dry = config.dry_run
         self.speed_scale = self.guard.speed_scale = config.speed_scale
@@ -106,8 +111,8 @@ class Motion:
 
     @property
     def moving(self) -> bool:
-        """Tell whether a path is under way."""
-        return self.execution is not None and self.execution.busy
+        """Tell whether the set-points move: along a path, behind a leader, or to rest after one."""
+        return self.execution is not None and (self.execution.busy or self.execution.coasting)
 
     def link_complaint(self, now: float) -> str:
         """Return why the policy, if the arm is its, can no longer be trusted to know the arm; "" while it can."""
@@ -178,8 +183,9 @@ class Motion:
         self._abort(reason)
 
     def _abort(self, reason: str) -> None:
-        """Note that what was under way, a chunk or a joint path, will not be finished."""
+        """Note that what was under way, a chunk, a joint path or a leader's lead, will not be finished."""
         self.chunk.end(ChunkState.ABORTED, reason)
+        self.leading.disengage(reason)
         if self.following:
             self.following.end(Ended.ABORTED, reason)
 
@@ -202,6 +208,27 @@ class Motion:
         """Let another source command the arm; what was under way has ended."""
         self.source = source
         self._abort(f"the arm was given to {OWNERS[source]}")
+        self.leading.forget()
+
+    def lead_status(self, now: float) -> LeadStatus:
+        """Return how far a leader leads the arm."""
+        position = self.sent.position if self.execution is not None and self.sent else self.feedback.position
+        return self.leading.status(now, position) if self.source.leads else LeadStatus()
+
+    def engage_leader(self, now: float) -> None:
+        """Let the leader that owns the arm lead it from now on.
+
+        Raises:
+            RefusedError: nothing leads, or the arm or the leader is not ready; the reason says why.
+        """
+        if not self.source.leads:
+            raise RefusedError(f"the arm belongs to {OWNERS[self.source]}; command_source gives it to one that leads")
+        execution = self._ready(now)
+        if self.moving:
+            raise RefusedError("the arm has not come to rest yet: ask again in a moment")
+        self.leading.engage(now, execution.trajectory.position)
+        self._letting_go.forget()
+        self.halting, self._expires = False, math.inf
 
     def open_chunk(self, chunk: ActionChunk, now: float, objection: str = "") -> Job:
         """Begin to plan a chunk, or end the present path because of an `objection` to its source.
@@ -399,14 +426,36 @@ class Motion:
             return self._relax(execution, now, step)
         self.halting = self.halting or bool(guard.fault)
         feed = 0.0 if self.halting else self.speed_scale * allowance
-        target = execution.advance(step, feed, measured + guard.standing, opening)
+        if self.leading.engaged or execution.coasting:
+            target = self._led(execution, now, step, feed)
+        else:
+            target = execution.advance(step, feed, measured + guard.standing, opening)
         setpoint = guard.filter(now, step, target, execution.gripper, measured)
+        if execution.coasting and setpoint.limited:  # what leads goes on from what is sent
+            execution.trajectory.position, execution.trajectory.velocity = setpoint.position.copy(), guard.velocity
         self._settle(execution)
         self._letting_go.note(setpoint.position)
-        if not self.dry and self.sent and not execution.busy:
+        if not self.dry and self.sent and not (execution.busy or self.leading.engaged):
             settle = self.config.gripper.settle
             self._letting_go.consider(execution, now, self.sent.position, self._sample(now), settle)
         return setpoint
+
+    def _led(self, execution: Execution, now: float, step: float, feed: float) -> NDArray[np.float64]:
+        """Return the next target, [6] rad, of an arm that is led, or that comes to rest after it was."""
+        trajectory = execution.trajectory
+        trajectory.position, trajectory.velocity = self.leading.advance(
+            now, step, trajectory.position, trajectory.velocity, feed * self.config.motion.velocity, self._objection_to
+        )
+        execution.gripper = self.leading.opening(execution.gripper, step)
+        return trajectory.position
+
+    def _objection_to(self, path: NDArray[np.float64]) -> str:
+        """Return why the arm may not go along joint positions [n, 6] rad, "" where it may."""
+        try:
+            self.guard.check_path(path)
+        except RefusedError as error:
+            return str(error)
+        return ""
 
     def _sample(self, now: float) -> Sample | None:
         """Return what the joints say if it is young enough to act on."""
@@ -487,7 +536,8 @@ class Motion:
         """Note how the present chunk ended, if it did, or that a fault ended the joint path."""
         if self.guard.fault:
             self._abort(self.guard.fault)
-        if self.halting and (execution.trajectory.feed <= 0.0 or not execution.busy):
+        coasting = execution.coasting and not self.guard.fault  # in a fault the guard brakes what still moves
+        if self.halting and not coasting and (execution.trajectory.feed <= 0.0 or not execution.busy):
             execution.trajectory.drop()
             self.halting = False
         if execution.short:

@@ -199,6 +199,47 @@ class CommandSource(IntEnum):
     POLICY = 0
     TRAJECTORY = 1
     OPERATOR = 2
+    LEADER = 3
+    JOINTS = 4
+    TWIST = 5
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether it moves the arm live, once engaged."""
+        return self in (CommandSource.LEADER, CommandSource.JOINTS, CommandSource.TWIST)
+
+
+class LeadState(IntEnum):
+    """Name how far a leader leads the arm; the numbers are those of tristage_msgs/ArmStatus."""
+
+    NOT_LEADING = 0
+    TOO_FAR = 1
+    READY = 2
+    CATCHING_UP = 3
+    LEADING = 4
+
+
+@dataclass(frozen=True)
+class Led:
+    """Hold what a leader asks for at one moment: where the joints are to be, or how the tool is to move."""
+
+    stamp: float  # s, monotonic clock: when it was heard
+    position: NDArray[np.float64] | None = None  # [6] rad
+    twist: NDArray[np.float64] | None = None  # [6] of the grasp centre: m/s and rad/s
+    in_tool: bool = False  # the twist is in the tool's frame, not in the base frame
+    gripper: float | None = None  # m, total opening; None: as before
+
+
+@dataclass(frozen=True)
+class LeadStatus:
+    """Hold how far a leader leads the arm, at one moment."""
+
+    state: LeadState = LeadState.NOT_LEADING
+    words: str = ""  # why it does not lead, what it waits for, or what was left out of what it asks for
+    missing: NDArray[np.float64] = field(default_factory=lambda: np.full(6, math.nan))  # [6] rad, from arm to leader
+    age: float = math.inf  # s since it was heard
+    led: Led | None = None  # the newest
+    ended: str = ""  # why it leads no longer
 
 
 class ArmMode(IntEnum):
@@ -248,3 +289,4 @@ class ArmState:
     setpoints_limited: int  # set-points that the guard had to slow down or clamp
     chunks_accepted: int
     chunks_refused: int
+    lead: LeadStatus  # of the command sources that lead
