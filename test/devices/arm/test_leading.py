@@ -11,7 +11,7 @@ from tristage_ros.devices.arm.config import ControllerConfig
 from tristage_ros.devices.arm.guard import RefusedError
 from tristage_ros.devices.arm.kinematics import JOINT_LIMITS, forward, tool_pose
 from tristage_ros.devices.arm.leading import CAUGHT_UP, WINDOW
-from tristage_ros.devices.arm.values import CommandSource, Led, LeadState
+from tristage_ros.devices.arm.values import CommandSource, LeadState, Led
 
 from .test_motion import HOME, STEP, Bench
 
@@ -149,7 +149,7 @@ def test_the_table_is_no_fault_of_whoever_leads() -> None:
     bench.engaged().run(4.0)
     assert not bench.motion.guard.fault, bench.motion.guard.fault
     assert "the arm waits" in bench.status.words
-    bench.leader = lambda now: moved(1, 0.3)
+    bench.leader = lambda now: moved(1, max(0.3, 0.9 - 0.5 * (now - 54.1)))
     bench.run(2.0)
     assert np.abs(bench.motion.sent.position - moved(1, 0.3)).max() < 5e-3, "and comes back with its leader"
 
