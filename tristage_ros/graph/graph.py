@@ -119,6 +119,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, **scene}))
     elif machine != HOST:
         _require_can(channel)
+    if given["lead"] == "true":
+        _lead(nodes, given["leader_can"] or (_simulated_channel(f"{namespace}/leader") if simulated else "can1"))
     if given["cameras_file"]:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
@@ -142,6 +144,16 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
     described = _with_parameters(nodes, parameters, namespace, _names_in(cameras))
     return Graph("piper_pick", described, parameters, variables, namespace)
+
+
+def _lead(nodes: list[NodeSpec], channel: str) -> None:
+    """Let a second arm on `channel` lead instead of the policy."""
+    nodes[:] = [node for node in nodes if node.name != "policy"]
+    for node in nodes:
+        if node.name == "arm":
+            node.parameters |= {"command_source": "leader", "leader_can": channel}
+        elif node.name == "simulation":
+            node.parameters["leader_channel"] = channel
 
 
 def _namespace(text: str) -> str:
