@@ -113,6 +113,8 @@ class SimulationNode(Node):
         try:
             self.cell = unless_stopped(self, partial(Cell, self._cell_config()))
             self.cell.start()
+            leads = self.settings.leader_channel
+            self._hand = ScriptedHand(self, self.cell, leads) if leads else None
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"simulation: {error}") from error
         self.topics = {name: CameraTopics(self, name, self.settings.jpeg_quality) for name in self.cell.cameras}
