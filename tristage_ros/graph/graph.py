@@ -91,7 +91,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters, namespace) if machine != ALL else None
     continuous = given["control"] != "keyframe"
-    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if machine != ROBOT else ""
+    led = given["lead"] == "true"
+    if led and machine == HOST:
+        raise GraphError("lead:=true leaves nothing for machine:=host; give it on the robot")
+    checkpoint = "" if led or machine == ROBOT else _checkpoint(given["checkpoint"], simulated, continuous)
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
@@ -119,7 +122,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, **scene}))
     elif machine != HOST:
         _require_can(channel)
-    if given["lead"] == "true":
+    if led:
         _lead(nodes, given["leader_can"] or (_simulated_channel(f"{namespace}/leader") if simulated else "can1"))
     if given["cameras_file"]:
         for node in nodes:
@@ -147,8 +150,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
 
 
 def _lead(nodes: list[NodeSpec], channel: str) -> None:
-    """Let a second arm on `channel` lead instead of the policy."""
-    nodes[:] = [node for node in nodes if node.name != "policy"]
+    """Let a second arm on `channel` lead instead of a policy."""
+    nodes[:] = [node for node in nodes if node.name not in ON_HOST]
     for node in nodes:
         if node.name == "arm":
             node.parameters |= {"command_source": "leader", "leader_can": channel}
