@@ -1,7 +1,7 @@
 """The command `tristage jog`: keys in a terminal lead the arm's tool, one way or turn at a time.
 
-A key counts for as long as the terminal repeats it, and a moment more; then the tool is to stand. What is published is a
-velocity of the tool, which the arm node takes as it takes a joystick's: engaged by a key, through the guard.
+A key counts for as long as the terminal repeats it, and a moment more; then the tool is to stand. What is published is
+a velocity of the tool, which the arm node takes as it takes a joystick's: engaged by a key, through the guard.
 """
 
 from __future__ import annotations
