@@ -22,7 +22,6 @@ from std_srvs.srv import Trigger
 from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.commands.terminal import every_key, typed
-from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE
 from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.graph.middleware import one_machine, without_images
 from tristage_ros.graph.namespaces import node_arguments
@@ -50,7 +49,6 @@ class Jog(Node):
         super().__init__("jog")
         self._speeds = (speed,) * 3 + (turn,) * 3
         self._frame, self._way, self._until = BASE_FRAME, (0, 0), 0.0
-        self._gripper: float | None = None  # 0 closed .. 1 open
         self._status: ArmStatus | None = None
         self.told = ""  # by the arm, when it was last asked for something
         self._twists = self.create_publisher(TwistStamped, "arm/leader/twist", 1)
@@ -69,8 +67,7 @@ class Jog(Node):
                 self._until = 0.0
                 self._call("stop")
             elif key in "cv":
-                self._gripper = float(key == "v")
-                self._openings.publish(Float64(data=self._gripper))
+                self._openings.publish(Float64(data=float(key == "v")))
             elif key == "t":
                 self._until = 0.0
                 self._frame = "tool" if self._frame == BASE_FRAME else BASE_FRAME
@@ -96,9 +93,6 @@ class Jog(Node):
         if arm is not None and arm.leading in (ArmStatus.CATCHING_UP, ArmStatus.LEADING):
             self._call("disengage")
             return
-        if arm is not None and self._gripper is None:
-            self._gripper = min(1.0, max(0.0, arm.gripper_target / GRIPPER_RANGE[1]))
-            self._openings.publish(Float64(data=self._gripper))
         source = Parameter("command_source", value="twist").to_parameter_msg()
         asked = self._parameters.call_async(SetParameters.Request(parameters=[source]))
         asked.add_done_callback(lambda done: self._engage_soon(done.result().results[0]))

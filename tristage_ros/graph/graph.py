@@ -154,7 +154,7 @@ def _lead(nodes: list[NodeSpec], channel: str) -> None:
     nodes[:] = [node for node in nodes if node.name not in ON_HOST]
     for node in nodes:
         if node.name == "arm":
-            node.parameters |= {"command_source": "leader", "leader_can": channel}
+            node.parameters.update(command_source="leader", leader_can=channel)
         elif node.name == "simulation":
             node.parameters["leader_channel"] = channel
 

@@ -118,9 +118,6 @@ class SimulationNode(Node):
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"simulation: {error}") from error
         self.topics = {name: CameraTopics(self, name, self.settings.jpeg_quality) for name in self.cell.cameras}
-        self._hand = (
-            ScriptedHand(self, self.cell, self.settings.leader_channel) if self.settings.leader_channel else None
-        )
         self._diagnostics = Diagnostics(self, "simulated cell")
         self._diagnostics.add("cameras", self._camera_part)
         self._diagnostics.add("task", self._task_part)

@@ -37,7 +37,7 @@ class LedBench(Bench):
             for part in (EVERY, 2 * EVERY):
                 said = self.led(self.now + part)
                 if said is not None:
-                    self.motion.leading.hear(said, self.motion.sent.position if self.motion.sent else None)
+                    self.motion.leading.hear(said)
             super().run(STEP)
             if self.motion.sent:
                 self.setpoints.append(self.motion.sent.position)

@@ -48,17 +48,17 @@ class Subject(Bench):
         self.names = NamedJoints(gripper="finger")
 
     def hear(self) -> None:
-        leading, sent = self.motion.leading, self.motion.sent.position if self.motion.sent else None
-        if np.isfinite(self.goal - self.place).all():
+        leading = self.motion.leading
+        if np.isfinite([*self.goal, *self.place]).all():
             self.place = self.place + np.clip(self.goal - self.place, -self.speed * STEP, self.speed * STEP)
         try:
             if self.silent:
                 return
             if self.motion.source is CommandSource.TWIST:
-                leading.hear(Led(self.now, twist=check_twist(self.twist[:3], self.twist[3:])), sent)
+                leading.hear(Led(self.now, twist=check_twist(self.twist[:3], self.twist[3:])))
             elif self.motion.source is CommandSource.JOINTS:
                 said = self.names.led(self.now, [*self.names.names, "finger"], [*self.place.tolist(), self.gripper])
-                leading.hear(said, sent)
+                leading.hear(said)
         except ValueError as error:
             leading.object(str(error))
 

@@ -280,7 +280,7 @@ class ArmController:
         with self._lock:
             motion = self._motion
             if source is motion.source:
-                motion.leading.hear(led, motion.sent.position if motion.sent else None)
+                motion.leading.hear(led)
 
     def object_to(self, source: CommandSource, reason: str) -> None:
         """Let a leader, if that is the command source, lead nothing until something else is heard of it."""
@@ -437,7 +437,7 @@ class ArmController:
             motion.leading.object(complaint)
         elif (led := leader.newest()) is not None and led is not self._led:
             self._led = led
-            motion.leading.hear(led, motion.sent.position if motion.sent else None)
+            motion.leading.hear(led)
 
     def _sending_failed(self, now: float, error: Exception) -> None:
         with self._lock:

@@ -27,7 +27,8 @@ CAUGHT_UP = 0.02  # rad
 FARTHEST = 0.5  # rad that it may be ahead of the arm
 _HEARD = 0.5  # s for which it counts as heard
 _SILENT, _PERIODS = 0.1, 3.0  # s, or periods of what is heard, without a word, from where on the arm holds
-_FASTEST, _NOISE = 6.0, 0.1  # rad/s and rad: what goes farther from one word to the next has jumped
+_FASTEST = 6.0  # rad/s, and the window: what goes farther from one word to the next has jumped
+_UNSEEN = 1.0  # rad/s, and the window, that it may go while it is silent for less than it counts as heard
 _CATCHES_UP, _QUICKENS = 0.15, 0.6  # rad/s at most when it begins, and rad/s^2 by which that grows
 _STIFFNESS = 15.0  # 1/s, of the distance that is left
 _BRAKES = 0.7  # of the acceleration that braking is planned with
@@ -85,11 +86,12 @@ class Leading:
         self._since = -math.inf  # s, from when on the arm catches up, slowly at first
         self._caught_up = False
         self._has_gripper = False  # which took over
+        self._gripper_before: float | None = None  # m, asked for beside a twist before it was engaged
 
     # What is heard.
 
-    def hear(self, led: Led, position: Floats | None) -> None:
-        """Take what a leader asks for; `position`: [6] rad, of the last set-point, None where none is sent."""
+    def hear(self, led: Led) -> None:
+        """Take what a leader asks for."""
         self._objection = ""
         before, self._led = self._led, led
         gap = math.inf if before is None else led.stamp - before.stamp
@@ -98,23 +100,22 @@ class Leading:
         if led.position is None:
             return
         if self.engaged and before is not None and before.position is not None:
-            self._judge(led.position - before.position, gap, led.position, position)
+            self._judge(led.position - before.position, gap)
         if self._goal is None or gap > self._silence or not self.engaged:
             velocity = np.zeros(6) if self._goal is None or gap > self._silence else self._goal.velocity
             self._goal = _Goal(led.stamp, led.position.copy(), velocity)
         else:
             self._goal.take(led.stamp, led.position)
 
-    def _judge(self, change: Floats, gap: float, there: Floats, arm: Floats | None) -> None:
-        """End it where the leader has jumped, or was silent and is elsewhere now."""
+    def _judge(self, change: Floats, gap: float) -> None:
+        """End it where the leader has jumped, or was silent and has gone elsewhere meanwhile."""
         joint = int(np.abs(change).argmax())
-        if gap > self._silence:
-            far = np.abs(self._within(there) - (there if arm is None else arm))
-            if far.max() > WINDOW:
-                joint = int(far.argmax())
-                self.disengage(f"silent for {gap:.2f} s, and then joint {joint + 1} was {far[joint]:.2f} rad away")
-        elif abs(change[joint]) > _FASTEST * max(gap, self._period) + _NOISE:
-            self.disengage(f"joint {joint + 1} of the leader jumped by {change[joint]:+.2f} rad within {gap:.3f} s")
+        far = abs(change[joint])
+        if gap <= self._silence:
+            if far > _FASTEST * max(gap, self._period) + WINDOW:
+                self.disengage(f"joint {joint + 1} of the leader jumped by {change[joint]:+.2f} rad within {gap:.3f} s")
+        elif far > WINDOW + _UNSEEN * gap * (gap <= _HEARD):
+            self.disengage(f"silent for {gap:.2f} s, in which joint {joint + 1} of the leader went {far:.2f} rad")
 
     def object(self, reason: str) -> None:
         """Let nothing lead for a reason, until something else is heard; "" takes it back."""
@@ -178,6 +179,7 @@ class Leading:
             raise RefusedError("let go of the stick first: it asks the tool to move already")
         self.engaged, self._ended, self._waits = True, "", ""
         self._caught_up, self._has_gripper = led is None or led.position is None, False
+        self._gripper_before = None if led is None else led.gripper
         if self._goal is not None:
             self._goal.velocity = np.zeros(6)
         self._since = now
@@ -286,13 +288,18 @@ class Leading:
     def opening(self, asked: float, step: float) -> float:
         """Return the opening of the gripper, m, `step` s after it was `asked` for.
 
-        A leader's gripper takes over once it has been where the arm's is, so that nothing is let fall.
+        A leader's gripper takes over once it has been where the arm's is, so that nothing is let fall; beside a twist,
+        what is asked for from now on counts.
         """
         led = self._led
         if not self.engaged or led is None or led.gripper is None:
             return asked
         low, high = self._gripper_range
         wished = min(high, max(low, led.gripper))
+        if led.position is None:  # which is no place, but what was asked for
+            self._has_gripper = self._has_gripper or led.gripper != self._gripper_before
+            if not self._has_gripper:
+                return asked
         self._has_gripper = self._has_gripper or abs(wished - asked) <= _SAME_OPENING
         if not self._has_gripper:
             self._waits = self._waits or (

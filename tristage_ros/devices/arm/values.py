@@ -25,7 +25,11 @@ CONTROL_MODES = (  # frame 0x2A1, byte 0
     "leading another arm",
     "an offline trajectory",
 )
-STANDBY, CAN_CONTROL, LEADING = 0, 1, 6
+STANDBY, CAN_CONTROL, TEACHING, LEADING = 0, 1, 2, 6
+TAUGHT = (  # what leads out, and what that may do
+    ": its joints follow a hand, and nothing is sent. Hold the arm and press its button again, then /arm/clear_fault "
+    "and /arm/enable; old firmware leaves it by a reset only (/arm/recover), at which the arm falls"
+)
 MOVE_MODES = {0: "MOVE P", 1: "MOVE J", 2: "MOVE L", 3: "MOVE C", 4: "MOVE M", 5: "MOVE CPV"}  # frame 0x2A1, byte 2
 MOVE_JOINTS = 1  # the only one that this software asks for
 EMERGENCY_STOP = 1  # arm status, see below
@@ -157,7 +161,8 @@ class ArmFeedback:
             return f"the arm reports error code 0x{self.error_code:04x}: {self.errors()}".rstrip(": ")
         if self.control_mode not in (STANDBY, CAN_CONTROL):
             known = self.control_mode < len(CONTROL_MODES)
-            return f"the arm is in {CONTROL_MODES[self.control_mode] if known else f'mode {self.control_mode}'}"
+            mode = f"the arm is in {CONTROL_MODES[self.control_mode] if known else f'mode {self.control_mode}'}"
+            return mode + TAUGHT * (self.control_mode == TEACHING)
         if trouble := self.motors.trouble():
             return f"the arm reports {trouble}"
         if bad := [word for k, word in enumerate(GRIPPER_BITS) if self.gripper_bits >> k & 1]:

@@ -21,6 +21,7 @@ from tristage_ros.devices.arm.named_joints import UNITS, NamedJoints
 from tristage_ros.devices.arm.twist import check_twist
 from tristage_ros.devices.arm.values import BASE_FRAME, ArmState, CommandSource, LeadState, Led
 from tristage_ros.nodes.arm.authority import rivals
+from tristage_ros.nodes.arm.black_box import BlackBox
 from tristage_ros.ros.convert import header
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 from tristage_ros.ros.parameters import Parameter
@@ -87,9 +88,12 @@ class LeadTopics:
         subscriptions: Subscriptions,
         joints: NamedJoints,
         controller: Callable[[], ArmController | None],
+        box: BlackBox,
     ) -> None:
-        """Subscribe on `node`; `controller` is None while the arm is not connected."""
-        self._node, self._joints, self._controller = node, joints, controller
+        """Subscribe on `node`; `controller` is None while the arm is not connected; `box` keeps what became of it."""
+        self._node, self._joints, self._controller, self._box = node, joints, controller, box
+        self._told: tuple[LeadState, str] = (LeadState.NOT_LEADING, "")
+        self._published: Led | None = None
         self._gripper: float | None = None  # m
         self._looked, self._rivals = -math.inf, ""
         subscriptions.add(JointState, JOINTS, self._on_joints, qos_profile_sensor_data)
