@@ -83,14 +83,17 @@ class Jog(Node):
         arm = self._status
         if arm is None:
             return f"nobody publishes arm/status in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}"
-        engaged = arm.leading in (ArmStatus.CATCHING_UP, ArmStatus.LEADING)
-        words = [arm.leading_reason if engaged or arm.leading_reason else "", self.told]
-        state = "engaged" if engaged else "not engaged" if arm.mode != ArmStatus.FAULT else arm.reason
-        return "; ".join([f"{self._frame}: {state}", *(word for word in words if word)])
+        ours = arm.command_source == ArmStatus.TWIST
+        state = "engaged" if self._engaged else "not engaged" if arm.mode != ArmStatus.FAULT else arm.reason
+        return "; ".join([f"{self._frame}: {state}", *filter(None, (arm.leading_reason if ours else "", self.told))])
+
+    @property
+    def _engaged(self) -> bool:
+        arm, states = self._status, (ArmStatus.CATCHING_UP, ArmStatus.LEADING)
+        return arm is not None and arm.command_source == ArmStatus.TWIST and arm.leading in states
 
     def _engage_or_let_go(self) -> None:
-        arm = self._status
-        if arm is not None and arm.leading in (ArmStatus.CATCHING_UP, ArmStatus.LEADING):
+        if self._engaged:
             self._call("disengage")
             return
         source = Parameter("command_source", value="twist").to_parameter_msg()
@@ -124,8 +127,7 @@ class Jog(Node):
 
     def leave(self) -> None:
         """Let go, if the keys lead the arm."""
-        arm = self._status
-        if arm is not None and arm.leading in (ArmStatus.CATCHING_UP, ArmStatus.LEADING):
+        if self._engaged:
             self._call("disengage")
 
 

@@ -12,6 +12,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ArmStatus
 
+from tristage_ros.devices.arm.controller import LET_GO
 from tristage_ros.devices.arm.site import load_site
 from tristage_ros.devices.arm.values import LeadState
 from tristage_ros.resources import resource
@@ -85,9 +86,9 @@ class ScriptedHand:
         self._leader.start()
 
     def _on_status(self, status: ArmStatus) -> None:
-        """Do what a person does who sees this; one whose arm does not obey waits."""
+        """Do what a person does who sees this; one whose arm does not obey, or was let go of by another one, waits."""
         obeys = status.mode in (ArmStatus.HOLDING, ArmStatus.MOVING) and not status.dry_run
-        if not obeys or status.command_source != ArmStatus.LEADER:
+        if not obeys or status.command_source != ArmStatus.LEADER or LET_GO in status.leading_reason:
             return
         if self._demonstrator.act(time.monotonic(), LeadState(status.leading)) and self._engage.service_is_ready():
             self._engage.call_async(Trigger.Request())

@@ -20,6 +20,7 @@ from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.smoothness import SmoothnessWindow
 from tristage_ros.devices.arm.values import LEADING, ActionChunk, ArmMode, ArmState, CommandSource, Led
 
+LET_GO = "by an operator"
 _QUIET = 1.0  # s in which nobody else may have commanded the arm before it is enabled
 __all__ = ["ArmController", "ControllerConfig"]
 
@@ -302,7 +303,7 @@ class ArmController:
         with self._lock:
             if not self._motion.leading.engaged:
                 return True, "nothing leads the arm"
-            self._motion.hold("by an operator")
+            self._motion.hold(LET_GO)
             return True, "slowing down; the arm holds"
 
     def complaint(self) -> str:

@@ -151,6 +151,7 @@ class LeadTopics:
         if self._told == before or max(before[0], lead.state) < LeadState.CATCHING_UP:
             return
         words = {LeadState.CATCHING_UP: "the arm catches up with what leads it", LeadState.LEADING: "the arm follows"}
-        text = words.get(lead.state, f"nothing leads the arm any more: {lead.ended}")
+        ended = lead.ended or "it was given to another command source"
+        text = words.get(lead.state, f"nothing leads the arm any more: {ended}")
         self._node.get_logger().info(text)
         self._box.say("leading", text)
