@@ -12,9 +12,8 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ArmStatus
 
-from tristage_ros.devices.arm.controller import LET_GO
 from tristage_ros.devices.arm.site import load_site
-from tristage_ros.devices.arm.values import LeadState
+from tristage_ros.devices.arm.values import LET_GO, LeadState
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_info_message

@@ -18,9 +18,8 @@ from tristage_ros.devices.arm.leader import PiperLeader
 from tristage_ros.devices.arm.motion import OWNERS, Motion
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.smoothness import SmoothnessWindow
-from tristage_ros.devices.arm.values import LEADING, ActionChunk, ArmMode, ArmState, CommandSource, Led
+from tristage_ros.devices.arm.values import LEADING, LET_GO, ActionChunk, ArmMode, ArmState, CommandSource, Led
 
-LET_GO = "by an operator"
 _QUIET = 1.0  # s in which nobody else may have commanded the arm before it is enabled
 __all__ = ["ArmController", "ControllerConfig"]
 

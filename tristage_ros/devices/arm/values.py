@@ -235,6 +235,9 @@ class Led:
     gripper: float | None = None  # m, total opening; None: as before
 
 
+LET_GO = "by an operator"  # why a leader leads no longer that was disengaged
+
+
 @dataclass(frozen=True)
 class LeadStatus:
     """Hold how far a leader leads the arm, at one moment."""
