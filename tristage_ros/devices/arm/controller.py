@@ -422,7 +422,7 @@ class ArmController:
         motion = self._motion
         if motion.dry or motion.execution is None:
             return
-        if other := self._driver.other_master(motion.engaged_at):
+        if other := self._driver.other_master(motion.obedience.asked_at):
             motion.guard.latch(other)
             motion.release(other)
 

@@ -20,15 +20,14 @@ from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
 from tristage_ros.devices.arm.leading import Leading
+from tristage_ros.devices.arm.obedience import Obedience
 from tristage_ros.devices.arm.relief import LettingGo
 from tristage_ros.devices.arm.trajectory import Execution, Path, Trajectory, Waypoint
-from tristage_ros.devices.arm.unheard import Unheard
-from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource, LeadStatus
+from tristage_ros.devices.arm.values import ActionChunk, ArmFeedback, ChunkState, CommandSource, LeadStatus
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
 _NOISE = 0.02  # rad
 _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however late it is
-_TAKES_CONTROL = 0.5  # s, in which the arm has to say that it obeys this bus
 _FINGERS_STAND = 1e-3  # m that fingers at rest may move in a tenth of a second
 _SHARE_FALLS = 0.5  # 1/s, of the share of full speed that the lead follows from
 _FIRMWARE_MARGIN = 1.5  # of our own speed that the firmware may go at
@@ -97,10 +96,8 @@ class Motion:
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
         self._contact = Contact(dh_is_offset)
-        self._unheard = Unheard()
+        self.obedience = Obedience()
         self._letting_go = LettingGo(self.guard, self._contact)
-        self.engaged_at = math.inf  # s, monotonic clock, when the arm was asked to obey this bus
-        self._in_control = self._left = False  # by the arm's own account: it obeys, and no longer
 
     @property
     def percent(self) -> int:
@@ -151,10 +148,9 @@ class Motion:
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
         self._contact.forget()
-        self._unheard.forget()
         self._letting_go.begin_trail()
         self._engage_at_measured()
-        self.engaged_at, self._in_control, self._left = now, False, False
+        self.obedience.begin(now)
         self.link.begin(now)
         self.halting = self._interrupted = False
         self._last_tick = now
@@ -357,7 +353,7 @@ class Motion:
             return None
         if complaint := arm.complaint(motors_off=not self.dry) or self._not_ours(now):
             self._halt(self.execution, complaint)
-            if not self.dry and (not arm.follows_targets or self._left):
+            if not self.dry and (not arm.follows_targets or self.obedience.ended):
                 self.release(complaint)
                 return None
         if not self.dry and (complaint := arm.silent()):
@@ -394,19 +390,7 @@ class Motion:
 
     def _not_ours(self, now: float) -> str:
         """Return why the arm does not act on this bus's targets by its own account, "" while it does."""
-        if self.dry:
-            return ""
-        if self.feedback.control_mode == CAN_CONTROL:
-            self._in_control = True
-        elif self._in_control:
-            self._left = True
-            return "the arm has left CAN control: it is in standby"
-        elif now - self.engaged_at > _TAKES_CONTROL:
-            self._left = True
-            return f"the arm did not take CAN control within {_TAKES_CONTROL} s"
-        if other := self._unheard.mode(self.feedback.move_mode):
-            self._left = True
-        return other
+        return "" if self.dry else self.obedience.complaint(now, self.feedback)
 
     def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint | None:
         arm, guard = self.feedback, self.guard
@@ -471,7 +455,7 @@ class Motion:
         if sample is None:
             return
         contact.look(now, setpoint, sample, bool(guard.fault))
-        if not guard.mistrusts and (other := self._unheard.look(now, setpoint, self.feedback, guard.standing)):
+        if not guard.mistrusts and (other := self.obedience.look(now, setpoint, self.feedback, guard.standing)):
             guard.latch(other)
             self.release(guard.fault)  # whatever the fault: never a fight
         if guard.fault:
