@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 _JOINTS = (0x155, 0x156, 0x157)  # one sample, in this order
 _STATUS, _GRIPPER = 0x2A1, 0x159
-_READ = frozenset({*_JOINTS, _GRIPPER, 0x151, _STATUS})
+_READ = frozenset({*_JOINTS, _GRIPPER, _STATUS})
 _AGAIN = 1.0  # s until an adapter that is not there is looked for again
 _TWO = 300.0  # Hz of joint targets: one leader sends 200
 _SWAPS, _APART, _ALIKE = 3, 0.1, 0.02  # times that the joints go to and fro, by how much, and how near they come, rad

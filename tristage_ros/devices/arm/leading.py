@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
+from tristage_ros.devices.arm.pursuit import STILL, Goal, Pursuit
 from tristage_ros.devices.arm.trajectory import MotionLimits
-from tristage_ros.devices.arm.twist import joint_velocity
 from tristage_ros.devices.arm.values import LeadState, LeadStatus, Led
 
 Floats = NDArray[np.float64]
@@ -30,37 +29,9 @@ _SILENT, _PERIODS = 0.1, 3.0  # s, or periods of what is heard, without a word, 
 _FASTEST = 6.0  # rad/s, and the window: what goes farther from one word to the next has jumped
 _UNSEEN = 1.0  # rad/s, and the window, that it may go while it is silent for less than it counts as heard
 _CATCHES_UP, _QUICKENS = 0.15, 0.6  # rad/s at most when it begins, and rad/s^2 by which that grows
-_STIFFNESS = 15.0  # 1/s, of the distance that is left
-_BRAKES = 0.7  # of the acceleration that braking is planned with
-_SMOOTH, _SMOOTH_SPEED = 0.02, 0.05  # s
-_STILL = 1e-4  # rad/s
 _SAME_OPENING = 0.005  # m, within which a leader's gripper takes over
 _GRIPPER_SPEED = 0.15  # m/s
 _STICK = 1e-3  # m/s and rad/s, of a stick that is let go of
-
-
-@dataclass
-class _Goal:
-    """Follow where a leader is, less its noise."""
-
-    stamp: float
-    position: Floats  # [6] rad
-    velocity: Floats  # [6] rad/s
-
-    def take(self, stamp: float, position: Floats) -> None:
-        """Take where it is at a later time."""
-        passed = stamp - self.stamp
-        if passed <= 0.0:
-            return
-        speed = (position - self.position) / (passed + _SMOOTH)
-        self.velocity = self.velocity + (1.0 - math.exp(-passed / _SMOOTH_SPEED)) * (speed - self.velocity)
-        self.position = self.position + (1.0 - math.exp(-passed / _SMOOTH)) * (position - self.position)
-        self.stamp = stamp
-
-    def at(self, now: float, horizon: float) -> Floats:
-        """Return where it is by now, if that is not more than `horizon` s after it was heard."""
-        place: Floats = self.position + self.velocity * min(max(now - self.stamp, 0.0) + _SMOOTH, horizon)
-        return place
 
 
 class Leading:
@@ -68,9 +39,7 @@ class Leading:
 
     def __init__(self, motion: MotionLimits, guard: GuardConfig, dh_is_offset: bool) -> None:
         """Begin with no leader heard."""
-        limits = np.array(guard.joint_limits)
-        self._lower, self._upper = limits[:, 0] + guard.position_margin, limits[:, 1] - guard.position_margin
-        self._motion, self._dh_is_offset, self._tcp = motion, dh_is_offset, guard.body.tool.tcp
+        self._pursuit = Pursuit(motion, guard, dh_is_offset)
         self._gripper_range = guard.gripper_range
         self.forget()
 
@@ -78,7 +47,7 @@ class Leading:
         """Know nothing of a leader any more: another command source has the arm."""
         self.engaged = False
         self._led: Led | None = None
-        self._goal: _Goal | None = None
+        self._goal: Goal | None = None
         self._period = 0.0  # s between two words, smoothed
         self._objection = ""  # why what is heard may not lead
         self._ended = ""  # why it leads no longer
@@ -103,7 +72,7 @@ class Leading:
             self._judge(led.position - before.position, gap)
         if self._goal is None or gap > self._silence or not self.engaged:
             velocity = np.zeros(6) if self._goal is None or gap > self._silence else self._goal.velocity
-            self._goal = _Goal(led.stamp, led.position.copy(), velocity)
+            self._goal = Goal(led.stamp, led.position.copy(), velocity)
         else:
             self._goal.take(led.stamp, led.position)
 
@@ -127,10 +96,6 @@ class Leading:
     def _silence(self) -> float:
         """Return after how long without a word the arm holds, s."""
         return min(_HEARD, max(_SILENT, _PERIODS * self._period))
-
-    def _within(self, position: Floats) -> Floats:
-        within: Floats = np.clip(position, self._lower, self._upper)
-        return within
 
     # Whether it leads.
 
@@ -157,7 +122,7 @@ class Leading:
             return LeadState.NOT_LEADING, f"no leader has been heard for {age:.1f} s: move it a little, or look for it"
         if led.position is None:
             return LeadState.READY, "it may be engaged"
-        away = self._within(led.position) - position
+        away = self._pursuit.within(led.position) - position
         if far := [k for k in range(6) if abs(away[k]) > WINDOW]:
             names = ", ".join(f"joint {k + 1} by {-away[k]:+.2f} rad" for k in far)
             return LeadState.TOO_FAR, f"bring the leader nearer, within {WINDOW} rad: {names}"
@@ -212,13 +177,13 @@ class Leading:
         """
         wish = self._wish(now, position, velocity, top, step) if self.engaged else None
         if wish is None:
-            return self._braked(step, position, velocity)
+            return self._pursuit.braked(step, position, velocity)
         there = position + (velocity + wish) / 2 * step
-        rest = there + wish * (np.abs(wish).max() / (2 * self._motion.acceleration))
-        if np.abs(wish).max() > _STILL and (why := objection(np.stack([position, there, rest]))):
+        way = np.stack([position, there, self._pursuit.rest(there, wish)])
+        if np.abs(wish).max() > STILL and (why := objection(way)):
             self._waits = f"the arm waits: {why}"
             self._since = now
-            return self._braked(step, position, velocity)
+            return self._pursuit.braked(step, position, velocity)
         return there, wish
 
     def _wish(self, now: float, position: Floats, velocity: Floats, top: float, step: float) -> Floats | None:
@@ -231,59 +196,28 @@ class Leading:
         if top <= 0.0:
             return None
         top = min(top, _CATCHES_UP + _QUICKENS * max(0.0, now - self._since))
-        if led.position is not None:
-            return self._towards(now, position, velocity, top, step)
-        return self._along(led, position, velocity, top, step)
-
-    def _towards(self, now: float, position: Floats, velocity: Floats, top: float, step: float) -> Floats | None:
-        """Return the next velocity of an arm that follows joints."""
-        assert self._goal is not None
-        asked = self._goal.at(now, _SMOOTH + max(self._period, 0.01))
-        goal = self._within(asked)
-        left = goal - position
-        joint = int(np.abs(left).argmax())
-        if abs(left[joint]) > FARTHEST:
-            self.disengage(
-                f"joint {joint + 1} of the leader is {abs(left[joint]):.2f} rad ahead of the arm, more than "
-                f"{FARTHEST}: lead more slowly, or raise speed_scale"
-            )
+        if self._goal is None:
+            wish, joint = self._pursuit.along(led, position, velocity, top, step)
+            self._waits = f"the arm waits: joint {joint} is at its limit" if joint else ""
+            return wish
+        asked = self._goal.at(now, max(self._period, 0.01))
+        if not self._is_near(asked, position):
             return None
-        self._caught_up = self._caught_up or abs(left[joint]) < CAUGHT_UP
-        beyond = asked - goal
-        if np.abs(beyond).max() > CAUGHT_UP:
-            joint = int(np.abs(beyond).argmax())
-            self._waits = f"joint {joint + 1} stays at its limit: the leader is {abs(beyond[joint]):.2f} rad beyond"
-        acceleration = self._motion.acceleration
-        braking = np.sqrt(2.0 * _BRAKES * acceleration * np.abs(left))
-        nearing = np.sign(left) * np.minimum(_STIFFNESS * np.abs(left), braking)
-        going = np.where(goal == asked, self._goal.velocity, 0.0)
-        wished = np.clip(going + nearing, -top, top)
-        change = acceleration * step
-        wish: Floats = velocity + np.clip(wished - velocity, -change, change)
-        return np.where(np.abs(wish) < _STILL, 0.0, wish) if np.abs(wished).max() < _STILL else wish
+        return self._pursuit.towards(asked, self._goal.velocity, position, velocity, top, step)
 
-    def _along(self, led: Led, position: Floats, velocity: Floats, top: float, step: float) -> Floats:
-        """Return the next velocity of an arm whose tool is led: no joint changes the direction for its own limits."""
-        wished = joint_velocity(led, position, self._dh_is_offset, self._tcp)
-        room = np.where(wished > 0.0, self._upper - position, position - self._lower)
-        brakeable = np.sqrt(2.0 * _BRAKES * self._motion.acceleration * np.maximum(room, 0.0))
-        allowed = np.minimum(np.minimum(top, brakeable), _STIFFNESS * np.maximum(room, 0.0))
-        shares = allowed / np.maximum(np.abs(wished), 1e-9)
-        joint = int(shares.argmin())
-        if shares[joint] < 1.0:
-            wished = wished * shares[joint]
-            if room[joint] < CAUGHT_UP:
-                self._waits = f"the arm waits: joint {joint + 1} is at its limit"
-        change, most = wished - velocity, self._motion.acceleration * step
-        wish: Floats = velocity + change * min(1.0, most / max(float(np.abs(change).max()), 1e-9))
-        return wish
-
-    def _braked(self, step: float, position: Floats, velocity: Floats) -> tuple[Floats, Floats]:
-        """Return the next set-point and velocity of an arm that comes to rest along its way."""
-        speed = float(np.abs(velocity).max())
-        share = max(0.0, speed - self._motion.acceleration * step) / speed if speed > 0.0 else 0.0
-        share = share if share * speed > _STILL else 0.0
-        return position + velocity * (1.0 + share) / 2 * step, velocity * share
+    def _is_near(self, asked: Floats, position: Floats) -> bool:
+        """Note how far the leader is, at `asked` [6] rad; end it where that is too far. Return whether it goes on."""
+        goal = self._pursuit.within(asked)
+        left, beyond = np.abs(goal - position), np.abs(asked - goal)
+        if left.max() > FARTHEST:
+            ahead = f"joint {left.argmax() + 1} of the leader is {left.max():.2f} rad ahead of the arm"
+            self.disengage(f"{ahead}, more than {FARTHEST}: lead more slowly, or raise speed_scale")
+            return False
+        self._caught_up = self._caught_up or bool(left.max() < CAUGHT_UP)
+        if beyond.max() > CAUGHT_UP:
+            joint = f"joint {beyond.argmax() + 1} stays at its limit"
+            self._waits = f"{joint}: the leader is {beyond.max():.2f} rad beyond"
+        return True
 
     def opening(self, asked: float, step: float) -> float:
         """Return the opening of the gripper, m, `step` s after it was `asked` for.
