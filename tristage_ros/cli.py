@@ -15,6 +15,7 @@ from tristage_ros.bench.options import add_bench_options, add_measurements
 from tristage_ros.commands.options import (
     add_calibrate_cameras_options,
     add_doctor_options,
+    add_jog_options,
     add_preset_options,
     add_record_options,
 )
@@ -82,12 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
     demo.add_argument("--seconds", type=positive, default=60.0, help="how long the policy runs (default: 60)")
     demo.add_argument("--out", type=user_path, help="folder of the report (default: runs/<time>)")
+    demo.add_argument("--lead", action="store_true", help="a scripted hand leads the arm by a second one: lead:=true")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
     monitor = commands.add_parser("monitor", help="show a run live in this terminal")
     monitor.add_argument("--once", action="store_true", help="print one picture and end; 1: nothing is published")
     add_node_options(monitor)
     monitor.set_defaults(speaks=True, command=_monitor)
+    jog = commands.add_parser("jog", help="lead the arm's tool by keys")
+    add_jog_options(jog)
+    jog.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.jog"))
     stop = commands.add_parser("stop", help="slow the arm down and hold it, until it is enabled again")
     add_node_options(stop)
     stop.set_defaults(command=_stop)
@@ -173,7 +178,8 @@ def _demo(options: argparse.Namespace) -> int:
     from tristage_ros.commands.demo import demo  # rclpy only where it is needed
 
     interruptible()
-    return demo(options.seconds, options.out, parse_arguments(options.arguments))
+    led = {"lead": "true"} if options.lead else {}
+    return demo(options.seconds, options.out, led | parse_arguments(options.arguments))
 
 
 def _monitor(options: argparse.Namespace) -> int:

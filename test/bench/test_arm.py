@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tristage_ros.bench.arm import lead
 from tristage_ros.bench.arm.faults import FAULTS
 from tristage_ros.bench.arm.jitter import JITTER, KINDS, jittered, over_all
 from tristage_ros.bench.arm.reactions import NOT_A_FAULT, TEST
@@ -53,6 +54,13 @@ def test_streaming_is_measured_on_the_bus() -> None:
     assert 0.0 < measured.processor < 1.0
     assert all(moved.variation > 2.0 and moved.reversals < 0.2 for moved in (measured.targets, measured.measured))
     assert np.isfinite([measured.jitter, measured.jitter_99]).all()
+
+
+def test_how_closely_a_leader_is_followed_is_measured_on_both_buses() -> None:
+    header, ruler, *rows = lead.table(1.0)
+    assert len(rows) == 3 and header.count("|") == ruler.count("|") == rows[0].count("|")
+    late, median, largest, behind = (float(cell.split()[0]) for cell in rows[1].split("|")[2:6])
+    assert -50.0 <= late < behind < 400.0 and 0.0 < median <= largest < 500.0
 
 
 def test_jitter_of_a_policy_is_seen_in_what_it_wishes_and_in_what_the_arm_does() -> None:

@@ -23,11 +23,13 @@ from tristage_ros.commands.doctor.computer import (
 )
 from tristage_ros.commands.doctor.doctor import examine, run
 from tristage_ros.commands.doctor.finding import Finding, Level, Machine, ask
+from tristage_ros.commands.doctor.leader import check_leader
 from tristage_ros.commands.options import add_doctor_options
 from tristage_ros.devices.arm.firmware import profile, trouble
 from tristage_ros.devices.arm.gravity import holding_torque
 from tristage_ros.devices.arm.weighing import weigh
 from tristage_ros.resources import resource
+from tristage_ros.simulation.frames import Frame
 
 
 def machine(root: Path = Path("/"), answer: str | None = None, **environment: str) -> Machine:
@@ -370,6 +372,21 @@ def test_commands_that_are_missing_or_fail_say_nothing() -> None:
     assert ask(["true"]) == ""
     assert ask(["false"]) is None
     assert ask(["no-such-command-at-all"]) is None
+
+
+def test_a_leader_is_listened_to_and_what_is_wrong_with_it_told() -> None:
+    from tristage_ros.bench.arm.rig import Rig
+
+    with Rig(led=True) as rig:
+        leader = rig.leader
+        assert [f.level for f in check_leader("virtual", leader.channel)] == [Level.OK]
+        leader.firmware.obey(Frame(0x470, bytes([0xFC, 0, 0, 0, 0, 0, 0, 0])))
+        leader.firmware.restart()
+        (follower,) = check_leader("virtual", leader.channel)
+        assert follower.level is Level.FAIL and "is a follower" in follower.text
+        leader.firmware.wire.silence(None)
+        (silent,) = check_leader("virtual", leader.channel)
+        assert silent.level is Level.WARN and "nothing is heard" in silent.text
 
 
 def doctor(*arguments: str) -> argparse.Namespace:

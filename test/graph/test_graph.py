@@ -205,3 +205,15 @@ def test_a_wrong_site_starts_nothing(tmp_path, old, new):
     with pytest.raises(graph.GraphError, match=f"{file}: ") as error:
         graph.build("piper_pick", {"site_file": str(file)})
     assert "\n" not in str(error.value)
+
+
+def test_a_second_arm_leads_without_a_policy_in_the_simulation_and_on_hardware(monkeypatch):
+    described = graph.build("piper_pick", {"lead": "true"})
+    assert {"simulation", "arm"} <= set(names(described)) and "policy" not in names(described)
+    arm, simulation = parameters(described, "arm"), parameters(described, "simulation")
+    assert arm["command_source"] == "leader" and arm["leader_can"] == simulation["leader_channel"]
+    assert arm["leader_can"] != arm["can_channel"]
+    monkeypatch.setattr(graph, "_require_can", lambda channel: None)
+    monkeypatch.setattr(graph, "_camera_nodes", lambda *cameras: [])  # none is plugged in
+    real = parameters(graph.build("piper_pick", {"lead": "true", "hardware": "piper"}), "arm")
+    assert real["leader_can"] == "can1" and real["dry_run"]

@@ -107,9 +107,11 @@ def _add_arm_measurements(parser: argparse.ArgumentParser) -> None:
     alarms = arm.add_parser("alarms", help="the experts of all tasks drive the arm; fails on a fault")
     alarms.add_argument("--minutes", type=positive, default=60.0, help="default: 60; at least one episode")
     alarms.add_argument("--seed", type=_seed, default=0, help="of the first episode; the others follow (default: 0)")
+    lead = arm.add_parser("lead", help="an emulated leader in a hand: how closely the arm follows, and how late")
+    lead.add_argument("--seconds", type=positive, default=20.0, help="of each row (default: 20)")
     box = arm.add_parser("black-box", help="what the record of the last minute costs, and to write it")
     box.add_argument("--times", type=_count, default=5, help="that it is written (default: 5)")
-    for each in (reactions, contact, stop, stalls, alarms, box):
+    for each in (reactions, contact, stop, stalls, alarms, lead, box):
         each.add_argument("--load", type=_load, default=0, metavar="N", help="busy processes beside it (default: 0)")
     for each in (reactions, contact):
         each.add_argument("--slow", action="store_true", help="feedback at 20 Hz and 80 ms late; its own limits")

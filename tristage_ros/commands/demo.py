@@ -56,7 +56,7 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     )
     before = shared_memory()
     try:
-        interrupted = _Run(given, described.namespace, run_dir, console, stop).drive(seconds)
+        interrupted = _Run(given, described, run_dir, console, stop).drive(seconds)
     except DemoError as error:
         console.print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
         return 1
@@ -77,9 +77,15 @@ class _Run:
     """One supervised run of the graph with an operator beside it."""
 
     def __init__(
-        self, arguments: Mapping[str, str], namespace: str, run_dir: Path, console: Console, stop: threading.Event
+        self,
+        arguments: Mapping[str, str],
+        described: graph.Graph,
+        run_dir: Path,
+        console: Console,
+        stop: threading.Event,
     ) -> None:
-        self._namespace = namespace
+        self._namespace = described.namespace
+        self._led = "policy" not in described.executables
         self._console, self._stop, self._log = console, stop, run_dir / "log.txt"
         self._graph = GraphProcess("piper_pick", arguments, self._log)
 
@@ -87,7 +93,7 @@ class _Run:
         """Enable the arm, watch for `seconds`, stop; return whether a person interrupted it."""
         begin(inside(self._namespace))
         executor = SingleThreadedExecutor()
-        operator = Operator()
+        operator = Operator(led=self._led)
         executor.add_node(operator)
         try:
             self._wait_until_ready(operator, executor)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import select
 import signal
-import sys
-import termios
 import threading
 import time
-import tty
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.layout import Layout
 from rich.live import Live
 from rich.panel import Panel
@@ -28,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
+from tristage_ros.commands.terminal import every_key, typed
 from tristage_ros.graph.middleware import one_machine, without_images
 from tristage_ros.perception.color import KEPT_COLORS
 from tristage_ros.ros.context import begin
@@ -77,37 +73,16 @@ def monitor(once: bool, ros_arguments: Sequence[str] = (), console: Console | No
 
 def _watch(operator: Operator, executor: SingleThreadedExecutor, console: Console, stop: threading.Event) -> int:
     # The alternate screen: what was in the terminal before is there again afterwards.
-    with _every_key(), Live(console=console, screen=True, auto_refresh=False) as live:
+    with every_key(), Live(console=console, screen=True, auto_refresh=False) as live:
         due = 0.0
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.02)
-            if " " in _typed():
+            if " " in typed():
                 operator.call("stop")
             if time.monotonic() >= due:
                 due = time.monotonic() + PERIOD
                 live.update(view(operator, *console.size), refresh=True)
     return 0
-
-
-@contextmanager
-def _every_key() -> Iterator[None]:
-    """Let the terminal give every key at once, and not show it; Ctrl-C remains what it is."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-def _typed() -> str:
-    """Return what was typed since the last look."""
-    if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.0)[0]:
-        return ""
-    return os.read(sys.stdin.fileno(), 64).decode(errors="replace")
 
 
 def _print_once(operator: Operator, executor: SingleThreadedExecutor, console: Console, stop: threading.Event) -> int:
@@ -248,9 +223,12 @@ SETS = ("background", "robot", "object")
 def status_table(operator: Operator, remaining: float) -> Group:
     """Return the display of a run of which `remaining` seconds are left."""
     step = operator.timings.step if operator.timings else 0
-    tables = Group(pruning_table(operator.pruning), Text(), timings_table(operator.timings))
-    panel = Panel(tables, title=f"step {step}", subtitle=f"{remaining:.0f} s left", expand=False)
-    return Group(panel, arm_text(operator.arm), *(Text(line, style="yellow") for line in operator.trouble()))
+    if operator.led:
+        head: RenderableType = Text(f"led by hand, {remaining:.0f} s left", style="bold")
+    else:
+        tables = Group(pruning_table(operator.pruning), Text(), timings_table(operator.timings))
+        head = Panel(tables, title=f"step {step}", subtitle=f"{remaining:.0f} s left", expand=False)
+    return Group(head, arm_text(operator.arm), *(Text(line, style="yellow") for line in operator.trouble()))
 
 
 def pruning_table(message: PruningStats | None) -> Table:
@@ -294,12 +272,26 @@ def arm_text(message: ArmStatus | None, silence: float = 0.0) -> Text:
         return Text(f"arm: no status for {silence:.0f} s", style="red")
     mode, style = MODES.get(message.mode, (str(message.mode), ""))
     text = Text("arm: ") + Text(mode, style=style) + Text(f"  {message.reason}", style="dim")
-    text += Text(
-        f"\nchunks {message.chunks_accepted} accepted, {message.chunks_refused} refused {message.chunk_reason}",
-        style="dim",
-    )
+    text += Text(f"\n{_asks(message)}", style="dim")
     joints = " ".join(f"{value:6.2f}" for value in message.joint_position)
     return text + Text(f"\njoints [rad] {joints}   gripper {message.gripper_opening * 1e3:.0f} mm", style="dim")
+
+
+LEADS = {ArmStatus.LEADER: "leader", ArmStatus.JOINTS: "joint states", ArmStatus.TWIST: "tool velocities"}
+LEADING = {
+    ArmStatus.TOO_FAR: "too far",
+    ArmStatus.READY: "ready",
+    ArmStatus.CATCHING_UP: "the arm catches up",
+    ArmStatus.LEADING: "the arm follows",
+}
+
+
+def _asks(message: ArmStatus) -> str:
+    """Return what becomes of what is asked of the arm, by who owns it."""
+    if message.command_source in LEADS:
+        state = LEADING.get(message.leading, "does not lead")
+        return f"{LEADS[message.command_source]}: {state}. {message.leading_reason}".rstrip(". ")
+    return f"chunks {message.chunks_accepted} accepted, {message.chunks_refused} refused {message.chunk_reason}"
 
 
 def _bars(title: str, left: str, right: str, rows: dict[str, tuple[float, float]], form: str) -> Table:

@@ -1,4 +1,4 @@
-"""The options of `tristage calibrate-cameras`, `doctor`, `preset` and `record`, without rclpy and the SDKs.
+"""The options of `tristage calibrate-cameras`, `doctor`, `jog`, `preset` and `record`, without rclpy and the SDKs.
 
 `tristage` declares them whatever it is asked to do. Those of `replay` are with the options of `compare`, in reports.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tristage_ros.graph.arguments import positive
 from tristage_ros.graph.namespaces import add_node_options
 from tristage_ros.resources import user_path
 
@@ -36,12 +37,20 @@ def add_calibrate_cameras_options(parser: argparse.ArgumentParser) -> None:
 def add_doctor_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--can", default="can0", metavar="CHANNEL", help="CAN channel of the arm (default: can0)")
-    parser.add_argument("--interface", default="socketcan", help="python-can interface of that channel")
+    parser.add_argument("--leader-can", default="", metavar="CHANNEL", help="CAN channel of a second arm that leads")
+    parser.add_argument("--interface", default="socketcan", help="python-can interface of these channels")
     parser.add_argument("--cameras", type=int, default=2, metavar="N", help="RealSense cameras to expect (default: 2)")
     parser.add_argument("--site", type=user_path, metavar="FILE", help="check a site file, print what it says, and end")
     parser.add_argument(
         "--cameras-file", type=user_path, help="where the wrist camera is (default: config/cameras.yaml)"
     )
+
+
+def add_jog_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--speed", type=positive, default=0.05, metavar="M/S", help="of the tool (default: 0.05)")
+    parser.add_argument("--turn", type=positive, default=0.3, metavar="RAD/S", help="of the tool (default: 0.3)")
+    add_node_options(parser)
 
 
 def add_preset_options(parser: argparse.ArgumentParser) -> None:

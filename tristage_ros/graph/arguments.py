@@ -99,6 +99,13 @@ PIPER_PICK = (
         ("cached", "recompute"),
     ),
     Argument("seed", "0", "seed of the scene and of the policy's noise"),
+    Argument(
+        "lead",
+        "false",
+        "a second arm leads, and no policy is started; with hardware:=sim an emulated one, in a scripted hand",
+        BOOLEAN,
+    ),
+    Argument("leader_can", "", "CAN channel of that arm; empty: can1 on hardware, the simulation's own otherwise"),
     Argument("can_channel", "", "CAN channel; empty: can0 on hardware, the simulation's own otherwise"),
     Argument("cameras_file", "", "cameras: serial numbers and mounts; empty: config/cameras.yaml", path=True),
     Argument(

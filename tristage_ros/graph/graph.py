@@ -91,7 +91,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters, namespace) if machine != ALL else None
     continuous = given["control"] != "keyframe"
-    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if machine != ROBOT else ""
+    led = given["lead"] == "true"
+    if led and machine == HOST:
+        raise GraphError("lead:=true leaves nothing for machine:=host; give it on the robot")
+    checkpoint = "" if led or machine == ROBOT else _checkpoint(given["checkpoint"], simulated, continuous)
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
@@ -119,6 +122,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, **scene}))
     elif machine != HOST:
         _require_can(channel)
+    if led:
+        _lead(nodes, given["leader_can"] or (_simulated_channel(f"{namespace}/leader") if simulated else "can1"))
     if given["cameras_file"]:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
@@ -142,6 +147,16 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
     described = _with_parameters(nodes, parameters, namespace, _names_in(cameras))
     return Graph("piper_pick", described, parameters, variables, namespace)
+
+
+def _lead(nodes: list[NodeSpec], channel: str) -> None:
+    """Let a second arm on `channel` lead instead of a policy."""
+    nodes[:] = [node for node in nodes if node.name not in ON_HOST]
+    for node in nodes:
+        if node.name == "arm":
+            node.parameters.update(command_source="leader", leader_can=channel)
+        elif node.name == "simulation":
+            node.parameters["leader_channel"] = channel
 
 
 def _namespace(text: str) -> str:

@@ -22,7 +22,7 @@ OF_NODE = {  # by executable
     "policy": ("cv2", "fpsample", "rosbags", "safetensors", "scipy", "tokenizers", "torch", "tristage_msgs"),
     "recorder": ("cv2", "rosbags", "scipy", "tristage_msgs"),
     "robot_model": ("scipy", "tristage_msgs"),
-    "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy"),
+    "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy", "tristage_msgs"),
     "viewer": (),
 }
 ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy", "visualization_msgs")

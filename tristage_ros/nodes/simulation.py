@@ -9,8 +9,11 @@ from functools import partial
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.arm.site import load_site
+from tristage_ros.devices.arm.values import LET_GO, LeadState
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_info_message
@@ -20,7 +23,9 @@ from tristage_ros.ros.parameters import Parameter, declare
 from tristage_ros.ros.qos import sending
 from tristage_ros.ros.runner import ConfigurationError, run, unless_stopped
 from tristage_ros.simulation.cell import Capture, Cell, CellConfig
+from tristage_ros.simulation.demonstrator import Demonstrator
 from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.leader import EmulatedLeader
 from tristage_ros.simulation.renderer import RenderingError
 from tristage_ros.simulation.setting import PLAIN, Variation
 
@@ -32,6 +37,9 @@ PARAMETERS = (
     Parameter("width", 640, "image width", "pixels", 64, 1920),
     Parameter("height", 480, "image height", "pixels", 64, 1080),
     Parameter("can_channel", "", "where the firmware's CAN bus is served, on this machine only"),
+    Parameter(
+        "leader_channel", "", "where the CAN bus of a second arm in a scripted hand is served; empty: there is none"
+    ),
     Parameter("cameras_file", "", "camera extrinsics; empty: config/cameras.yaml"),
     Parameter("site_file", "", "how high the table is; empty: config/site.yaml"),
     QUALITY,
@@ -59,6 +67,39 @@ class CameraTopics:
         self.color.publish(capture.color, "rgb8", capture.stamp, frame_id)
 
 
+class ScriptedHand:
+    """Let a scripted hand do the cell's task by a second arm, which it asks the arm node to engage."""
+
+    def __init__(self, node: Node, cell: Cell, channel: str) -> None:
+        """Switch a second arm on, where the first is, its bus served on `channel`.
+
+        Raises:
+            ValueError, OSError: the bus cannot be served there.
+        """
+        place = cell.ask(lambda world: world.joints.copy())
+        self._leader = EmulatedLeader("remote", channel, place, seed=cell.config.seed)
+        self._demonstrator = Demonstrator(cell, self._leader)
+        self._node, self._stage = node, ""
+        self._engage = node.create_client(Trigger, "arm/engage")
+        node.create_subscription(ArmStatus, "arm/status", self._on_status, 1)
+        self._leader.start()
+
+    def _on_status(self, status: ArmStatus) -> None:
+        """Do what a person does who sees this; one whose arm does not obey, or was let go of by another one, waits."""
+        obeys = status.mode in (ArmStatus.HOLDING, ArmStatus.MOVING) and not status.dry_run
+        if not obeys or status.command_source != ArmStatus.LEADER or LET_GO in status.leading_reason:
+            return
+        if self._demonstrator.act(time.monotonic(), LeadState(status.leading)) and self._engage.service_is_ready():
+            self._engage.call_async(Trigger.Request())
+        if self._demonstrator.stage != self._stage:
+            self._stage = self._demonstrator.stage
+            self._node.get_logger().info(f"hand: {self._stage}")
+
+    def close(self) -> None:
+        """Switch the second arm off."""
+        self._leader.close()
+
+
 class SimulationNode(Node):
     """Run the cell in real time and publish its cameras."""
 
@@ -72,6 +113,8 @@ class SimulationNode(Node):
         try:
             self.cell = unless_stopped(self, partial(Cell, self._cell_config()))
             self.cell.start()
+            leads = self.settings.leader_channel
+            self._hand = ScriptedHand(self, self.cell, leads) if leads else None
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"simulation: {error}") from error
         self.topics = {name: CameraTopics(self, name, self.settings.jpeg_quality) for name in self.cell.cameras}
@@ -149,6 +192,8 @@ class SimulationNode(Node):
         """End rendering and physics and release the bus."""
         self._stop.set()
         self._thread.join(timeout=2.0)
+        if self._hand:
+            self._hand.close()
         self.cell.close()
 
 

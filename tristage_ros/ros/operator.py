@@ -18,9 +18,10 @@ class Operator(Node):
 
     STALE = 5.0  # s after which what a node said of itself no longer counts
 
-    def __init__(self, name: str = "operator") -> None:
-        """Subscribe to the status topics."""
+    def __init__(self, name: str = "operator", led: bool = False) -> None:
+        """Subscribe to the status topics; `led`: a person leads the arm, and no policy is expected."""
         super().__init__(name)
+        self.led = led
         namespace = self.get_namespace().rstrip("/")
         self.domain = os.environ.get("ROS_DOMAIN_ID", "0") + (f", namespace {namespace}" if namespace else "")
         self.heard: dict[str, float] = {}  # s, monotonic clock, of the newest message: by topic or part
@@ -70,7 +71,7 @@ class Operator(Node):
         return self.count_publishers(self._diagnostics.topic_name), len(self.diagnostics)
 
     def ready(self) -> bool:
-        """Return whether arm, cameras, cloud and policy are all up."""
+        """Return whether arm, cameras, cloud and policy are all up, or the arm, where a person leads it."""
         return not self.missing()
 
     def missing(self) -> str:
@@ -79,8 +80,8 @@ class Operator(Node):
             "arm": self.arm is not None
             and self.arm.mode != ArmStatus.DISCONNECTED
             and self._arm_services["enable"].service_is_ready(),
-            "point cloud": self._level("point_cloud: cloud") == DiagnosticStatus.OK,
-            "policy": self._level("policy: policy") is not None,
+            "point cloud": self.led or self._level("point_cloud: cloud") == DiagnosticStatus.OK,
+            "policy": self.led or self._level("policy: policy") is not None,
         }
         return ", ".join(name for name, up in wanted.items() if not up)
 

@@ -87,7 +87,7 @@ class Cell:
         self._renderer: Renderer | None = None
         self._rendering = threading.Lock()
         self._closed = False
-        bus = bus or _open_bus(config)
+        bus = bus or open_bus(config.can_interface, config.can_channel)
         self.can_description = f"CAN bus {config.can_interface} {bus.channel_info}"
         self.can_channel = bus.channel_info if config.can_interface == SERVED else config.can_channel
         self.firmware = Firmware(Controller(self._plant, config.firmware), bus)
@@ -165,7 +165,10 @@ class Cell:
         return model.at(camera_pose(self._view, name))
 
 
-def _open_bus(config: CellConfig) -> can.BusABC:
-    if config.can_interface == SERVED:
-        return ServedBus(config.can_channel)
-    return can.Bus(interface=config.can_interface, channel=config.can_channel)
+def open_bus(interface: str, channel: str) -> can.BusABC:
+    """Open a CAN bus, or serve the one that is called remote.
+
+    Raises:
+        ValueError, OSError: the channel is none, or is taken.
+    """
+    return ServedBus(channel) if interface == SERVED else can.Bus(interface=interface, channel=channel)

@@ -87,9 +87,18 @@ class Enquiry(NamedTuple):
 
 
 class OtherSetting(NamedTuple):
-    """Carry a configuration that the simulated firmware accepts and forgets: 0x470, 0x479, 0x47A, 0x47D."""
+    """Carry a configuration that the simulated firmware accepts and forgets: 0x479, 0x47A, 0x47D."""
 
     id: int
+
+
+class Role(NamedTuple):
+    """Make an arm one that leads (0xFA) or follows (0xFC), for good, and shift its ids: 0x470."""
+
+    role: int
+    feedback: int  # 0, 0x10 or 0x20, by which 0x2A0 moves to 0x2B0 or 0x2C0
+    control: int  # likewise 0x150 to 0x160 or 0x170: what it obeys
+    leads: int  # likewise: what it sends as a leader
 
 
 class FirmwareQuery(NamedTuple):
@@ -108,8 +117,10 @@ Command = (
     | JointSetting
     | Enquiry
     | OtherSetting
+    | Role
     | FirmwareQuery
 )
+_SHIFTS = (0, 0x10, 0x20)
 _FIRMWARE_QUERY = b"\x01" + bytes(7)
 
 
@@ -181,11 +192,12 @@ _DECODERS: dict[int, Callable[[bytes], Command | None]] = {
     **{0x152 + k: _pose_target(2 * k) for k in range(3)},
     **{0x155 + k: _joint_target(2 * k) for k in range(3)},
     0x159: _gripper,
+    0x470: lambda data: Role(data[0], *(shift if shift in _SHIFTS else 0 for shift in data[1:4])),
     0x471: _enable_motors,
     0x472: _limit_query,
     0x474: _limit_setting,
     0x475: _joint_setting,
     0x477: lambda data: Enquiry(data[0]),
-    **{can_id: lambda data, can_id=can_id: OtherSetting(can_id) for can_id in (0x470, 0x479, 0x47A, 0x47D)},  # type: ignore[misc]
+    **{can_id: lambda data, can_id=can_id: OtherSetting(can_id) for can_id in (0x479, 0x47A, 0x47D)},  # type: ignore[misc]
     0x4AF: lambda data: FirmwareQuery() if data == _FIRMWARE_QUERY else None,
 }

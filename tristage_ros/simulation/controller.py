@@ -34,6 +34,10 @@ _UNTIL_RESET = {  # states in which the arm obeys no motion command
     ArmStatus.CONTROLLER_TOO_HOT,
     ArmStatus.BRAKE_RESISTOR_TOO_HOT,
 }
+LEAD, FOLLOW = 0xFA, 0xFC  # roles of frame 0x470
+_MOVED = range(0x150, 0x160)  # the ids of commands that a role may move
+_MOVES_ITS_IDS = "S-V1.8-2"  # firmware that tells of itself by 0x3A0 on once it was a leader
+_STILL = 1e-5  # rad or m, by which what is held still moves
 TEACHING, LEADING = 2, 6  # control modes of frame 0x2A1
 LIMIT_TOLERANCE = 1e-3  # rad; commands are rounded to 0.001 degree
 
@@ -69,8 +73,10 @@ class Controller:
     A joint or pose target takes effect with its third frame, and only in CAN mode, in the matching move mode and with
     every motor enabled. An emergency stop lets the arm sink; a reset takes the power off at once, and the first enable
     after it is lost. While teaching, a person moves the arm by hand. A leader says where it is by the frames that lead
-    another arm. Assumed: what teaching does to targets and modes, that a leader sends no feedback of its own, how an
-    encoder lies. Not modelled: torque control, circular moves, playing back what was taught.
+    another arm. That role and the shifts of its ids stay when it is switched off; who was a leader follows only after
+    that, and by some firmware tells of itself by 0x3A0 on. Assumed: what teaching does to targets and modes, that a
+    leader sends no feedback of its own, how an encoder lies. Not modelled: torque control, circular moves, playing back
+    what was taught.
     All joint positions in here are the firmware's; the plant's count from the zero of the newer firmware.
     """
 
@@ -80,8 +86,13 @@ class Controller:
         self.obeys_while_teaching = False  # a 0x151 with CAN control ends teaching
         self.lying: frozenset[int] = frozenset()  # joints, 0..5, whose encoders say what was commanded
         self.feedback_offset = 0  # of the ids of 0x2A1 to 0x2A8: 0x100 where another arm shares the bus
+        self.silent_at_rest = False  # as a leader: it says nothing while it is held still
+        self.tells_gripper = True  # as a leader
         self.replans = False  # every target is planned anew from where the arm is, at rest: dense ones shake it
         self._plant, self._software = plant, software
+        self._role = commands.Role(0, 0, 0, 0)  # in its flash
+        self._was_leader = False
+        self._told = (np.full(6, np.inf), np.inf)  # joints, rad, and opening, m, that it led by last
         self._new_zero = kinematics.dh_is_offset(software) if is_version(software) else True
         self._zero = np.zeros(6) if self._new_zero else _OLD_ZERO
         self._told_torque = np.ones(6)
@@ -104,15 +115,16 @@ class Controller:
             commands.LimitSetting: self._limit_setting,
             commands.JointSetting: self._joint_setting,
             commands.Enquiry: self._enquiry,
+            commands.Role: self._take_role,
             commands.OtherSetting: lambda setting: [frames.acknowledge(setting.id)],
             commands.FirmwareQuery: lambda _: frames.firmware_version(HARDWARE, software) if software else [],
         }
+        self.leads = False
         self._power_up(lost_enables=0)
 
     def _power_up(self, lost_enables: int) -> None:
-        self.leads = False
-        self._teaching = False
-        self._mode = commands.Mode(0, MoveMode.POSE, 0)
+        self._teaching = self.leads
+        self._mode = commands.Mode(LEADING if self.leads else 0, MoveMode.POSE, 0)
         self._status = ArmStatus.NORMAL
         self._over_limit = np.zeros(6, bool)
         self._enabled = np.zeros(6, bool)
@@ -125,6 +137,10 @@ class Controller:
 
     def handle(self, frame: Frame) -> list[Frame]:
         """Execute a command frame and return the answers; a frame that is no command does nothing."""
+        if self._role.control and frame.id in _MOVED:
+            return []
+        if frame.id - self._role.control in _MOVED:
+            frame = frame._replace(id=frame.id - self._role.control)
         command = commands.decode(*frame)
         return [] if command is None else self._handlers[type(command)](command) or []
 
@@ -148,8 +164,23 @@ class Controller:
 
     def become_leader(self) -> None:
         """Take the role of a leader, as 0x470 gives it: the joints follow a person's hands and lead another arm."""
-        self.leads, self._teaching = True, True
+        self.leads, self._teaching, self._was_leader = True, True, True
         self._mode = self._mode._replace(control=LEADING)
+
+    def restart(self) -> None:
+        """Do what switching off and on does: no power, no mode; what is in its flash counts."""
+        self.leads, self.feedback_offset = False, self._role.feedback
+        self._power_up(lost_enables=0)
+        if self._role.role == LEAD:
+            self.become_leader()
+        elif self._was_leader and self._software == _MOVES_ITS_IDS:
+            self.feedback_offset = 0x100
+
+    def _take_role(self, role: commands.Role) -> None:
+        """Keep a role in flash, without an answer; one that leads leads at once, and ends with a restart only."""
+        self._role, self.feedback_offset = role, role.feedback
+        if role.role == LEAD:
+            self.become_leader()
 
     def press_emergency_stop(self) -> None:
         """Do what the button at the arm does: let it sink, until a reset."""
@@ -204,7 +235,7 @@ class Controller:
         """Return the 14 frames of a tick, and the six of the motors' health when asked."""
         plant, mode, position = self._plant, self._mode, self._position.copy()
         if self.leads:
-            return frames.leading(mode.move, mode.speed, position, plant.opening)
+            return self._lead(position, plant.opening)
         lying = list(self.lying)
         position[lying] = self._ramp.position[lying]
         flange, torque = self._forward(position), plant.torque * self._told_torque
@@ -227,6 +258,17 @@ class Controller:
             shifted = range(0x2A1, 0x2A9)
             return [f._replace(id=f.id + self.feedback_offset) if f.id in shifted else f for f in sent]
         return sent
+
+    def _lead(self, position: Array, opening: float) -> list[Frame]:
+        """Return the frames by which it leads another arm."""
+        joints, open_by = self._told
+        still = np.abs(position - joints).max() < _STILL and abs(opening - open_by) < _STILL
+        if self.silent_at_rest and still:
+            return []
+        self._told = (position, opening)
+        sent = frames.leading(self._mode.move, self._mode.speed, position, opening)
+        sent = sent if self.tells_gripper else sent[:-1]
+        return [frame._replace(id=frame.id + self._role.leads) for frame in sent]
 
     def _powered(self) -> NDArray[np.bool_]:
         return self._enabled & (self._status != ArmStatus.EMERGENCY_STOP)

@@ -88,6 +88,11 @@ class Firmware:
         with self.lock:
             self._controller.become_leader()
 
+    def restart(self) -> None:
+        """Switch the arm off and on; see Controller.restart."""
+        with self.lock:
+            self._controller.restart()
+
     def lie(self, *joints: int) -> None:
         """Let the encoders of joints 0..5 say what was commanded, from now on; none: they tell the truth."""
         with self.lock:

@@ -156,3 +156,15 @@ def test_unknown_firmware_is_refused() -> None:
 def test_limits_cannot_be_changed_by_accident() -> None:
     with pytest.raises(ValueError, match="read-only"):
         kinematics.JOINT_LIMITS[0, 0] = -9.0
+
+
+@pytest.mark.parametrize("offset", [True, False])
+def test_the_jacobian_is_how_the_tool_moves(offset: bool) -> None:
+    joints, tiny = np.array([0.3, 1.4, -0.9, 0.4, 0.7, -0.5]), 1e-6
+    columns = kinematics.jacobian(joints, offset)
+    here = kinematics.tool_pose(kinematics.forward(joints, offset))
+    for k in range(6):
+        there = kinematics.tool_pose(kinematics.forward(joints + tiny * np.eye(6)[k], offset))
+        turned = (there[:3, :3] @ here[:3, :3].T - np.eye(3)) / tiny
+        assert np.allclose(columns[:3, k], (there[:3, 3] - here[:3, 3]) / tiny, atol=1e-5)
+        assert np.allclose(columns[3:, k], [turned[2, 1], turned[0, 2], turned[1, 0]], atol=1e-5)

@@ -60,7 +60,7 @@ class Attack:
         names = list(OPERATIONS)
         weights = [OPERATIONS[name][1] for name in names]
         with tempfile.TemporaryDirectory() as folder:
-            surface = Surface(luck.choice((1.0, 1.0, 0.5, 0.1)), Path(folder))
+            surface = Surface(luck.choice((1.0, 1.0, 0.5, 0.1)), Path(folder), led=True)
             begun = time.monotonic()
             done: list[tuple[float, str]] = []
             try:

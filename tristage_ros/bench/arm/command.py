@@ -11,7 +11,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 
-from tristage_ros.bench.arm import stopping
+from tristage_ros.bench.arm import lead, stopping
 from tristage_ros.bench.arm.alarms import alarms
 from tristage_ros.bench.arm.attack import Attack
 from tristage_ros.bench.arm.conditions import Account
@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
         "attack": _attack,
         "black-box": _black_box,
         "contact": _contact,
+        "lead": _lead,
         "reactions": _reactions,
         "soak": _soak,
         "stalls": _stalls,
@@ -71,6 +72,14 @@ def _contact(options: argparse.Namespace) -> int:
     places = options.where or tuple(PLACES)
     account, slow = Account(), options.slow
     return _judged(options, rows(places, options.repetitions, slow, options.hold, account), account)
+
+
+def _lead(options: argparse.Namespace) -> int:
+    _say(f"{described(f'tristage bench arm lead --seconds {options.seconds:g}', options.load)}\n")
+    with busy(options.load):
+        for line in lead.table(options.seconds):
+            _say(line)
+    return 0
 
 
 def _reactions(options: argparse.Namespace) -> int:

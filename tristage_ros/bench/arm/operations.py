@@ -11,10 +11,11 @@ from typing import Any
 
 import can
 import numpy as np
-from geometry_msgs.msg import Quaternion, Vector3
+from geometry_msgs.msg import Quaternion, TwistStamped, Vector3
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from tristage_msgs.msg import ActionChunk, ArmStatus
@@ -213,7 +214,7 @@ def _bad_parameter(surface: Surface, luck: Luck) -> None:
 
 
 def _source(surface: Surface, luck: Luck) -> None:
-    surface.set("command_source", luck.choice(("policy", "trajectory")), True)
+    surface.set("command_source", luck.choice(("policy", "trajectory", "leader", "joints", "twist")), True)
 
 
 def _transition(surface: Surface, luck: Luck) -> None:
@@ -233,6 +234,80 @@ def _restart(surface: Surface, luck: Luck) -> None:
     surface.end()
     _whole_wire(surface, luck)
     surface.start()
+
+
+# What leads.
+
+
+def _lead(surface: Surface, luck: Luck) -> None:
+    """Bring the leader to the arm, engage it, and go somewhere, perhaps beyond what there is, perhaps all at once."""
+    leader = surface.leader
+    assert leader is not None
+    surface.until(surface.set("command_source", "leader", True))
+    leader.hand.speed = luck.choice((0.3, 1.0, 3.0))
+    leader.controller.silent_at_rest, leader.hand.held = luck.random() < 0.3, luck.random() < 0.8
+    leader.put(surface.plant.position + luck.choice((0.0, 0.05, 0.3)))
+    time.sleep(0.1)
+    surface.until(surface.call("engage"))
+    for _ in range(luck.randrange(1, 4)):
+        reach = luck.choice((0.1, 0.4, 2.0))
+        leader.reach(leader.position + [luck.uniform(-reach, reach) for _ in range(6)])
+        leader.grasp(luck.uniform(0.0, 0.07))
+        time.sleep(luck.uniform(0.1, 1.0))
+
+
+def _leader_jumps(surface: Surface, luck: Luck) -> None:
+    leader = surface.leader
+    assert leader is not None
+    leader.put(leader.position + luck.choice((-1.0, 1.0, 5.0)) * np.eye(6)[luck.randrange(6)])
+
+
+def _leader_silent(surface: Surface, luck: Luck) -> None:
+    leader = surface.leader
+    assert leader is not None
+    leader.firmware.wire.silence(luck.choice((0.05, 0.3, 2.0)))
+
+
+def _joints(surface: Surface, luck: Luck) -> None:
+    """Lead by joint states, from where the arm is, or by what is none of this arm."""
+    status = surface.status
+    assert status is not None
+    surface.until(surface.set("command_source", "joints", True))
+    place, asked = np.array(status.joint_position), False
+    towards = np.array([luck.uniform(-1.0, 1.0) for _ in range(6)]) * luck.choice((0.005, 0.02, 0.2))
+    wrong = luck.choice((None, None, None, math.nan, math.inf, 57.3, "names", "few"))
+    for k in range(luck.randrange(5, 60)):
+        message = JointState(header=header(time.time(), ""), name=list(ARM_JOINTS), position=place.tolist())
+        if k > 30 and wrong == "names":
+            message.name = [*ARM_JOINTS[:5], "elbow"]
+        elif k > 30 and wrong == "few":
+            message.position = message.position[:4]
+        elif k > 30 and wrong is not None:
+            message.position[luck.randrange(6)] = float(wrong)
+        surface.joints.publish(message)
+        time.sleep(0.02)
+        if k > 3 and not asked:
+            asked, _ = True, surface.call("engage")
+        place = place + towards * (k > 10)
+
+
+def _twist(surface: Surface, luck: Luck) -> None:
+    """Lead by tool velocities, in one of many frames, for a while, and then not at all."""
+    surface.until(surface.set("command_source", "twist", True))
+    speed, bad = luck.choice((0.02, 0.1, 0.5)), luck.choice((None,) * 6 + (math.nan, math.inf, 1e9))
+    twist = [luck.uniform(-speed, speed) * (1.0 if k < 3 else 4.0) for k in range(6)]
+    frame = luck.choice((BASE_FRAME, BASE_FRAME, "tool", "", "map"))
+    for k in range(luck.randrange(5, 60)):
+        message = TwistStamped(header=header(time.time(), frame))
+        values = twist if k > 10 else [0.0] * 6
+        for vector, three in ((message.twist.linear, values[:3]), (message.twist.angular, values[3:])):
+            vector.x, vector.y, vector.z = three
+        if k > 30 and bad is not None:
+            message.twist.linear.x = bad
+        surface.twists.publish(message)
+        time.sleep(0.02)
+        if k == 4:
+            surface.call("engage")
 
 
 # At the arm.
@@ -347,6 +422,11 @@ OPERATIONS: dict[str, tuple[Operation, float]] = {  # and how often
     "several at once": (_several, 2.5),
     "reset": (_recover, 0.3),
     "heal": (_heal, 10.0),
+    "lead": (_lead, 6.0),
+    "leader jumps": (_leader_jumps, 2.0),
+    "leader silent": (_leader_silent, 1.5),
+    "joint states": (_joints, 3.0),
+    "twist": (_twist, 3.0),
     "speed": (_speed, 2.0),
     "source": (_source, 2.0),
     "bad parameter": (_bad_parameter, 3.0),

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.arm.leader import PiperLeader
 from tristage_ros.devices.arm.piper import PiperDriver
-from tristage_ros.devices.arm.values import ActionChunk, ArmState
+from tristage_ros.devices.arm.values import ActionChunk, ArmState, CommandSource, LeadState
 from tristage_ros.resources import resource
 from tristage_ros.simulation.cell import Cell, CellConfig
 from tristage_ros.simulation.controller import SOFTWARE
+from tristage_ros.simulation.leader import EmulatedLeader
 
 Floats = NDArray[np.float64]
 
@@ -96,11 +98,17 @@ class Rig:
     """Hold an emulated arm, the driver that talks to it and the controller that moves it."""
 
     def __init__(
-        self, config: ControllerConfig | None = None, firmware: str = SOFTWARE, tapped: bool = True, **scene: Any
+        self,
+        config: ControllerConfig | None = None,
+        firmware: str = SOFTWARE,
+        tapped: bool = True,
+        led: bool = False,
+        **scene: Any,
     ) -> None:
         """Switch the arm on and connect to it; nothing is enabled.
 
-        `scene`: task, seed and variation, of `CellConfig`.
+        `led`: a hand has a second arm, where the first is, which may lead it. `scene`: task, seed and variation, of
+        `CellConfig`.
 
         Raises:
             PiperError: the arm does not answer as it should.
@@ -114,6 +122,10 @@ class Rig:
         self.arm = self.cell.firmware
         self.tap = Tap(channel) if tapped else None
         self.channel = channel
+        self.leader: EmulatedLeader | None = None
+        if led:
+            self.leader = EmulatedLeader("virtual", f"{channel}-leader", self.cell.plant.position)
+            self.leader.start()
         try:
             self.controller = self.connect()
         except Exception:
@@ -129,7 +141,10 @@ class Rig:
         """Start a driver and a controller, as the arm node does."""
         driver = PiperDriver("virtual", self.channel)
         driver.connect()
-        controller = ArmController(driver, self.config)
+        listener = PiperLeader("virtual", self.leader.channel) if self.leader else None
+        if listener:
+            listener.start()
+        controller = ArmController(driver, self.config, listener)
         controller.start()
         return controller
 
@@ -140,6 +155,20 @@ class Rig:
             RuntimeError: it refuses; the message says why.
         """
         done, reason = self.controller.enable()
+        if not done:
+            raise RuntimeError(reason)
+
+    def lead(self) -> None:
+        """Enable the arm, and engage its leader.
+
+        Raises:
+            RuntimeError: one of them refuses; the message says why.
+            TimeoutError: the leader is not heard.
+        """
+        self.controller.set_source(CommandSource.LEADER)
+        self.enable()
+        self.until(lambda state: state.lead.state is LeadState.READY)
+        done, reason = self.controller.engage_leader()
         if not done:
             raise RuntimeError(reason)
 
@@ -186,6 +215,8 @@ class Rig:
     def _switch_off(self) -> None:
         if self.tap:
             self.tap.close()
+        if self.leader:
+            self.leader.close()
         self.cell.close()
 
     def __enter__(self) -> Rig:

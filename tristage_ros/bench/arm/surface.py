@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
@@ -31,9 +32,22 @@ from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import seconds
 from tristage_ros.simulation.cell import Cell, CellConfig
+from tristage_ros.simulation.frames import Frame
+from tristage_ros.simulation.leader import EmulatedLeader
 
 NAMESPACE = "attack"
-SERVICES = ("enable", "stop", "clear_fault", "back_off", "move_home", "recover", "gripper_home", "gripper_zero")
+SERVICES = (
+    "enable",
+    "stop",
+    "clear_fault",
+    "back_off",
+    "move_home",
+    "engage",
+    "disengage",
+    "recover",
+    "gripper_home",
+    "gripper_zero",
+)
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
     "cleanup": Transition.TRANSITION_CLEANUP,
@@ -57,6 +71,7 @@ class Surface:
         folder: Path,
         module: str = "tristage_ros.nodes",
         parameters: Mapping[str, Any] | None = None,
+        led: bool = False,
     ) -> None:
         """Switch the arm on and start its node.
 
@@ -65,6 +80,7 @@ class Surface:
             folder: takes what the node says.
             module: that runs the node by its name.
             parameters: further ones of the node.
+            led: there is a second arm, in a hand, that may lead it.
 
         Raises:
             ValueError: another arm node is in this ROS domain; the message names it.
@@ -75,6 +91,11 @@ class Surface:
         self.cell = Cell(CellConfig(str(resource("config", "cameras.yaml"))), self.bus)
         self.arm, self.plant = self.cell.firmware, self.cell.plant
         self.plant.compliance = HANGS
+        self.leader: EmulatedLeader | None = None
+        if led:
+            self.leader = EmulatedLeader("remote", "127.0.0.1:0", self.plant.position)
+            self._given |= {"leader_can": self.leader.channel}
+            self._watch(self.leader)
         self.status: ArmStatus | None = None
         self.pose: PoseStamped | None = None
         self.codes: dict[str, str] = {}  # that a service gave, for the call that confirms
@@ -85,6 +106,8 @@ class Surface:
         self.node.create_subscription(PoseStamped, "arm/end_pose", self._on_pose, 1)
         self.chunks = self.node.create_publisher(ActionChunk, "tristage/action", 10)
         self.trajectories = self.node.create_publisher(JointTrajectory, "arm/joint_trajectory", 10)
+        self.joints = self.node.create_publisher(JointState, "arm/leader/joint_states", 10)
+        self.twists = self.node.create_publisher(TwistStamped, "arm/leader/twist", 10)
         self.heartbeats = self.node.create_publisher(Header, qos.HEARTBEAT_TOPIC, qos.HEARTBEAT)
         self._parameters = self.node.create_client(SetParameters, "arm/set_parameters")
         self._lifecycle = self.node.create_client(ChangeState, "arm/change_state")
@@ -95,6 +118,8 @@ class Surface:
         self._thread = threading.Thread(target=self._spin, name="attacker", daemon=True)
         self._thread.start()
         self.cell.start()
+        if self.leader:
+            self.leader.start()
         self.start()
 
     # The process of the node.
@@ -175,7 +200,19 @@ class Surface:
         self._thread.join()
         self.node.destroy_node()
         self.cell.close()
+        if self.leader:
+            self.leader.close()
         self._pulse.close()
+
+    def _watch(self, leader: EmulatedLeader) -> None:
+        """Note every frame that a leader is sent, to which nothing is sent."""
+        pass_on = leader.firmware.wire.up
+
+        def heard(frames: list[Frame]) -> list[Frame]:
+            self.log.findings += [f"{time.monotonic():.3f}: frame 0x{f.id:03x} to the leader" for f in frames]
+            return pass_on(frames)
+
+        leader.firmware.wire.up = heard  # type: ignore[method-assign]
 
     def _complaints(self) -> None:
         said = self._said().read_text(errors="replace")
@@ -272,4 +309,6 @@ class Surface:
         if others:
             self.node.destroy_node()
             self.cell.close()
+            if self.leader:
+                self.leader.close()
             raise ValueError(f"{others[0]} is in this ROS domain: choose another one by ROS_DOMAIN_ID")

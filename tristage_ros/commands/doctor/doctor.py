@@ -15,12 +15,13 @@ from tristage_ros.commands.doctor import computer
 from tristage_ros.commands.doctor.arm import check_arm
 from tristage_ros.commands.doctor.bus import check_adapters, check_bus, check_listeners
 from tristage_ros.commands.doctor.finding import Finding, Level, Machine
+from tristage_ros.commands.doctor.leader import check_leader
 from tristage_ros.devices.arm.site import load_site
 from tristage_ros.perception.extrinsics import load_extrinsics
 
 
-def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Iterator[Finding]:
-    """Yield what each check finds, the machine first, the arm last."""
+def examine(machine: Machine, interface: str, channel: str, cameras: int, leader: str = "") -> Iterator[Finding]:
+    """Yield what each check finds, the machine first, the arm last, and then its leader, if there is one."""
     yield from computer.check_ros(machine)
     yield computer.check_numpy()
     yield computer.check_shared_memory(machine, cameras)
@@ -35,6 +36,16 @@ def examine(machine: Machine, interface: str, channel: str, cameras: int) -> Ite
         yield from check_listeners(machine, channel)
     if bus is None or bus.level is not Level.FAIL:
         yield from check_arm(interface, channel)
+    if leader:
+        yield from _leader(machine, interface, leader)
+
+
+def _leader(machine: Machine, interface: str, channel: str) -> Iterator[Finding]:
+    if interface == "socketcan":
+        yield (bus := check_bus(machine, channel))
+        if bus.level is Level.FAIL:
+            return
+    yield from check_leader(interface, channel)
 
 
 def run(options: argparse.Namespace, say: Callable[[str], None] = print) -> int:
@@ -51,7 +62,7 @@ def run(options: argparse.Namespace, say: Callable[[str], None] = print) -> int:
         load_extrinsics(options.cameras_file)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     counts = dict.fromkeys(Level, 0)
-    for finding in examine(Machine(), options.interface, options.can, options.cameras):
+    for finding in examine(Machine(), options.interface, options.can, options.cameras, options.leader_can):
         counts[finding.level] += 1
         say(finding.line(columns))
     say(

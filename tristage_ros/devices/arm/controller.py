@@ -14,10 +14,11 @@ from tristage_ros.devices.arm.config import ControllerConfig, check_scale
 from tristage_ros.devices.arm.following import Following
 from tristage_ros.devices.arm.guard import RefusedError
 from tristage_ros.devices.arm.joint_path import JointPath
+from tristage_ros.devices.arm.leader import PiperLeader
 from tristage_ros.devices.arm.motion import OWNERS, Motion
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.smoothness import SmoothnessWindow
-from tristage_ros.devices.arm.values import LEADING, ActionChunk, ArmMode, ArmState, CommandSource
+from tristage_ros.devices.arm.values import LEADING, LET_GO, ActionChunk, ArmMode, ArmState, CommandSource, Led
 
 _QUIET = 1.0  # s in which nobody else may have commanded the arm before it is enabled
 __all__ = ["ArmController", "ControllerConfig"]
@@ -32,10 +33,13 @@ class ArmController:
     until `clear_fault`. All methods may be called from any thread; only the controller's own thread sends set-points.
     """
 
-    def __init__(self, driver: PiperDriver, config: ControllerConfig | None = None) -> None:
-        """Take a connected driver, which `close` will disconnect."""
+    def __init__(
+        self, driver: PiperDriver, config: ControllerConfig | None = None, leader: PiperLeader | None = None
+    ) -> None:
+        """Take a connected driver, and perhaps a leader that listens; `close` will disconnect both."""
         self.config = config or ControllerConfig()
-        self._driver = driver
+        self._driver, self._leader = driver, leader
+        self._led: Led | None = None  # the newest of the leader's that was taken
         self._motion = Motion(self.config, driver.dh_is_offset, driver.read())
         self._counts = dict.fromkeys(("sent", "limited", "accepted", "refused"), 0)
         self._last_sent = math.nan
@@ -71,6 +75,8 @@ class ArmController:
         if self._thread.is_alive():
             self._thread.join()
         self._driver.close()
+        if self._leader:
+            self._leader.close()
 
     def enable(self) -> tuple[bool, str]:
         """Switch the motors on and hold the measured position, or release a stop; return success and a reason.
@@ -264,6 +270,41 @@ class ArmController:
                 return False, str(error)
             return True, "going back along the way that led here; /arm/stop ends it"
 
+    @property
+    def source(self) -> CommandSource:
+        """Return who may move the arm."""
+        return self._motion.source
+
+    def hear(self, source: CommandSource, led: Led) -> None:
+        """Take what a leader asks for, if that is the command source."""
+        with self._lock:
+            motion = self._motion
+            if source is motion.source:
+                motion.leading.hear(led)
+
+    def object_to(self, source: CommandSource, reason: str) -> None:
+        """Let a leader, if that is the command source, lead nothing until something else is heard of it."""
+        with self._lock:
+            if source is self._motion.source:
+                self._motion.leading.object(reason)
+
+    def engage_leader(self) -> tuple[bool, str]:
+        """Let the leader lead the arm from now on, if it is near enough; return success and a reason."""
+        with self._lock:
+            try:
+                self._motion.engage_leader(time.monotonic())
+            except ValueError as error:
+                return False, str(error)
+            return True, f"the arm belongs to {OWNERS[self._motion.source]}: it catches up, and follows"
+
+    def disengage_leader(self) -> tuple[bool, str]:
+        """Slow down and hold, if a leader leads the arm; return success and a reason."""
+        with self._lock:
+            if not self._motion.leading.engaged:
+                return True, "nothing leads the arm"
+            self._motion.hold(LET_GO)
+            return True, "slowing down; the arm holds"
+
     def complaint(self) -> str:
         """Return what the arm itself reports and only a reset may end, "" when it reports nothing."""
         with self._lock:
@@ -319,6 +360,7 @@ class ArmController:
                 setpoints_limited=self._counts["limited"],
                 chunks_accepted=self._counts["accepted"],
                 chunks_refused=self._counts["refused"],
+                lead=motion.lead_status(now),
             )
 
     def limits_in_words(self) -> list[str]:
@@ -346,6 +388,7 @@ class ArmController:
             motion.take(self._driver.read())
             self._measured.add(motion.feedback.stamp, motion.feedback.position)
             self._watch_others()
+            self._listen_to_leader()
             setpoint = motion.next_setpoint(now)
             if setpoint is None:
                 return
@@ -379,9 +422,22 @@ class ArmController:
         motion = self._motion
         if motion.dry or motion.execution is None:
             return
-        if other := self._driver.other_master(motion.engaged_at):
+        if other := self._driver.other_master(motion.obedience.asked_at):
             motion.guard.latch(other)
             motion.release(other)
+
+    def _listen_to_leader(self) -> None:
+        """Take what a second arm asks for."""
+        motion, leader = self._motion, self._leader
+        if motion.source is not CommandSource.LEADER:
+            return
+        if leader is None:
+            motion.leading.object("no second arm is known: leader_can names its adapter, when the arm node is started")
+        elif complaint := leader.complaint():
+            motion.leading.object(complaint)
+        elif (led := leader.newest()) is not None and led is not self._led:
+            self._led = led
+            motion.leading.hear(led)
 
     def _sending_failed(self, now: float, error: Exception) -> None:
         with self._lock:

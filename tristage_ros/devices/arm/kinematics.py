@@ -77,6 +77,19 @@ def forward(joints: ArrayLike, dh_is_offset: bool = True) -> Floats:
     return flange
 
 
+def jacobian(joints: ArrayLike, dh_is_offset: bool = True, offset: float = TOOL_OFFSET) -> Floats:
+    """Return how the grasp centre, `offset` m from the flange, moves with the joints [6]: [6, 6] in the base frame.
+
+    Rows are its velocity (m/s) and its turning (rad/s), columns the joints: z x (tool - origin) and z of each link
+    frame, about whose z its joint turns.
+    """
+    links = link_poses(joints, dh_is_offset)
+    axes, origins = links[:, :3, 2], links[:, :3, 3]
+    tool = tool_pose(links[5], offset)[:3, 3]
+    columns: Floats = np.concatenate([np.cross(axes, tool - origins), axes], axis=1).T
+    return columns
+
+
 def tool_pose(flange: Floats, offset: float = TOOL_OFFSET) -> Floats:
     """Return the pose [..., 4, 4] of the grasp centre, `offset` m from it along z, for a flange pose [..., 4, 4]."""
     return _along_z(flange, offset)

@@ -19,15 +19,15 @@ from tristage_ros.devices.arm.freshness import Freshness, JointHistory, Link
 from tristage_ros.devices.arm.guard import Guard, RefusedError, Setpoint
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.kinematics import JOINT_MAX_VELOCITY
+from tristage_ros.devices.arm.leading import Leading
+from tristage_ros.devices.arm.obedience import Obedience
 from tristage_ros.devices.arm.relief import LettingGo
 from tristage_ros.devices.arm.trajectory import Execution, Path, Trajectory, Waypoint
-from tristage_ros.devices.arm.unheard import Unheard
-from tristage_ros.devices.arm.values import CAN_CONTROL, ActionChunk, ArmFeedback, ChunkState, CommandSource
+from tristage_ros.devices.arm.values import ActionChunk, ArmFeedback, ChunkState, CommandSource, LeadStatus
 
 _FASTEST = 2 * JOINT_MAX_VELOCITY  # rad/s; what turns faster from one feedback to the next is no joint
 _NOISE = 0.02  # rad
 _LONGEST_STEP = 0.02  # s of motion that one set-point may stand for, however late it is
-_TAKES_CONTROL = 0.5  # s, in which the arm has to say that it obeys this bus
 _FINGERS_STAND = 1e-3  # m that fingers at rest may move in a tenth of a second
 _SHARE_FALLS = 0.5  # 1/s, of the share of full speed that the lead follows from
 _FIRMWARE_MARGIN = 1.5  # of our own speed that the firmware may go at
@@ -35,6 +35,9 @@ OWNERS = {
     CommandSource.POLICY: "the policy",
     CommandSource.TRAJECTORY: "joint trajectories",
     CommandSource.OPERATOR: "an operator",
+    CommandSource.LEADER: "a second arm that leads it",
+    CommandSource.JOINTS: "joint states that lead it",
+    CommandSource.TWIST: "tool velocities that lead it",
 }
 
 
@@ -81,6 +84,7 @@ class Motion:
         self.chunk = ChunkProgress()
         self.following: Following | None = None  # the newest joint path
         self.source = CommandSource.POLICY
+        self.leading = Leading(config.motion, config.guard, dh_is_offset)
         self.link = Link(config.link_timeout)
         self.dry = config.dry_run
         self.speed_scale = self.guard.speed_scale = config.speed_scale
@@ -92,10 +96,8 @@ class Motion:
         self._interrupted = False  # by a gap that has not ended, or not been dealt with
         self._last_tick = math.nan
         self._contact = Contact(dh_is_offset)
-        self._unheard = Unheard()
+        self.obedience = Obedience()
         self._letting_go = LettingGo(self.guard, self._contact)
-        self.engaged_at = math.inf  # s, monotonic clock, when the arm was asked to obey this bus
-        self._in_control = self._left = False  # by the arm's own account: it obeys, and no longer
 
     @property
     def percent(self) -> int:
@@ -106,8 +108,8 @@ class Motion:
 
     @property
     def moving(self) -> bool:
-        """Tell whether a path is under way."""
-        return self.execution is not None and self.execution.busy
+        """Tell whether the set-points move: along a path, behind a leader, or to rest after one."""
+        return self.execution is not None and (self.execution.busy or self.execution.coasting)
 
     def link_complaint(self, now: float) -> str:
         """Return why the policy, if the arm is its, can no longer be trusted to know the arm; "" while it can."""
@@ -146,10 +148,9 @@ class Motion:
         if complaint := self.feedback.complaint():
             raise RefusedError(complaint)
         self._contact.forget()
-        self._unheard.forget()
         self._letting_go.begin_trail()
         self._engage_at_measured()
-        self.engaged_at, self._in_control, self._left = now, False, False
+        self.obedience.begin(now)
         self.link.begin(now)
         self.halting = self._interrupted = False
         self._last_tick = now
@@ -178,8 +179,9 @@ class Motion:
         self._abort(reason)
 
     def _abort(self, reason: str) -> None:
-        """Note that what was under way, a chunk or a joint path, will not be finished."""
+        """Note that what was under way, a chunk, a joint path or a leader's lead, will not be finished."""
         self.chunk.end(ChunkState.ABORTED, reason)
+        self.leading.disengage(reason)
         if self.following:
             self.following.end(Ended.ABORTED, reason)
 
@@ -202,6 +204,27 @@ class Motion:
         """Let another source command the arm; what was under way has ended."""
         self.source = source
         self._abort(f"the arm was given to {OWNERS[source]}")
+        self.leading.forget()
+
+    def lead_status(self, now: float) -> LeadStatus:
+        """Return how far a leader leads the arm."""
+        position = self.sent.position if self.execution is not None and self.sent else self.feedback.position
+        return self.leading.status(now, position) if self.source.leads else LeadStatus()
+
+    def engage_leader(self, now: float) -> None:
+        """Let the leader that owns the arm lead it from now on.
+
+        Raises:
+            RefusedError: nothing leads, or the arm or the leader is not ready; the reason says why.
+        """
+        if not self.source.leads:
+            raise RefusedError(f"the arm belongs to {OWNERS[self.source]}; command_source gives it to one that leads")
+        execution = self._ready(now)
+        if self.moving:
+            raise RefusedError("the arm has not come to rest yet: ask again in a moment")
+        self.leading.engage(now, execution.trajectory.position)
+        self._letting_go.forget()
+        self.halting, self._expires = False, math.inf
 
     def open_chunk(self, chunk: ActionChunk, now: float, objection: str = "") -> Job:
         """Begin to plan a chunk, or end the present path because of an `objection` to its source.
@@ -330,7 +353,7 @@ class Motion:
             return None
         if complaint := arm.complaint(motors_off=not self.dry) or self._not_ours(now):
             self._halt(self.execution, complaint)
-            if not self.dry and (not arm.follows_targets or self._left):
+            if not self.dry and (not arm.follows_targets or self.obedience.ended):
                 self.release(complaint)
                 return None
         if not self.dry and (complaint := arm.silent()):
@@ -367,19 +390,7 @@ class Motion:
 
     def _not_ours(self, now: float) -> str:
         """Return why the arm does not act on this bus's targets by its own account, "" while it does."""
-        if self.dry:
-            return ""
-        if self.feedback.control_mode == CAN_CONTROL:
-            self._in_control = True
-        elif self._in_control:
-            self._left = True
-            return "the arm has left CAN control: it is in standby"
-        elif now - self.engaged_at > _TAKES_CONTROL:
-            self._left = True
-            return f"the arm did not take CAN control within {_TAKES_CONTROL} s"
-        if other := self._unheard.mode(self.feedback.move_mode):
-            self._left = True
-        return other
+        return "" if self.dry else self.obedience.complaint(now, self.feedback)
 
     def _guarded(self, execution: Execution, now: float, step: float) -> Setpoint | None:
         arm, guard = self.feedback, self.guard
@@ -399,14 +410,36 @@ class Motion:
             return self._relax(execution, now, step)
         self.halting = self.halting or bool(guard.fault)
         feed = 0.0 if self.halting else self.speed_scale * allowance
-        target = execution.advance(step, feed, measured + guard.standing, opening)
+        if self.leading.engaged or execution.coasting:
+            target = self._led(execution, now, step, feed)
+        else:
+            target = execution.advance(step, feed, measured + guard.standing, opening)
         setpoint = guard.filter(now, step, target, execution.gripper, measured)
+        if execution.coasting and setpoint.limited:  # what leads goes on from what is sent
+            execution.trajectory.position, execution.trajectory.velocity = setpoint.position.copy(), guard.velocity
         self._settle(execution)
         self._letting_go.note(setpoint.position)
-        if not self.dry and self.sent and not execution.busy:
+        if not self.dry and self.sent and not (execution.busy or self.leading.engaged):
             settle = self.config.gripper.settle
             self._letting_go.consider(execution, now, self.sent.position, self._sample(now), settle)
         return setpoint
+
+    def _led(self, execution: Execution, now: float, step: float, feed: float) -> NDArray[np.float64]:
+        """Return the next target, [6] rad, of an arm that is led, or that comes to rest after it was."""
+        trajectory = execution.trajectory
+        trajectory.position, trajectory.velocity = self.leading.advance(
+            now, step, trajectory.position, trajectory.velocity, feed * self.config.motion.velocity, self._objection_to
+        )
+        execution.gripper = self.leading.opening(execution.gripper, step)
+        return trajectory.position
+
+    def _objection_to(self, path: NDArray[np.float64]) -> str:
+        """Return why the arm may not go along joint positions [n, 6] rad, "" where it may."""
+        try:
+            self.guard.check_path(path)
+        except RefusedError as error:
+            return str(error)
+        return ""
 
     def _sample(self, now: float) -> Sample | None:
         """Return what the joints say if it is young enough to act on."""
@@ -422,7 +455,7 @@ class Motion:
         if sample is None:
             return
         contact.look(now, setpoint, sample, bool(guard.fault))
-        if not guard.mistrusts and (other := self._unheard.look(now, setpoint, self.feedback, guard.standing)):
+        if not guard.mistrusts and (other := self.obedience.look(now, setpoint, self.feedback, guard.standing)):
             guard.latch(other)
             self.release(guard.fault)  # whatever the fault: never a fight
         if guard.fault:
@@ -487,7 +520,8 @@ class Motion:
         """Note how the present chunk ended, if it did, or that a fault ended the joint path."""
         if self.guard.fault:
             self._abort(self.guard.fault)
-        if self.halting and (execution.trajectory.feed <= 0.0 or not execution.busy):
+        coasting = execution.coasting and not self.guard.fault  # in a fault the guard brakes what still moves
+        if self.halting and not coasting and (execution.trajectory.feed <= 0.0 or not execution.busy):
             execution.trajectory.drop()
             self.halting = False
         if execution.short:

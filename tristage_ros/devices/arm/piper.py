@@ -1,13 +1,11 @@
-"""The Piper on its CAN bus, through piper_sdk: the only module that imports it.
+"""The Piper on its CAN bus, through piper_sdk (`sdk`), read by a thread of this module.
 
-The SDK encodes and decodes frames. Reading is done by a thread of this module, because the SDK's own threads cannot be
-stopped and stamp feedback with the bus's clock. Whatever the SDK sends passes `can_bus.permits`.
+Whatever the SDK sends passes `can_bus.permits`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import threading
 import time
@@ -18,21 +16,13 @@ from typing import Any
 import can
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from piper_sdk import C_PiperInterface_V2, LogLevel
 
 from tristage_ros.devices.arm import kinematics, listeners
 from tristage_ros.devices.arm.black_box import BusRecord
-from tristage_ros.devices.arm.can_bus import (
-    BITRATE,
-    OF_A_MASTER,
-    ChannelLock,
-    ChannelTakenError,
-    permits,
-    quiet_creation,
-    socketcan_trouble,
-)
+from tristage_ros.devices.arm.can_bus import OF_A_MASTER, ChannelLock, ChannelTakenError, permits
 from tristage_ros.devices.arm.firmware import QUARTER_TORQUE
 from tristage_ros.devices.arm.flash import Flash, MotorLimits
+from tristage_ros.devices.arm.sdk import PiperError, close_bus, new_sdk, open_bus, require_up
 from tristage_ros.devices.arm.traffic import GROUPS, JOINT_FRAMES, MAKE_FOLLOWER, Backlog, Traffic
 from tristage_ros.devices.arm.values import ArmFeedback, MotorHealth
 
@@ -53,11 +43,7 @@ _REQUIRED = {
     "efforts": _SPEEDS,
     "arm status": frozenset({_STATUS}),
 }
-_driver_numbers = itertools.count()
-
-
-class PiperError(RuntimeError):
-    """Say what is wrong between this computer and the arm, and what to do about it."""
+__all__ = ["PiperDriver", "PiperError"]
 
 
 class PiperDriver:
@@ -83,8 +69,7 @@ class PiperDriver:
         self.firmware = ""  # known once connected, as "S-V1.8-9"
         self.frames = BusRecord()
         self._effort = round(gripper_effort * 1000)
-        name = f"{interface}:{channel}#{next(_driver_numbers)}"  # the SDK keeps one instance per name
-        self._sdk = C_PiperInterface_V2(name, judge_flag=False, can_auto_init=False, logger_level=LogLevel.SILENT)
+        self._sdk = new_sdk(interface, channel)
         self._send_lock = threading.Lock()  # the SDK encodes every command in one shared message
         self._lock = ChannelLock(interface, channel)
         self._wanted_percent = 100
@@ -102,8 +87,7 @@ class PiperDriver:
         """
         if self._reader is not None:
             raise PiperError(f"already connected to {self.channel}")
-        if self.interface == "socketcan" and (trouble := socketcan_trouble(self.channel)):
-            raise PiperError(trouble)
+        require_up(self.interface, self.channel)
         if self.interface != "virtual":  # which ends with this process
             self._take_channel()
         try:
@@ -129,11 +113,8 @@ class PiperDriver:
             return
         self._stopping.set()
         reader.join()
-        bus = self._sdk.GetCanBus().recv_bus
-        self._sdk.DisconnectPort()
+        close_bus(self._sdk)
         self._lock.release()
-        if bus is not None:
-            can.BusABC.shutdown(bus)  # where the peer has gone first, the bus' own shutdown breaks off half-way
 
     @property
     def dh_is_offset(self) -> bool:
@@ -348,17 +329,7 @@ class PiperDriver:
             raise PiperError(str(error)) from error
 
     def _open_bus(self) -> None:
-        try:
-            with quiet_creation(self.interface):
-                self._sdk.CreateCanBus(self.channel, self.interface, BITRATE, judge_flag=False)
-        except ConnectionError as error:
-            raise PiperError(f"cannot open {self.interface} bus {self.channel}: {error.__context__}") from error
-        bus = self._sdk.GetCanBus()
-        if bus.recv_bus is None:
-            raise PiperError(f"cannot open {self.interface} bus {self.channel}")
-        # one bus for both directions: nobody would ever empty the receive queue of a second one
-        bus.send_bus.shutdown()
-        bus.send_bus = bus.recv_bus
+        bus = open_bus(self._sdk, self.interface, self.channel)
         self._transmit = bus.SendCanMessage
         bus.SendCanMessage = self._send_permitted
         self._sdk.ConnectPort(can_init=False, piper_init=False, start_thread=False)

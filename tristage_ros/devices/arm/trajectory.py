@@ -336,6 +336,11 @@ class Execution:
         """Tell whether a path is under way."""
         return self.trajectory.moving
 
+    @property
+    def coasting(self) -> bool:
+        """Tell whether the target moves without a path: behind a leader, or to rest after one."""
+        return not self.trajectory.moving and bool(self.trajectory.velocity.any())
+
     def start(self, path: Path) -> None:
         """Begin a path that was planned from the present state, instead of the present one."""
         self.trajectory.follow(path)

@@ -25,7 +25,11 @@ CONTROL_MODES = (  # frame 0x2A1, byte 0
     "leading another arm",
     "an offline trajectory",
 )
-STANDBY, CAN_CONTROL, LEADING = 0, 1, 6
+STANDBY, CAN_CONTROL, TEACHING, LEADING = 0, 1, 2, 6
+TAUGHT = (  # what leads out, and what that may do
+    ": its joints follow a hand, and nothing is sent. Hold the arm and press its button again, then /arm/clear_fault "
+    "and /arm/enable; old firmware leaves it by a reset only (/arm/recover), at which the arm falls"
+)
 MOVE_MODES = {0: "MOVE P", 1: "MOVE J", 2: "MOVE L", 3: "MOVE C", 4: "MOVE M", 5: "MOVE CPV"}  # frame 0x2A1, byte 2
 MOVE_JOINTS = 1  # the only one that this software asks for
 EMERGENCY_STOP = 1  # arm status, see below
@@ -157,7 +161,8 @@ class ArmFeedback:
             return f"the arm reports error code 0x{self.error_code:04x}: {self.errors()}".rstrip(": ")
         if self.control_mode not in (STANDBY, CAN_CONTROL):
             known = self.control_mode < len(CONTROL_MODES)
-            return f"the arm is in {CONTROL_MODES[self.control_mode] if known else f'mode {self.control_mode}'}"
+            mode = f"the arm is in {CONTROL_MODES[self.control_mode] if known else f'mode {self.control_mode}'}"
+            return mode + TAUGHT * (self.control_mode == TEACHING)
         if trouble := self.motors.trouble():
             return f"the arm reports {trouble}"
         if bad := [word for k, word in enumerate(GRIPPER_BITS) if self.gripper_bits >> k & 1]:
@@ -199,6 +204,50 @@ class CommandSource(IntEnum):
     POLICY = 0
     TRAJECTORY = 1
     OPERATOR = 2
+    LEADER = 3
+    JOINTS = 4
+    TWIST = 5
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether it moves the arm live, once engaged."""
+        return self in (CommandSource.LEADER, CommandSource.JOINTS, CommandSource.TWIST)
+
+
+class LeadState(IntEnum):
+    """Name how far a leader leads the arm; the numbers are those of tristage_msgs/ArmStatus."""
+
+    NOT_LEADING = 0
+    TOO_FAR = 1
+    READY = 2
+    CATCHING_UP = 3
+    LEADING = 4
+
+
+@dataclass(frozen=True)
+class Led:
+    """Hold what a leader asks for at one moment: where the joints are to be, or how the tool is to move."""
+
+    stamp: float  # s, monotonic clock: when it was heard
+    position: NDArray[np.float64] | None = None  # [6] rad
+    twist: NDArray[np.float64] | None = None  # [6] of the grasp centre: m/s and rad/s
+    in_tool: bool = False  # the twist is in the tool's frame, not in the base frame
+    gripper: float | None = None  # m, total opening; None: as before
+
+
+LET_GO = "by an operator"  # why a leader leads no longer that was disengaged
+
+
+@dataclass(frozen=True)
+class LeadStatus:
+    """Hold how far a leader leads the arm, at one moment."""
+
+    state: LeadState = LeadState.NOT_LEADING
+    words: str = ""  # why it does not lead, what it waits for, or what was left out of what it asks for
+    missing: NDArray[np.float64] = field(default_factory=lambda: np.full(6, math.nan))  # [6] rad, from arm to leader
+    age: float = math.inf  # s since it was heard
+    led: Led | None = None  # the newest
+    ended: str = ""  # why it leads no longer
 
 
 class ArmMode(IntEnum):
@@ -248,3 +297,4 @@ class ArmState:
     setpoints_limited: int  # set-points that the guard had to slow down or clamp
     chunks_accepted: int
     chunks_refused: int
+    lead: LeadStatus  # of the command sources that lead

@@ -23,7 +23,7 @@ from tristage_ros.nodes.arm.black_box import BlackBox
 
 
 class ArmServices:
-    """Offer arm/enable, stop, clear_fault, back_off, move_home, gripper_home (Trigger), and what has to be confirmed.
+    """Offer arm/enable, stop, clear_fault, back_off, move_home, engage, ... (Trigger), and what has to be confirmed.
 
     That is arm/recover and arm/gripper_zero (ConfirmedTrigger).
     """
@@ -47,6 +47,8 @@ class ArmServices:
             "clear_fault": ArmController.clear_fault,
             "back_off": ArmController.back_off,
             "move_home": lambda arm: arm.move_home() if active() else (False, "the arm node is not active"),
+            "engage": lambda arm: arm.engage_leader() if active() else (False, "the arm node is not active"),
+            "disengage": ArmController.disengage_leader,
             "gripper_home": lambda arm: self._of(arm)[1].home(),
         }
         confirmed: dict[str, Callable[[ArmController, str], Answer]] = {
@@ -54,7 +56,7 @@ class ArmServices:
             "gripper_zero": lambda arm, code: self._of(arm)[1].zero(code, time.monotonic()),
         }
         for name, answer in answers.items():
-            group = urgent if name == "stop" else calm
+            group = urgent if name in ("stop", "disengage") else calm
             node.create_service(Trigger, f"arm/{name}", self._service(name, answer), callback_group=group)
         for name, step in confirmed.items():
             serve = self._confirmed_service(name, step)

@@ -82,6 +82,10 @@ def arm_status(state: ArmState, clock_offset: float, chunk_stamp: Time) -> ArmSt
         motor_temperature=motors.motor_temperature.astype(np.float32),
         driver_temperature=motors.driver_temperature.astype(np.float32),
         gripper_status=feedback.gripper_bits,
+        leading=int(state.lead.state),
+        leading_reason=state.lead.words,
+        leading_missing=state.lead.missing,
+        leading_age_ms=min(state.lead.age, 1e6) * 1e3,
     )
 
 

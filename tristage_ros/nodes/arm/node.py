@@ -24,9 +24,10 @@ from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.site import Site, load_site
 from tristage_ros.devices.arm.values import CommandSource
-from tristage_ros.nodes.arm import black_box, messages
+from tristage_ros.nodes.arm import black_box, leading, messages
 from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
 from tristage_ros.nodes.arm.black_box import BlackBox
+from tristage_ros.nodes.arm.leading import LeadTopics
 from tristage_ros.nodes.arm.markers import site_markers
 from tristage_ros.nodes.arm.trajectories import TRAJECTORIES, joint_path
 from tristage_ros.nodes.arm.trajectory_action import TrajectoryAction
@@ -40,7 +41,7 @@ from tristage_ros.ros.runner import AUTOSTART, STOP, ManagedNode, run
 from tristage_ros.ros.subscriptions import Subscriptions
 
 ACTIONS = "tristage/action"
-SOURCES = {"policy": CommandSource.POLICY, "trajectory": CommandSource.TRAJECTORY}
+SOURCES = {source.name.lower(): source for source in CommandSource if source is not CommandSource.OPERATOR}
 REPLAYED = "use_sim_time is set: an arm runs on this machine's clock, and a replayed bag must not move it"
 PARAMETERS = (
     AUTOSTART,
@@ -63,6 +64,7 @@ PARAMETERS = (
     ),
     Parameter("gripper_effort", 1.0, "torque of the gripper", "N m", 0.0, 5.0),
     Parameter("connect_timeout", 10.0, "how long to wait for the first feedback", "s", 0.5, 120.0),
+    *leading.PARAMETERS,
     *black_box.PARAMETERS,
 )
 
@@ -91,6 +93,7 @@ class ArmNode(ManagedNode):
         self._black_box = BlackBox(self, self.settings.black_box_dir, self.settings.black_box_keep)
         connected, active = (lambda: self.controller), (lambda: self.active)
         self._person = ArmServices(self, connected, active, self._black_box)
+        self._lead = LeadTopics(self, commands, leading.named_joints(self.settings), connected, self._black_box)
         self._action = TrajectoryAction(self, connected, active, self._clock_offset, self._black_box)
         self.create_timer(1.0 / self.settings.state_rate, self._publish_joints)
         self.create_timer(0.05, self._publish_status)
@@ -107,16 +110,19 @@ class ArmNode(ManagedNode):
         s = self.settings
         if self.get_parameter("use_sim_time").value:
             return self.refuse(REPLAYED)
+        leader = None
         try:
-            config = self._config()
+            config, leader = self._config(), leading.second_arm(s)
             driver = PiperDriver(s.can_interface, s.can_channel, s.gripper_effort)
             self._connect(driver)
             self._dh_is_offset = driver.dh_is_offset
-            self.controller = ArmController(driver, config)
+            self.controller = ArmController(driver, config, leader)
             self.controller.set_source(SOURCES[s.command_source])
             self._black_box.watch(self.controller, s.can_channel)
             self.controller.start()
         except (PiperError, ValueError, OSError) as error:
+            if leader:
+                leader.close()
             return self.refuse(str(error))
         for line in (*self._site.in_words(), *self.controller.limits_in_words()):
             self.get_logger().info(line)
@@ -254,6 +260,7 @@ class ArmNode(ManagedNode):
             return  # an old position with a new stamp would be a lie
         self._joint_publisher.publish(messages.joint_state(state, offset))
         self._pose_publisher.publish(messages.end_pose(state, offset, self._dh_is_offset, tcp))
+        self._lead.publish(state, offset)
 
     def _publish_status(self) -> None:
         if self.controller is None:
@@ -262,6 +269,7 @@ class ArmNode(ManagedNode):
         monotonic, chunk_stamp = self._newest_chunk
         newest = chunk_stamp if state.chunk_stamp == monotonic else Time()
         status = messages.arm_status(state, self._clock_offset(), newest)
+        self._lead.look(state)
         self._black_box.look(state.mode, status)
         self._status_publisher.publish(status)
 
