@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from tristage_ros.bags.writer import BagWriter
 from tristage_ros.nodes.recorder.hearing import CAMERAS, COLOR, INPUTS, OUTPUTS, QUEUE, Hearing
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part
 from tristage_ros.ros.parameters import Parameter
@@ -22,6 +23,8 @@ PARAMETERS = (
 
 class RecorderNode(Hearing):
     """One bag, from the start of the node to its end."""
+
+    writer: BagWriter
 
     def __init__(self) -> None:
         """Open the bag and subscribe."""
