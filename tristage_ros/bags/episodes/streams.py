@@ -1,4 +1,4 @@
-"""How one camera's images flow, told by their stamps, when they came, and checksums: rate, gaps, frozen frames, clock."""
+"""How one camera's images flow, by stamps, arrivals and checksums: rate, gaps, frozen images, a clock that jumps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Clock:
         """Return what was wrong with the stamps, a line each."""
         told = []
         if self.backwards:
-            told.append(f"the clock jumped: stamps {self.backwards} times backwards, {self.furthest_back:.2f} s at most")
+            often = f", {self.backwards} times" if self.backwards > 1 else ""
+            told.append(f"the clock jumped: stamps {self.furthest_back:.2f} s backwards{often}")
         if self.forward:
             told.append(f"the clock jumped: stamps {self.forward:.2f} s forward")
         if self.repeated:
@@ -133,7 +134,9 @@ class ImageStream:
         if self.lowest_rate < LOW_RATE * self.nominal:
             told.append(f"down to {self.lowest_rate:.1f} of {self.nominal:g} Hz")
         if self.dropped:
-            told.append(f"{self.dropped} of {self.frames + self.dropped} frames dropped, {self.longest_gap:.2f} s at most")
+            told.append(
+                f"{self.dropped} of {self.frames + self.dropped} frames dropped, {self.longest_gap:.2f} s at most"
+            )
         frames, seconds, moved = self._frozen
         if frames:
             meanwhile = " while the arm moved" if moved else ""

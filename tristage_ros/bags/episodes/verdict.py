@@ -5,6 +5,7 @@ Messages are told by stamps, checksums and numbers, so that a recorder and a rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from tristage_ros.bags.episodes.streams import SILENT, Clock, ImageStream
@@ -67,7 +68,7 @@ class Verdict:
 
     def disk(self, free: float, per_second: float) -> None:
         """Take how many bytes may still be written, and how many are, in a second."""
-        left = free / per_second if per_second > 0 else float("inf")
+        left = free / per_second if per_second > 0 else math.inf
         self._disk = (
             f"disk nearly full: {free / 1e6:.0f} MB left to write, {left:.0f} s at {per_second / 1e6:.1f} MB/s"
             if left < SOON_FULL
@@ -79,8 +80,8 @@ class Verdict:
         told = [line for stream in self.images.values() for line in stream.complaints(now)]
         told += self._of_joints(now)
         if self._leader_silent > LEADER_SILENT:
-            most = "was never heard" if self._leader_silent == float("inf") else f"silent for {self._leader_silent:.1f} s"
-            told.append(f"leader: {most}")
+            heard = math.isfinite(self._leader_silent)
+            told.append(f"leader: silent for {self._leader_silent:.1f} s" if heard else "leader: never heard")
         if self._lost:
             told.append(f"recorder: {self._lost} messages dropped, the disk or the processor is too slow")
         return told + ([self._disk] if self._disk else [])

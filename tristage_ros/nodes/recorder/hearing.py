@@ -31,9 +31,7 @@ from tristage_ros.ros.runner import ConfigurationError
 from tristage_ros.ros.subscriptions import Subscriptions
 
 CAMERAS = Parameter("cameras", ["front", "wrist"], "cameras to record")
-COLOR = Parameter(
-    "color", "jpeg", "how colour images are compressed; png and raw lose nothing", choices=COLOR_FORMATS
-)
+COLOR = Parameter("color", "jpeg", "how colour images are compressed; png and raw lose nothing", choices=COLOR_FORMATS)
 QUEUE = Parameter("queue_mb", 256, "messages that may wait for the disk before some are dropped", "MB", 16, 16384)
 # As they are called in the bag, wherever the cell is.
 INPUTS: dict[str, Any] = {

@@ -74,9 +74,7 @@ class Running:
         """Take nothing more; `outcome`, `reason` and `standing` are those of `Episode`."""
         complaints = self.complaints()
         self.ended = time.monotonic()
-        self.episode = replace(
-            self.episode, outcome=outcome, reason=reason, standing=standing, complaints=complaints
-        )
+        self.episode = replace(self.episode, outcome=outcome, reason=reason, standing=standing, complaints=complaints)
 
     def close(self, patience: float = PATIENCE) -> None:
         """Make it whole: the bag with its index, its file, all of it on the disk, and then its name.
@@ -94,6 +92,16 @@ class Running:
                 self.place = self.collection.finish(self.place)
         except OSError as error:
             self.trouble = self.trouble or f"{self.place.path} cannot be made whole: {error}"
+
+    def summary(self) -> str:
+        """Return what became of it, in one line."""
+        episode = self.episode
+        frames = ", ".join(f"{camera} {count}" for camera, count in episode.frames.items())
+        verdict = "; ".join(episode.complaints) or "nothing to complain of"
+        return (
+            f"episode {self.place.number}: {episode.seconds:.1f} s, {episode.messages} messages, frames {frames}; "
+            f"{episode.outcome or 'not marked'}, {episode.reason}; {verdict}"
+        )
 
     def _count(self) -> None:
         writer, images = self.writer, self.judge.verdict.images
