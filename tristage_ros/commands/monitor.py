@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import select
 import signal
-import sys
-import termios
 import threading
 import time
-import tty
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 
 import numpy as np
@@ -28,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
+from tristage_ros.commands.terminal import every_key, typed
 from tristage_ros.graph.middleware import one_machine, without_images
 from tristage_ros.perception.color import KEPT_COLORS
 from tristage_ros.ros.context import begin
@@ -77,37 +73,16 @@ def monitor(once: bool, ros_arguments: Sequence[str] = (), console: Console | No
 
 def _watch(operator: Operator, executor: SingleThreadedExecutor, console: Console, stop: threading.Event) -> int:
     # The alternate screen: what was in the terminal before is there again afterwards.
-    with _every_key(), Live(console=console, screen=True, auto_refresh=False) as live:
+    with every_key(), Live(console=console, screen=True, auto_refresh=False) as live:
         due = 0.0
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.02)
-            if " " in _typed():
+            if " " in typed():
                 operator.call("stop")
             if time.monotonic() >= due:
                 due = time.monotonic() + PERIOD
                 live.update(view(operator, *console.size), refresh=True)
     return 0
-
-
-@contextmanager
-def _every_key() -> Iterator[None]:
-    """Let the terminal give every key at once, and not show it; Ctrl-C remains what it is."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-def _typed() -> str:
-    """Return what was typed since the last look."""
-    if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.0)[0]:
-        return ""
-    return os.read(sys.stdin.fileno(), 64).decode(errors="replace")
 
 
 def _print_once(operator: Operator, executor: SingleThreadedExecutor, console: Console, stop: threading.Event) -> int:

@@ -73,7 +73,7 @@ class Graph:
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
-OF_THE_SITE = ("arm", "simulation", "point_cloud", MODEL)  # nodes that read the site file
+OF_THE_SITE = ("arm", "episodes", "simulation", "point_cloud", MODEL)  # nodes that read the site file
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 
@@ -91,7 +91,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters, namespace) if machine != ALL else None
     continuous = given["control"] != "keyframe"
-    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if machine != ROBOT else ""
+    with_policy = _with_policy(given["policy"], machine)
+    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if with_policy and machine != ROBOT else ""
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
@@ -122,8 +123,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     if given["cameras_file"]:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
-    if machines:
+    if machines and with_policy:
         _divide(nodes, machine, machines)
+    if not with_policy:
+        nodes = [node for node in nodes if node.name not in ON_HOST]
     if machine != HOST:
         nodes += _camera_nodes(given["camera_driver"], cameras, simulated)
     if given["record"] == "true":
@@ -133,6 +136,12 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
             )
         settings = {"run_dir": given["run_dir"], "color": given["record_color"]}
         nodes.append(NodeSpec("recorder", "recorder", settings | {"cameras": _names_in(cameras)}))
+    if given["episodes"]:
+        if machine == HOST:
+            raise GraphError("episodes:= on the host would draw every raw image over the network; give it on the robot")
+        settings = {"folder": str(Path(given["episodes"]).resolve()), "color": given["record_color"]}
+        files = {"cameras_file": str(cameras)} if given["cameras_file"] else {}
+        nodes.append(NodeSpec("episodes", "episodes", settings | files | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
     if site:
         for node in nodes:
@@ -159,7 +168,7 @@ def _simulated_channel(namespace: str) -> str:
 
 # Nodes that a parameter file may have a section for, by name, whatever the graph runs of them, and their programs.
 SECTIONS: dict[str, str | None] = {
-    **{name: name for name in ("arm", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
+    **{name: name for name in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
     **{f"{name}_viewer": "viewer" for name in VIEWS},
 }
 
@@ -221,6 +230,12 @@ def _divide(nodes: list[NodeSpec], machine: str, machines: Machines) -> None:
             node.parameters["image_transport"] = "compressed"
         elif node.name == "arm":
             node.parameters["link_timeout"] = machines.link_timeout
+
+
+def _with_policy(given: str, machine: str) -> bool:
+    if given == "false" and machine == HOST:
+        raise GraphError("policy:=false leaves nothing for machine:=host")
+    return given == "true"
 
 
 def _parameter_file(path: str) -> Path:
