@@ -168,7 +168,7 @@ def _simulated_channel(namespace: str) -> str:
 
 # Nodes that a parameter file may have a section for, by name, whatever the graph runs of them, and their programs.
 SECTIONS: dict[str, str | None] = {
-    **{name: name for name in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
+    **{n: n for n in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
     **{f"{name}_viewer": "viewer" for name in VIEWS},
 }
 

@@ -142,5 +142,3 @@ def test_the_nominal_rate_of_a_camera_is_its_own():
     }
     assert nominal_rates(parameters, ["front", "wrist", "side"]) == {"front": 15.0, "wrist": 10.0, "side": 10.0}
     assert nominal_rates({}, ["front"], 20.0) == {"front": 20.0}
-
-

@@ -92,7 +92,7 @@ class EpisodesNode(Hearing):
             (s.cameras_file, s.site_file),
             self._on_closed,
         )
-        self.session = Session(Path(s.folder), Room(s.keep_free_mb * 10**6), tools)
+        self.session = Session(Path(s.folder).resolve(), Room(s.keep_free_mb * 10**6), tools)
         self._overlay = StartOverlay(self, lambda: self.session.collection.start_picture(self.settings.overlay_episode))
         self._status = self.create_publisher(EpisodeStatus, "~/status", qos.LATCHED)
         for name, (outcome, reason) in ENDS.items():
@@ -105,7 +105,7 @@ class EpisodesNode(Hearing):
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("episode", self._part)
         self._diagnostics.add("inputs", self._inputs.part)
-        self.get_logger().info(f"episodes go to {self.session.collection.path.resolve()}")
+        self.get_logger().info(f"episodes go to {self.session.collection.path}")
 
     # What is heard
 
@@ -175,7 +175,7 @@ class EpisodesNode(Hearing):
             if parameter.name == "folder":
                 if self.session.running:
                     return SetParametersResult(successful=False, reason="an episode is being recorded; end it first")
-                self.session.collection = Collection(Path(parameter.value))
+                self.session.collection = Collection(Path(parameter.value).resolve())
             if hasattr(self.settings, parameter.name):
                 setattr(self.settings, parameter.name, parameter.value)
         return SetParametersResult(successful=True)
