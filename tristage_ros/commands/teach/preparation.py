@@ -45,7 +45,8 @@ def find_recorder(teacher: Teacher, until: Until, options: argparse.Namespace) -
     if until(there, LOOK):
         assert teacher.episode is not None
         told = Path(teacher.episode.folder)
-        return options.out or (told.parent if teacher.episode.number else told), None
+        folder = options.out or (told.parent if teacher.episode.number else told)
+        return folder.resolve(), None
     folder = (options.out or Path("episodes")).resolve()
     own = OwnRecorder(folder, options)
     if not until(lambda: there() or bool(own.trouble()), START_UP) or own.trouble():
