@@ -26,6 +26,7 @@ from tristage_ros.resources import user_path
 
 CAMERAS = ("front", "wrist")  # where nothing says which
 STRIP = "strip.png"
+WIDE = 240  # characters, where it is no terminal
 UNFINISHED = "unfinished"
 
 
@@ -65,7 +66,7 @@ def _list(collection: Collection, words: Sequence[str], options: argparse.Namesp
     for place in places:
         table.add_row(*map(Text, _row(place)))
     console = Console()
-    console.print(table, width=max(console.width, 100) if console.is_terminal else 200)
+    (console if console.is_terminal else Console(width=WIDE)).print(table)
     return 0
 
 
@@ -73,7 +74,7 @@ def _row(place: Place) -> Sequence[str]:
     try:
         episode = _known(place)
     except (EpisodeError, BagError) as error:
-        return (str(place.number), str(error), *[""] * 7)
+        return (str(place.number), *[""] * 7, str(error))
     outcome = (episode.outcome or "not marked") + ("" if episode.standing == KEPT else f", {episode.standing}")
     begin, end = episode.span
     return (

@@ -6,37 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from episode_bags import brightening
 
 from tristage_ros.bags.episodes.episode import SIDECAR, Episode, EpisodeError
 from tristage_ros.bags.episodes.folder import Collection
 from tristage_ros.bags.episodes.judging import judged
 from tristage_ros.bags.episodes.pictures import BORDER, HEIGHT, blended, strip
-from tristage_ros.bags.messages import IMAGE, new_message
 from tristage_ros.bags.reader import BagReader
-from tristage_ros.bags.writer import BagWriter
 
 COLOUR = "/front/color/image_raw"
 
 
-def header(stamp):
-    seconds, rest = divmod(round(stamp * 1e9), 10**9)
-    time = new_message("builtin_interfaces/msg/Time", sec=seconds, nanosec=rest)
-    return new_message("std_msgs/msg/Header", stamp=time, frame_id="front")
-
-
-def image(stamp, level):
-    pixels = np.full((24, 32, 3), level, np.uint8)
-    return new_message(IMAGE, header=header(stamp), height=24, width=32, encoding="rgb8", step=96, data=pixels.ravel())
-
-
 @pytest.fixture
-def bag(tmp_path, cdr):
-    """Write a bag of 4 s at 10 Hz whose picture becomes brighter, and stays from 2 s on."""
-    with BagWriter(tmp_path / "bag", color="png") as writer:
-        for frame in range(40):
-            stamp = 100.0 + frame / 10
-            writer.write(COLOUR, IMAGE, cdr(image(stamp, 5 * min(frame, 20))), round(stamp * 1e9))
-    return tmp_path / "bag"
+def bag(tmp_path):
+    return brightening(tmp_path / "bag")
 
 
 def test_an_episode_gets_its_name_when_it_is_whole(tmp_path):
