@@ -61,6 +61,14 @@ def test_a_camera_below_its_rate_is_told_with_the_lowest_rate():
     assert line == f"{NAME}: down to 11.5 of 15 Hz", "it stays said after the camera has recovered"
 
 
+@pytest.mark.parametrize("rate", [7.4, 10.0])
+def test_a_camera_that_is_slow_as_a_whole_drops_nothing(rate):
+    verdict = watched()
+    end = run(verdict, 10.0, rate=rate)
+    assert verdict.complaints(end)[0] == f"{NAME}: down to {rate:.1f} of 15 Hz"
+    assert verdict.images[COLOUR].dropped <= 5, "before its own rate was known"
+
+
 def test_dropped_frames_are_counted_by_their_stamps():
     verdict = watched()
     for frame in range(300):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 RATE_SPAN = 5.0  # s over which a rate is taken
 LOW_RATE = 0.9  # of the nominal rate; less is worth a word
+KNOWN = 5  # gaps from which on the usual one is known
 SILENT = 1.0  # s without a message
 FROZEN, FROZEN_FOR = 5, 1.0  # equal images in a row, and s that they cover, before they are called frozen
 MOVED = 0.1  # rad that the arm's joints have to go before an equal image is a frozen one: nothing may have moved
@@ -110,7 +112,7 @@ class ImageStream:
             self._first, self._counted = stamp, 0
         else:
             self.longest_gap = max(self.longest_gap, gap)
-            self.dropped += max(round(gap * self.nominal) - 1, 0)
+            self.dropped += max(round(gap / self._period()) - 1, 0) if gap * self.nominal > 1.5 else 0
         self._newest = stamp
         self._counted += gap != 0.0
         self._note_rate(stamp)
@@ -142,6 +144,12 @@ class ImageStream:
             meanwhile = " while the arm moved" if moved else ""
             told.append(f"frozen: the same image {frames} times in {seconds:.1f} s{meanwhile}")
         return [f"{self.name}: {line}" for line in (*told, *self.clock.complaints())]
+
+    def _period(self) -> float:
+        """Return the s from one image to the next; a camera that is slow as a whole drops nothing."""
+        gaps = sorted(later - sooner for sooner, later in pairwise(self._recent))
+        usual = gaps[len(gaps) // 2] if len(gaps) >= KNOWN else 0.0
+        return max(1.0 / self.nominal, usual)
 
     def _note_rate(self, stamp: float) -> None:
         recent = self._recent
