@@ -1,7 +1,6 @@
 """The monitor: its picture in any window, and the terminal before, during and after it."""
 
 import io
-import os
 import signal
 import subprocess
 import sys
