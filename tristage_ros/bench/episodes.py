@@ -26,10 +26,10 @@ from tristage_ros.bags.episodes.folder import Collection, Place
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.bags.recording import color_topic, depth_topic
 from tristage_ros.bench.machine import described
-from tristage_ros.commands.teach.teacher import Teacher
 from tristage_ros.graph.arguments import parse_arguments
 from tristage_ros.graph.graph import environment
 from tristage_ros.graph.supervisor import GraphProcess
+from tristage_ros.ros.teacher import Teacher
 
 CAMERAS = ("front", "wrist")
 TASK = "put the banana on the blue plate"

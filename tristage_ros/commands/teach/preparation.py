@@ -11,7 +11,7 @@ from typing import Any
 from rclpy.executors import SingleThreadedExecutor
 
 from tristage_ros.commands.teach.own_recorder import OwnRecorder
-from tristage_ros.commands.teach.teacher import SOURCES, Teacher
+from tristage_ros.ros.teacher import SOURCES, Teacher
 
 LOOK = 3.0  # s for a node of the graph to be found
 START_UP = 30.0  # s for a recorder of our own, and for answers

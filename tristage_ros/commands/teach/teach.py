@@ -24,12 +24,12 @@ from tristage_ros.bags.episodes.folder import Collection
 from tristage_ros.commands.teach.own_recorder import OwnRecorder
 from tristage_ros.commands.teach.preparation import START_UP, find_recorder, patience, prepare
 from tristage_ros.commands.teach.script import Script
-from tristage_ros.commands.teach.teacher import EPISODE_SERVICES, Teacher
 from tristage_ros.commands.teach.view import KEYS, counted, finished, view
 from tristage_ros.commands.terminal import every_key, typed
 from tristage_ros.graph.middleware import one_machine, without_images
 from tristage_ros.graph.namespaces import node_arguments
 from tristage_ros.ros.context import begin
+from tristage_ros.ros.teacher import EPISODE_SERVICES, Teacher
 
 PERIOD = 0.25  # s between two pictures
 END = 90.0  # s for the last bag to become whole

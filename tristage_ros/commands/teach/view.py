@@ -13,7 +13,7 @@ from tristage_msgs.msg import EpisodeStatus
 from tristage_ros.bags.episodes.episode import FAILURE, KEPT, SUCCESS, EpisodeError
 from tristage_ros.bags.episodes.folder import Collection, Place
 from tristage_ros.commands.monitor import arm_text
-from tristage_ros.commands.teach.teacher import Teacher
+from tristage_ros.ros.teacher import Teacher
 
 KEYS = {  # by key, what it does and how it is called
     "s": ("start", "start"),

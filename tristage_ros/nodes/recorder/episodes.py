@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -216,11 +217,9 @@ class EpisodesNode(Hearing):
     def _part(self) -> Part:
         session = self.session
         running, complaints = session.running, session.complaints()
-        values: dict[str, object] = {
-            "folder": session.collection.path,
-            "MB per minute": session.room.rate * 60e-6,
-            "free [MB]": session.room.free(session.collection.path) * 1e-6,
-        }
+        values: dict[str, object] = {"folder": session.collection.path, "MB per minute": session.room.rate * 60e-6}
+        with suppress(OSError):
+            values["MB to write"] = session.room.free(session.collection.path) * 1e-6
         if running:
             values |= {"episode": running.place.number, "seconds": running.seconds, "messages": running.messages}
         elif session.last and session.last.trouble:

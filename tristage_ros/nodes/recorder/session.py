@@ -180,7 +180,10 @@ class Session:
         if now >= self._look_at_disk:
             self._look_at_disk = now + LOOK_AT_DISK
             self.room.learn(running.size(), running.seconds)
-            free = self.room.free(self.collection.path)
+            try:
+                free = self.room.free(self.collection.path)
+            except OSError as error:
+                return f"the disk does not answer: {error}"
             running.judge.verdict.disk(free, self.room.rate)
             if free <= 0.0:
                 return f"the disk is nearly full: {(free + self.room.keep) / 1e6:.0f} MB left"
