@@ -152,7 +152,7 @@ def test_the_action_records_one_episode_and_its_result_says_what_it_came_to(sett
         s.until(sent.done)
         return sent.result(), sent.result().get_result_async()
 
-    _, result = goal(task="close the box", operator="Ana", max_seconds=1.5)
+    _, result = goal(task="close the box", led_by="Ana", max_seconds=1.5)
     _, refused = goal(task="open the box")
     s.until(refused.done)
     assert not refused.result().result.success and "episode 1 is being recorded" in refused.result().result.message

@@ -164,7 +164,7 @@ class EpisodesNode(Hearing):
 
     def _start_goal(self, goal: RecordEpisode.Goal) -> Answer:
         s, limit = self.settings, max(goal.max_seconds, 0.0)
-        return self._start(goal.task or s.task, goal.operator or s.operator, limit or s.max_seconds)
+        return self._start(goal.task or s.task, goal.led_by or s.operator, limit or s.max_seconds)
 
     def _end_or_mark(self, outcome: str, reason: str) -> Answer:
         if outcome and not self.session.recording:
@@ -207,7 +207,7 @@ class EpisodesNode(Hearing):
         if session.running:
             status.state = EpisodeStatus.RECORDING if session.recording else EpisodeStatus.CLOSING
         if shown:
-            status.number, status.task, status.operator = shown.place.number, shown.wish.task, shown.wish.operator
+            status.number, status.task, status.led_by = shown.place.number, shown.wish.task, shown.wish.operator
             status.seconds, status.messages, status.bytes = shown.seconds, shown.messages, shown.size()
         if last:
             status.last_outcome, status.last_reason = last.episode.outcome, last.trouble or last.episode.reason
