@@ -84,9 +84,9 @@ class Setting(NodeSetting):
 
     def shoot(self, frames, pause=0.0):
         for _ in range(frames):
-            wanted = len(self.scene.published) + 1
+            wanted, heard = len(self.scene.published) + 1, self.node.received[COLOUR] + 1
             self.scene.shoot()
-            self.until(lambda wanted=wanted: len(self.scene.published) >= wanted)
+            self.until(lambda w=wanted, h=heard: len(self.scene.published) >= w and self.node.received[COLOUR] >= h)
             time.sleep(pause)
 
     def idle(self):
@@ -367,7 +367,7 @@ def test_a_killed_recorder_leaves_whole_bags_and_what_was_on_the_disk_of_the_las
     try:
         for number in range(1, whole + 1):
             s.call("start")
-            s.shoot(5)
+            s.shoot(5, 0.02)
             s.call("success")
             s.until(lambda n=number: s.told[-1].state == EpisodeStatus.IDLE and s.told[-1].number == n)
         s.call("start")

@@ -43,7 +43,7 @@ class Judge:
         streams = {topic(camera): (f"{camera} {what}", rate) for camera, rate in rates.items()
                    for topic, what in ((color_topic, "colour"), (depth_topic, "depth"))}  # fmt: skip
         self.verdict = Verdict(streams, limits, begin)
-        self.sources: list[str] = []
+        self.sources: list[str] = []  # one after the other
         self.firmware = ""
         self._pictures = pictures
 
@@ -61,7 +61,7 @@ class Judge:
     def status(self, status: Any) -> None:
         """Take what the arm says of itself."""
         source = SOURCES[status.command_source]
-        if source not in self.sources:
+        if self.sources[-1:] != [source]:
             self.sources.append(source)
         self.firmware = status.firmware or self.firmware
         if source in LEADERS:

@@ -24,6 +24,7 @@ from tristage_ros.resources import resource
 
 LOOK_AT_DISK = 1.0  # s
 GLANCE = 5.0  # s that a look at the streams takes while nothing is recorded
+GRACE = 0.3  # s after the end in which what was published before it still arrives
 LAST_PATIENCE = 5.0  # s for the episode that runs when the recorder is stopped
 Answer = tuple[bool, str]  # whether it was done; what was done, or why not
 
@@ -88,10 +89,7 @@ class Session:
         running = self.recording
         if running is None:
             return False, "no episode is being recorded"
-        self._tools.close_bag()
         running.end(outcome, reason, standing)
-        self._closing = threading.Thread(target=running.close, name="closing", daemon=True)
-        self._closing.start()
         return True, f"episode {running.place.number}: {reason}"
 
     def mark(self, mark: str) -> Answer:
@@ -134,7 +132,12 @@ class Session:
         elif running.ended is None:
             if reason := self._must_end(running, now):
                 self.end(UNMARKED, reason)
-        elif self._closing and not self._closing.is_alive():
+        elif self._closing is None:
+            if now > running.ended + GRACE or running.writer.failure:
+                self._tools.close_bag()
+                self._closing = threading.Thread(target=running.close, name="closing", daemon=True)
+                self._closing.start()
+        elif not self._closing.is_alive():
             self._closed(running)
 
     def close(self) -> None:
@@ -143,11 +146,12 @@ class Session:
         if running is None:
             return
         if running.ended is None:
-            self._tools.close_bag()
             running.end(UNMARKED, "the recorder was stopped", KEPT)
-            running.close(LAST_PATIENCE)
-        elif self._closing:
+        if self._closing:
             self._closing.join(LAST_PATIENCE)
+        else:
+            self._tools.close_bag()
+            running.close(LAST_PATIENCE)
         self._afterwards.clear()
         self._closed(running)
 
