@@ -56,20 +56,28 @@ def find_recorder(teacher: Teacher, until: Until, options: argparse.Namespace) -
     return folder, own
 
 
-def prepare(teacher: Teacher, until: Until, options: argparse.Namespace, *, own: bool) -> None:
-    """Tell recorder and arm what is to be done; a recorder of our `own` knows its folder.
+def give_arm(teacher: Teacher, until: Until, source: str | None) -> None:
+    """Give the arm to what leads it, where that is something that the arm follows.
 
     Raises:
-        ValueError: one of them refuses, or does not answer.
+        ValueError: there is no arm, or it refuses.
+    """
+    if source in SOURCES:
+        if not until(lambda: teacher.can_set("arm"), LOOK):
+            raise ValueError(f"no arm node in ROS domain {teacher.domain}: start the graph first")
+        _set(teacher, until, "arm", {"command_source": source})
+
+
+def tell_recorder(teacher: Teacher, until: Until, options: argparse.Namespace, *, own: bool) -> None:
+    """Tell the recorder what is to be recorded; one of our `own` knows its folder.
+
+    Raises:
+        ValueError: it refuses, or does not answer.
     """
     wanted: dict[str, Any] = {"task": options.task, "operator": options.operator, "max_seconds": options.max_seconds}
     if options.out and not own:
         wanted["folder"] = str(options.out.resolve())
     _set(teacher, until, "episodes", wanted)
-    if options.source in SOURCES:
-        if not until(lambda: teacher.can_set("arm"), LOOK):
-            raise ValueError(f"no arm node in ROS domain {teacher.domain}: start the graph first")
-        _set(teacher, until, "arm", {"command_source": options.source})
 
 
 def _set(teacher: Teacher, until: Until, node: str, values: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from tristage_msgs.msg import EpisodeStatus
 
 from tristage_ros.bags.episodes.folder import Collection
 from tristage_ros.commands.teach.own_recorder import OwnRecorder
-from tristage_ros.commands.teach.preparation import START_UP, find_recorder, patience, prepare
+from tristage_ros.commands.teach.preparation import START_UP, find_recorder, give_arm, patience, tell_recorder
 from tristage_ros.commands.teach.script import Script
 from tristage_ros.commands.teach.view import KEYS, counted, finished, view
 from tristage_ros.commands.terminal import every_key, typed
@@ -77,8 +77,9 @@ class _Lesson:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         try:
+            give_arm(self._teacher, self._until, self._options.source)
             self._folder, self._own = find_recorder(self._teacher, self._until, self._options)
-            prepare(self._teacher, self._until, self._options, own=self._own is not None)
+            tell_recorder(self._teacher, self._until, self._options, own=self._own is not None)
             self._first = max((place.number for place in Collection(self._folder).places()), default=0)
             self._say(f"{self._options.task}: {counted(self._folder)}")
             if self._options.source == "hand":
