@@ -117,6 +117,19 @@ def test_a_clock_that_jumps_is_told_in_either_direction_and_is_no_dropped_frame(
     assert complaints(forward, end) == [f"{NAME}: the clock jumped: stamps 3600.00 s forward"]
 
 
+def test_stamps_that_tremble_by_a_millisecond_are_no_jump():
+    verdict = watched()
+    for k in range(500):
+        t = k / 50
+        verdict.joints(moving(t), t + OFFSET - 0.021 * (k % 7 == 6), t)
+    assert complaints(verdict, 10.0, "joint states") == []
+
+
+def test_what_is_wrong_with_several_streams_is_said_once():
+    verdict = Verdict({COLOUR: (NAME, RATE), "/front/depth": ("front depth", RATE)}, OWN_LIMITS, 0.0)
+    assert f"{NAME}, front depth: no image within 2.0 s" in verdict.complaints(2.0)
+
+
 def test_a_joint_at_its_limit_is_told_with_the_time_there():
     verdict = watched()
     low = OWN_LIMITS[1][0]

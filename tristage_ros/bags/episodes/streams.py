@@ -9,6 +9,7 @@ from itertools import pairwise
 
 RATE_SPAN = 5.0  # s over which a rate is taken
 LOW_RATE = 0.9  # of the nominal rate; less is worth a word
+JITTER = 0.02  # s backwards that are no jump
 KNOWN = 5  # gaps from which on the usual one is known
 SILENT = 1.0  # s without a message
 FROZEN, FROZEN_FOR = 5, 1.0  # equal images in a row, and s that they cover, before they are called frozen
@@ -40,6 +41,8 @@ class Clock:
         if stamp == last:
             self.repeated += 1
             return 0.0
+        if last - JITTER < stamp < last:  # stamps that went from one clock to another
+            return 0.0
         if stamp < last:
             self.backwards += 1
             self.furthest_back = max(self.furthest_back, last - stamp)
@@ -51,15 +54,13 @@ class Clock:
         return stamp - last
 
     def complaints(self) -> list[str]:
-        """Return what was wrong with the stamps, a line each."""
+        """Return how the clock has jumped, a line each."""
         told = []
         if self.backwards:
             often = f", {self.backwards} times" if self.backwards > 1 else ""
             told.append(f"the clock jumped: stamps {self.furthest_back:.2f} s backwards{often}")
         if self.forward:
             told.append(f"the clock jumped: stamps {self.forward:.2f} s forward")
-        if self.repeated:
-            told.append(f"{self.repeated} stamps repeated")
         return told
 
 
@@ -129,7 +130,7 @@ class ImageStream:
         return now - (self.begin if self._arrival is None else self._arrival)
 
     def complaints(self, now: float) -> list[str]:
-        """Return what is or was wrong, a line each with its figure; `now` in s, as arrivals."""
+        """Return what is or was wrong, without its name, a line each with its figure; `now` in s, as arrivals."""
         told = []
         if (silence := self.silence(now)) > SILENT:
             told.append(f"nothing for {silence:.1f} s" if self.frames else f"no image within {silence:.1f} s")
@@ -143,7 +144,9 @@ class ImageStream:
         if frames:
             meanwhile = " while the arm moved" if moved else ""
             told.append(f"frozen: the same image {frames} times in {seconds:.1f} s{meanwhile}")
-        return [f"{self.name}: {line}" for line in (*told, *self.clock.complaints())]
+        if self.clock.repeated:
+            told.append(f"{self.clock.repeated} stamps repeated")
+        return told + self.clock.complaints()
 
     def _period(self) -> float:
         """Return the s from one image to the next; a camera that is slow as a whole drops nothing."""

@@ -77,14 +77,21 @@ class Verdict:
 
     def complaints(self, now: float) -> list[str]:
         """Return what is or was wrong so far, a line each; none: all is well. `now` in s, as arrivals."""
-        told = [line for stream in self.images.values() for line in stream.complaints(now)]
-        told += self._of_joints(now)
+        told = [*self._of_images(now), *self._of_joints(now)]
         if self._leader_silent > LEADER_SILENT:
             heard = math.isfinite(self._leader_silent)
             told.append(f"leader: silent for {self._leader_silent:.1f} s" if heard else "leader: never heard")
         if self._lost:
             told.append(f"recorder: {self._lost} messages dropped, the disk or the processor is too slow")
         return told + ([self._disk] if self._disk else [])
+
+    def _of_images(self, now: float) -> list[str]:
+        """Return a line for each trouble; streams that have the same share it."""
+        names: dict[str, list[str]] = {}
+        for stream in self.images.values():
+            for line in stream.complaints(now):
+                names.setdefault(line, []).append(stream.name)
+        return [f"{', '.join(who)}: {line}" for line, who in names.items()]
 
     def _of_joints(self, now: float) -> list[str]:
         silence = now - (self.begin if self._joints_at is None else self._joints_at)
