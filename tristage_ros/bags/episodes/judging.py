@@ -38,7 +38,7 @@ class Judge:
             rates: nominal rate in Hz by camera.
             limits: lower and upper of the joints, rad.
             begin: s.
-            pictures: compare images with each other; costs a millisecond each.
+            pictures: compare images with each other, which takes a look at all their bytes.
         """
         streams = {topic(camera): (f"{camera} {what}", rate) for camera, rate in rates.items()
                    for topic, what in ((color_topic, "colour"), (depth_topic, "depth"))}  # fmt: skip

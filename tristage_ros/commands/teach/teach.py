@@ -155,6 +155,7 @@ class _Lesson:
         if before and status.state == EpisodeStatus.IDLE:
             if before.state != EpisodeStatus.IDLE:
                 self._say(f"episode {status.number} ended: {status.last_outcome or 'not marked'}, {status.last_reason}")
+                self._say("\n".join(f"! {line}" for line in before.complaints) or "verdict: all is well")
             wanted = self._options.episodes
             if wanted and finished(self._folder, self._first) >= wanted:
                 self._stop.set()

@@ -21,9 +21,9 @@ KEYS = {  # by key, what it does and how it is called
     "y": ("success", "success"),
     "n": ("failure", "failure"),
     "r": ("redo", "redo"),
-    "e": ("engage", "engage or let go"),
+    "e": ("engage", "engage/let go"),
     "q": ("quit", "quit"),
-    " ": ("halt", "STOP THE ARM"),
+    " ": ("halt", "STOP"),
 }
 NAMES = {" ": "space"}
 STATES = {EpisodeStatus.RECORDING: ("recording", "bold red"), EpisodeStatus.CLOSING: ("being made whole", "yellow")}
@@ -38,7 +38,7 @@ def view(teacher: Teacher, task: str, counted: str, told: Sequence[str]) -> Grou
         verdict_text(teacher.episode),
         *([Text(leading, style="bold green" if teacher.engaged else "yellow")] if leading else []),
         arm_text(teacher.arm, teacher.silence("arm/status")),
-        Text("   ".join(f"[{NAMES.get(key, key)}] {name}" for key, (_, name) in KEYS.items()), style="cyan"),
+        Text("  ".join(f"[{NAMES.get(key, key)}] {name}" for key, (_, name) in KEYS.items()), style="cyan"),
         *(Text(line, style="dim") for line in told),
     )
 
@@ -58,9 +58,10 @@ def episode_text(status: EpisodeStatus | None) -> Text:
 
 
 def verdict_text(status: EpisodeStatus | None) -> Text:
-    """Return the verdict, a line each."""
+    """Return the verdict, a line each; while nothing is recorded, what is wrong with the streams."""
     if status is None or not status.complaints:
-        return Text("verdict: all is well", style="green" if status else "dim")
+        what = "cameras and joints" if status is None or status.state == EpisodeStatus.IDLE else "verdict"
+        return Text(f"{what}: all is well", style="green" if status else "dim")
     return Text("\n".join(f"! {line}" for line in status.complaints), style="yellow")
 
 
@@ -68,7 +69,7 @@ def counted(folder: Path) -> str:
     """Return how many episodes a folder has, by what became of them."""
     found = Counter(_kind(place) for place in Collection(folder).places())
     parts = ", ".join(f"{number} {kind}" for kind, number in sorted(found.items()))
-    return f"{folder}: {found.total()} episodes" + (f": {parts}" if parts else "")
+    return f"{folder}: {parts or 'no episode yet'}"
 
 
 def finished(folder: Path, after: int) -> int:
