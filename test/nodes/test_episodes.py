@@ -301,6 +301,17 @@ def test_the_start_picture_is_laid_over_the_live_one_while_somebody_looks(settin
     s.until(lambda: not s.node._overlay.wanted())
 
 
+def test_a_camera_is_held_against_the_rate_that_its_own_node_tells(setting):
+    s = setting()
+    camera = Node("front", use_global_arguments=False)
+    camera.declare_parameter("rgb_camera.color_profile", "640x480x30")
+    s.executor.add_node(camera)
+    s.call("start")
+    s.until(lambda: s.node.session.judge.verdict.images[COLOUR].nominal == 30.0)
+    s.call("stop")
+    camera.destroy_node()
+
+
 def test_a_person_sets_task_and_folder_between_episodes_only(setting, tmp_path):
     s = setting()
     s.call("start")

@@ -117,6 +117,15 @@ def test_a_clock_that_jumps_is_told_in_either_direction_and_is_no_dropped_frame(
     assert complaints(forward, end) == [f"{NAME}: the clock jumped: stamps 3600.00 s forward"]
 
 
+def test_a_rate_that_is_told_late_counts_from_the_beginning():
+    verdict = watched()
+    end = run(verdict, 6.0, rate=5.0, joints=moving)
+    assert complaints(verdict, end)
+    verdict.images[COLOUR].expect(5.0)
+    end = run(verdict, 6.0, rate=5.0, begin=end, joints=moving)
+    assert complaints(verdict, end) == []
+
+
 def test_stamps_that_tremble_by_a_millisecond_are_no_jump():
     verdict = watched()
     for k in range(500):

@@ -58,6 +58,12 @@ class Judge:
             elif topic == STATUS and kind == ARM_STATUS:
                 self.status(typestore().deserialize_cdr(data, kind))
 
+    def expect(self, rates: Mapping[str, float]) -> None:
+        """Expect other rates, Hz by camera: its node told them only now."""
+        for camera, rate in rates.items():
+            for topic in (color_topic(camera), depth_topic(camera)):
+                self.verdict.images[topic].expect(rate)
+
     def status(self, status: Any) -> None:
         """Take what the arm says of itself."""
         source = SOURCES[status.command_source]

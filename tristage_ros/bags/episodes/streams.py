@@ -119,6 +119,11 @@ class ImageStream:
         self._note_rate(stamp)
         self._note_picture(arrival, checksum, travelled)
 
+    def expect(self, nominal: float) -> None:
+        """Expect another rate, Hz; what was counted against the one before counts no more."""
+        if nominal != self.nominal:
+            self.nominal, self.dropped, self.lowest_rate = nominal, 0, math.inf
+
     @property
     def rate(self) -> float:
         """Return images per second since the beginning, or since the clock jumped; 0 before the second one."""

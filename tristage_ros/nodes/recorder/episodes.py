@@ -141,10 +141,16 @@ class EpisodesNode(Hearing):
     def _close_bag(self) -> None:
         self.writer = None
 
+    def parameters_told(self) -> None:
+        """Take the parameters into the facts, and the cameras' rates from them."""
+        super().parameters_told()
+        self.session.judge.expect(self._rates())
+
+    def _rates(self) -> dict[str, float]:
+        return nominal_rates(self._survey.parameters, self.settings.cameras, self.settings.camera_rate)
+
     def _judge(self, pictures: bool) -> Judge:
-        s = self.settings
-        rates = nominal_rates(self._survey.parameters, s.cameras, s.camera_rate)
-        return Judge(rates, self._limits, time.monotonic(), pictures=pictures)
+        return Judge(self._rates(), self._limits, time.monotonic(), pictures=pictures)
 
     # What is asked for
 

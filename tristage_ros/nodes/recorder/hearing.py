@@ -83,7 +83,7 @@ class Hearing(Node):
                 self._record(f"/{camera}/{stream}/image_raw", Image, IMAGES, interval)
                 self._record(f"/{camera}/{stream}/camera_info", CameraInfo, IMAGES, interval)
         self.create_timer(LOOK, self._look)
-        self._survey = ParameterSurvey(self, self._gather_facts)
+        self._survey = ParameterSurvey(self, self.parameters_told)
 
     def open(self, path: Path) -> BagWriter:
         """Write into a new bag at `path` from now on, what is latched and the facts first.
@@ -109,6 +109,10 @@ class Hearing(Node):
 
     def heard(self, topic: str, kind: str, data: bytes) -> None:
         """Take note of a message, before it is recorded; `topic` as it is called in the bag."""
+
+    def parameters_told(self) -> None:
+        """Take note of what nodes were told, or are told now."""
+        self._gather_facts()
 
     def own_parameters(self) -> dict[str, Any]:
         """Return those of this node that belong to the facts."""
