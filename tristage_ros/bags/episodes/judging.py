@@ -56,7 +56,7 @@ class Judge:
             elif topic == JOINTS and kind == JOINT_STATE:
                 self._joints(typestore().deserialize_cdr(data, kind), stamp_of(data), arrival)
             elif topic == STATUS and kind == ARM_STATUS:
-                self.status(typestore().deserialize_cdr(data, kind))
+                self.status(typestore().deserialize_cdr(data, kind), arrival)
 
     def expect(self, rates: Mapping[str, float]) -> None:
         """Expect other rates, Hz by camera: its node told them only now."""
@@ -64,15 +64,15 @@ class Judge:
             for topic in (color_topic(camera), depth_topic(camera)):
                 self.verdict.images[topic].expect(rate)
 
-    def status(self, status: Any) -> None:
+    def status(self, status: Any, arrival: float) -> None:
         """Take what the arm says of itself."""
         source = SOURCES[status.command_source]
         if self.sources[-1:] != [source]:
             self.sources.append(source)
         self.firmware = status.firmware or self.firmware
         if source in LEADERS:
-            age = float(getattr(status, "leading_age_ms", 0.0)) * 1e-3
-            self.verdict.leader(age if age >= 0.0 else float("inf"))  # NaN: it was never heard
+            silent = float(getattr(status, "leading_age_ms", 0.0)) * 1e-3  # of one that was never heard: very long
+            self.verdict.leader(min(silent, arrival - self.verdict.begin))
 
     def _joints(self, state: Any, stamp: float, arrival: float) -> None:
         named = dict(zip(state.name, state.position, strict=False))

@@ -59,7 +59,7 @@ class Verdict:
         self._positions, self._joints_at = tuple(positions), arrival
 
     def leader(self, silence: float) -> None:
-        """Take for how long nothing was heard of what leads the arm, s; infinite where it never was."""
+        """Take for how long nothing was heard of what leads the arm, s."""
         self._leader_silent = max(self._leader_silent, silence)
 
     def lost(self, messages: int) -> None:
@@ -79,8 +79,7 @@ class Verdict:
         """Return what is or was wrong so far, a line each; none: all is well. `now` in s, as arrivals."""
         told = [*self._of_images(now), *self._of_joints(now)]
         if self._leader_silent > LEADER_SILENT:
-            heard = math.isfinite(self._leader_silent)
-            told.append(f"leader: silent for {self._leader_silent:.1f} s" if heard else "leader: never heard")
+            told.append(f"leader: silent for {self._leader_silent:.1f} s")
         if self._lost:
             told.append(f"recorder: {self._lost} messages dropped, the disk or the processor is too slow")
         return told + ([self._disk] if self._disk else [])
