@@ -347,6 +347,7 @@ class Killed:
         self.executor.add_node(self.node)
         self.scene, self.told = Scene(self.node), []
         self.node.create_subscription(EpisodeStatus, "/episodes/status", self.told.append, qos.LATCHED)
+        self.services = {name: self.node.create_client(Trigger, f"/episodes/{name}") for name in ("start", "success")}
         given = {"folder": folder, "cameras": "[front]", "task": TASK, "keep_free_mb": 1}
         words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
         command = [sys.executable, "-m", "tristage_ros.nodes", "episodes", "--ros-args", *words]
@@ -361,12 +362,11 @@ class Killed:
             assert now() < end
 
     def call(self, service):
-        client = self.node.create_client(Trigger, f"/episodes/{service}")
+        client = self.services[service]
         self.until(client.service_is_ready)
         answer = client.call_async(Trigger.Request())
         self.until(answer.done)
         assert answer.result().success, answer.result().message
-        self.node.destroy_client(client)
 
     def shoot(self, number, pause=0.0):
         for _ in range(number):
@@ -383,7 +383,7 @@ class Killed:
         rclpy.try_shutdown()
 
 
-@pytest.mark.parametrize("whole", [3, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("whole", [3, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_a_killed_recorder_leaves_whole_bags_and_what_was_on_the_disk_of_the_last(ros_domain, tmp_path, whole):
     s = Killed(tmp_path / "episodes", tmp_path / "log.txt")
     try:
