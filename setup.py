@@ -12,7 +12,7 @@ from setuptools.command.develop import develop
 
 NAME = "tristage_ros"
 MESSAGES = "tristage_msgs"
-NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
+NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
 SHIPPED = ("config", "launch", "msg")
 
 

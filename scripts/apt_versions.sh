@@ -18,7 +18,7 @@ readonly ROOMS=(
   test/perception test/devices test/bags "${FIGURES[@]}" test/bench/test_arm.py test/bench/model/test_table.py
   test/commands/test_doctor.py test/graph/test_{cameras,graph,namespaces,parameter_file,viewers}.py
   test/ros/test_{convert,image_transport,stream,joint_history,parameters}.py
-  test/nodes/test_{viewer,arm,recorder,point_cloud}.py test/simulation/test_{frames,wire,served_bus,scene}.py
+  test/nodes/test_{viewer,arm,episodes,recorder,point_cloud}.py test/simulation/test_{frames,wire,served_bus,scene}.py
   test/test_pretended_ros.py
 )
 # Hundreds of examples of pure arithmetic, and minutes of an arm at its obstacles, which `make test` goes through with
@@ -30,7 +30,7 @@ readonly LONG=(
   --deselect test/devices/arm/test_piper.py::test_ten_thousand_bursts_of_two_threads_neither_mix_nor_get_lost
 )
 # What waits on a clock or a bus more than it works anything out; Humble's leg and the newest versions have it.
-readonly PACED=(test/devices test/nodes/test_{arm,recorder}.py test/bench/test_arm.py)
+readonly PACED=(test/devices test/nodes/test_{arm,episodes,recorder}.py test/bench/test_arm.py)
 # What depends on the age of Python more than on that of a library.
 readonly PROGRAMS=(test/test_{cli,package,shadowing}.py test/graph/test_{middleware,prerequisites,supervisor}.py)
 

@@ -60,7 +60,7 @@ def test_what_is_typed_otherwise_now_is_told(module, words):
 def test_every_measurement_has_a_module_that_runs_it(capsys):
     bench = argparse.ArgumentParser()
     measurements = dict(add_measurements(bench))
-    assert len(measurements) == 8
+    assert len(measurements) == 9
     for module, parser in measurements.items():
         assert importlib.util.find_spec(module) is not None
         parser.print_help()

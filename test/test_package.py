@@ -29,7 +29,7 @@ PIP_NAMES = {"can": "python-can", "can_remote": "python-can-remote", "open3d": "
 # Of these apt's compiled packages need apt's versions; see locks/apt.
 OF_APT = {"matplotlib", "opencv-python", "opencv-python-headless", "pyyaml", "scipy", "setuptools"}
 LOCKS = {"humble": "3.10", "jazzy": "3.12", "lyrical": "3.14"}
-NODES = ("arm", "camera", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
+NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
 INSTALLED = ("tristage_ros", "config", "launch", "msg", "resource", "package.xml", "setup.py", "setup.cfg")
 
 

@@ -15,9 +15,11 @@ from tristage_ros.bench.options import add_bench_options, add_measurements
 from tristage_ros.commands.options import (
     add_calibrate_cameras_options,
     add_doctor_options,
+    add_episodes_options,
     add_jog_options,
     add_preset_options,
     add_record_options,
+    add_teach_options,
 )
 from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments, positive
@@ -102,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     record = commands.add_parser("record", help="record a running graph into an MCAP bag until Ctrl-C")
     add_record_options(record)
     record.set_defaults(speaks=True, command=_record)
+    teach = commands.add_parser("teach", help="lead the arm and record episodes, one bag each")
+    add_teach_options(teach)
+    teach.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.teach.teach"))
+    episodes = commands.add_parser("episodes", help="list, mark, trim and show episodes")
+    add_episodes_options(episodes)
+    episodes.set_defaults(command=_run_of("tristage_ros.commands.episodes"))
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
     replay.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.replay.replay"))

@@ -30,6 +30,7 @@ EXIT_CONFIGURATION, EXIT_INTERRUPTED = 2, 130
 NODES = {  # by name, the modules whose `main` runs them
     "arm": "tristage_ros.nodes.arm.node",
     "camera": "tristage_ros.nodes.camera.node",
+    "episodes": "tristage_ros.nodes.recorder.episodes",
     "point_cloud": "tristage_ros.nodes.point_cloud",
     "policy": "tristage_ros.nodes.policy.node",
     "recorder": "tristage_ros.nodes.recorder.node",
@@ -163,4 +164,6 @@ def node(name: str) -> NoReturn:
     leave(main())
 
 
-arm, camera, point_cloud, policy, recorder, robot_model, simulation, viewer = (partial(node, name) for name in NODES)
+arm, camera, episodes, point_cloud, policy, recorder, robot_model, simulation, viewer = (
+    partial(node, name) for name in NODES
+)

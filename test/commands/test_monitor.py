@@ -1,15 +1,9 @@
 """The monitor: its picture in any window, and the terminal before, during and after it."""
 
-import fcntl
 import io
-import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 
@@ -17,6 +11,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from pseudo_terminal import Terminal
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rich.console import Console
@@ -153,38 +148,6 @@ def test_what_falls_silent_is_said(ear):
     text = "\n".join(printed(operator, 80, 24))
     assert "no step for 6" in text and "STALE  node: part" in text and "0 of 3 parts OK" in text
     assert "arm: no status for 6" in text
-
-
-class Terminal:
-    """A process in a terminal of its own."""
-
-    def __init__(self, command, width=80, height=24):
-        self.ours, theirs = pty.openpty()
-        self.resize(width, height)
-        # A size in the environment, which readline leaves there, goes before that of the window.
-        inherited = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
-        environment = inherited | {"TERM": "xterm-256color"}
-        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-        os.close(theirs)
-        self.seen = ""
-
-    def resize(self, width, height):
-        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-
-    def read_until(self, condition, timeout=60.0):
-        end = time.monotonic() + timeout
-        while not condition(self.seen):
-            assert time.monotonic() < end, self.seen[-2000:]
-            if select.select([self.ours], [], [], 0.2)[0]:
-                try:
-                    self.seen += os.read(self.ours, 65536).decode(errors="replace")
-                except OSError:  # the other side is closed
-                    return
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.ours)
 
 
 @pytest.fixture

@@ -43,8 +43,23 @@ def test_the_task_chooses_scene_and_instruction():
     assert parameters(told, "policy")["instruction"] == "leave it open"
 
 
-def test_recorder_comes_on_request():
+def test_recorders_come_on_request(tmp_path):
     assert "recorder" in names(graph.build("piper_pick", {"record": "true", "run_dir": "x"}))
+    assert "episodes" not in names(graph.build("piper_pick", {}))
+    built = graph.build("piper_pick", {"episodes": str(tmp_path), "site_file": str(resource("config", "site.yaml"))})
+    told = parameters(built, "episodes")
+    assert told["folder"] == str(tmp_path) and told["cameras"] == ["front", "wrist"] and told["site_file"]
+
+
+def test_who_leads_the_arm_needs_no_policy_and_no_checkpoint(monkeypatch):
+    monkeypatch.setattr(graph, "_require_can", lambda channel: None)
+    monkeypatch.setattr(graph, "_camera_nodes", lambda *cameras: [])  # none is plugged in
+    real = graph.build("piper_pick", {"hardware": "piper", "policy": "false"})
+    assert names(real) == ["arm"]
+    robot = graph.build("piper_pick", {"policy": "false", "machine": "robot"})
+    assert names(robot) == ["simulation", "arm"] and "link_timeout" not in parameters(robot, "arm")
+    with pytest.raises(graph.GraphError, match="leaves nothing"):
+        graph.build("piper_pick", {"policy": "false", "machine": "host"})
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def gather(parameters: Mapping[str, Mapping[str, Any]], checkpoint: Mapping[str,
                     lost.append(f"{node}.{name} = {path}: {error}")
     machine = {"system": platform.platform(), "processors": os.cpu_count(), "ros": os.environ.get("ROS_DISTRO", "")}
     copied = {node: dict(values) for node, values in parameters.items()}
-    return Facts(copied, files, _versions(), machine, dict(checkpoint)), lost
+    return Facts(copied, files, versions(), machine, dict(checkpoint)), lost
 
 
 def describe_checkpoint(path: str) -> dict[str, Any]:
@@ -182,11 +182,12 @@ def _configuration(name: str, value: object) -> Path | None:
     return path if path.is_file() and path.stat().st_size <= LARGEST_FILE else None
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of those of `PACKAGES` that are installed, by name."""
+    found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found

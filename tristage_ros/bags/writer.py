@@ -119,15 +119,17 @@ class BagWriter:
             self._queued += len(data)
             self._changed.notify()
 
-    def close(self) -> None:
-        """Write what is queued, as far as `PATIENCE` allows, and finish the bag; later calls do nothing.
+    def close(self, patience: float | None = None) -> None:
+        """Write what is queued, as far as `patience` (s, default `PATIENCE`) allows, and finish the bag.
+
+        Later calls do nothing.
 
         Raises:
             OSError: the recording had ended before, as when the disk was full.
         """
         with self._changed:
             already, self._closing = self._closing, True
-            self._deadline = min(self._deadline, time.monotonic() + PATIENCE)
+            self._deadline = min(self._deadline, time.monotonic() + (PATIENCE if patience is None else patience))
             self._changed.notify()
         self._thread.join()
         if self.failure and not already:

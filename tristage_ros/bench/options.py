@@ -63,6 +63,12 @@ def add_measurements(bench: argparse.ArgumentParser) -> Iterator[tuple[str, argp
     each[1].add_argument("--first-seed", type=_count, default=70000, help="of every task (default: 70000)")
     each[1].add_argument("--processes", type=_count, default=1, help="that share the tasks (default: 1)")
 
+    yield (each := measurement("episodes", "episodes", "many recorded episodes: is every frame there, every bag whole"))
+    each[1].add_argument("--episodes", type=_count, default=5, help="default: 5")
+    each[1].add_argument("--seconds", type=positive, default=10.0, help="of each (default: 10)")
+    each[1].add_argument("--out", type=user_path, metavar="FOLDER", help="keep them here (default: nowhere)")
+    each[1].add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
+
     yield (
         each := measurement("fuzz.command", "fuzz", "inputs that nobody would write; fails where one is not refused")
     )

@@ -1,4 +1,4 @@
-"""The options of `tristage calibrate-cameras`, `doctor`, `jog`, `preset` and `record`, without rclpy and the SDKs.
+"""The options of what is in this room, without rclpy and the SDKs.
 
 `tristage` declares them whatever it is asked to do. Those of `replay` are with the options of `compare`, in reports.
 """
@@ -53,6 +53,28 @@ def add_jog_options(parser: argparse.ArgumentParser) -> None:
     add_node_options(parser)
 
 
+EPISODE_ACTIONS = {
+    "list": "a line for each (default)",
+    "mark": "N ... success|failure|discard: what became of it; a discarded one stays on the disk",
+    "trim": "N: use it --from S --to S, without them all of it; the bag keeps everything",
+    "show": "N: what is known of it, its verdict, and a strip of its images",
+}
+
+
+def add_episodes_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be done with a folder of episodes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = "\n".join(f"{name:6} {told}" for name, told in EPISODE_ACTIONS.items())
+    parser.add_argument(
+        "words", nargs="*", metavar="[FOLDER] [ACTION N ...]", help="folder (default: episodes), and what to do"
+    )
+    parser.add_argument(
+        "--from", dest="begin", type=float, default=0.0, metavar="S", help="of trim, s from the beginning"
+    )
+    parser.add_argument("--to", dest="end", type=float, metavar="S", help="of trim (default: the end)")
+    parser.add_argument("--picture", type=user_path, metavar="FILE.png", help="of show (default: beside the bag)")
+
+
 def add_preset_options(parser: argparse.ArgumentParser) -> None:
     """Declare what can be done with presets, and the options of each."""
     save = parser.add_subparsers(required=True, metavar="ACTION").add_parser(
@@ -69,4 +91,32 @@ def add_record_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--color", choices=("jpeg", "png", "raw"), default="jpeg", help="png and raw lose nothing")
     parser.add_argument("--cameras", nargs="+", default=["front", "wrist"], help="cameras to record")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every n-th frame of a camera is recorded")
+    add_node_options(parser)
+
+
+def add_teach_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `tristage teach`."""
+    parser.add_argument("--task", required=True, metavar="SENTENCE", help="what is shown, as the policy will be told")
+    parser.add_argument("--operator", default="", metavar="NAME", help="who shows it")
+    parser.add_argument(
+        "--source", choices=("leader", "joints", "twist", "hand"), help="what leads the arm (default: as it is set)"
+    )
+    parser.add_argument(
+        "--episodes", type=int, default=0, metavar="N", help="end when so many are marked (default: q ends)"
+    )
+    parser.add_argument(
+        "--out", type=user_path, metavar="FOLDER", help="of the episodes (default: the recorder's, or episodes)"
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="an episode ends by itself then (default: it does not)",
+    )
+    own = parser.add_argument_group("where the graph that runs records no episodes (piper_pick episodes:=FOLDER does)")
+    own.add_argument("--color", choices=("jpeg", "png", "raw"), default="jpeg", help="png and raw lose nothing")
+    own.add_argument("--cameras", nargs="+", default=["front", "wrist"], help="cameras to record")
+    own.add_argument("--cameras-file", type=user_path, help="calibration to keep (default: config/cameras.yaml)")
+    own.add_argument("--site", type=user_path, metavar="FILE", help="site file to keep (default: config/site.yaml)")
     add_node_options(parser)

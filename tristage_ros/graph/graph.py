@@ -73,7 +73,7 @@ class Graph:
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
-OF_THE_SITE = ("arm", "simulation", "point_cloud", MODEL)  # nodes that read the site file
+OF_THE_SITE = ("arm", "episodes", "simulation", "point_cloud", MODEL)  # nodes that read the site file
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 
@@ -91,10 +91,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters, namespace) if machine != ALL else None
     continuous = given["control"] != "keyframe"
-    led = given["lead"] == "true"
-    if led and machine == HOST:
-        raise GraphError("lead:=true leaves nothing for machine:=host; give it on the robot")
-    checkpoint = "" if led or machine == ROBOT else _checkpoint(given["checkpoint"], simulated, continuous)
+    led, with_policy = given["lead"] == "true", given["policy"] == "true" and given["lead"] == "false"
+    if not with_policy and machine == HOST:
+        raise GraphError(f"{'lead:=true' if led else 'policy:=false'} leaves nothing for machine:=host")
+    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if with_policy and machine != ROBOT else ""
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
@@ -127,8 +127,10 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     if given["cameras_file"]:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
-    if machines:
+    if machines and with_policy:
         _divide(nodes, machine, machines)
+    if not with_policy:
+        nodes = [node for node in nodes if node.name not in ON_HOST]
     if machine != HOST:
         nodes += _camera_nodes(given["camera_driver"], cameras, simulated)
     if given["record"] == "true":
@@ -138,6 +140,12 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
             )
         settings = {"run_dir": given["run_dir"], "color": given["record_color"]}
         nodes.append(NodeSpec("recorder", "recorder", settings | {"cameras": _names_in(cameras)}))
+    if given["episodes"]:
+        if machine == HOST:
+            raise GraphError("episodes:= on the host would draw every raw image over the network; give it on the robot")
+        settings = {"folder": str(Path(given["episodes"]).resolve()), "color": given["record_color"]}
+        files = {"cameras_file": str(cameras)} if given["cameras_file"] else {}
+        nodes.append(NodeSpec("episodes", "episodes", settings | files | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
     if site:
         for node in nodes:
@@ -151,7 +159,6 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
 
 def _lead(nodes: list[NodeSpec], channel: str) -> None:
     """Let a second arm on `channel` lead instead of a policy."""
-    nodes[:] = [node for node in nodes if node.name not in ON_HOST]
     for node in nodes:
         if node.name == "arm":
             node.parameters.update(command_source="leader", leader_can=channel)
@@ -174,7 +181,7 @@ def _simulated_channel(namespace: str) -> str:
 
 # Nodes that a parameter file may have a section for, by name, whatever the graph runs of them, and their programs.
 SECTIONS: dict[str, str | None] = {
-    **{name: name for name in ("arm", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
+    **{n: n for n in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
     **{f"{name}_viewer": "viewer" for name in VIEWS},
 }
 

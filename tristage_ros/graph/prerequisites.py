@@ -18,6 +18,7 @@ OF_EVERY_NODE = ("numpy", "rclpy", "yaml")
 OF_NODE = {  # by executable
     "arm": ("can", "piper_sdk", "ruckig", "scipy", "tristage_msgs", "visualization_msgs"),
     "camera": ("cv2", "pyrealsense2", "rosbags"),
+    "episodes": ("cv2", "rosbags", "scipy", "tristage_msgs"),
     "point_cloud": ("cv2", "fpsample", "rosbags", "scipy", "tristage_msgs"),
     "policy": ("cv2", "fpsample", "rosbags", "safetensors", "scipy", "tokenizers", "torch", "tristage_msgs"),
     "recorder": ("cv2", "rosbags", "scipy", "tristage_msgs"),

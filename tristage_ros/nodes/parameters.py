@@ -15,6 +15,7 @@ from tristage_ros.nodes import point_cloud, simulation
 from tristage_ros.nodes.arm import node as arm
 from tristage_ros.nodes.camera import node as camera
 from tristage_ros.nodes.policy import parameters as policy
+from tristage_ros.nodes.recorder import episodes
 from tristage_ros.nodes.recorder import node as recorder
 from tristage_ros.nodes.viewers import robot_model, viewer
 from tristage_ros.ros.parameters import Parameter
@@ -22,6 +23,7 @@ from tristage_ros.ros.parameters import Parameter
 LISTS: dict[str, Sequence[Parameter]] = {
     "arm": arm.PARAMETERS,
     "camera": camera.PARAMETERS,
+    "episodes": episodes.PARAMETERS,
     "point_cloud": point_cloud.PARAMETERS,
     "policy": policy.PARAMETERS,
     "recorder": recorder.PARAMETERS,
