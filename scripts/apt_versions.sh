@@ -27,10 +27,14 @@ readonly LONG=(
   --deselect test/devices/arm/test_contact.py
   --deselect test/devices/arm/test_guard.py::test_whatever_comes_in_what_goes_out_is_bounded
   --deselect test/devices/arm/test_guard.py::test_tool_never_leaves_the_workspace
+  --deselect test/devices/arm/test_motion_property.py
+  --deselect test/devices/arm/test_leading_property.py
+  --deselect test/nodes/test_episodes.py::test_a_killed_recorder_leaves_whole_bags_and_what_was_on_the_disk_of_the_last
   --deselect test/devices/arm/test_piper.py::test_ten_thousand_bursts_of_two_threads_neither_mix_nor_get_lost
 )
-# What waits on a clock or a bus more than it works anything out; Humble's leg and the newest versions have it.
-readonly PACED=(test/devices test/nodes/test_{arm,episodes,recorder}.py test/bench/test_arm.py)
+# What waits on a clock or a bus more than it works anything out, and arithmetic on libraries whose age is between that of
+# Humble's and of the newest; both of these have it.
+readonly PACED=(test/devices test/perception test/bags test/nodes/test_{arm,episodes,recorder}.py test/bench/test_arm.py)
 # What depends on the age of Python more than on that of a library.
 readonly PROGRAMS=(test/test_{cli,package,shadowing}.py test/graph/test_{middleware,prerequisites,supervisor}.py)
 
