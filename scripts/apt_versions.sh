@@ -27,6 +27,8 @@ readonly LONG=(
   --deselect test/devices/arm/test_contact.py
   --deselect test/devices/arm/test_guard.py::test_whatever_comes_in_what_goes_out_is_bounded
   --deselect test/devices/arm/test_guard.py::test_tool_never_leaves_the_workspace
+  --deselect test/devices/arm/test_faults.py
+  --deselect test/devices/arm/test_unheard.py
   --deselect test/devices/arm/test_motion_property.py
   --deselect test/devices/arm/test_leading_property.py
   --deselect test/nodes/test_episodes.py::test_a_killed_recorder_leaves_whole_bags_and_what_was_on_the_disk_of_the_last

@@ -87,7 +87,7 @@ def said(checkpoint: str, folder: Path, *words: str) -> int:
     [
         (["--table", "2", "--methods", "random", "--rates", "0.6"], {"none", "random r=0.60", "random r=0.60 guard"}),
         (["--table", "1", "--rates", "0.3"], {"none", "random 2D r=0.30", "random 3D r=0.30"}),
-        (["--part", "continuous2", "--methods", "none"], {"none"}),
+        pytest.param(["--part", "continuous2", "--methods", "none"], {"none"}, marks=pytest.mark.long),
     ],
 )
 def test_a_table_keeps_to_the_methods_and_rates_that_are_said(

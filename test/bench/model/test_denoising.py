@@ -53,6 +53,7 @@ def test_the_mini_is_the_one_that_ships_where_it_can_be_read(monkeypatch, size, 
     assert (workload.size, workload.trained) == (size, trained)
 
 
+@pytest.mark.long
 def test_the_shipped_mini_agrees_before_its_last_step_does():
     rows = measure_denoising(Workload.shipped(), Rounds(measured=2, warm_up=1))
     passes = [row["passes"] for row in rows if row["denoising"].startswith("side by side")]
