@@ -52,7 +52,7 @@ NOTE = (
     "As many candidates for every method, on seeds that no table reports: {first} to {last} of every task. The first "
     "of a method is what the tables report. It is not exchanged for one that does better here by chance: what the "
     "others come to is shown so that nobody has to ask. Beyond these, seeds {low} to {high} chose the settings of "
-    "the robot preset."
+    "the robot preset, and 8100 to 8115 that its stages are not weighted: 72 of 80 without, 70 with."
 )
 
 
