@@ -328,14 +328,14 @@ def _checkpoint(path: str, simulated: bool, continuous: bool = False) -> str:
 
 def preset(name: str) -> Path:
     """Return the file of a pruning preset given by its name or its path; raise GraphError when there is none."""
+    folder = resource("config", "pruning")
+    presets = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
     if Path(name).suffix in (".yaml", ".yml"):
         path = user_path(name)
         if not path.is_file():
-            raise GraphError(f"no pruning preset at {path}")
+            raise GraphError(f"no pruning preset at {path}; give the path of one, or a name: {presets}")
         return path.resolve()
-    folder = resource("config", "pruning")
     if not (folder / f"{name}.yaml").is_file():
-        presets = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise GraphError(f"no pruning preset is called {name!r}; there are: {presets}, or the path of a YAML file")
     return folder / f"{name}.yaml"
 
