@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import queue
 import subprocess
 import sys
 import threading
@@ -65,9 +64,8 @@ class BlackBox:
         self._words = ""  # what the status says of it
         self._path = Path()
         self._mode: ArmMode | None = None
-        self._jobs: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        self._jobs: deque[Path] = deque()
         self._under_way = 0  # files that no other process has been given yet
-        threading.Thread(target=self._work, name="black box", daemon=True).start()
         node.create_service(Trigger, "arm/black_box", self._serve, callback_group=MutuallyExclusiveCallbackGroup())
 
     def watch(self, controller: ArmController, channel: str) -> None:
@@ -163,7 +161,9 @@ class BlackBox:
     def _write(self, path: Path) -> None:
         with self._lock:
             self._under_way += 1
-        self._jobs.put(path)
+            self._jobs.append(path)
+            if len(self._jobs) == 1:
+                threading.Thread(target=self._work, name="black box", daemon=True).start()
 
     def request(self) -> tuple[Path | None, str]:
         """Have all that is kept now written; return where, or None and why not."""
@@ -193,8 +193,9 @@ class BlackBox:
     # How it is written
 
     def _work(self) -> None:
+        """Write what waits, then end: a thread that goes on would keep the node and its place in the domain."""
         while True:
-            path = self._jobs.get()
+            path = self._jobs[0]
             try:
                 objection = self._have_written(path)
             except Exception as error:  # what records an arm is never a reason for anything
@@ -204,6 +205,10 @@ class BlackBox:
                 self._node.get_logger().warning(self._words)
             else:
                 self._node.get_logger().info(f"black box written: {path}; tristage report {path}")
+            with self._lock:
+                self._jobs.popleft()
+                if not self._jobs:
+                    return
 
     def _failed(self, why: str, path: Path | None = None) -> None:
         if path is None or path == self._path:
