@@ -1,5 +1,6 @@
 """The supervisor: one exit ends all, Ctrl-C ends all once, nothing is left behind."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -156,3 +157,16 @@ def test_shared_memory_that_somebody_uses_is_left_alone():
     finally:
         holder.communicate(b"\n")
         held.unlink(missing_ok=True)
+
+
+def test_a_port_at_which_somebody_begins_to_listen_is_left_alone():
+    files = [Path("/dev/shm") / f"{name}" for name in (f"fastdds_port{os.getpid()}", f"fastdds_port{os.getpid()}_el")]
+    files.append(Path("/dev/shm") / f"sem.fastdds_port{os.getpid()}_mutex")
+    for path in files:
+        path.touch()
+    with files[1].open() as lock:  # this process is not asked what it maps, as one would be that mapped nothing yet
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remove_unused(set(files))
+        assert all(path.exists() for path in files)
+    remove_unused(set(files))
+    assert not any(path.exists() for path in files)

@@ -6,6 +6,7 @@ long as this one wants it.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import re
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -31,6 +32,7 @@ from tristage_ros.start import end_with_supervisor
 
 SHARED_MEMORY = Path("/dev/shm")
 MIDDLEWARE_FILES = re.compile(r"(sem\.)?fastdds_|lttng-ust-wait")
+PORT, PORT_LOCK = re.compile(r"port\d+"), "_el"  # of FastDDS, each file of a port and the lock of who listens there
 LONGEST = 2000  # characters of a line; a pipe that takes anything takes as many
 PATIENCE = 1.0  # s for a reader to go on reading
 STOPPED = re.compile(r"(\w+) stopped \(rc=(-?\d+)\)")
@@ -174,10 +176,19 @@ def remove_unused(paths: set[Path]) -> None:
     for process in Path("/proc").glob("[0-9]*"):
         if process.name != str(os.getpid()):
             used |= _files_of(process)
-    for path in paths:
+    for path in sorted(paths, key=lambda path: path.name.endswith(PORT_LOCK)):  # a port's lock last
         with suppress(OSError):  # gone meanwhile, or another user's
             if str(path) not in used and path.stat().st_uid == os.getuid():
-                path.unlink()
+                _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    """Remove a file, but not of a port at which a process has begun to listen: it would hear nothing from then on."""
+    lock = path.with_name(f"fastdds_{port[0]}{PORT_LOCK}") if (port := PORT.search(path.name)) else None
+    with lock.open() if lock and lock.exists() else nullcontext() as held:
+        if held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as FastDDS does, which takes another port when it cannot
+        path.unlink()
 
 
 def _files_of(process: Path) -> set[str]:
