@@ -18,6 +18,23 @@ GRIPPER_JOINT = "gripper"
 OUT_OF_ORDER = 0.5  # s; a state that is older than the newest by more means that time went back: a bag was restarted
 
 
+def positions_of(message: Message) -> NDArray[np.float64]:
+    """Return the positions [7] of a joint state by name: joints of the arm in rad, gripper opening in m.
+
+    Raises:
+        ValueError: a joint of the arm is missing or not finite.
+    """
+    named = dict(zip(message.name, message.position, strict=False))
+    missing = [name for name in (*ARM_JOINTS, GRIPPER_JOINT) if name not in named]
+    if missing:
+        here = one_line(", ".join(message.name)) or "no names"
+        raise ValueError(f"joint_states lack {', '.join(missing)}; they have {here}: rename them where they come from")
+    positions = np.array([named[name] for name in (*ARM_JOINTS, GRIPPER_JOINT)])
+    if not np.isfinite(positions).all():
+        raise ValueError(f"joint_states are not finite: {positions.tolist()}")
+    return positions
+
+
 class JointHistory:
     """Keep joint states by stamp and interpolate between them."""
 
@@ -32,16 +49,7 @@ class JointHistory:
         Raises:
             ValueError: a joint of the arm is missing or not finite.
         """
-        named = dict(zip(message.name, message.position, strict=False))
-        missing = [name for name in (*ARM_JOINTS, GRIPPER_JOINT) if name not in named]
-        if missing:
-            here = one_line(", ".join(message.name)) or "no names"
-            raise ValueError(
-                f"joint_states lack {', '.join(missing)}; they have {here}: rename them where they come from"
-            )
-        sample = np.array([named[name] for name in (*ARM_JOINTS, GRIPPER_JOINT)])
-        if not np.isfinite(sample).all():
-            raise ValueError(f"joint_states are not finite: {sample.tolist()}")
+        sample = positions_of(message)
         stamp = seconds(message.header.stamp)
         if self._samples and stamp < self._samples[-1][0] - OUT_OF_ORDER:
             self._samples.clear()
