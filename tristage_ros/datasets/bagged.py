@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tristage_ros.bags.episodes import episode as sidecar
 from tristage_ros.bags.facts import Facts, read_facts
@@ -21,7 +22,10 @@ from tristage_ros.datasets.sampling import Sampling, at_key_frames, at_rate, bus
 from tristage_ros.datasets.seeing import Eyes, Seeing
 from tristage_ros.datasets.track import Track, read_track
 from tristage_ros.datasets.values import DatasetError, Episode, Frame, Trim
+from tristage_ros.devices.arm.kinematics import matrix_to_rpy, quaternion_to_matrix, robot_state
 from tristage_ros.words import one_line
+
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,25 @@ class BaggedDataset:
             dh_is_offset=plan.track.dh_is_offset,
             facts=_facts(known),
         )
+
+    def labels(self, recorded: Recorded) -> Iterator[tuple[Numbers, Numbers]]:
+        """Yield state and action of the frames of an episode without a look at its images.
+
+        Both are [7]: x, y, z (m; of the action relative to the tool), roll, pitch, yaw (rad), gripper 0..1.
+
+        Raises:
+            DatasetError: it cannot be used; the message names its bag, and says why.
+        """
+        try:
+            plan = _plan(recorded, recorded.read(), self.sampling, self.cameras_file)
+        except (OSError, ValueError) as error:
+            raise _told(recorded, error) from error
+        for moment, until in zip(plan.moments, plan.until, strict=True):
+            joints = plan.track.at(moment.stamp * 1e-9)
+            action = plan.track.action(joints, moment.stamp * 1e-9, until, 0.0)
+            turned = matrix_to_rpy(quaternion_to_matrix(action.orientation[0]))
+            label = np.array([*action.translation[0], *turned, *action.gripper])
+            yield robot_state(joints, plan.track.dh_is_offset).astype(np.float64), label
 
 
 def open_dataset(

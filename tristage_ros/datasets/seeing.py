@@ -31,6 +31,8 @@ from tristage_ros.yaml_text import parse
 NODES = ("point_cloud", "policy")
 POINT_CLOUD, POINT_FIELD = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/PointField"
 FLOAT32 = 7  # of a PointField
+NEAREST, FARTHEST = 0.03, 20.0  # m, half of what a camera sees is between these
+THINNED = 8  # pixels from one that is looked at to the next
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,12 @@ class Seeing:
             ValueError: a message is malformed, or they give no observation; the message says why.
             BagError: a message is damaged.
         """
+        self._frames = {}
         self._now, self._refused = max(self._now, played.frame.instant * 1e-9), ""
         for message in self._order(played):
             self._hear(message)
+        for camera, frame in self._frames.items():
+            _require_metres(camera, frame.depth)
         try:
             observation = self._buffer.observation(self._now, self._last)
         except NotReadyError as reason:
@@ -160,6 +165,16 @@ class Seeing:
 
     def _on_refused(self, camera: str, reason: str) -> None:
         self._refused = f"{camera}: {reason}"
+
+
+def _require_metres(camera: str, depth: NDArray[np.float32]) -> None:
+    """Raise ValueError where a depth image ([H, W] m, NaN: none) is of a room that no arm stands in."""
+    measured = depth[::THINNED, ::THINNED]
+    middle = float(np.median(measured[np.isfinite(measured)])) if np.isfinite(measured).any() else NEAREST
+    if not NEAREST <= middle <= FARTHEST:
+        raise ValueError(
+            f"{depth_topic(camera)}: {middle:g} m in the middle, which looks like another unit; 16UC1 holds mm, 32FC1 m"
+        )
 
 
 def _pixels(image: Any) -> NDArray[np.uint8]:

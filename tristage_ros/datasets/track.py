@@ -45,6 +45,10 @@ class Track:
     sources: Sequence[str]  # [M] who moved the arm
     dh_is_offset: bool
 
+    def at(self, stamp: float) -> Floats:
+        """Return what was measured at `stamp` (s), [7]."""
+        return np.array([np.interp(stamp, self.stamps, column) for column in self.measured.T])
+
     def commanded(self, stamp: float) -> Floats:
         """Return where the arm was told to be at `stamp` (s), [7]; the gripper is told in steps, joints are not."""
         joints = [np.interp(stamp, self.told_at, column) for column in self.told[:, :6].T]
