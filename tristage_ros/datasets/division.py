@@ -58,8 +58,7 @@ def gathered(parts: Mapping[str, Sequence[Recorded]], out: Path) -> None:
         DatasetError: it is there already, or what is known of an episode is wrong.
         OSError: it cannot be written; nothing of it stays.
     """
-    if out.exists():
-        raise DatasetError(f"{out}: it is there already; nothing is written over, give another name")
+    require_new(out)
     beside = out.with_name(out.name + PARTIAL)
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -70,6 +69,12 @@ def gathered(parts: Mapping[str, Sequence[Recorded]], out: Path) -> None:
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+def require_new(out: Path) -> None:
+    """Raise DatasetError where there is something at `out` already."""
+    if out.exists():
+        raise DatasetError(f"{out}: it is there already; nothing is written over, give another name")
 
 
 def task_of(recorded: Recorded) -> str:

@@ -62,22 +62,21 @@ def at_rate(stamps: Floats, rate: float) -> list[int]:
     Raises:
         ValueError: they are too few for that rate, or there is a gap.
     """
+    if len(stamps) == 1:
+        return [0]
     gaps = np.diff(stamps)
-    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    usual, where = float(np.median(gaps)), int(gaps.argmax())
     if usual * rate * SLACK > 1.0:
         raise ValueError(
             f"frames come at {1 / usual:.1f} Hz, not at the {rate:g} Hz that are asked for: give a lower rate"
         )
-    if len(gaps) and gaps.max() > GAP:
-        where = int(gaps.argmax())
+    if gaps[where] > GAP:
         raise ValueError(
             f"no whole frame for {gaps[where]:.2f} s after {stamps[where] - stamps[0]:.2f} s: trim it to one side, or "
             "discard it"
         )
-    ticks = np.arange(stamps[0], stamps[-1] + 0.5 / rate, 1.0 / rate)
-    after = np.searchsorted(stamps, ticks).clip(1, max(len(stamps) - 1, 1))
-    if len(stamps) == 1:
-        return [0]
+    ticks = np.arange(stamps[0], stamps[-1] + usual / 2, 1.0 / rate)
+    after = np.searchsorted(stamps, ticks).clip(1, len(stamps) - 1)
     nearest = np.where(ticks - stamps[after - 1] <= stamps[after] - ticks, after - 1, after)
     return [int(index) for index in np.unique(nearest)]
 

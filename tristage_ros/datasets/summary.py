@@ -11,6 +11,7 @@ Numbers = NDArray[np.float64]
 
 NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 UNITS = ("m", "m", "m", "rad", "rad", "rad", "")
+TURN = 1.9 * np.pi  # rad; who goes so far has gone round
 KEPT = 100_000  # rows that quantiles are taken of; of more, so many are drawn
 
 
@@ -43,6 +44,12 @@ class Summary:
         """Return the standard deviation, [7]."""
         deviation: Numbers = np.sqrt(self._squares / max(self.count, 1))
         return deviation
+
+    @property
+    def wrapping(self) -> list[str]:
+        """Return the names of the angles that are seen at both ends of a turn."""
+        wide = self.most - self.least > TURN
+        return [name for name, unit, is_wide in zip(NAMES, UNITS, wide, strict=True) if unit == "rad" and is_wide]
 
     def quantile(self, share: float) -> Numbers:
         """Return the quantile at `share`, [7]; of an empty summary NaN."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from tristage_ros.commands.dataset.common import counted
-from tristage_ros.datasets.division import divided, gathered, task_of
+from tristage_ros.datasets.division import divided, gathered, require_new, task_of
 from tristage_ros.datasets.recorded import found, wanted
 from tristage_ros.datasets.values import DatasetError
 from tristage_ros.perception.extrinsics import NAME
@@ -21,6 +21,7 @@ def run(options: argparse.Namespace) -> int:
         OSError: the folder cannot be written.
     """
     shares = _shares(options.into)
+    require_new(options.out)
     episodes = [(one, task_of(one)) for one in wanted(found(options.folder), options.failures)]
     parts = divided(episodes, shares, options.seed)
     gathered(parts, options.out)

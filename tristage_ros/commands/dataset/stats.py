@@ -33,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     names = list(columns["state"])
     print_table(("", "unit", *names), rows, right=names)
+    if wrapping := [f"{which} {name}" for which, summary in sums.items() for name in summary.wrapping]:
+        print(f"note: {', '.join(wrapping)}: goes over half a turn, where it jumps; mean and range of it mean nothing")
     how = f"at {dataset.rate:g} Hz" if dataset.rate else "key frames"
     print(f"{counted(len(dataset), 'episode')}, {counted(sums['state'].count, 'frame')}, {how}")
     for task, count in tasks.most_common():
