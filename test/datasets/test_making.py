@@ -1,5 +1,7 @@
 """Experts of the simulated cell as recorded episodes: what is read back is what they saw, and were told to do."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def test_the_first_frame_is_what_the_simulated_policy_sees_bit_by_bit(folder):
 def test_actions_lead_from_each_frame_to_where_the_tool_is_at_the_next(folder):
     (episode,) = open_dataset(folder, Sampling(rate=2.0))
     frames = list(episode.frames())
-    went = np.array([after.state[:3] - before.state[:3] for before, after in zip(frames, frames[1:], strict=False)])
+    went = np.array([after.state[:3] - before.state[:3] for before, after in pairwise(frames)])
     told = np.array([frame.action.translation[0] for frame in frames[:-1]])
     assert np.abs(went).max() > 0.03
     assert np.abs(told - went).max() < 0.02, "the arm lags behind its set-points by a little"

@@ -54,7 +54,7 @@ def test_idle_ends_are_left_away_but_for_a_little():
     assert begin == pytest.approx(103.0 - LEAD, abs=0.15) and end == pytest.approx(104.0 + TAIL, abs=0.15)
     begin, end = busy(track_of((3.0, STAY, 0.07), (2.0, STAY, 0.0)), 100.0, 105.0)
     assert begin == pytest.approx(103.0 - LEAD, abs=0.15) and end < 104.6, "the fingers move, too"
-    with pytest.raises(ValueError, match="never moves from 100.00 to 102.00 s"):
+    with pytest.raises(ValueError, match=r"never moves from 100\.00 to 102\.00 s"):
         busy(track, 100.0, 102.0)
 
 
