@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from tristage_ros import __version__
 from tristage_ros.bench.options import add_bench_options, add_measurements
+from tristage_ros.commands.dataset.options import add_dataset_options
 from tristage_ros.commands.options import (
     add_calibrate_cameras_options,
     add_doctor_options,
@@ -110,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     episodes = commands.add_parser("episodes", help="list, mark, trim and show episodes")
     add_episodes_options(episodes)
     episodes.set_defaults(command=_run_of("tristage_ros.commands.episodes"))
+    dataset = commands.add_parser(
+        "dataset", help="what a policy learns from episodes: look at it, check, part, make it"
+    )
+    for module, action in add_dataset_options(dataset):
+        action.set_defaults(command=_run_of(module))
     replay = commands.add_parser("replay", help="replay a bag through point cloud and policy, and compare")
     add_replay_options(replay)
     replay.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.replay.replay"))

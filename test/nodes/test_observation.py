@@ -5,7 +5,7 @@ import pytest
 from camera_source import CAMERA
 from sensor_msgs.msg import JointState
 
-from tristage_ros.nodes.policy.readiness import Limits, NotReadyError, ObservationBuffer
+from tristage_ros.observing.buffer import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.perception.extrinsics import CameraMount
 from tristage_ros.perception.lens import Lens
 from tristage_ros.perception.lens_models import RATIONAL

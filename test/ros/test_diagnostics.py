@@ -103,9 +103,9 @@ def test_rates_and_ages_are_those_of_replayed_time(setting, tmp_path):
         for frame in range(12):
             stamp = start + 0.1 * frame
             s.set_time(stamp)
-            before = s.node.inputs["front"].stream.received
+            before = s.node.streams["front"].received
             front.publish_depth(table(), stamp=stamp)
-            s.until(lambda before=before: s.node.inputs["front"].stream.received > before)
+            s.until(lambda before=before: s.node.streams["front"].received > before)
 
     def told(level, words):
         s.heard.clear()

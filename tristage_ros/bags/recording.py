@@ -53,11 +53,12 @@ class Frame:
     partners: tuple[tuple[str, int], ...]  # depth of the other cameras
     joints: tuple[int, ...]  # joint states around all of them, in order
     instant: int = 0  # stamp of the newest part
+    pictures: tuple[tuple[str, int], ...] = ()  # colour of further cameras, which point cloud and policy do without
 
     @property
     def keys(self) -> tuple[tuple[str, int], ...]:
         """Return every message of the frame."""
-        return (*self.first, *self.partners, *((JOINTS, stamp) for stamp in self.joints))
+        return (*self.first, *self.partners, *((JOINTS, stamp) for stamp in self.joints), *self.pictures)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,24 @@ class Played:
     partners: tuple[Message, ...]
     joints: tuple[Message, ...]
     settings: tuple[Message, ...]  # newest camera_info of every camera, and arm status
+    pictures: tuple[Message, ...] = ()
+
+
+class Order:
+    """Put the messages of one frame after the other in the order in which point cloud and policy hear of them.
+
+    Both begin with a frame only when joint states have reached it: these come last, and none goes back.
+    """
+
+    def __init__(self) -> None:
+        """Begin with the first frame."""
+        self._newest = 0  # stamp of a joint state, ns
+
+    def __call__(self, played: Played) -> list[Message]:
+        """Return the messages of a frame; it may be shown again."""
+        joints = [message for message in played.joints if message.header_stamp >= self._newest]
+        self._newest = max((message.header_stamp for message in joints), default=self._newest)
+        return [*played.settings, *played.first, *played.partners, *joints]
 
 
 @dataclass
@@ -87,14 +106,22 @@ class Recording:
     """
 
     def __init__(
-        self, path: str | Path, cameras: Sequence[str], remap: Mapping[str, str] | None = None, tolerance: float = 0.05
+        self,
+        path: str | Path,
+        cameras: Sequence[str],
+        remap: Mapping[str, str] | None = None,
+        tolerance: float = 0.05,
+        pictures: Sequence[str] = (),
     ) -> None:
         """Read the bag at `path`; frames of `cameras` that are `tolerance` s apart belong together.
+
+        Frames have the colour of the cameras `pictures` as well as that of the view.
 
         Raises:
             BagError: it cannot be read, or lacks a topic that the nodes need; the message names it.
         """
         self.path, self.cameras, self.remap = Path(path), tuple(cameras), dict(remap or {})
+        self._pictures = tuple(color_topic(name) for name in pictures if name != VIEW)
         self._tolerance = round(tolerance * 1e9)
         self._streams: dict[str, _Stream] = {}
         with BagReader(path) as bag:
@@ -123,7 +150,7 @@ class Recording:
     def required(self) -> tuple[str, ...]:
         """Return the topics without which nothing can be replayed."""
         depths = (topic(name) for name in self.cameras for topic in (info_topic, depth_topic))
-        return tuple(dict.fromkeys((color_topic(VIEW), info_topic(VIEW), *depths, JOINTS)))
+        return tuple(dict.fromkeys((color_topic(VIEW), info_topic(VIEW), *depths, JOINTS, *self._pictures)))
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -133,6 +160,12 @@ class Recording:
     def has(self, topic: str) -> bool:
         """Tell whether there are messages on `topic`."""
         return topic in self._streams
+
+    def first(self, topic: str) -> Message:
+        """Return the first message of a topic that is required."""
+        first = self._streams[topic].first
+        assert first is not None
+        return first
 
     def conditions(self) -> dict[str, Condition]:
         """Return the condition of every image stream."""
@@ -228,6 +261,9 @@ class Recording:
             if near is None:
                 return f"{topic} has nothing within {self._tolerance * 1e-6:.0f} ms"
             found[topic] = near
+        pictures = [(topic, _nearest(self._stamps[topic], stamp, self._tolerance)) for topic in self._pictures]
+        if lacking := [topic for topic, near in pictures if near is None]:
+            return f"{lacking[0]} has nothing within {self._tolerance * 1e-6:.0f} ms"
         moments = {found[topic] for topic in depths}
         joints = {around for moment in moments for around in _around(self._stamps[JOINTS], moment)}
         if not joints or max(joints) < max(moments) or min(joints) > min(moments) + JOINT_TOLERANCE:
@@ -239,11 +275,15 @@ class Recording:
             first=tuple((topic, found[topic]) for topic in seen if topic in found),
             partners=tuple((topic, found[topic]) for topic in depths if topic not in seen),
             joints=tuple(sorted(joints)),
+            pictures=tuple((topic, near) for topic, near in pictures if near is not None),
         )
 
     def _played(self, frame: Frame, held: Mapping[tuple[str, int], Message], settings: tuple[Message, ...]) -> Played:
-        first, partners = (tuple(held[key] for key in keys) for keys in (frame.first, frame.partners))
-        return Played(frame, first, partners, tuple(held[JOINTS, stamp] for stamp in frame.joints), settings)
+        first, partners, pictures = (
+            tuple(held[key] for key in keys) for keys in (frame.first, frame.partners, frame.pictures)
+        )
+        joints = tuple(held[JOINTS, stamp] for stamp in frame.joints)
+        return Played(frame, first, partners, joints, settings, pictures)
 
 
 def renamed(topic: str, remap: Mapping[str, str]) -> str:

@@ -56,7 +56,20 @@ def load_extrinsics(path: str | Path) -> dict[str, CameraMount]:
         ValueError: it is not such a file; the message names the file, the camera and the key.
     """
     try:
-        content = parse(read_text(path))
+        text = read_text(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    return parse_extrinsics(text, path)
+
+
+def parse_extrinsics(text: str, path: str | Path) -> dict[str, CameraMount]:
+    """Return what `load_extrinsics` reads, from the text of a file that was at `path`.
+
+    Raises:
+        ValueError: it is not such a file; the message names the file, the camera and the key.
+    """
+    try:
+        content = parse(text)
     except ValueError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     cameras = content.get("cameras") if isinstance(content, dict) else None

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from tristage_ros.observing.messages import cloud_points, depth_image, seconds
 from tristage_ros.perception.camera import CameraModel
-from tristage_ros.perception.images import depth_in_metres
 from tristage_ros.perception.lens_models import PLUMB_BOB
-from tristage_ros.words import shown
 
-
-def seconds(stamp: Time) -> float:
-    """Return a stamp in seconds."""
-    return stamp.sec + stamp.nanosec * 1e-9
+__all__ = ["camera_info_message", "cloud_message", "cloud_points", "depth_image", "header", "image_message", "seconds",
+           "to_array", "to_stamp"]  # fmt: skip
 
 
 def to_stamp(value: float) -> Time:
@@ -49,18 +46,6 @@ def image_message(data: NDArray[np.generic], encoding: str, stamp: float, frame_
     return message
 
 
-def depth_image(message: Image) -> NDArray[np.float32]:
-    """Return a depth image as [H, W] metres, NaN where nothing was measured; raise ValueError when it is malformed."""
-    return depth_in_metres(
-        message.data,
-        message.encoding,
-        message.height,
-        message.width,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-    )
-
-
 def camera_info_message(camera: CameraModel, stamp: float) -> CameraInfo:
     """Return the CameraInfo of a camera; one without a lens is told as plumb_bob, with nothing that distorts."""
     return CameraInfo(
@@ -89,34 +74,3 @@ def cloud_message(points: NDArray[np.float32], stamp: float, frame_id: str) -> P
         data=to_array(points.astype("<f4", copy=False)),
         is_dense=True,
     )
-
-
-def cloud_points(message: PointCloud2) -> NDArray[np.float32]:
-    """Return the x, y, z of a PointCloud2 as [N, 3] float32, m.
-
-    Raises:
-        ValueError: there is no float32 field x, y or z, or the data is shorter than it says.
-    """
-    offsets = {field.name: field.offset for field in message.fields if field.datatype == PointField.FLOAT32}
-    if not {"x", "y", "z"} <= offsets.keys():
-        raise ValueError(
-            f"the cloud has the fields {shown([field.name for field in message.fields])}, not float32 x, y and z"
-        )
-    if max(offsets[name] for name in "xyz") + 4 > message.point_step:
-        raise ValueError(f"the cloud has points of {message.point_step} bytes, and x, y, z beyond these")
-    if message.point_step >= 2**31:
-        raise ValueError(f"the cloud has points of {message.point_step} bytes")
-    count = message.width * message.height
-    if len(message.data) < count * message.point_step:
-        raise ValueError(f"the cloud holds {len(message.data)} bytes, not {count} points of {message.point_step} bytes")
-    order = ">" if message.is_bigendian else "<"
-    kind = np.dtype(
-        {
-            "names": ["x", "y", "z"],
-            "formats": [f"{order}f4"] * 3,
-            "offsets": [offsets[name] for name in "xyz"],
-            "itemsize": message.point_step,
-        }
-    )
-    points = np.frombuffer(message.data, kind, count)
-    return np.stack([points["x"], points["y"], points["z"]], axis=1).astype(np.float32, copy=False)

@@ -36,6 +36,7 @@ class DirectArm:
         self._history = JointHistory()
         self._period = 1.0 / config.rate
         self._ticks = 0
+        self.sent = np.array([*plant.position, plant.opening])  # newest set-point, [7] rad, gripper opening in m
         self._history.add(self.time, plant.position)
 
     @property
@@ -84,6 +85,7 @@ class DirectArm:
         setpoint = self._guard.filter(self.time, step, target, self._execution.gripper, plant.position)
         if self._guard.fault and self._execution.trajectory.feed <= 0.0:
             self._execution.trajectory.drop()
+        self.sent = np.array([*setpoint.position, setpoint.gripper])
         self._fingers.step(np.array([setpoint.gripper]), GRIPPER_SPEED, GRIPPER_ACCELERATION, step)
         plant.step(Drive(setpoint.position, _POWERED, False, float(self._fingers.position[0]), _EFFORT, True), step)
         self._ticks += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -81,6 +81,7 @@ class Episode:
         self._setting = Setting(self._model, pieces)
         self._control, self._config = control, SensingConfig.of_the_cell()
         self._renderer: Renderer | None = None
+        self.on_tick: Callable[[], None] | None = None  # called whenever simulated time has passed
         self.reset(seed)
 
     def reset(self, seed: int, task: str = "") -> None:
@@ -123,6 +124,11 @@ class Episode:
     def joints(self) -> NDArray[np.float64]:
         """Return where the joints are now, [7] rad with the gripper opening (m)."""
         return np.array([*self._plant.position, self._plant.opening])
+
+    @property
+    def sent(self) -> NDArray[np.float64]:
+        """Return where the joints were told to be, likewise."""
+        return self._arm.sent.copy()
 
     def robot_state(self) -> NDArray[np.float32]:
         """Return where the arm stands now, as an observation says it: see `kinematics.robot_state`."""
@@ -242,6 +248,8 @@ class Episode:
     def _tick(self) -> None:
         self._arm.tick()
         self._went.append(self._plant.position)
+        if self.on_tick is not None:
+            self.on_tick()
 
     def _sensing(self) -> Sensing:
         return Sensing(self._look_through(), self._mounts, self._fov, self._config, self._noise)

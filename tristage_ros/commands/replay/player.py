@@ -33,7 +33,7 @@ from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 from tristage_ros.bags.changes import EVENTS
 from tristage_ros.bags.messages import typestore
 from tristage_ros.bags.reader import Message
-from tristage_ros.bags.recording import JOINTS, SAME, STATUS, Played
+from tristage_ros.bags.recording import JOINTS, SAME, STATUS, Order, Played
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.graph.graph import REPLAYED
 from tristage_ros.graph.namespaces import relative
@@ -70,7 +70,7 @@ class Player(Node):
         self.refusals = 0  # times that a part of a node has said that it refused what it was shown
         self._reasons: dict[str, str] = {}  # the newest of them
         self.now = 0  # ns, replayed time
-        self._joint_stamp = 0
+        self._order = Order()
         for topic, kind in OUTPUTS.items():
             self.create_subscription(kind, REPLAYED[relative(topic)], self._taker(topic, kind), qos.IMAGES, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
@@ -124,16 +124,12 @@ class Player(Node):
     def show(self, played: Played) -> None:
         """Publish a frame so that whoever uses it has all of it, in an order that depends on nobody's speed.
 
-        Both nodes begin with a frame only when joint states have reached it: these come last, and what one process
-        sends another gets in that order. A frame may be shown again: the nodes take it once, and repeat their answer.
+        What one process sends another gets in that order. A frame may be shown again: the nodes take it once, and
+        repeat their answer.
         """
         self.tick(played.frame.instant)
-        for message in (*played.settings, *played.first, *played.partners):
+        for message in self._order(played):
             self.publish(message)
-        for message in played.joints:
-            if message.header_stamp >= self._joint_stamp:
-                self._joint_stamp = message.header_stamp
-                self.publish(message)
 
     def reset(self, timeout: float) -> bool:
         """Clear the pruning state of the policy; return whether it did."""

@@ -33,16 +33,9 @@ from tristage_ros.nodes.policy.messages import (
     timings_message,
 )
 from tristage_ros.nodes.policy.parameters import PARAMETERS
-from tristage_ros.nodes.policy.readiness import (
-    KeyFramePacing,
-    Limits,
-    NotReadyError,
-    ObservationBuffer,
-    Pacing,
-    RatePacing,
-    pacing_of,
-)
+from tristage_ros.nodes.policy.readiness import KeyFramePacing, Pacing, RatePacing, pacing_of
 from tristage_ros.nodes.policy.tunable import TunableNode
+from tristage_ros.observing.buffer import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.perception.color import draw_overlay
 from tristage_ros.perception.extrinsics import mount_of
 from tristage_ros.resources import resource

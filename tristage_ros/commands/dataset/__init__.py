@@ -1,0 +1,1 @@
+"""The command `tristage dataset`: what a policy would learn from recorded episodes."""
