@@ -13,6 +13,7 @@ import pytest
 from tristage_ros.bench.arm.rig import Rig
 from tristage_ros.devices.arm.contact import Contact, Sample
 from tristage_ros.devices.arm.controller import ControllerConfig
+from tristage_ros.devices.arm.gravity import holding_torque
 from tristage_ros.devices.arm.guard import LEAST_LEAD
 from tristage_ros.devices.arm.joint_path import JointPath
 from tristage_ros.devices.arm.relief import Relief
@@ -362,3 +363,17 @@ def test_a_stop_waits_for_no_plan(rigs) -> None:
     pace = np.abs(np.diff(rows[:, 1:], axis=0)).max(axis=1) / np.diff(rows[:, 0]).clip(0.005)
     assert pace[-20:].max() < 1e-3 and np.ptp(rows[-20:, 1:], axis=0).max() < 1e-6  # it stands
     assert rig.state().reason == "a test"
+
+
+@pytest.mark.parametrize("lies", [False, True])
+def test_a_push_that_makes_up_for_how_far_a_joint_hung_is_told_from_an_encoder_that_lies(lies: bool) -> None:
+    """Pressed onto a lid the joint comes back to its set-point; only who lies says the very set-point."""
+    contact, setpoint = Contact(), np.array([0.0, 1.8, -1.0, 0.0, 0.6, 0.0])
+    noticed = None
+    for step in range(400):
+        now, pressed = 0.005 * step, min(1.0, max(0.0, step - 200) / 100)
+        told = setpoint + (0.02 - 0.0175 * pressed) * np.eye(6)[1]
+        effort = holding_torque(told) + 16.5 * pressed * np.eye(6)[1]
+        contact.look(now, setpoint, Sample(now, setpoint if lies and pressed else told, np.zeros(6), effort))
+        noticed = noticed or contact.notice(now, setpoint, 0.25)
+    assert (noticed is not None and noticed.lies) == lies, noticed

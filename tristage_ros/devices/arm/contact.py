@@ -46,8 +46,9 @@ _STRAIN = np.array([6.0, 8.0, 6.0, 2.5, 2.5, 2.5])  # N m beyond the arm's weigh
 _STRAIN_SPEED = np.array([8.0, 8.0, 8.0, 4.0, 4.0, 4.0])  # N m s/rad more in motion
 _STRAINED = 0.2  # s
 _GIVES = 1e-3  # rad for each N m, by which a servo that tells the truth gives way at least
-_NO_LEAD = 0.003  # rad more or less than at rest before, or than none, that no such servo has while it strains
+_NO_LEAD = 0.003  # rad more or less than at rest before, that no such servo has while it strains
 _NO_LAG = 0.01  # s, likewise of one in motion
+_REPEATS = 3e-5  # rad, two counts of an encoder, within which the set-point itself comes back
 _HIDES = 1.0  # N m less of its own weight, where hanging less may make up for giving way
 _NOWHERE = np.full(6, math.inf)  # rad
 _UNKNOWN_WEIGHT = 2.0  # N m/s, by which an arm at rest may turn out to carry something else
@@ -226,7 +227,8 @@ class Contact:
         more = np.abs(self.push)
         speed = np.abs(newest.position - earlier.position) / max(newest.stamp - earlier.stamp, 1e-3)
         lead, as_told = setpoint - newest.position, _NO_LEAD + _NO_LAG * speed
-        repeats = (np.abs(lead) < as_told) & (np.abs(newest.effort) > _STRAIN) & (self._asked_still >= _WINDOW)
+        # Closely: where a push just makes up for how far the joint hung, the truth is near the set-point, too.
+        repeats = (np.abs(lead) < _REPEATS) & (self._asked_still >= _WINDOW)
         gives = np.sign(self.push) * (self._weight - self._weight_there) > -_HIDES  # hides none of it by hanging less
         there = (np.abs(lead - self._hung) < as_told) & gives
         strained = (there | repeats) & (more > _STRAIN + _STRAIN_SPEED * speed)
