@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 from tristage_ros.perception.extrinsics import CameraMount
 from tristage_ros.simulation.arm import FINGER_STROKE, TIME_STEP, actuators_xml, arm_xml, frame_attributes
 from tristage_ros.simulation.objects import BANANA, CLUTTER, PLATE, Piece
+from tristage_ros.simulation.viewpoint import FLIP, housing_pose
 
 HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])  # rad: raised, the gripper over the table and pointing down
 SETTLING = 0.4  # s, in which the objects come to rest
 
 PIECES = (PLATE, BANANA, *CLUTTER)  # of the first task
 OBJECTS = tuple(piece.name for piece in PIECES)
+MEMORY = 9  # numbers that a task may keep in the state: `MjData.userdata`, zero at first
 _CELLAR = -2.0  # m, height of what carries the pieces that are put away, below the floor
 _TRIES = 200  # places for one piece before all are placed anew
-_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # optical frame (y down, z forward) <-> MuJoCo camera (y up, z backward)
 
 _HEADER = f"""
  <compiler angle="radian" autolimits="true"/>
+ <size nuserdata="{MEMORY}"/>
  <option timestep="{TIME_STEP}" integrator="implicitfast" cone="elliptic" impratio="5"/>
  <statistic extent="1" center="0.3 0 0.2"/>
  <visual>
@@ -158,7 +160,7 @@ def camera_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
     camera = data.camera(name)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = camera.xmat.reshape(3, 3), camera.xpos
-    return pose @ _FLIP
+    return pose @ FLIP
 
 
 def body_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
@@ -171,6 +173,7 @@ def body_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
 
 def _placed(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece], rng: np.random.Generator) -> bool:
     taken: dict[str, tuple[NDArray[np.float64], float]] = {}
+    lifts = {"": 0.0}  # m, by which a piece, and what is inside it, stands above the table
     for piece in pieces:
         spot = taken[piece.inside][0] if piece.inside else _free_spot(piece, taken.values(), rng)
         if spot is None and piece.optional:
@@ -185,7 +188,9 @@ def _placed(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece],
         if mirrored:
             spot, yaw = spot * (1.0, -1.0), np.pi - yaw
         taken[piece.name] = spot, piece.clearance
-        _put(model, data, piece.name, np.array([*spot, table_height(model) + piece.height]), yaw)
+        lifts[piece.name] = lifts[piece.inside] + (rng.uniform(*piece.lift) if piece.lift else 0.0)
+        height = table_height(model) + lifts[piece.name] + piece.height
+        _put(model, data, piece.name, np.array([*spot, height]), yaw)
         if piece.hinge:
             data.joint(piece.hinge).qpos = rng.uniform(*piece.open_by)
     return True
@@ -223,12 +228,12 @@ def _put(model: mujoco.MjModel, data: mujoco.MjData, name: str, position: NDArra
 
 
 def _camera_xml(mount: CameraMount, vertical_fov: float) -> str:
-    housing = mount.pose.copy()
-    housing[:3, 3] -= 0.014 * mount.pose[:3, 2]  # behind the lens, so that no camera sees its own housing
+    housing = housing_pose(mount)
     x, y, z = housing[:3, 3]
     bracket = f'<geom class="visual" type="capsule" fromto="0 0 0 {x} {y} {z}" size="0.006" material="joint"/>'
     return (
         f"{bracket if mount.parent == 'flange' else ''}"
-        f'<camera name="{mount.name}" {frame_attributes(mount.pose @ _FLIP)} fovy="{vertical_fov}"/>'
-        f'<geom class="visual" type="box" {frame_attributes(housing)} size="0.042 0.012 0.012" material="joint"/>'
+        f'<camera name="{mount.name}" {frame_attributes(mount.pose @ FLIP)} fovy="{vertical_fov}"/>'
+        f'<geom name="{mount.name}_housing" class="visual" type="box" {frame_attributes(housing)} '
+        'size="0.042 0.012 0.012" material="joint"/>'
     )
