@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from tristage_ros.perception.extrinsics import CameraMount
 from tristage_ros.simulation.arm import FINGER_STROKE, TIME_STEP, actuators_xml, arm_xml, frame_attributes
 from tristage_ros.simulation.objects import BANANA, CLUTTER, PLATE, Piece
-from tristage_ros.simulation.viewpoint import FLIP, housing_pose
 
 HOME = np.array([0.0, 1.2, -1.1, 0.0, 0.9, 0.0])  # rad: raised, the gripper over the table and pointing down
 SETTLING = 0.4  # s, in which the objects come to rest
 
 PIECES = (PLATE, BANANA, *CLUTTER)  # of the first task
 OBJECTS = tuple(piece.name for piece in PIECES)
+_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # optical frame (y down, z forward) <-> MuJoCo camera (y up, z backward)
 MEMORY = 9  # numbers that a task may keep in the state: `MjData.userdata`, zero at first
 _CELLAR = -2.0  # m, height of what carries the pieces that are put away, below the floor
 _TRIES = 200  # places for one piece before all are placed anew
@@ -160,7 +160,7 @@ def camera_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
     camera = data.camera(name)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = camera.xmat.reshape(3, 3), camera.xpos
-    return pose @ FLIP
+    return pose @ _FLIP
 
 
 def body_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
@@ -227,13 +227,28 @@ def _put(model: mujoco.MjModel, data: mujoco.MjData, name: str, position: NDArra
         model.body(name).pos, model.body(name).quat = position, quaternion
 
 
+def aim(model: mujoco.MjModel, mount: CameraMount) -> None:
+    """Put a camera of the base, and its housing, where the mount says."""
+    camera, housing = model.camera(mount.name), model.geom(f"{mount.name}_housing")
+    for part, pose in ((camera, mount.pose @ _FLIP), (housing, _housing(mount))):
+        part.pos[:] = pose[:3, 3]
+        mujoco.mju_mat2Quat(part.quat, pose[:3, :3].flatten())
+
+
+def _housing(mount: CameraMount) -> NDArray[np.float64]:
+    """Return the pose [4, 4] of a housing in the mount's parent: behind the lens, so that no camera sees its own."""
+    pose: NDArray[np.float64] = mount.pose.copy()
+    pose[:3, 3] -= 0.014 * mount.pose[:3, 2]
+    return pose
+
+
 def _camera_xml(mount: CameraMount, vertical_fov: float) -> str:
-    housing = housing_pose(mount)
+    housing = _housing(mount)
     x, y, z = housing[:3, 3]
     bracket = f'<geom class="visual" type="capsule" fromto="0 0 0 {x} {y} {z}" size="0.006" material="joint"/>'
     return (
         f"{bracket if mount.parent == 'flange' else ''}"
-        f'<camera name="{mount.name}" {frame_attributes(mount.pose @ FLIP)} fovy="{vertical_fov}"/>'
+        f'<camera name="{mount.name}" {frame_attributes(mount.pose @ _FLIP)} fovy="{vertical_fov}"/>'
         f'<geom name="{mount.name}_housing" class="visual" type="box" {frame_attributes(housing)} '
         'size="0.042 0.012 0.012" material="joint"/>'
     )

@@ -1,11 +1,10 @@
-"""Where the front camera stands: where the cameras file says, or anywhere around the table, measured and told."""
+"""Where the front camera stands: where the cameras file says, or anywhere around the table, calibrated there."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +23,13 @@ _STREAM = 0xCA3  # of the generator, so that nothing else that a seed decides de
 
 
 def anywhere(mount: CameraMount, seed: int) -> CameraMount:
-    """Return a camera on the base at a pose that `seed` draws, as its calibration would tell it."""
+    """Return a camera on the base at a pose that `seed` draws, as its calibration would tell it.
+
+    Raises:
+        ValueError: it moves with the arm.
+    """
+    if mount.parent != "base_link":
+        raise ValueError(f"camera {mount.name} is on {mount.parent}; one that may stand anywhere is on base_link")
     rng = np.random.default_rng((seed, _STREAM))
     azimuth, elevation = rng.uniform(-AZIMUTH, AZIMUTH), rng.uniform(*ELEVATION)
     away = np.array(
@@ -34,25 +39,7 @@ def anywhere(mount: CameraMount, seed: int) -> CameraMount:
     pose = np.eye(4)
     pose[:3, 3] = target + rng.uniform(*DISTANCE) * away
     pose[:3, :3] = _looking(-away) @ _about_z(rng.uniform(-ROLL, ROLL))
-    return replace(mount, parent="base_link", pose=pose)
-
-
-def aim(model: mujoco.MjModel, mount: CameraMount) -> None:
-    """Put the camera of a mount on the base, and its housing, where the mount says."""
-    camera, housing = model.camera(mount.name), model.geom(f"{mount.name}_housing")
-    camera.pos[:], housing.pos[:] = mount.pose[:3, 3], housing_pose(mount)[:3, 3]
-    mujoco.mju_mat2Quat(camera.quat, (mount.pose @ FLIP)[:3, :3].flatten())
-    mujoco.mju_mat2Quat(housing.quat, mount.pose[:3, :3].flatten())
-
-
-FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # optical frame (y down, z forward) <-> MuJoCo camera (y up, z backward)
-
-
-def housing_pose(mount: CameraMount) -> NDArray[np.float64]:
-    """Return where the housing is, [4, 4] in the mount's parent: behind the lens, so that no camera sees its own."""
-    pose: NDArray[np.float64] = mount.pose.copy()
-    pose[:3, 3] -= 0.014 * mount.pose[:3, 2]
-    return pose
+    return replace(mount, pose=pose)
 
 
 def _looking(forward: NDArray[np.float64]) -> NDArray[np.float64]:
