@@ -1,8 +1,8 @@
 """Measure cameras against joints: `tristage bench agreement`.
 
-The experts' episodes of the tasks on the table in simulation, with sensor noise, holes and a hand over it, looked at once
-per simulated second as the point cloud node does: first as everything is, then with joints that lie and cameras that have
-moved, which is the same images with other joints or other extrinsics told.
+The experts' episodes of the tasks on the table in simulation, with sensor noise, holes and a hand over it, looked at
+once per simulated second as the point cloud node does: first as everything is, then with joints that lie and cameras
+that have moved, which is the same images with other joints or other extrinsics told.
 """
 
 from __future__ import annotations

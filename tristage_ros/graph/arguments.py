@@ -90,7 +90,7 @@ PIPER_PICK = (
     Argument(
         "camera",
         FIXED,
-        "fixed: as the cameras file says; anywhere: the seed draws where the simulated front camera is calibrated to be",
+        "fixed: as the cameras file says; anywhere: the seed draws where the simulated front camera is, and that is told",
         VIEWPOINTS,
     ),
     Argument("instruction", "", "what the policy is told to do; empty: the task's instruction"),

@@ -7,11 +7,11 @@ import pytest
 
 from tristage_ros.mla.values import Action
 from tristage_ros.simulation.buttons import DOWN, NAMES, RISE, SHIFT
-from tristage_ros.simulation.episode import Episode
+from tristage_ros.simulation.episode import Episode, as_action
 from tristage_ros.simulation.tasks import TASKS
 
 PRESSED = ("button", "button_blue", "higher")
-SEEDS = range(920_000, 920_006)
+SEEDS = range(920_000, 920_005)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_closing_the_fingers_moves_both_and_the_press_is_aimed_anew(episode, tas
 def test_a_press_where_it_was_at_first_is_a_miss_most_often(episode):
     """Straight down from above: what the arm's own state says is no longer so."""
     hits = 0
-    for seed in range(920_000, 920_012):
+    for seed in range(920_000, 920_008):
         episode.reset(seed, "button")
         above = episode.expert()
         episode.step(above)
@@ -90,7 +90,7 @@ def test_a_press_where_it_was_at_first_is_a_miss_most_often(episode):
         episode.step(down)
         assert episode.finished
         hits += episode.success()
-    assert hits <= 5
+    assert hits <= 4
 
 
 @pytest.mark.parametrize("off", [(0.0, 0.0, 0.010), (0.040, 0.0, -0.015), (0.0, 0.040, 0.0)], ids=str)
@@ -103,24 +103,21 @@ def test_a_missed_press_ends_the_attempt(episode, off):
 
 def test_a_press_of_the_other_one_ends_the_attempt_and_cannot_be_mended(episode):
     episode.reset(SEEDS[2], "button")
-    task = episode.task
-    episode.task = TASKS["button_blue"]
+    for _ in range(2):
+        episode.step(as_action(TASKS["button_blue"].expert(episode.world), episode.world.tool))
+    assert episode.world.angle(f"{other_of(episode)}_cap") > DOWN
+    assert episode.finished and not episode.success()
     for _ in range(2):
         episode.step(episode.expert())
-    assert episode.success()
-    episode.task = task
-    assert episode.world.angle(f"{other_of(episode)}_cap") > DOWN
-    assert task.lost(episode.world) and episode.finished and not episode.success()
+    assert not episode.success()
 
 
-@pytest.mark.parametrize("task", PRESSED)
-def test_the_tools_height_does_not_tell_the_stage(episode, task):
+def test_the_tools_height_does_not_tell_the_stage(episode):
     """Above a low button it is lower than in the press of a high one."""
     above, pressing = [], []
-    for seed in range(920_000, 920_012):
-        episode.reset(seed, task)
-        episode.step(episode.expert())
-        above.append(episode.world.tool[2, 3])
-        episode.step(episode.expert())
-        pressing.append(episode.world.tool[2, 3])
-    assert np.mean(np.array(above)[:, None] < np.array(pressing)) > 0.15
+    for seed in SEEDS:
+        episode.reset(seed, "button")
+        for heights in (above, pressing):
+            episode.step(episode.expert())
+            heights.append(episode.world.tool[2, 3])
+    assert min(above) < max(pressing) - 0.03

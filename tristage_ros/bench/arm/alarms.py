@@ -1,4 +1,4 @@
-"""No false alarm: scripted experts of the tasks on the table drive the emulated arm at the wire; nothing may be a fault.
+"""No false alarm: the experts of the tasks on the table drive the emulated arm at the wire, and nothing may be a fault.
 
 Lids and doors are pushed by design: a fault meanwhile is a false alarm like any other. The seed of an episode decides
 where things stand, which task it is, what the gripper carries, the speed, and how seldom and late feedback comes:
