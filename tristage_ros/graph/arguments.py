@@ -90,7 +90,7 @@ PIPER_PICK = (
     Argument(
         "camera",
         FIXED,
-        "anywhere: the seed draws where the simulated front camera is, and its calibration says so; fixed: see cameras_file",
+        "fixed: as the cameras file says; anywhere: the seed draws where the simulated one is, and all are told",
         VIEWPOINTS,
     ),
     Argument("instruction", "", "what the policy is told to do; empty: the task's instruction"),
