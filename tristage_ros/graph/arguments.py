@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from tristage_ros.graph.machines import ALL, MACHINES
 from tristage_ros.resources import PathError, user_path
-from tristage_ros.simulation.instructions import INSTRUCTIONS
-from tristage_ros.simulation.viewpoint import FIXED, VIEWPOINTS
+from tristage_ros.simulation.instructions import FIXED, INSTRUCTIONS, VIEWPOINTS
 
 BOOLEAN = ("true", "false")
 COLOR_FORMATS = ("jpeg", "png", "raw")

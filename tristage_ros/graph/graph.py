@@ -26,8 +26,8 @@ from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nod
 from tristage_ros.perception.extrinsics import load_extrinsics, mount_of, save_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, read_text, resource, user_path
 from tristage_ros.simulation import misspelt_backend
-from tristage_ros.simulation.instructions import INSTRUCTIONS
-from tristage_ros.simulation.viewpoint import ANYWHERE, anywhere
+from tristage_ros.simulation.instructions import ANYWHERE, INSTRUCTIONS
+from tristage_ros.simulation.viewpoint import anywhere
 from tristage_ros.yaml_text import parse
 
 OURS = "tristage_ros"  # the package

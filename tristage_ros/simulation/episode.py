@@ -23,6 +23,7 @@ from tristage_ros.resources import resource
 from tristage_ros.simulation.arm import Plant
 from tristage_ros.simulation.direct_arm import DirectArm
 from tristage_ros.simulation.disturbances import HAND_XML, Hand, SensorNoise, hand_geoms
+from tristage_ros.simulation.instructions import ANYWHERE
 from tristage_ros.simulation.objects import Piece
 from tristage_ros.simulation.renderer import Renderer, label_of_geoms
 from tristage_ros.simulation.scene import build_model
@@ -31,7 +32,7 @@ from tristage_ros.simulation.setting import Setting, Variation, pieces_for
 from tristage_ros.simulation.tasks import KeyFrame, Task, task_called
 from tristage_ros.simulation.tasks.task import World, tool_rotation
 from tristage_ros.simulation.travel import Travel
-from tristage_ros.simulation.viewpoint import ANYWHERE, anywhere
+from tristage_ros.simulation.viewpoint import anywhere
 
 CONTROL = ControllerConfig(rate=50.0)
 LONGEST = 60.0  # s, simulated

@@ -17,9 +17,9 @@ from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource, user_path
 from tristage_ros.simulation.closed_loop import ClosedLoop, Doubt, Doubtful
 from tristage_ros.simulation.episode import CONTROL, Episode
+from tristage_ros.simulation.instructions import FIXED, VIEWPOINTS
 from tristage_ros.simulation.setting import Variation
 from tristage_ros.simulation.tasks import TASKS
-from tristage_ros.simulation.viewpoint import FIXED, VIEWPOINTS
 
 
 @dataclass

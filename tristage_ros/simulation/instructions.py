@@ -1,4 +1,7 @@
-"""The tasks of the simulated cell and what a policy is told to do in each; free of physics, for whoever lists them."""
+"""What the simulated cell lets one choose, for whoever lists it; free of physics and of every library.
+
+The tasks, and what a policy is told to do in each; where the front camera is.
+"""
 
 TABLE = {  # of one model, and known to the shipped checkpoints
     "banana": "put the banana on the blue plate",
@@ -14,3 +17,6 @@ HEIGHT = {  # of models of their own: where things are in space is not to be had
     "stack": "lift the banana onto the blue plate",
 }
 INSTRUCTIONS = TABLE | HEIGHT
+
+FIXED, ANYWHERE = "fixed", "anywhere"
+VIEWPOINTS = (FIXED, ANYWHERE)  # of the front camera: as the cameras file says, or drawn; see `viewpoint.py`

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.perception.extrinsics import CameraMount
+from tristage_ros.simulation.instructions import FIXED, VIEWPOINTS
 from tristage_ros.simulation.objects import BANANA, BOX, CLUTTER, FRIDGE, LAPTOP, PLATE, STAND, UMBRELLA, Piece
 from tristage_ros.simulation.scene import HOME, aim, put_away, settle, stand
 from tristage_ros.simulation.tasks import TASKS, Task
-from tristage_ros.simulation.viewpoint import FIXED, VIEWPOINTS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from tristage_ros.perception.extrinsics import CameraMount
 
-FIXED, ANYWHERE = "fixed", "anywhere"
-VIEWPOINTS = (FIXED, ANYWHERE)
-
 AZIMUTH = math.radians(40.0)  # to either side of the direction that the arm looks in
 ELEVATION = (math.radians(26.0), math.radians(56.0))  # above the horizon
 DISTANCE = (0.72, 1.04)  # m, from what it looks at
