@@ -10,6 +10,7 @@ from tristage_ros.mla.values import Action, Observation, StepReport
 from tristage_ros.pruning.report import PruningReport
 from tristage_ros.pruning.values import TokenGeometry, TokenMasks
 from tristage_ros.simulation.episode import Episode
+from tristage_ros.simulation.instructions import TABLE
 from tristage_ros.simulation.tasks import TASKS
 from tristage_ros.studies.attempt import Attempts, by_key_frames, continuously
 from tristage_ros.studies.cell import CONDITIONS, GREY, PLAIN, Cell, Job, another_instruction
@@ -116,10 +117,17 @@ def test_dropped_frames_are_steps_less(attempts: Attempts) -> None:
     assert 0.5 * whole.length < dropped.length < 0.9 * whole.length
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TABLE)
 def test_the_wrong_instruction_is_that_of_a_thing_on_the_table(task: str) -> None:
     wrong = another_instruction(TASKS[task])
     other = next(other for other in TASKS.values() if other.instruction == wrong)
     assert other.name != task
     together = {piece.name for company in TASKS[task].companies for piece in company}
     assert {piece.name for piece in other.pieces} <= together
+
+
+@pytest.mark.parametrize(
+    ("task", "other"), [("button", "button_blue"), ("button_blue", "higher"), ("higher", "button")]
+)
+def test_the_wrong_button_is_another_one_of_the_same_scene(task: str, other: str) -> None:
+    assert another_instruction(TASKS[task]) == TASKS[other].instruction

@@ -6,7 +6,7 @@ import torch
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.pruning.values import TokenGeometry
-from tristage_ros.simulation import tasks
+from tristage_ros.simulation.instructions import TABLE
 from tristage_ros.studies.compared import after_layer_1, rescaled
 from tristage_ros.studies.options import METHODS, TASKS
 from tristage_ros.studies.parts.choosing import CANDIDATES
@@ -19,7 +19,7 @@ GEOMETRY = TokenGeometry(torch.arange(64) % 16, 16)
 
 def test_the_options_offer_what_there_is() -> None:
     assert set(METHODS) == set(LABELS)
-    assert set(TASKS) == set(tasks.TASKS)
+    assert set(TASKS) == set(TABLE)
 
 
 def test_the_robot_preset_is_the_robots() -> None:

@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from tristage_ros.resources import resource
-from tristage_ros.simulation.tasks import TASKS
+from tristage_ros.simulation.instructions import TABLE
 from tristage_ros.training.command import run
 from tristage_ros.training.recipe import Recipe, RecipeError
 
@@ -22,7 +22,7 @@ def test_the_shipped_recipes_follow_each_other(monkeypatch, tmp_path):
     first, then = Recipe.load(FILE), Recipe.load(resource("config", "training_continuous.yaml"))
     assert not first.start
     assert then.start
-    assert list(then.episodes) == list(TASKS)
+    assert list(then.episodes) == list(TABLE)
     monkeypatch.chdir(tmp_path)
     options = argparse.Namespace(
         recipe=resource("config", "training_continuous.yaml"), settings=[], device="cpu", only=None

@@ -1,8 +1,8 @@
 """Measure cameras against joints: `tristage bench agreement`.
 
-The experts' episodes of all tasks in simulation, with sensor noise, holes and a hand over the table, looked at once per
-simulated second as the point cloud node does: first as everything is, then with joints that lie and cameras that have
-moved, which is the same images with other joints or other extrinsics told.
+The experts' episodes of the tasks on the table in simulation, with sensor noise, holes and a hand over it, looked at
+once per simulated second as the point cloud node does: first as everything is, then with joints that lie and cameras
+that have moved, which is the same images with other joints or other extrinsics told.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tristage_ros.perception.cloud import RgbdFrame
 from tristage_ros.perception.surfaces import Table
 from tristage_ros.perception.watch import OUT_OF, Watch
 from tristage_ros.simulation.episode import Episode
+from tristage_ros.simulation.instructions import TABLE
 from tristage_ros.simulation.sensing import SensingConfig
 from tristage_ros.simulation.setting import Variation
-from tristage_ros.simulation.tasks import TASKS
 
 Floats = NDArray[np.float64]
 PERIOD = 1.0  # s, simulated
@@ -179,7 +179,7 @@ def _provoke(tally: Tally, seen: list[Shot], table: Table, seed: int) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; return 1 for a false alarm."""
-    tasks = list(TASKS)
+    tasks = list(TABLE)
     each = partial(
         measure,
         looks=math.ceil(options.looks / len(tasks)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tristage_ros.graph.machines import ALL, MACHINES
 from tristage_ros.resources import PathError, user_path
-from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.instructions import FIXED, INSTRUCTIONS, VIEWPOINTS
 
 BOOLEAN = ("true", "false")
 COLOR_FORMATS = ("jpeg", "png", "raw")
@@ -86,6 +86,12 @@ PIPER_PICK = (
     Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file", path=True),
     Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
     Argument("varied", "false", "light, colours, clutter and the arm's start vary with the seed, too", BOOLEAN),
+    Argument(
+        "camera",
+        FIXED,
+        "fixed: as the cameras file says; anywhere: the seed draws where the simulated one is, and all are told",
+        VIEWPOINTS,
+    ),
     Argument("instruction", "", "what the policy is told to do; empty: the task's instruction"),
     Argument(
         "control",

@@ -23,10 +23,11 @@ from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
 from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
-from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.extrinsics import load_extrinsics, mount_of, save_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, read_text, resource, user_path
 from tristage_ros.simulation import misspelt_backend
-from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.instructions import ANYWHERE, INSTRUCTIONS
+from tristage_ros.simulation.viewpoint import anywhere
 from tristage_ros.yaml_text import parse
 
 OURS = "tristage_ros"  # the package
@@ -98,6 +99,11 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
+    elsewhere = given["camera"] == ANYWHERE
+    if elsewhere:
+        if not simulated:
+            raise GraphError("camera:=anywhere is for hardware:=sim; a real camera is where cameras_file:=FILE says")
+        cameras = _calibrated_anywhere(cameras, seed)
     site, table = _site(given["site_file"], cameras)
     nodes = [
         NodeSpec("point_cloud", "point_cloud"),
@@ -124,7 +130,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         _require_can(channel)
     if led:
         _lead(nodes, given["leader_can"] or (_simulated_channel(f"{namespace}/leader") if simulated else "can1"))
-    if given["cameras_file"]:
+    if given["cameras_file"] or elsewhere:
         for node in nodes:
             node.parameters["cameras_file"] = str(cameras)
     if machines and with_policy:
@@ -144,7 +150,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         if machine == HOST:
             raise GraphError("episodes:= on the host would draw every raw image over the network; give it on the robot")
         settings = {"folder": str(Path(given["episodes"]).resolve()), "color": given["record_color"]}
-        files = {"cameras_file": str(cameras)} if given["cameras_file"] else {}
+        files = {"cameras_file": str(cameras)} if given["cameras_file"] or elsewhere else {}
         nodes.append(NodeSpec("episodes", "episodes", settings | files | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
     if site:
@@ -289,8 +295,7 @@ def replay(arguments: Mapping[str, str]) -> Graph:
 
 def parameter_files(nodes: Iterable[NodeSpec]) -> dict[str, Path]:
     """Return, by node, the files with their parameters; they are there for as long as this process is."""
-    folder = Path(tempfile.mkdtemp(prefix="tristage-parameters-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = _folder("parameters")
     files = {node.name: folder / f"{node.name}.yaml" for node in nodes if node.parameters}
     for node in nodes:
         if node.name in files:
@@ -344,6 +349,24 @@ def _cameras_file(path: str) -> Path:
     if path and not Path(path).is_file():
         raise GraphError(f"no cameras file at {path}; tristage calibrate-cameras writes one")
     return Path(path).resolve() if path else resource("config", "cameras.yaml")
+
+
+def _calibrated_anywhere(path: Path, seed: int) -> Path:
+    """Return a cameras file like `path` whose front camera is where `seed` draws it; see `parameter_files`."""
+    try:
+        front = anywhere(mount_of("front", path), seed)
+    except (OSError, ValueError) as error:
+        raise GraphError(str(error)) from error
+    drawn = _folder("cameras") / "cameras.yaml"
+    save_extrinsics(drawn, path, {"front": front}, {"front": {"drawn_by_seed": seed}})
+    return drawn
+
+
+def _folder(what: str) -> Path:
+    """Return a new folder that is there for as long as this process is."""
+    folder = Path(tempfile.mkdtemp(prefix=f"tristage-{what}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _camera_nodes(driver: str, path: Path, simulated: bool) -> list[NodeSpec]:

@@ -6,6 +6,7 @@ its target, and how stiff what it runs into is, are assumptions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -167,7 +168,7 @@ class Plant:
     """Simulate the arm under gravity; powered joints are servoed and gravity compensated, unpowered ones fall.
 
     Until a motor is powered for the first time the arm stands on a parking stand and does not move. What may be changed
-    at any time: `obstacles`, `payload`, and `compliance`, by which servos hang below their targets under load.
+    at any time: `obstacles`, `payload`, `compliance`, by which servos hang below their targets under load, and `react`.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
@@ -176,6 +177,7 @@ class Plant:
         self.obstacles: tuple[Obstacle, ...] = ()
         self.payload = 0.0  # kg, at the grasp centre
         self.compliance = 0.0  # rad per N m of what a joint carries
+        self.react: Callable[[], None] = lambda: None  # what the scene answers after every step
         self._flange = model.site("flange").id
         self._carried = np.zeros(6)  # N m, what the servos hold against gravity
         joints = [model.joint(f"joint{k + 1}") for k in range(6)]
@@ -199,6 +201,7 @@ class Plant:
                 self.data.ctrl[:6] = drive.position - self.compliance * self._carried
             mujoco.mj_step(self.model, self.data, each)
             self._measure()
+        self.react()
 
     def tool(self) -> NDArray[np.float64]:
         """Return where the grasp centre is, [3] m in the base frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import can
@@ -21,7 +22,7 @@ from tristage_ros.simulation.renderer import Renderer
 from tristage_ros.simulation.scene import build_model, camera_pose, object_poses
 from tristage_ros.simulation.sensing import pinhole, vertical_fov
 from tristage_ros.simulation.served_bus import ServedBus
-from tristage_ros.simulation.setting import EVERYTHING, PLAIN, Setting, Variation
+from tristage_ros.simulation.setting import PLAIN, Setting, Variation, pieces_for
 from tristage_ros.simulation.tasks import task_called
 from tristage_ros.simulation.tasks.task import World
 
@@ -80,9 +81,12 @@ class Cell:
         self.config = config
         mounts = load_extrinsics(config.cameras_file)
         self._fov = vertical_fov(config.cameras_file, tuple(mounts))
-        model = build_model(mounts.values(), self._fov, EVERYTHING, table=config.table)
         self.task = task_called(config.task)
-        self._plant = Plant(model, Setting(model).start(self.task, config.seed, config.variation))
+        self._pieces = pieces_for(self.task)
+        model = build_model(mounts.values(), self._fov, self._pieces, table=config.table)
+        data = Setting(model, self._pieces).start(self.task, config.seed, config.variation)
+        self._plant = Plant(model, data)
+        self._plant.react = partial(self.task.react, model, data)
         self._view = mujoco.MjData(model)  # the rendered copy of the physics' state
         self._renderer: Renderer | None = None
         self._rendering = threading.Lock()
@@ -126,7 +130,7 @@ class Cell:
     def truth(self) -> dict[str, NDArray[np.float64]]:
         """Return the true pose [4, 4] of every object in the base frame, m; what is not on the table lies below it."""
         with self.firmware.lock:
-            return object_poses(self._plant.data, [piece.name for piece in EVERYTHING])
+            return object_poses(self._plant.data, [piece.name for piece in self._pieces])
 
     def success(self) -> bool:
         """Tell whether the task is done, by the true state."""

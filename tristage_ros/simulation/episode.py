@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -22,13 +23,16 @@ from tristage_ros.resources import resource
 from tristage_ros.simulation.arm import Plant
 from tristage_ros.simulation.direct_arm import DirectArm
 from tristage_ros.simulation.disturbances import HAND_XML, Hand, SensorNoise, hand_geoms
+from tristage_ros.simulation.instructions import ANYWHERE
+from tristage_ros.simulation.objects import Piece
 from tristage_ros.simulation.renderer import Renderer, label_of_geoms
 from tristage_ros.simulation.scene import build_model
 from tristage_ros.simulation.sensing import FRONT, Sensing, SensingConfig, vertical_fov
-from tristage_ros.simulation.setting import Setting, Variation, everything
+from tristage_ros.simulation.setting import Setting, Variation, pieces_for
 from tristage_ros.simulation.tasks import KeyFrame, Task, task_called
 from tristage_ros.simulation.tasks.task import World, tool_rotation
 from tristage_ros.simulation.travel import Travel
+from tristage_ros.simulation.viewpoint import anywhere
 
 CONTROL = ControllerConfig(rate=50.0)
 LONGEST = 60.0  # s, simulated
@@ -43,6 +47,14 @@ class StepOutcome:
     reason: str  # why it was refused or not finished, "" otherwise
     reached: bool  # the arm has carried it out
     duration: float  # s, simulated
+
+
+class _Scene:
+    """Hold a model, how it is set, and the renderer that looks at it, which the first look opens."""
+
+    def __init__(self, model: mujoco.MjModel, pieces: tuple[Piece, ...]) -> None:
+        self.model, self.setting = model, Setting(model, pieces)
+        self.renderer: Renderer | None = None
 
 
 class Episode:
@@ -73,14 +85,11 @@ class Episode:
         self.variation = variation or Variation()
         path = cameras_file or resource("config", "cameras.yaml")
         self._mounts = load_extrinsics(path)
-        self._fov = vertical_fov(path, tuple(self._mounts))
-        more = HAND_XML if self.variation.hand else ""
+        self._nominal = self._mounts[FRONT]
+        self._fov, self._table = vertical_fov(path, tuple(self._mounts)), table
         self.task = task if isinstance(task, Task) else task_called(task)
-        pieces = everything(self.task)
-        self._model = build_model(self._mounts.values(), self._fov, pieces, more, table)
-        self._setting = Setting(self._model, pieces)
+        self._scenes: dict[tuple[Piece, ...], _Scene] = {}
         self._control, self._config = control, SensingConfig.of_the_cell()
-        self._renderer: Renderer | None = None
         self.on_tick: Callable[[], None] | None = None  # called whenever simulated time has passed
         self.reset(seed)
 
@@ -91,8 +100,13 @@ class Episode:
             ValueError: there is no such task.
         """
         self.task = task_called(task) if task else self.task
-        self._data = data = self._setting.start(self.task, seed, self.variation)
+        self._scene = self._scene_of(self.task)
+        self._model = self._scene.model
+        front = anywhere(self._nominal, seed) if self.variation.camera == ANYWHERE else None
+        self._mounts[FRONT] = front or self._nominal
+        self._data = data = self._scene.setting.start(self.task, seed, self.variation, front)
         self._plant = Plant(self._model, data)
+        self._plant.react = partial(self.task.react, self._model, data)
         self._arm = DirectArm(self._plant, self._control)
         self._went = [self._plant.position]
         self.world = World(self._model, data)
@@ -213,9 +227,9 @@ class Episode:
 
     @property
     def finished(self) -> bool:
-        """Tell whether the attempt is over: the task is done, the arm in fault, or key frames or time are used up."""
+        """Tell whether the attempt is over: done or lost, the arm in fault, or key frames or time used up."""
         spent = self._key_frames >= self.task.max_steps or self.time >= LONGEST
-        return spent or bool(self._arm.fault) or self.success()
+        return spent or bool(self._arm.fault) or self.task.lost(self.world) or self.success()
 
     def success(self) -> bool:
         """Tell whether the task is done, by the true state."""
@@ -231,9 +245,10 @@ class Episode:
 
     def close(self) -> None:
         """Free the renderer; the episode cannot be observed any more."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        for scene in self._scenes.values():
+            if scene.renderer is not None:
+                scene.renderer.close()
+                scene.renderer = None
 
     def __enter__(self) -> Episode:
         """Return itself."""
@@ -256,13 +271,22 @@ class Episode:
 
     def _look_through(self) -> Renderer:
         """Return the renderer, with the scene's kinematics up to date."""
-        if self._renderer is None:
-            self._renderer = Renderer(self._model, self._config.width, self._config.height)
+        if self._scene.renderer is None:
+            self._scene.renderer = Renderer(self._model, self._config.width, self._config.height)
         if self._hand is not None:
             self._hand.move(self.time)
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
-        return self._renderer
+        return self._scene.renderer
+
+    def _scene_of(self, task: Task) -> _Scene:
+        """Return the scene that a task is done in, built when it is first needed."""
+        pieces = pieces_for(task)
+        if pieces not in self._scenes:
+            more = HAND_XML if self.variation.hand else ""
+            model = build_model(self._mounts.values(), self._fov, pieces, more, self._table)
+            self._scenes[pieces] = _Scene(model, pieces)
+        return self._scenes[pieces]
 
 
 # The expert's key frames as actions: in one go, or in small steps on the way there.

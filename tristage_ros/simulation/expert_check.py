@@ -17,6 +17,8 @@ from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource, user_path
 from tristage_ros.simulation.closed_loop import ClosedLoop, Doubt, Doubtful
 from tristage_ros.simulation.episode import CONTROL, Episode
+from tristage_ros.simulation.instructions import FIXED, VIEWPOINTS
+from tristage_ros.simulation.setting import Variation
 from tristage_ros.simulation.tasks import TASKS
 
 
@@ -57,13 +59,14 @@ def check(
     look: bool = False,
     doubt: Doubt | None = None,
     control: ControllerConfig = CONTROL,
+    variation: Variation | None = None,
 ) -> Tally:
     """Let the expert of `task` try the given number of seeds; a share `noise` of its moves is disturbed.
 
     With a `doubt` it leads in a closed loop instead, by what is seen so. `control`: limits, and how high the table is.
     """
-    tally = Tally()
-    with Episode(task, first_seed, control=control, table=control.guard.workspace.table_height) as episode:
+    tally, table = Tally(), control.guard.workspace.table_height
+    with Episode(task, first_seed, variation, control=control, table=table) as episode:
         start = time.perf_counter()
         for seed in range(first_seed, first_seed + episodes):
             episode.reset(seed)
@@ -107,6 +110,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first episode; the others follow")
     parser.add_argument("--noise", type=float, default=0.0, help="share of the expert's moves that are disturbed")
     parser.add_argument("--look", action="store_true", help="observe at every step, as a policy does")
+    parser.add_argument(
+        "--camera", choices=VIEWPOINTS, default=FIXED, help="where the front camera is (default: fixed)"
+    )
     at = parser.add_argument_group("at a site", "without --site neither boxes nor a cap of the tool's speed")
     at.add_argument("--site", type=user_path, metavar="FILE", help="site file: boxes, table, limits, speed")
     at.add_argument("--speed-scale", type=float, default=1.0, help="share of the joints' speed, 0 to 1 (default: 1)")
@@ -133,7 +139,8 @@ def main() -> None:
     print("| task | success | 95 % interval (Wilson) | steps | s simulated | s per episode | failed seeds |")
     print(7 * "|---" + "|")
     for task in options.tasks or TASKS:
-        tally = check(task, options.episodes, options.seed, options.noise, options.look, doubt, control)
+        variation = Variation(camera=options.camera)
+        tally = check(task, options.episodes, options.seed, options.noise, options.look, doubt, control, variation)
         print(tally.row(task), flush=True)
         for reason, count in tally.refusals.most_common(3):
             print(f"  {count} x {reason}")

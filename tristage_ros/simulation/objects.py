@@ -27,6 +27,7 @@ class Piece:
     open_by: Range = (0.0, 0.0)  # rad, of that joint at first
     optional: bool = False  # left out where there is no room for it
     inside: str = ""  # name of an earlier piece at whose place it stands, whatever x and y say
+    lift: Range | None = None  # m, by which it stands higher, and with it what is inside it
 
 
 # What can be picked up and what it belongs on or in; cup and block only stand around.

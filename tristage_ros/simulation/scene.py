@@ -17,12 +17,14 @@ SETTLING = 0.4  # s, in which the objects come to rest
 
 PIECES = (PLATE, BANANA, *CLUTTER)  # of the first task
 OBJECTS = tuple(piece.name for piece in PIECES)
+_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # optical frame (y down, z forward) <-> MuJoCo camera (y up, z backward)
+MEMORY = 9  # numbers that a task may keep in the state: `MjData.userdata`, zero at first
 _CELLAR = -2.0  # m, height of what carries the pieces that are put away, below the floor
 _TRIES = 200  # places for one piece before all are placed anew
-_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # optical frame (y down, z forward) <-> MuJoCo camera (y up, z backward)
 
 _HEADER = f"""
  <compiler angle="radian" autolimits="true"/>
+ <size nuserdata="{MEMORY}"/>
  <option timestep="{TIME_STEP}" integrator="implicitfast" cone="elliptic" impratio="5"/>
  <statistic extent="1" center="0.3 0 0.2"/>
  <visual>
@@ -171,6 +173,7 @@ def body_pose(data: mujoco.MjData, name: str) -> NDArray[np.float64]:
 
 def _placed(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece], rng: np.random.Generator) -> bool:
     taken: dict[str, tuple[NDArray[np.float64], float]] = {}
+    lifts = {"": 0.0}  # m, by which a piece, and what is inside it, stands above the table
     for piece in pieces:
         spot = taken[piece.inside][0] if piece.inside else _free_spot(piece, taken.values(), rng)
         if spot is None and piece.optional:
@@ -185,7 +188,9 @@ def _placed(model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece],
         if mirrored:
             spot, yaw = spot * (1.0, -1.0), np.pi - yaw
         taken[piece.name] = spot, piece.clearance
-        _put(model, data, piece.name, np.array([*spot, table_height(model) + piece.height]), yaw)
+        lifts[piece.name] = lifts[piece.inside] + (rng.uniform(*piece.lift) if piece.lift else 0.0)
+        height = table_height(model) + lifts[piece.name] + piece.height
+        _put(model, data, piece.name, np.array([*spot, height]), yaw)
         if piece.hinge:
             data.joint(piece.hinge).qpos = rng.uniform(*piece.open_by)
     return True
@@ -222,13 +227,28 @@ def _put(model: mujoco.MjModel, data: mujoco.MjData, name: str, position: NDArra
         model.body(name).pos, model.body(name).quat = position, quaternion
 
 
+def aim(model: mujoco.MjModel, mount: CameraMount) -> None:
+    """Put a camera of the base, and its housing, where the mount says."""
+    camera, housing = model.camera(mount.name), model.geom(f"{mount.name}_housing")
+    for part, pose in ((camera, mount.pose @ _FLIP), (housing, _housing(mount))):
+        part.pos[:] = pose[:3, 3]
+        mujoco.mju_mat2Quat(part.quat, pose[:3, :3].flatten())
+
+
+def _housing(mount: CameraMount) -> NDArray[np.float64]:
+    """Return the pose [4, 4] of a housing in the mount's parent: behind the lens, so that no camera sees its own."""
+    pose: NDArray[np.float64] = mount.pose.copy()
+    pose[:3, 3] -= 0.014 * mount.pose[:3, 2]
+    return pose
+
+
 def _camera_xml(mount: CameraMount, vertical_fov: float) -> str:
-    housing = mount.pose.copy()
-    housing[:3, 3] -= 0.014 * mount.pose[:3, 2]  # behind the lens, so that no camera sees its own housing
+    housing = _housing(mount)
     x, y, z = housing[:3, 3]
     bracket = f'<geom class="visual" type="capsule" fromto="0 0 0 {x} {y} {z}" size="0.006" material="joint"/>'
     return (
         f"{bracket if mount.parent == 'flange' else ''}"
         f'<camera name="{mount.name}" {frame_attributes(mount.pose @ _FLIP)} fovy="{vertical_fov}"/>'
-        f'<geom class="visual" type="box" {frame_attributes(housing)} size="0.042 0.012 0.012" material="joint"/>'
+        f'<geom name="{mount.name}_housing" class="visual" type="box" {frame_attributes(housing)} '
+        'size="0.042 0.012 0.012" material="joint"/>'
     )

@@ -9,8 +9,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.perception.extrinsics import CameraMount
+from tristage_ros.simulation.instructions import FIXED, VIEWPOINTS
 from tristage_ros.simulation.objects import BANANA, BOX, CLUTTER, FRIDGE, LAPTOP, PLATE, STAND, UMBRELLA, Piece
-from tristage_ros.simulation.scene import HOME, place, put_away, settle, stand
+from tristage_ros.simulation.scene import HOME, aim, put_away, settle, stand
 from tristage_ros.simulation.tasks import TASKS, Task
 
 
@@ -27,6 +29,7 @@ class Variation:
     camera_turn: float = 0.0  # rad, likewise of its direction
     sensor_noise: bool = False  # noise, steps and holes of a real depth camera
     hand: bool = False  # a person's hand comes in over the table
+    camera: str = FIXED  # "anywhere": the front camera's pose is drawn, too, and its calibration tells it
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -36,18 +39,27 @@ class Variation:
         for name in ("light", "color", "company"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 to 1")
+        if self.camera not in VIEWPOINTS:
+            raise ValueError(f"camera is {self.camera!r}; it must be {' or '.join(VIEWPOINTS)}")
 
 
 PLAIN = Variation(start=0.0, light=0.0, color=0.0, clutter=False, company=0.0)
 
 
 def everything(*own: Task) -> tuple[Piece, ...]:
-    """Return the pieces of one model that serves every task there is and one's own."""
+    """Return the pieces of the one model that serves every task without a model of its own, and one's own tasks."""
     first = (PLATE, BANANA, STAND, UMBRELLA, BOX, LAPTOP, FRIDGE, *CLUTTER)  # seeds count on this order
-    return tuple(dict.fromkeys((*first, *(piece for task in (*TASKS.values(), *own) for piece in task.pieces))))
+    tasks = (*(task for task in TASKS.values() if not task.own_model), *own)
+    return tuple(dict.fromkeys((*first, *(piece for task in tasks for piece in task.pieces))))
 
 
 EVERYTHING = everything()
+
+
+def pieces_for(task: Task) -> tuple[Piece, ...]:
+    """Return the pieces of the model that `task` is done in."""
+    return task.own_model or everything(task)
+
 
 _TABLE_X, _TABLE_Y = (0.16, 0.50), (-0.36, 0.36)  # m, where clutter may stand
 
@@ -58,15 +70,20 @@ class Setting:
     def __init__(self, model: mujoco.MjModel, pieces: tuple[Piece, ...] = EVERYTHING) -> None:
         """Take over `model`, which holds `pieces`."""
         self._model, self._all, self._appearance = model, pieces, Appearance(model)
+        self._names = {piece.name for piece in pieces}
 
-    def start(self, task: Task, seed: int, variation: Variation) -> mujoco.MjData:
-        """Return the state at the beginning, at rest; the same for the same task, seed and variation."""
+    def start(self, task: Task, seed: int, variation: Variation, front: CameraMount | None = None) -> mujoco.MjData:
+        """Return the state at the beginning, at rest; the same for the same task, seed and variation.
+
+        `front` says where the front camera is told to be, where that is elsewhere than `model` was built with.
+        """
         model, data, rng = self._model, mujoco.MjData(self._model), np.random.default_rng(seed)
-        self._appearance.draw(variation, rng)
-        pieces = (*self._pieces(task, variation, rng), *_clutter(variation))
+        self._appearance.draw(variation, rng, front)
+        clutter = [piece for piece in _clutter(variation) if piece.name in self._names]
+        pieces = (*self._pieces(task, variation, rng), *clutter)
         present = {piece.name for piece in pieces}
         put_away(model, data, [piece for piece in self._all if piece.name not in present])
-        place(model, data, pieces, rng)
+        task.arrange(model, data, pieces, rng)
         start = HOME + variation.start * rng.uniform(-1, 1, 6) if variation.start else HOME
         stand(model, data, start)
         settle(model, data)
@@ -100,12 +117,14 @@ class Appearance:
         self._modelled = {name: getattr(model, name).copy() for name in _VARIED}
         self._ambient, self._diffuse = model.vis.headlight.ambient.copy(), model.vis.headlight.diffuse.copy()
 
-    def draw(self, variation: Variation, rng: np.random.Generator) -> None:
-        """Choose new lights, colours and camera pose."""
+    def draw(self, variation: Variation, rng: np.random.Generator, front: CameraMount | None = None) -> None:
+        """Choose new lights, colours and camera pose, which departs from `front` where that is given."""
         model = self._model
         for name, value in self._modelled.items():
             getattr(model, name)[:] = value
         model.vis.headlight.ambient, model.vis.headlight.diffuse = self._ambient, self._diffuse
+        if front is not None:
+            aim(model, front)
         if variation.light:
             self._draw_light(variation.light, rng)
         if variation.color:

@@ -43,10 +43,11 @@ class Condition:
 
 
 def another_instruction(task: Task) -> str:
-    """Return the instruction of the task whose things stand on the table too, or else of the next task."""
+    """Return the instruction of the task whose things stand on the table too, or else of the next one of its model."""
     mine = {piece.name for piece in task.pieces}
     company = {piece.name for piece in task.companies[0]} - mine if task.companies else set()
-    names = list(TASKS)
+    alike = [name for name, other in TASKS.items() if other.own_model == task.own_model]
+    names = alike if len(alike) > 1 else list(TASKS)
     after = names[names.index(task.name) + 1 :] + names
     partners = [name for name in after if company & {piece.name for piece in TASKS[name].pieces}]
     return TASKS[(partners or after)[0]].instruction

@@ -46,7 +46,7 @@ def until(condition) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("task", "seed"), [("banana", 3), ("laptop", 5)])
+@pytest.mark.parametrize(("task", "seed"), [("banana", 3), ("laptop", 5), ("button", 3), ("stack", 3)])
 def test_the_expert_does_the_task_on_the_robots_path(arm, task, seed):
     cell, controller = arm(task, seed)
     assert not cell.success()

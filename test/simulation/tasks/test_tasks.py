@@ -13,6 +13,7 @@ from tristage_ros.simulation.instructions import INSTRUCTIONS
 from tristage_ros.simulation.setting import PLAIN, Variation
 from tristage_ros.simulation.tasks import TASKS, task_called
 
+PATIENT = [name for name, task in TASKS.items() if task.max_steps > 2]  # a button is pressed once, clumsily or not
 NEIGHBOURS = [("banana", "umbrella"), ("umbrella", "banana"), ("box", "fridge"), ("laptop", "fridge")]
 
 
@@ -40,7 +41,7 @@ def test_the_expert_does_the_task(episode, task, seed):
     assert episode.success()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", PATIENT)
 def test_the_expert_recovers_from_clumsy_moves(episode, task):
     rng = np.random.default_rng(1)
     episode.reset(900_011, task)

@@ -1,4 +1,4 @@
-"""No false alarm: the scripted experts of all tasks drive the emulated arm at the wire, and nothing may be a fault.
+"""No false alarm: the experts of the tasks on the table drive the emulated arm at the wire, and nothing may be a fault.
 
 Lids and doors are pushed by design: a fault meanwhile is a false alarm like any other. The seed of an episode decides
 where things stand, which task it is, what the gripper carries, the speed, and how seldom and late feedback comes:
@@ -22,8 +22,8 @@ from tristage_ros.devices.arm.piper import PiperError
 from tristage_ros.devices.arm.values import ActionChunk, ArmMode, ChunkState
 from tristage_ros.simulation.episode import AFTERMATH, as_action
 from tristage_ros.simulation.firmware import RATE
+from tristage_ros.simulation.instructions import TABLE
 from tristage_ros.simulation.setting import Variation
-from tristage_ros.simulation.tasks import TASKS
 from tristage_ros.simulation.tasks.task import World
 
 _LONGEST = 40.0  # s that a key frame may take
@@ -48,7 +48,7 @@ class Setting:
 
 def setting_of(seed: int) -> Setting:
     """Return the conditions of an episode; forty seeds in a row have them all."""
-    names = list(TASKS)
+    names = list(TABLE)
     return Setting(
         names[seed % len(names)],
         (0.0, 0.5)[seed // 20 % 2],

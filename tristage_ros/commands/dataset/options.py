@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tristage_ros.graph.arguments import positive
 from tristage_ros.resources import user_path
-from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.instructions import INSTRUCTIONS, TABLE
 
 MODULE = "tristage_ros.commands.dataset"
 
@@ -51,8 +51,8 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, 
     _add_out(each[1], "folder to make")
 
     yield (each := action("making", "make", "record the experts of the simulated cell, faster than real time"))
-    each[1].add_argument("--tasks", nargs="+", choices=tuple(INSTRUCTIONS), default=list(INSTRUCTIONS), metavar="TASK",
-                         help=f"out of {', '.join(INSTRUCTIONS)} (default: all)")  # fmt: skip
+    each[1].add_argument("--tasks", nargs="+", choices=tuple(INSTRUCTIONS), default=list(TABLE), metavar="TASK",
+                         help=f"out of {', '.join(INSTRUCTIONS)} (default: the first {len(TABLE)})")  # fmt: skip
     each[1].add_argument("--episodes", type=_count, default=10, metavar="N", help="of each task (default: 10)")
     each[1].add_argument(
         "--control", choices=("rate", "keyframe"), default="rate", help="how the expert leads (default: rate)"

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from tristage_ros.simulation.objects import BANANA, BANANA_AND_UMBRELLA, BANANA_MIDDLE, PLATE
 from tristage_ros.simulation.tasks.task import CLOSED, OPEN, KeyFrame, Task, World, keep_yaw, nearest_grasp, ramp
 
-# Heights of the tool, m: each stage has its own, so that the next one can be told from where the tool is.
+# Heights of the tool above what the thing stands on, m: each stage has its own, so that the next one can be told from
+# where the tool is.
 ABOVE, LIFTED, OVER_PLATE, RELEASE = 0.110, 0.105, 0.145, 0.050
-LOW = 0.040  # m, below it the fingers are beside the banana
+LOW = 0.040  # m, likewise; below it the fingers are beside the banana
 LEAST_GRASP = 0.027  # m, at which a leaning tool has one finger close above the table
 ON_PLATE = 0.075  # m between the centres of banana and plate, at most
 RESTING = 0.060  # m, height of a banana on the plate, at most
@@ -31,8 +32,13 @@ class Banana(Task):
     def success(self, world: World) -> bool:
         """Tell whether the banana lies still on the plate and the gripper has let go of it."""
         banana = _middle(world)
-        near = float(np.linalg.norm((banana - world.pose("plate")[:3, 3])[:2]))
-        return near < ON_PLATE and banana[2] < RESTING and world.gripper > 0.6 and world.speed("banana") < _STILL
+        plate = world.pose("plate")[:2, 3]
+        near, high = float(np.linalg.norm(banana[:2] - plate)), banana[2] - self.ground(world, plate)
+        return near < ON_PLATE and high < RESTING and world.gripper > 0.6 and world.speed("banana") < _STILL
+
+    def ground(self, world: World, place: NDArray[np.float64]) -> float:
+        """Return how high it is, m, what things at `place` [2] stand on."""
+        return 0.0
 
     def expert(self, world: World) -> KeyFrame:
         """Return the next of: above, grasp, close, lift, over the plate, release."""
@@ -47,8 +53,9 @@ class Banana(Task):
             return self.rest(world)
         tool, banana, plate = world.tool[:3, 3], _middle(world), world.pose("plate")[:2, 3]
         if HELD[0] < world.opening < HELD[1] and np.linalg.norm(tool - banana) < 0.05:
-            return self._guided_carry(world, tool, tool[:2] + plate - banana[:2])
-        if np.linalg.norm(banana[:2] - plate) < ON_PLATE and banana[2] < RESTING and world.opening > HELD[1]:
+            return self._guided_carry(world, tool, banana, plate)
+        lies = banana[2] - self.ground(world, plate) < RESTING
+        if np.linalg.norm(banana[:2] - plate) < ON_PLATE and lies and world.opening > HELD[1]:
             return KeyFrame("release", tool, world.yaw, OPEN)
         return self._guided_grasp(world, tool, banana)
 
@@ -58,45 +65,53 @@ class Banana(Task):
         return {"x": x, "y": y, "yaw": world.heading("banana"), "plate_x": plate_x, "plate_y": plate_y}
 
     def _grasp(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
-        present = world.yaw
+        present, ground = world.yaw, self.ground(world, banana[:2])
+        low, up = max(LEAST_GRASP, banana[2] - ground) + ground, tool[2] - ground
         yaw = nearest_grasp(world.heading("banana"), banana, present)
         off, turned = float(np.linalg.norm((tool - banana)[:2])), abs(math.remainder(present - yaw, math.pi))
-        if world.gripper > 0.8 and tool[2] > LOW and off < 0.03 and turned < 0.45:
-            return KeyFrame("grasp", np.array([*banana[:2], max(LEAST_GRASP, banana[2])]), yaw, OPEN)
-        if world.opening > HELD[1] and tool[2] <= LOW and off < 0.02 and turned < 0.35:
+        if world.gripper > 0.8 and up > LOW and off < 0.03 and turned < 0.45:
+            return KeyFrame("grasp", np.array([*banana[:2], low]), yaw, OPEN)
+        if world.opening > HELD[1] and up <= LOW and off < 0.02 and turned < 0.35:
             return KeyFrame("close", tool, present, CLOSED)
         yaw = min(present + FARTHEST_TURN, max(present - FARTHEST_TURN, yaw))
-        return KeyFrame("above", np.array([*banana[:2], ABOVE]), yaw, OPEN)
+        return KeyFrame("above", np.array([*banana[:2], ABOVE + ground]), yaw, OPEN)
 
     def _guided_grasp(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
-        present = world.yaw
+        present, ground = world.yaw, self.ground(world, banana[:2])
+        low, up = max(LEAST_GRASP, banana[2] - ground), tool[2] - ground
         yaw = nearest_grasp(world.heading("banana"), banana, present)
         off, turned = _off(world, tool, banana), abs(math.remainder(present - yaw, math.pi))
-        slack = 0.010 * (1.0 - ramp(tool[2], LOW, ABOVE))
+        slack = 0.010 * (1.0 - ramp(up, LOW, ABOVE))
         beside = max(ramp(off, 0.018 + slack, 0.055 + slack), ramp(turned, 0.3, 0.6), float(world.opening < HELD[1]))
-        low = max(LEAST_GRASP, banana[2])
-        position = np.array([*banana[:2], low + beside * (ABOVE - low)])
+        position = np.array([*banana[:2], low + beside * (ABOVE - low) + ground])
         yaw = min(present + FARTHEST_TURN, max(present - FARTHEST_TURN, yaw))
-        if tool[2] <= LOW and beside < 0.25:
-            return KeyFrame("close", np.array([*tool[:2], low]), present, CLOSED)
+        if up <= LOW and beside < 0.25:
+            return KeyFrame("close", np.array([*tool[:2], low + ground]), present, CLOSED)
         return KeyFrame("above" if beside == 1.0 else "grasp", position, yaw, OPEN)
 
-    def _guided_carry(self, world: World, tool: NDArray[np.float64], goal: NDArray[np.float64]) -> KeyFrame:
+    def _guided_carry(
+        self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64], plate: NDArray[np.float64]
+    ) -> KeyFrame:
+        goal, ground = tool[:2] + plate - banana[:2], self.ground(world, plate)
+        clear = max(ground, self.ground(world, banana[:2]))
         away = ramp(float(np.linalg.norm(goal - tool[:2])), 0.04, 0.08)
-        high = ramp(tool[2], 0.05, 0.09) if away == 1.0 else 1.0  # the banana first has to be off the table
+        high = ramp(tool[2] - clear, 0.05, 0.09) if away == 1.0 else 1.0  # the banana first has to be off the table
         over = tool[:2] + high * (goal - tool[:2])
-        position = np.array([*over, RELEASE + away * (OVER_PLATE - RELEASE)])
-        lets_go = away < 0.4 and tool[2] < RELEASE + 0.035
+        position = np.array([*over, RELEASE + ground + away * (OVER_PLATE - RELEASE + clear - ground)])
+        lets_go = away < 0.4 and tool[2] - ground < RELEASE + 0.035
         stage = "release" if away < 1.0 else "over plate" if high else "lift"
         return KeyFrame(stage, position, keep_yaw(world.yaw, position), OPEN if lets_go else CLOSED)
 
     def _carry(self, world: World, tool: NDArray[np.float64], banana: NDArray[np.float64]) -> KeyFrame:
-        goal = tool[:2] + world.pose("plate")[:2, 3] - banana[:2]  # of the tool, so that the banana is over the plate
+        plate = world.pose("plate")[:2, 3]
+        goal = tool[:2] + plate - banana[:2]  # of the tool, so that the banana is over the plate
+        ground = self.ground(world, plate)
+        clear = max(ground, self.ground(world, banana[:2]))
         over = float(np.linalg.norm(goal - tool[:2])) < 0.035
-        if tool[2] < 0.07 and not over:
-            return KeyFrame("lift", np.array([*tool[:2], LIFTED]), world.yaw, CLOSED)
+        if tool[2] - clear < 0.07 and not over:
+            return KeyFrame("lift", np.array([*tool[:2], LIFTED + clear]), world.yaw, CLOSED)
         stage, height, gripper = ("release", RELEASE, OPEN) if over else ("over plate", OVER_PLATE, CLOSED)
-        position = np.array([*goal, height])
+        position = np.array([*goal, height + ground])
         return KeyFrame(stage, position, keep_yaw(world.yaw, position), gripper)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tristage_ros.devices.arm.kinematics import GRIPPER_RANGE, forward, rpy_to_matrix, tool_pose
 from tristage_ros.simulation.instructions import INSTRUCTIONS
 from tristage_ros.simulation.objects import Piece
-from tristage_ros.simulation.scene import HOME, body_pose, table_height
+from tristage_ros.simulation.scene import HOME, body_pose, place, table_height
 
 OPEN, CLOSED = 1.0, 0.0  # gripper of a key frame
 REST = tool_pose(forward(HOME))[:3, 3]  # m, where the tool waits when the task is done
@@ -43,12 +43,28 @@ class Task(ABC):
     name: str  # also of its instruction
     pieces: tuple[Piece, ...]  # what the task is about, placed first
     companies: tuple[tuple[Piece, ...], ...] = ()  # the same pieces together with those of another task
+    own_model: tuple[
+        Piece, ...
+    ] = ()  # all pieces of the model that it is done in; empty: the one that most tasks share
     max_steps: int = 14  # key frames after which an episode has failed
 
     @property
     def instruction(self) -> str:
         """Return what a policy is told."""
         return INSTRUCTIONS[self.name]
+
+    def arrange(
+        self, model: mujoco.MjModel, data: mujoco.MjData, pieces: Sequence[Piece], rng: np.random.Generator
+    ) -> None:
+        """Put `pieces` where an attempt begins; the camera stands where it will."""
+        place(model, data, pieces, rng)
+
+    def react(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:  # noqa: B027 - most scenes do not
+        """Let the scene answer what the arm did; called after every set-point, with kinematics and contacts at hand."""
+
+    def lost(self, world: World) -> bool:
+        """Tell whether something happened that an attempt does not come back from."""
+        return False
 
     def act(self, world: World) -> KeyFrame:
         """Return the expert's next key frame; once the task is done, the way to where the tool waits."""
@@ -151,8 +167,14 @@ class World:
         return float(np.linalg.norm(self._data.body(body).cvel))
 
     def angle(self, joint: str) -> float:
-        """Return the position of a hinge, rad."""
+        """Return the position of a hinge, rad, or of a slide, m."""
         return float(self._data.joint(joint).qpos[0])
+
+    @property
+    def memory(self) -> Floats:
+        """Return what the task has kept of the attempt so far, [MEMORY]."""
+        memory: Floats = self._data.userdata.copy()
+        return memory
 
 
 # How the tool points: down, leaning outwards as far as the wrist needs it.
