@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ class VideoWriter:
             LerobotError: the codec takes no such images.
             OSError: the file cannot be written.
         """
-        self.path, self.frames = path, 0
+        self.path, self.frames, self._period = path, 0, Fraction(1, int(fps))
         self._pixels = DEPTH_PIXELS if codec is DEPTH else COLOR_PIXELS
         if codec.pixels == "yuv420p" and (shape[0] % 2 or shape[1] % 2):
             raise LerobotError(f"{path.name}: images of {shape[1]} x {shape[0]} pixels are not even; crop a row or column")
@@ -124,7 +125,7 @@ class VideoWriter:
         try:
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format=self._pixels)
             frame.pts = self.frames
-            frame.time_base = 1 / self._stream.rate
+            frame.time_base = self._period
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError):

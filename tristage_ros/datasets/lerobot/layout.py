@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tristage_ros.datasets.values import DatasetError
 from tristage_ros.json_text import parse
 from tristage_ros.words import one_line, shown
 
@@ -27,7 +28,7 @@ NUMBERS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int
 _FIELDS = {"chunk_index", "file_index", "video_key", "episode_chunk", "episode_index"}
 
 
-class LerobotError(ValueError):
+class LerobotError(DatasetError):
     """Say which file or episode of a LeRobot dataset is wrong, and how; the message is one line for a person."""
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from tristage_ros.datasets.lerobot.codecs import COLOR_PIXELS, DEPTH_PIXELS
-from tristage_ros.datasets.lerobot.layout import LerobotError
+from tristage_ros.datasets.lerobot.layout import Feature, LerobotError
+from tristage_ros.datasets.values import Episode, Frame
 from tristage_ros.words import one_line
 
 LATE = 0.2  # of a period that a frame may be beside its time: beginnings are sums of rounded durations
@@ -40,6 +41,30 @@ class Section:
         return f"{self.path}: episode {self.episode}"
 
 
+@dataclass(frozen=True)
+class Source:
+    """Say in which video the images of an episode are, and how they were written."""
+
+    section: Section
+    feature: Feature
+
+
+@dataclass(frozen=True)
+class FilmedEpisode(Episode):
+    """Hold an episode of a dataset, whose images are in videos already.
+
+    These are those of `filmed`; whoever gives the episode other frames, as a part of them, has other images.
+    """
+
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    filmed: Callable[[], Iterator[Frame]] | None = field(default=None, compare=False, repr=False)
+
+
+def sources_of(episode: Episode) -> Mapping[str, Source]:
+    """Return in which videos the images of exactly these frames are, by feature."""
+    return episode.sources if isinstance(episode, FilmedEpisode) and episode.filmed is episode.frames else {}
+
+
 def images(section: Section, depth: bool = False) -> Iterator[NDArray[Any]]:
     """Return the images one by one: uint8 [H, W, 3] RGB, or of depth its steps, uint16 [H, W].
 
@@ -58,26 +83,6 @@ def images(section: Section, depth: bool = False) -> Iterator[NDArray[Any]]:
         raise LerobotError(f"{section.place}: frame {count} cannot be read: {one_line(error)}") from error
     if count < section.frames:
         raise LerobotError(f"{section.place}: the video ends after {count} frames, its rows are {section.frames}")
-
-
-def check(section: Section) -> None:
-    """Look whether the packets of every frame are there, without decoding them.
-
-    Raises:
-        LerobotError: as of `images`.
-    """
-    try:
-        with closing(_opened(section)) as container:
-            stream = container.streams.video[0]
-            stamps = sorted(float(p.pts * p.time_base) for p in container.demux(stream) if p.pts is not None)
-    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
-        if isinstance(error, LerobotError):
-            raise
-        raise LerobotError(f"{section.place}: it cannot be read: {one_line(error)}") from error
-    late = LATE / section.fps
-    count = sum(section.begin - late <= stamp < section.begin + (section.frames - 0.5) / section.fps for stamp in stamps)
-    if count < section.frames:
-        raise LerobotError(f"{section.place}: the video has {count} frames for {section.frames} rows")
 
 
 def take_over(section: Section, target: Path) -> bool:
