@@ -80,7 +80,9 @@ def color_codec() -> Codec:
     for codec in COLORS:
         if codec.is_there:
             return codec
-    raise LerobotError(f"PyAV {av.__version__} encodes no video: none of {', '.join(c.encoder for c in COLORS)} is in it")
+    raise LerobotError(
+        f"PyAV {av.__version__} encodes no video: none of {', '.join(c.encoder for c in COLORS)} is in it"
+    )
 
 
 def depth_codec() -> Codec:
@@ -107,7 +109,9 @@ class VideoWriter:
         self.path, self.frames, self._period = path, 0, Fraction(1, int(fps))
         self._pixels = DEPTH_PIXELS if codec is DEPTH else COLOR_PIXELS
         if codec.pixels == "yuv420p" and (shape[0] % 2 or shape[1] % 2):
-            raise LerobotError(f"{path.name}: images of {shape[1]} x {shape[0]} pixels are not even; crop a row or column")
+            raise LerobotError(
+                f"{path.name}: images of {shape[1]} x {shape[0]} pixels are not even; crop a row or column"
+            )
         self._container = av.open(str(path), "w", format="mp4")
         stream = self._container.add_stream(codec.encoder, rate=int(fps), options=codec.settings)
         assert isinstance(stream, VideoStream)

@@ -73,12 +73,13 @@ def frame_of(
     action = np.asarray(row[ACTION], np.float64)
     stamp, step = float(row[STAMP]), float(row[STEP])
     chunk = ActionChunk(stamp, step, action[None, :3], action[None, 3:7], action[7:8])
-    return Frame(stamp, images, depths, row[STATE], np.asarray(row[JOINTS], np.float64), chunk, str(row[SOURCE]))
+    state = np.asarray(row[STATE], np.float32)
+    return Frame(stamp, images, depths, state, np.asarray(row[JOINTS], np.float64), chunk, str(row[SOURCE]))
 
 
 def dataset_text(rate: float) -> str:
     """Return the file that says that a dataset is one of ours, and what its numbers mean."""
-    return json.dumps({"format": FORMAT, "rate": rate, "units": UNITS}, indent=2) + "\n"
+    return json.dumps({"format": FORMAT, "rate": float(rate), "units": UNITS}, indent=2) + "\n"
 
 
 def rate_of(text: bytes) -> float:

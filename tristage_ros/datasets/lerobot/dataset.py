@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.datasets.lerobot import columns
-from tristage_ros.datasets.lerobot.depth import MILLIMETRES, STEPS, DepthScale
+from tristage_ros.datasets.lerobot.depth import STEPS, DepthScale
 from tristage_ros.datasets.lerobot.layout import INFO, OWN, VIDEO, Feature, LerobotError
 from tristage_ros.datasets.lerobot.mapping import Conversion, Mapped, read_mapping
 from tristage_ros.datasets.lerobot.reader import Entry, Files

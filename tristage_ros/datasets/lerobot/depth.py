@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,7 @@ class DepthScale:
 
     def steps(self, depth: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Return the steps of depth in mm on a linear scale; what was not measured, or is out of it, becomes 0."""
-        metres = depth.astype(np.float32) / np.float32(MILLIMETRES)
-        share = (metres - np.float32(self.nearest)) / np.float32(self.farthest - self.nearest)
-        near, far = math.ceil(self.nearest * MILLIMETRES - 1e-6), math.floor(self.farthest * MILLIMETRES + 1e-6)
-        steps = np.clip(np.rint(share * STEPS), 1, STEPS).astype(np.uint16)
-        steps[(depth == 0) | (depth < near) | (depth > far)] = 0
-        return steps
+        return self._of_millimetres[depth]
 
     @property
     def table(self) -> NDArray[np.uint16]:
@@ -85,6 +81,16 @@ class DepthScale:
         return DepthScale(
             float(values["depth_min"]), float(values["depth_max"]), float(values["shift"]), bool(values["use_log"])
         )
+
+    @cached_property
+    def _of_millimetres(self) -> NDArray[np.uint16]:
+        """Return the step of every whole millimetre, uint16 [65536]."""
+        depth = np.arange(1 << 16)
+        share = (depth / MILLIMETRES - self.nearest) / (self.farthest - self.nearest)
+        steps = np.clip(np.rint(share * STEPS), 1, STEPS).astype(np.uint16)
+        near, far = math.ceil(self.nearest * MILLIMETRES - 1e-6), math.floor(self.farthest * MILLIMETRES + 1e-6)
+        steps[(depth == 0) | (depth < near) | (depth > far)] = 0
+        return steps
 
     @property
     def _ends(self) -> tuple[float, float]:

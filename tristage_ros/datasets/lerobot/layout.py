@@ -181,7 +181,8 @@ def _feature(key: str, told: Any) -> Feature:
         if len(shape) != 3:
             raise ValueError(f"the shape of {key} is {shown(shape)}, not height, width and channels")
         if shape[0] in (1, 3) and shape[2] not in (1, 3):  # some name the channels first
-            return Feature(feature.dtype, (shape[1], shape[2], shape[0]), feature.names, feature.info)
+            shape = (*shape[1:], shape[0])
+        return Feature(feature.dtype, tuple(shape), (), feature.info)
     return feature
 
 

@@ -1,4 +1,4 @@
-"""How the columns of somebody else's dataset are those of this arm: a file that a person writes, and nothing is guessed.
+"""How the columns of somebody else's dataset are those of this arm: a file that a person writes; nothing is guessed.
 
 Joints become the pose of the tool by the arm's own kinematics; an action that is joint positions becomes the pose that
 they command, relative to the measured one.
@@ -153,8 +153,8 @@ class Conversion:
         if beyond.any():
             frame, joint = np.argwhere(beyond)[0]
             raise LerobotError(
-                f"{entry.where}: {part.names[joint]} of {part.column} is {joints[frame, joint]:.4g} rad in frame {frame}, "
-                f"where joint{joint + 1} cannot be; {self.mapped.path} says that it is in {part.unit}"
+                f"{entry.where}: {part.names[joint]} of {part.column} is {joints[frame, joint]:.4g} rad in frame "
+                f"{frame}, where joint{joint + 1} cannot be; {self.mapped.path} says that it is in {part.unit}"
             )
         return joints
 
@@ -165,8 +165,8 @@ class Conversion:
         if beyond.any():
             frame = int(beyond.argmax())
             raise LerobotError(
-                f"{entry.where}: {part.names[0]} of {part.column} opens {opening[frame]:.4g} m in frame {frame}, which no "
-                f"gripper does; {self.mapped.path} says that it is in {part.unit}"
+                f"{entry.where}: {part.names[0]} of {part.column} opens {opening[frame]:.4g} m in frame {frame}, which "
+                f"no gripper does; {self.mapped.path} says that it is in {part.unit}"
             )
         return opening
 
@@ -183,7 +183,9 @@ class Conversion:
         for name, camera in self.mapped.cameras.items():
             height, width = info.features[camera.color].shape[:2]
             if camera.depth and info.features[camera.depth].shape[:2] != (height, width):
-                raise LerobotError(f"{self.mapped.path}: depth of {name} has another size than its colour: it is not aligned")
+                raise LerobotError(
+                    f"{self.mapped.path}: depth of {name} has another size than its colour: it is not aligned"
+                )
             found[name] = Calibration(CameraModel(width, height, *camera.intrinsics), mounts[name])
         return found
 
@@ -197,9 +199,8 @@ def _places(where: str, features: Mapping[str, Feature], part: Columns) -> list[
     if len(names) != feature.shape[0]:
         raise LerobotError(f"{where}: {part.column} has {feature.shape[0]} numbers, and {len(names)} names")
     if lacking := [name for name in part.names if name not in names]:
-        raise LerobotError(
-            f"{where}: {part.column} has no {', '.join(map(str, lacking))}; it has {one_line(', '.join(map(str, names)), 600)}"
-        )
+        there = one_line(", ".join(map(str, names)), 600)
+        raise LerobotError(f"{where}: {part.column} has no {', '.join(map(str, lacking))}; it has {there}")
     return [list(names).index(name) for name in part.names]
 
 

@@ -21,7 +21,6 @@ from tristage_ros.datasets.lerobot.layout import (
     V30,
     VIDEO,
     Feature,
-    Info,
     LerobotError,
     path_of,
     read_info,
@@ -70,17 +69,20 @@ class Files:
         Raises:
             LerobotError: what is said of one cannot be read, cannot be, or is missing.
         """
-        number = -1
+        count = 0
         for number, entry in enumerate(self._new() if self.info.version == V30 else self._old()):
+            if number == self.info.episodes:  # what follows is of a writer that was ended
+                return
             if entry.number != number:
                 raise LerobotError(f"{self.root}: episode {number} is missing; episode {entry.number} is in its place")
             if not 0 < entry.length <= LONGEST:
                 raise LerobotError(f"{entry.where}: its length is {entry.length}")
             yield entry
-        if number + 1 != self.info.episodes:
+            count += 1
+        if count < self.info.episodes:
             raise LerobotError(
-                f"{self.root / INFO} says {self.info.episodes} episodes, and there are {number + 1}; whoever wrote it "
-                "did not come to its end"
+                f"{self.root / INFO} says {self.info.episodes} episodes, and there are {count}; whoever wrote it did not "
+                "come to its end"
             )
 
     def rows(self, entry: Entry, keys: Sequence[str]) -> dict[str, NDArray[Any]]:

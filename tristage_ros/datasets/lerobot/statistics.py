@@ -77,7 +77,8 @@ def joined(first: Stats, second: Stats) -> Stats:
     total = sum(counts)
     mean = (first["mean"] * counts[0] + second["mean"] * counts[1]) / total
     spread = sum(
-        count * (one["std"] ** 2 + (one["mean"] - mean) ** 2) for count, one in zip(counts, (first, second), strict=True)
+        count * (one["std"] ** 2 + (one["mean"] - mean) ** 2)
+        for count, one in zip(counts, (first, second), strict=True)
     )
     both = {name: (first[name], second[name]) for name in QUANTILES}
     return {

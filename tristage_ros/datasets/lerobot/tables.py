@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tristage_ros.datasets.lerobot.layout import Feature, LerobotError
+from tristage_ros.datasets.lerobot.statistics import Stats
 from tristage_ros.words import one_line, shown
 
 ROWS = 4096  # read at once
@@ -59,7 +60,13 @@ def tasks(sentences: Sequence[str]) -> pa.Table:
     """Return the table of tasks as pandas keeps one: the sentence is the index."""
     columns = {"task_index": pa.array(range(len(sentences)), pa.int64()), "task": pa.array(sentences, pa.string())}
     described = [
-        {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64", "metadata": None},
+        {
+            "name": "task_index",
+            "field_name": "task_index",
+            "pandas_type": "int64",
+            "numpy_type": "int64",
+            "metadata": None,
+        },
         {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None},
     ]
     pandas = {"index_columns": ["task"], "column_indexes": [], "columns": described, "pandas_version": "2.0.0"}
@@ -85,6 +92,21 @@ def read_tasks(path: Path) -> dict[int, str]:
     return found
 
 
+def stats_of(path: Path) -> dict[str, Stats]:
+    """Return the statistics of the one episode that a file is about, by feature.
+
+    Raises:
+        LerobotError: the file is missing, damaged, or about something else.
+    """
+    found: dict[str, Stats] = {}
+    for batch in batches(path):
+        for name in batch.schema.names:
+            if name.startswith("stats/"):
+                _, key, stat = name.split("/")
+                found.setdefault(key, {})[stat] = np.array(batch[name][0].as_py())
+    return found
+
+
 def batches(
     path: Path, columns: Sequence[str] | None = None, episode: int | None = None, rows: int = ROWS
 ) -> Iterator[pa.RecordBatch]:
@@ -99,7 +121,9 @@ def batches(
             names = file.schema_arrow.names
             if lacking := sorted({*(columns or ()), *(() if episode is None else (NUMBER,))} - set(names)):
                 raise LerobotError(f"{where}: it has no column {', '.join(lacking)}")
-            groups = [group for group in range(file.num_row_groups) if _may_hold(file.metadata.row_group(group), episode)]
+            groups = [
+                group for group in range(file.num_row_groups) if _may_hold(file.metadata.row_group(group), episode)
+            ]
             for batch in file.iter_batches(rows, row_groups=groups, columns=columns, use_threads=False):
                 if episode is None:
                     yield batch

@@ -17,7 +17,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tristage_ros.datasets.lerobot import columns, tables
@@ -37,8 +36,7 @@ from tristage_ros.datasets.lerobot.layout import (
 from tristage_ros.datasets.lerobot.running import ROWS, RunningEpisode, features_of
 from tristage_ros.datasets.lerobot.statistics import Stats, as_lists, joined
 from tristage_ros.datasets.lerobot.videos import sources_of
-from tristage_ros.datasets.values import Dataset, Episode, Frame
-from tristage_ros.json_text import parse
+from tristage_ros.datasets.values import Dataset, Episode
 
 UNFINISHED = ".unfinished"
 ROBOT = "piper"
@@ -82,7 +80,9 @@ class Writer:
         self.root, self._rate, self._depth = root, rate, depth
         fps = rate or 1.0
         if fps != round(fps):
-            raise LerobotError(f"{root}: frames come at {rate:g} Hz, and LeRobot knows whole numbers; choose another rate")
+            raise LerobotError(
+                f"{root}: frames come at {rate:g} Hz, and LeRobot knows whole numbers; choose another rate"
+            )
         self.info = Info(fps, {}, ROBOT)
         self._stats: dict[str, Stats] = {}
         self._tasks: list[str] = []
@@ -147,7 +147,7 @@ class Writer:
 
     def _publish(self, number: int, episode: Episode, running: RunningEpisode, stats: Mapping[str, Stats]) -> None:
         """Move an episode that is whole into the dataset."""
-        place = {"chunk_index": number // CHUNK, "file_index": number % CHUNK}
+        place = _place(number)
         row: dict[str, Any] = {"episode_index": number, "tasks": [episode.task], "length": running.frames}
         row |= {f"data/{key}": value for key, value in place.items()}
         row |= {"dataset_from_index": self.info.frames - running.frames, "dataset_to_index": self.info.frames}
@@ -167,17 +167,19 @@ class Writer:
         self._write(INFO, self.info.text())
 
     def _go_on(self) -> None:
-        """Take up what is there."""
+        """Take up what is there; whatever was written after `info.json` does not count."""
         self.info = read_info(self.root)
         try:
             rate = columns.rate_of((self.root / columns.DATASET).read_bytes())
-            stats = parse((self.root / STATS).read_bytes())
-            self._stats = {key: {name: np.array(v) for name, v in one.items()} for key, one in stats.items()}
-        except (OSError, ValueError, AttributeError) as error:
-            raise LerobotError(f"{self.root} was written by something else; give a folder that is not there yet") from error
+        except (OSError, ValueError) as error:
+            raise LerobotError(f"{self.root} was written by something else; give a folder that is not there") from error
         if rate != self._rate:
             raise LerobotError(f"{self.root} has frames at {rate:g} Hz, not {self._rate:g}; write into another folder")
-        self._tasks = [text for _, text in sorted(tables.read_tasks(self.root / TASKS).items())]
+        self._tasks = [text for _, text in sorted(tables.read_tasks(self.root / TASKS).items())][: self.info.tasks]
+        for number in range(self.info.episodes):
+            path = self.root / EPISODES.format(**_place(number))
+            stats = tables.stats_of(path)
+            self._stats = {key: joined(self._stats[key], one) if number else one for key, one in stats.items()}
 
     def _move(self, path: Path, place: str) -> None:
         path.replace(self._made(place))
@@ -198,6 +200,10 @@ class Writer:
         path = self.root / place
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _place(number: int) -> dict[str, int]:
+    return {"chunk_index": number // CHUNK, "file_index": number % CHUNK}
 
 
 def _difference(features: Mapping[str, Feature], wanted: Mapping[str, Feature]) -> str:
