@@ -1,4 +1,4 @@
-"""Every kind of damage is one line that names the file, and the episode where it is of one; nothing is left half written."""
+"""Damage is told in one line that names the file, and the episode if it is of one; nothing half written is left."""
 
 import json
 
@@ -79,39 +79,62 @@ def film(case, lengths, rate=RATE):
         lerobot_sets.RATE = before
 
 
+def wider(case):
+    features = json.loads((case.root / "meta/info.json").read_text())["features"]
+    features["observation.images.top"]["shape"] = [48, 80, 3]
+    case.info(features=features)
+
+
+def no_task(values, at):
+    values[at:] = [9] * 4
+
+
+def half_converted(case):
+    case.info(codebase_version="v2.1" if case.version == "v3.0" else "v3.0")
+
+
 DAMAGES = {
-    "NaN in an action": (lambda case: case.column("action", nan), "{data}: episode 1: action of main_joint_4 is nan in frame 2"),
-    "a gap in a column": (lambda case: case.column("action", gap), "{data}: episode 1: action cannot be read: there are gaps"),
+    "NaN in an action": (
+        lambda case: case.column("action", nan),
+        "{data}: episode 1: action of main_joint_4 is nan in frame 2",
+    ),
+    "a gap in a column": (
+        lambda case: case.column("action", gap),
+        "{data}: episode 1: action cannot be read: there are gaps",
+    ),
     "length 0": (lambda case: case.lengths(0), "episode 1: its length is 0"),
     "fewer rows": (lambda case: case.lengths(5), "{data}: episode 1: it has 4 rows for 5 frames"),
     "more rows": (lambda case: case.lengths(3), "{data}: episode 1: it has more rows than its 3 frames"),
-    "no footer": (lambda case: case.shorten(case.data), "{data}: episode [01]: it is no whole parquet file: .*to its end"),
+    "no footer": (
+        lambda case: case.shorten(case.data),
+        "{data}: episode [01]: it is no whole parquet file: .*to its end",
+    ),
     "no data": (lambda case: case.data.unlink(), "{data}: episode [01]: the file is not there"),
     "no video": (lambda case: case.video.unlink(), "{video}: episode [01]: the video is not there"),
     "a video cut off": (lambda case: case.shorten(case.video), "{video}: episode [01]: "),
-    "a video shorter than its rows": (lambda case: film(case, (6, 2)), "{video}: episode 1: the video ends after 2 frames, its rows are 4"),
-    "a video of another rate": (lambda case: film(case, (6, 4), 30), "{video}: episode [01]: frame [01] is at .*; at 15 Hz it would be"),
-    "another rate": (lambda case: case.info(fps=30), "{any}: episode 0: frame 1 is at 0.06667 s; at the 30 Hz of .* at 0.03333 s"),
+    "a video shorter than its rows": (
+        lambda case: film(case, (6, 2)),
+        "{video}: episode 1: the video ends after 2 frames, its rows are 4",
+    ),
+    "a video of another rate": (
+        lambda case: film(case, (6, 4), 30),
+        "{video}: episode [01]: frame [01] is at .*; at 15 Hz it would be",
+    ),
+    "another rate": (
+        lambda case: case.info(fps=30),
+        "{any}: episode 0: frame 1 is at 0.06667 s; at the 30 Hz of .* at 0.03333 s",
+    ),
     "stamps of another rate": (lambda case: case.column("timestamp", halves), "{data}: episode 1: frame 1 is at 0.0"),
     "fps that is none": (lambda case: case.info(fps=0), "info.json: fps is 0, not a whole number"),
-    "another version": (lambda case: case.info(codebase_version="v1.6"), "codebase_version is 'v1.6'; v3.0 and v2.1 can be read"),
-    "half converted": (
-        lambda case: case.info(codebase_version="v2.1" if case.version == "v3.0" else "v3.0"),
-        "info.json says v[23].[01], but meta/.* is of v[23].[01]: converting it ended half way",
-    ),
+    "another version": (lambda case: case.info(codebase_version="v1.6"), "is 'v1.6'; v3.0 and v2.1 can be read"),
+    "half converted": (half_converted, "says v[23].[01], but meta/.* is of v[23].[01]: converting it ended half way"),
     "no info": (lambda case: (case.root / "meta/info.json").unlink(), "info.json is not there; give the folder"),
     "an episode too few": (lambda case: case.info(total_episodes=3), "says 3 episodes, and there are 2"),
     "a path that leads out": (lambda case: case.info(data_path="../../x"), "leads out of the dataset"),
     "a path with other fields": (lambda case: case.info(data_path="x/{chunk_index.real}"), "cannot be used"),
-    "a video of another size": (lambda case: case.info(features=_wider(case)), "{any}: episode 0: its images are 64 x 48, .* 80 x 48"),
-    "another task": (lambda case: case.column("task_index", lambda v, at: v.__setitem__(slice(at, None), [9] * 4)), "episode 1: task 9 is not among"),
-}  # fmt: skip
-
-
-def _wider(case):
-    features = json.loads((case.root / "meta/info.json").read_text())["features"]
-    features["observation.images.top"]["shape"] = [48, 80, 3]
-    return features
+    "a video of another size": (wider, "{any}: episode 0: its images are 64 x 48, .* 80 x 48"),
+    "another task": (lambda case: case.column("task_index", no_task), "episode 1: task 9 is not among"),
+}
 
 
 @pytest.mark.parametrize("version", ["v3.0", "v2.1"])
@@ -157,6 +180,6 @@ def test_a_damaged_byte_in_our_own_rows_is_noticed(tmp_path):
     data = np.frombuffer(path.read_bytes(), np.uint8).copy()
     data[len(data) // 5] ^= 0x10
     path.write_bytes(data.tobytes())
-    with pytest.raises(LerobotError, match="file-000.parquet: episode 0: "):
+    with pytest.raises(LerobotError, match=r"file-000\.parquet: episode 0: "):
         for episode in open_lerobot(root):
             list(episode.frames())

@@ -68,7 +68,7 @@ def test_without_a_mapping_it_is_refused_with_the_names_that_there_are(root):
         ("[piper, agilex_piper]", "[piper]", "robot_type is 'agilex_piper', and .* is for 'piper'"),
         ("[piper, agilex_piper]", "piper", "robot_type is 'piper'; write a list"),
         ("main_joint_3, main", "left_joint_3, main", "no left_joint_3; it has main_joint_1, main_joint_2"),
-        ("column: action, names: [main_gripper]", "column: actions, names: [main_gripper]", "called actions; there are: obs"),
+        ("column: action, names: [main_g", "column: actions, names: [main_g", "called actions; there are: obs"),
         ("observation.images.top", "observation.images.front", "observation.images.front has no colour; .*images.top"),
         ("unit: deg", "unit: degrees", "unit of joints is 'degrees'; write one of rad, deg, mdeg"),
         ("zero: new\n", "", "zero is None; write new"),
@@ -89,7 +89,7 @@ def test_a_mapping_that_does_not_fit_is_refused_by_what_is_wrong(root, mapping, 
     ("old", "new", "told"),
     [
         ("6], unit: deg}\ngripper", "6], unit: rad}\ngripper", r"episode 0: main_joint_1 .* is 10 rad in frame 0"),
-        ("names: [main_gripper], unit: mm}\naction", "names: [main_gripper], unit: m}\naction", r"opens 20 m in frame 0"),
+        ("[main_gripper], unit: mm}\naction", "[main_gripper], unit: m}\naction", r"opens 20 m in frame 0"),
     ],
 )  # fmt: skip
 def test_another_unit_than_the_declared_one_is_noticed(root, mapping, old, new, told, tmp_path):

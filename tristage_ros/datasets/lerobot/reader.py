@@ -81,8 +81,8 @@ class Files:
             count += 1
         if count < self.info.episodes:
             raise LerobotError(
-                f"{self.root / INFO} says {self.info.episodes} episodes, and there are {count}; whoever wrote it did not "
-                "come to its end"
+                f"{self.root / INFO} says {self.info.episodes} episodes, and there are {count}; whoever wrote it did "
+                "not come to its end"
             )
 
     def rows(self, entry: Entry, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
