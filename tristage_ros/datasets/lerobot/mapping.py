@@ -211,7 +211,7 @@ def _mapped(path: Path, content: Mapping[str, Any]) -> Mapped:
     if not isinstance(robots, list) or not robots or not all(isinstance(name, str) for name in robots):
         raise ValueError(f"robot_type is {shown(robots)}; write a list of what such a dataset may call its robot")
     zero = content.get("zero")
-    if zero not in ("new", "old"):
+    if not isinstance(zero, str) or zero not in ("new", "old"):
         raise ValueError(f"zero is {shown(zero)}; write new for joints of firmware S-V1.6-3 and later, else old")
     return Mapped(
         path,
@@ -240,7 +240,7 @@ def _columns(content: Mapping[str, Any], key: str, count: int, units: Mapping[st
         raise ValueError(f"names of {key} is {shown(names)}; write {count}, as the dataset has them")
     if len(set(names)) != count:
         raise ValueError(f"names of {key} is {shown(names)}; one is there twice")
-    if unit not in units:
+    if not isinstance(unit, str) or unit not in units:
         raise ValueError(f"unit of {key} is {shown(unit)}; write one of {', '.join(units)}")
     return Columns(column, tuple(names), unit)
 

@@ -102,7 +102,8 @@ class RunningEpisode:
             else:
                 counts.add(image)
         for key, counts in self._depths.items():
-            steps = SCALE.steps(np.rint(self._sized(key, deep) * np.float32(MILLIMETRES)).astype(np.uint16))
+            millimetres = np.rint(self._sized(key, deep) * np.float32(MILLIMETRES))
+            steps = SCALE.steps(np.minimum(millimetres, 65535).astype(np.uint16))
             counts.add(steps)
             if key in self._writers:
                 self._writers[key].add(steps)

@@ -101,6 +101,9 @@ def _opened(section: Section) -> InputContainer:
         container.close()
         raise LerobotError(f"{section.place}: there is no video in it")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        container.close()
+        raise LerobotError(f"{section.place}: PyAV {av.__version__} has no decoder for it")
     size = (stream.height, stream.width)
     if size != section.shape or size[0] * size[1] > LARGEST:
         container.close()
