@@ -144,5 +144,5 @@ def _may_hold(group: Any, episode: int | None) -> bool:
         column = group.column(place)
         if column.path_in_schema == NUMBER and column.is_stats_set and column.statistics.has_min_max:
             least, most = column.statistics.min, column.statistics.max
-            return bool(least <= episode <= most)
+            return not (isinstance(least, int) and isinstance(most, int)) or least <= episode <= most
     return True
