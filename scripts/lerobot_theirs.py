@@ -1,4 +1,4 @@
-"""What the real lerobot makes of our files, and files of its own for us to read. Its Python runs this: lerobot_check.sh.
+"""What the real lerobot makes of our files, and files of its own for us: its Python runs this for lerobot_check.sh.
 
 usage: lerobot_theirs.py read DATASET SEEN.npz | train DATASET | write DATASET MADE.npz
 """
@@ -23,9 +23,8 @@ JOINTS = [f"main_joint_{number}.pos" for number in range(1, 7)] + ["gripper.pos"
 def read(root: str, out: str) -> None:
     """Load every frame, and keep what was seen of each."""
     dataset = LeRobotDataset("local/check", root=root, video_backend="pyav")
-    print(
-        f"read: {dataset.num_episodes} episodes, {dataset.num_frames} frames at {dataset.fps} Hz, cameras {', '.join(dataset.meta.camera_keys)}"
-    )
+    cameras = ", ".join(dataset.meta.camera_keys)
+    print(f"read: {dataset.num_episodes} episodes, {dataset.num_frames} frames at {dataset.fps} Hz, {cameras}")
     kept: dict[str, list[np.ndarray]] = {}
     for index in range(dataset.num_frames):
         item = dataset[index]
