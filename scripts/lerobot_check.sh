@@ -56,6 +56,11 @@ print(*(r.split(";")[0].strip() for r in requires("torch") if r.startswith("nvid
   install -r "$ENVIRONMENT/nvidia.txt"
 }
 
+# Its encoders tell of every setting.
+theirs() {
+  "$THEIRS" scripts/lerobot_theirs.py "$@" 2>"$ENVIRONMENT/last.log" || fail "$(tail -n 5 "$ENVIRONMENT/last.log")"
+}
+
 main() {
   [[ -f $ENVIRONMENT/.whole ]] || make_environment
   say "$(du -sh "$ENVIRONMENT" | cut -f 1) in $ENVIRONMENT; disk: $(df -h --output=avail "$ENVIRONMENT" | tail -n 1) free"
@@ -65,12 +70,12 @@ main() {
   trap "rm -rf '$work'" EXIT
   "$OURS" scripts/lerobot_ours.py write "$work/ours"
   say "lerobot $LEROBOT reads what we wrote"
-  "$THEIRS" scripts/lerobot_theirs.py read "$work/ours" "$work/seen.npz"
+  theirs read "$work/ours" "$work/seen.npz"
   "$OURS" scripts/lerobot_ours.py seen "$work/ours" "$work/seen.npz"
   say "lerobot $LEROBOT trains a step of a small ACT on it"
-  "$THEIRS" scripts/lerobot_theirs.py train "$work/ours_colour"
+  theirs train "$work/ours_colour"
   say "we read what lerobot $LEROBOT writes"
-  "$THEIRS" scripts/lerobot_theirs.py write "$work/theirs" "$work/made.npz"
+  theirs write "$work/theirs" "$work/made.npz"
   "$OURS" scripts/lerobot_ours.py made "$work/theirs" "$work/made.npz"
   say "all is well"
 }
