@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder prints its settings, past every log, for each video
+os.environ.setdefault("SVT_LOG", "0")  # else AV1's encoder prints its settings, past every log, for each video
 
 import av
 import numpy as np

@@ -96,7 +96,10 @@ def take_over(section: Section, target: Path) -> bool:
 def _opened(section: Section) -> InputContainer:
     if not section.path.is_file():
         raise LerobotError(f"{section.place}: the video is not there")
-    container = av.open(str(section.path), "r", metadata_errors="ignore")
+    try:
+        container = av.open(str(section.path), "r")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise LerobotError(f"{section.place}: it is no whole video: {one_line(error)}") from error
     if not container.streams.video:
         container.close()
         raise LerobotError(f"{section.place}: there is no video in it")
