@@ -21,7 +21,7 @@ DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEOS = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 OLD_EPISODES, OLD_TASKS = "meta/episodes.jsonl", "meta/tasks.jsonl"  # of v2.1
 CHUNK = 1000  # files in a folder
-LARGEST_FPS, MOST = 1000.0, 2**40
+LARGEST_FPS, MOST, LONGEST_NAME = 1000.0, 2**40, 100
 VIDEO, IMAGE = "video", "image"
 NUMBERS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64",
            "task_index": "int64"}  # fmt: skip
@@ -142,6 +142,11 @@ def path_of(root: Path, template: str, **fields: Any) -> Path:
     return root / relative
 
 
+def is_name(value: Any) -> bool:
+    """Return whether something can be a name that a person writes, and reads in a message."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
+
+
 def _info(content: dict[str, Any]) -> Info:
     version = content.get("codebase_version")
     if version not in (V30, V21):
@@ -168,7 +173,7 @@ def _info(content: dict[str, Any]) -> Info:
 def _feature(key: str, told: Any) -> Feature:
     if not isinstance(told, Mapping) or not isinstance(told.get("dtype"), str):
         raise ValueError(f"the feature {shown(key)} is {shown(told)}; it has no dtype")
-    if not key or key != one_line(key) or {"/", "\\"} & set(key) or key in (".", ".."):
+    if not is_name(key) or {"/", "\\"} & set(key) or key in (".", ".."):
         raise ValueError(f"the feature {shown(key)} has a name that is no file name")
     shape = told.get("shape")
     if not isinstance(shape, Sequence) or isinstance(shape, str) or not all(map(_is_count, shape)) or len(shape) > 5:
@@ -176,7 +181,10 @@ def _feature(key: str, told: Any) -> Feature:
     info = told.get("info") or told.get("video_info") or {}
     if not isinstance(info, Mapping):
         raise ValueError(f"the info of {key} is {shown(info)}, not keys and values")
-    feature = Feature(told["dtype"], tuple(shape), tuple(_names(told.get("names"))), dict(info))
+    names = tuple(_names(told.get("names")))
+    if unclear := [name for name in names if not is_name(name)]:
+        raise ValueError(f"the names of {key} have {shown(unclear[0])}, which nobody can write")
+    feature = Feature(told["dtype"], tuple(shape), names, dict(info))
     if feature.is_camera:
         if len(shape) != 3:
             raise ValueError(f"the shape of {key} is {shown(shape)}, not height, width and channels")

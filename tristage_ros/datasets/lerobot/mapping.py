@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tristage_ros.datasets.lerobot.layout import INFO, Feature, Info, LerobotError
+from tristage_ros.datasets.lerobot.layout import INFO, Feature, Info, LerobotError, is_name
 from tristage_ros.datasets.lerobot.reader import Entry
 from tristage_ros.datasets.values import Calibration, Frame
 from tristage_ros.devices.arm.kinematics import (
@@ -114,7 +114,9 @@ class Conversion:
                 if feature is None or not feature.is_camera or feature.is_depth != is_depth:
                     what = "depth" if is_depth else "colour"
                     there = [k for k, f in info.features.items() if f.is_camera and f.is_depth == is_depth]
-                    raise LerobotError(f"{where}: {key} has no {what}; there are: {', '.join(there) or 'none'}")
+                    raise LerobotError(
+                        f"{where}: {key} has no {what}; there are: {one_line(', '.join(there), 600) or 'none'}"
+                    )
         self.calibration = self._calibration(info)
 
     def frames(self, entry: Entry, rows: Rows) -> Iterator[Callable[..., Frame]]:
@@ -194,7 +196,9 @@ def _places(where: str, features: Mapping[str, Feature], part: Columns) -> list[
     feature = features.get(part.column)
     if feature is None or feature.is_camera or len(feature.shape) != 1:
         there = [key for key, other in features.items() if not other.is_camera and len(other.shape) == 1]
-        raise LerobotError(f"{where}: there are no numbers called {part.column}; there are: {', '.join(there)}")
+        raise LerobotError(
+            f"{where}: there are no numbers called {part.column}; there are: {one_line(', '.join(there), 600)}"
+        )
     names: Sequence[str | int] = feature.names or range(feature.shape[0])
     if len(names) != feature.shape[0]:
         raise LerobotError(f"{where}: {part.column} has {feature.shape[0]} numbers, and {len(names)} names")
@@ -234,9 +238,9 @@ def _section(told: Any, what: str) -> Mapping[str, Any]:
 def _columns(content: Mapping[str, Any], key: str, count: int, units: Mapping[str, Any]) -> Columns:
     told = _section(content.get(key), key)
     column, names, unit = told.get("column"), told.get("names"), told.get("unit")
-    if not isinstance(column, str):
+    if not is_name(column):
         raise ValueError(f"column of {key} is {shown(column)}; write the name of a feature, as observation.state")
-    if not isinstance(names, list) or len(names) != count or not all(type(name) in (str, int) for name in names):
+    if not isinstance(names, list) or len(names) != count or not all(is_name(n) or type(n) is int for n in names):
         raise ValueError(f"names of {key} is {shown(names)}; write {count}, as the dataset has them")
     if len(set(names)) != count:
         raise ValueError(f"names of {key} is {shown(names)}; one is there twice")
@@ -248,7 +252,7 @@ def _columns(content: Mapping[str, Any], key: str, count: int, units: Mapping[st
 def _camera(name: str, told: Any) -> MappedCamera:
     entry = _section(told, f"camera {name}")
     color, depth, intrinsics = entry.get("color"), entry.get("depth", ""), entry.get("intrinsics")
-    if not isinstance(color, str) or not isinstance(depth, str):
+    if not is_name(color) or (depth != "" and not is_name(depth)):
         raise ValueError(f"color of {name} is {shown(color)}, depth {shown(depth)}; write the names of features")
     if (
         not isinstance(intrinsics, list)

@@ -138,7 +138,7 @@ class Files:
             raise LerobotError(f"{self.root / 'meta/episodes'}: no file says what the episodes are")
         for path in files:
             for batch in tables.batches(path, [*numbers, "tasks"], rows=64):
-                for row in batch.to_pylist():
+                for row in tables.python_rows(path, batch):
                     yield self._entry(path, row, videos)
 
     def _entry(self, path: Path, row: Mapping[str, Any], videos: Sequence[str]) -> Entry:

@@ -85,11 +85,25 @@ def read_tasks(path: Path) -> dict[int, str]:
                  or pa.types.is_large_string(batch.schema.field(name).type)]  # fmt: skip
         if "task_index" not in batch.schema.names or len(texts) != 1:
             raise LerobotError(f"{path} has the columns {shown(batch.schema.names)}, not a task and its task_index")
-        for number, text in zip(batch["task_index"].to_pylist(), batch[texts[0]].to_pylist(), strict=True):
+        for row in python_rows(path, batch):
+            number, text = row["task_index"], row[texts[0]]
             if not isinstance(number, int) or not isinstance(text, str):
                 raise LerobotError(f"{path}: task {shown(number)} is {shown(text)}")
             found[number] = text
     return found
+
+
+def python_rows(path: Path, batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows of a batch as Python has them.
+
+    Raises:
+        LerobotError: a text in it is none.
+    """
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except (pa.ArrowException, ValueError) as error:
+        raise LerobotError(f"{path}: a row cannot be read: {one_line(error, 120)}") from error
+    return rows
 
 
 def stats_of(path: Path) -> dict[str, Stats]:
