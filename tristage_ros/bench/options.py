@@ -19,6 +19,8 @@ FUZZED = (  # what reads what is not ours
     "models/checkpoint", "models/run_config", "models/run_dataset_statistics", "models/run_weights", "models/trace",
     "training/frames", "training/plan",
     "bags/mcap", "bags/sqlite3", "bags/metadata", "bags/facts",
+    "datasets/lerobot_info", "datasets/lerobot_rows", "datasets/lerobot_episodes", "datasets/lerobot_video",
+    "datasets/lerobot_mapping",
 )  # fmt: skip
 MOST_LOAD = 64  # busy processes beside a measurement
 

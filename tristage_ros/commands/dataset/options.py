@@ -63,6 +63,19 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, 
     each[1].add_argument("--workers", type=_count, help="processes (default: one per processor)")
     _add_out(each[1], "folder of the episodes; new ones come behind those that it has")
 
+    yield (each := action("exporting", "export", "write the frames in another format: LeRobotDataset v3.0"))
+    _add_folder(each[1])
+    _add_sampling(each[1])
+    each[1].add_argument("--format", choices=("lerobot",), default="lerobot", help="(default: lerobot)")
+    _add_writing(each[1])
+
+    yield (each := action("importing", "import", "read a LeRobotDataset, v3.0 or v2.1, and write it as one of ours"))
+    each[1].add_argument("folder", type=user_path, help="with meta, data and videos in it")
+    each[1].add_argument(
+        "--mapping", type=user_path, metavar="FILE", help="what its columns are, and in which units: docs/lerobot.md"
+    )
+    _add_writing(each[1])
+
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=user_path, help="of `tristage teach`, of runs with a bag, or a bag")
@@ -81,6 +94,12 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def _add_out(parser: argparse.ArgumentParser, told: str) -> None:
     parser.add_argument("--out", type=user_path, required=True, metavar="FOLDER", help=told)
+
+
+def _add_writing(parser: argparse.ArgumentParser) -> None:
+    _add_out(parser, "folder to make")
+    parser.add_argument("--no-depth", action="store_true", help="leave depth out")
+    parser.add_argument("--resume", action="store_true", help="go on behind the episodes that --out has")
 
 
 def _count(text: str) -> int:

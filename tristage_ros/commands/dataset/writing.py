@@ -1,0 +1,40 @@
+"""Write a LeRobotDataset beside a bar that says how far it is."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tristage_ros.commands.dataset.common import counted
+from tristage_ros.datasets.lerobot.writer import write_dataset
+from tristage_ros.datasets.values import Dataset, Episode
+
+
+def write(dataset: Dataset, options: argparse.Namespace) -> int:
+    """Write the dataset that was typed into `options.out`; return the exit code.
+
+    Raises:
+        DatasetError: an episode cannot be read; those before it are whole.
+        OSError: the folder cannot be written.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    began, frames = time.monotonic(), 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=len(dataset))
+
+        def told(episode: Episode, frame: int) -> None:
+            nonlocal frames
+            frames += 1
+            progress.update(bar, completed=episode.number, description=f"{episode.where}: frame {frame}")
+
+        info = write_dataset(dataset, options.out, depth=not options.no_depth, resume=options.resume, told=told)
+    took = max(time.monotonic() - began, 1e-3)
+    print(f"{options.out}: {counted(info.episodes, 'episode')}, {counted(info.frames, 'frame')}")
+    codecs = sorted({str(feature.info["video.codec"]) for feature in info.cameras.values()})
+    speed = f", {frames / info.fps / took:.1f} times real time" if dataset.rate else ""
+    print(f"{counted(frames, 'frame')} written in {took:.1f} s{speed}; videos are {' and '.join(codecs)}")
+    return 0
