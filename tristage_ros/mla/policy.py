@@ -311,7 +311,8 @@ class MlaPolicy:
     def _embed(self, step: _Step, centres: Centres, instruction: Instruction) -> Prefix:
         model, kept, inputs = self.model, step.kept, step.inputs
         tokens = model.vision_tower_3d(to_device(inputs.points, model.device), centres, kept.points)
-        points = model.embed_points(tokens, to_device(centres.xyz, model.device)[kept.points])
+        xyz, patches = (to_device(t, model.device)[kept.points] for t in (centres.xyz, step.geometry.patch_of_point))
+        points = model.embed_points(tokens, xyz, patches)
         step.clock.lap("point_tokens")
         picture = to_device(inputs.image, model.device)
         image = model.embed_image(model.vision_tower_2d(picture, kept.image), kept.image)
