@@ -175,7 +175,7 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
     control = _control(request, settings, recording, outcome)
     if control == "rate" and looks != "off":
         outcome.notes.append(f"at a rate every step looks anew: policy.looks={looks} is left out")
-        settings = settings.changed(("policy.looks=off",))
+        settings = settings.changed(("policy.looks='off'",))
     return _Plan(recording, settings, control, frames, anew, repeated, looked)
 
 
