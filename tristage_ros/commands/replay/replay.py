@@ -169,13 +169,14 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
     recording = Recording(request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"])
     outcome.notes = _notes(recording, settings)
     require_usable(recording, settings.lenses)
-    looks = settings.parameters["policy"]["looks"]
-    frames, looked = _frames(request, recording, outcome, looks == "moving") if request.lockstep else ([], frozenset())
-    repeated = to_repeat(changes, request.changes)
     control = _control(request, settings, recording, outcome)
-    if control == "rate" and looks != "off":
-        outcome.notes.append(f"at a rate every step looks anew: policy.looks={looks} is left out")
+    policy = settings.parameters["policy"]
+    if (policy["frame_sends"] if control == "frame" else control) == "rate" and policy["looks"] != "off":
+        outcome.notes.append(f"at a rate every step looks anew: policy.looks={policy['looks']} is left out")
         settings = settings.changed(("policy.looks='off'",))
+    looks = settings.parameters["policy"]["looks"] == "moving"
+    frames, looked = _frames(request, recording, outcome, looks) if request.lockstep else ([], frozenset())
+    repeated = to_repeat(changes, request.changes)
     return _Plan(recording, settings, control, frames, anew, repeated, looked)
 
 
@@ -202,6 +203,8 @@ def _frames(
         outcome.notes.append(f"{lost} recorded looks have no whole frame any more")
     stamps = {frame.stamp for frame in chosen}
     only = [frame for frame in looked if frame.stamp not in stamps]
+    if not only:
+        outcome.notes.append("the recorded run looked at nothing on its way: nor does the replay")
     return sorted([*chosen, *only], key=lambda frame: frame.stamp), frozenset(frame.stamp for frame in only)
 
 
