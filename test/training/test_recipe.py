@@ -54,6 +54,10 @@ def test_a_run_of_before_goes_on_only_as_it_was_begun(tmp_path):
     folder.begin(Recipe.load(FILE))
 
 
+def test_start_with_nothing_behind_it_is_random_weights():
+    assert Recipe.load(resource("config", "training_continuous.yaml"), ("start=",)).start == ""
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"seed: ["])
 def test_a_file_that_is_no_yaml_is_named(tmp_path, content):
     path = tmp_path / "mine.yaml"

@@ -170,6 +170,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     try:
         if hint is bool and type(value) is not bool:
             raise TypeError
+        if hint is str and value is None:  # nothing behind the equals sign
+            return ""
         if hint in (bool, int, float, str):
             return hint(value)
         if getattr(hint, "__origin__", None) is tuple:
