@@ -14,9 +14,9 @@ MS = 10**6
 PARAMETER = "rcl_interfaces/msg/Parameter"
 
 
-def step(stamp: int, age: int) -> SimpleNamespace:
+def step(stamp: int, age: int, number: int = 1) -> SimpleNamespace:
     """Return the timings of a step on the observation of `stamp` (ms) that began when this was `age` (ms) old."""
-    value = new_message("tristage_msgs/msg/StageTimings", observation_age_ms=float(age))
+    value = new_message("tristage_msgs/msg/StageTimings", step=number, observation_age_ms=float(age))
     return SimpleNamespace(topic=TIMINGS, header_stamp=stamp * MS, value=value)
 
 
@@ -46,6 +46,12 @@ def test_a_change_holds_from_the_step_that_begins_next() -> None:
     _, changes = changes_of([*steps, after, within, before])
     assert [change.step for change in changes] == [1, 2, 3]
     assert [change.stamp for change in changes] == [200 * MS, 300 * MS, None]
+
+
+def test_a_look_takes_over_nothing() -> None:
+    told = [step(100, 20), event(130, rate_hz=1.0), step(150, 10, number=0), step(200, 20, number=2)]
+    _, (change,) = changes_of(told)
+    assert (change.step, change.stamp) == (1, 200 * MS)
 
 
 def test_what_was_before_is_what_the_first_facts_say() -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from cell_process import spin_for, spin_until
-from damage import IMAGES, SMALL_BAG, Stored, damaged, stored, write
+from damage import FRONT_DEPTH, IMAGES, SMALL_BAG, Stored, damaged, stored, write
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from replay_golden import GOLDEN, MEAN_POSITION, MEAN_RATE, POSITION, RATE, summary
@@ -101,6 +102,36 @@ def test_what_was_set_meanwhile_is_set_before_the_same_step_again(ros_domain, tm
     assert cli.main(["report", str(tmp_path / "run")]) == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "pruner.target_rate: 0.7 -&gt; 0.3" in page
+
+
+def test_what_was_looked_at_on_the_way_is_looked_at_again(ros_domain, tmp_path):
+    steps = [m.made for m in stored() if m.topic == "/tristage/timings"]
+    seen = [m.made for m in stored() if m.topic == FRONT_DEPTH]
+    between = [[stamp for stamp in seen if a < stamp < b] for a, b in pairwise(steps)]
+    looks = sorted(stamp for stamps in between for stamp in stamps[1:8:3])
+    assert len(looks) == 6
+    bag = write(tmp_path / "bag", [*stored(), *map(look_at, looks)])
+    done = tristage("replay", bag, "--lockstep", "--set", "policy.looks=moving", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with BagReader(tmp_path / "run" / "bag") as replayed:
+        told = [(m.header_stamp, m.value.step) for m in replayed.messages("/tristage/timings")]
+        assert read_facts(replayed).parameters["policy"]["looks"] == "moving"
+    wanted = [(stamp, 1 + number) for number, stamp in enumerate(steps)] + [(stamp, 0) for stamp in looks]
+    for (stamp, step), (expected, number) in zip(told, sorted(wanted), strict=True):
+        assert abs(stamp - expected) < 10**6 and step == number
+    compared = read_steps(tmp_path / "run").steps
+    assert [step.timings.step for step in compared] == [step.pruning.step for step in compared] == [1, 2, 3]
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    assert "Looks" in (tmp_path / "run" / "report.html").read_text()
+
+
+def look_at(stamp):
+    """Return the message of a look at the frame of a stamp, ns."""
+    header = new_message("std_msgs/msg/Header", stamp=new_message(
+        "builtin_interfaces/msg/Time", sec=stamp // SECOND, nanosec=stamp % SECOND))  # fmt: skip
+    kind = "tristage_msgs/msg/StageTimings"
+    data = bytes(typestore().serialize_cdr(new_message(kind, header=header, parts_ms=np.zeros(5, np.float32)), kind))
+    return next(m for m in stored() if m.topic == "/tristage/timings")._replace(stamp=stamp + 10**8, data=data)
 
 
 def set_at(time, name, value):

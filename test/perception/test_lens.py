@@ -10,7 +10,7 @@ from lenses import COEFFICIENTS, WIDE, camera
 from scipy.optimize import fsolve
 
 from tristage_ros.perception import raycast
-from tristage_ros.perception.camera import CameraModel, patch_of_points, project
+from tristage_ros.perception.camera import CameraModel, patch_of_points, project, projection_matrix
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, deproject
 from tristage_ros.perception.lens import Lens
 from tristage_ros.perception.lens_models import COUNTS, EQUIDISTANT, INVERSE, PLUMB_BOB, RATIONAL
@@ -178,3 +178,8 @@ def test_zeros_behind_the_coefficients_say_nothing():
 def test_what_cannot_be_honoured_is_refused_by_name(model, coefficients, words):
     with pytest.raises(ValueError, match=words):
         Lens.of(model, coefficients)
+
+
+def test_no_matrix_is_the_projection_of_a_lens():
+    with pytest.raises(ValueError, match=r"the lens of front distorts: rectify"):
+        projection_matrix(replace(camera("plumb_bob"), frame_id="front"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from tristage_ros.perception.camera import CameraModel, patch_of_points, project
+from tristage_ros.perception.camera import CameraModel, patch_of_points, project, projection_matrix
 from tristage_ros.perception.cloud import Workspace, deproject
 
 EVERYWHERE = Workspace((-50, -50, -50), (50, 50, 50))
@@ -68,6 +68,17 @@ def test_patches_are_those_of_the_stretched_image() -> None:
     np.testing.assert_array_equal(patches, patch_of_points(points, camera.scaled(224, 224)))
     assert patches.dtype == np.int64
     assert len(np.unique(patches)) > 30
+
+
+def test_the_projection_is_a_matrix_into_widths_and_heights_of_the_image() -> None:
+    camera, points = camera_640(), np.random.default_rng(0).uniform(-3, 3, (300, 3))
+    uv, depth = project(points, camera)
+    seen = np.column_stack([points, np.ones(300)]) @ projection_matrix(camera).T
+    np.testing.assert_allclose(seen[:, 2], depth)
+    front = depth > 0.05
+    places = (seen[:, :2] / seen[:, 2:])[front]
+    np.testing.assert_allclose(places, (uv[front] + 0.5) / (640, 480), atol=1e-9)
+    np.testing.assert_allclose(projection_matrix(camera.scaled(224, 224)), projection_matrix(camera))
 
 
 @pytest.mark.parametrize("point", [[np.nan, 0, 0], [0.9, -0.1, 0.6]])

@@ -75,6 +75,18 @@ def test_quantiles_are_of_bearing_patches_and_means_of_both(trace: list[TraceSte
     assert after.only_2d + after.both + after.only_3d == pytest.approx(1)
 
 
+def test_stage_2_is_told_beside_stage_1(trace: list[TraceStep]) -> None:
+    result = calibrate(trace, PruningConfig(stages=frozenset({1})), 0.3)
+    shares = []
+    for step in trace:
+        index, salience = step.geometry.patch_of_point, step.salience
+        for patch in index[index >= 0].unique().tolist():
+            of_2d, of_3d = salience.attention_2d[patch].double(), salience.attention_3d[index == patch].double().sum(0)
+            own = of_3d - (of_3d @ of_2d) / (of_2d @ of_2d) * of_2d
+            shares.append(float(own.abs().sum() / (of_2d.sum() + of_3d.sum())))
+    assert result.m_3d_s2.tolist() == pytest.approx(shares, abs=1e-6)
+
+
 def test_balance_says_which_modality_goes(trace: list[TraceStep]) -> None:
     config = PruningConfig(stages=frozenset({1}))
     only = {balance: calibrate(trace, config, 0.15, balance).after for balance in (0.2, 0.5, 0.8)}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tristage_ros.studies.attempt import Attempts, by_key_frames, continuously
 from tristage_ros.studies.cell import CONDITIONS, GREY, PLAIN, Cell, Job, another_instruction
 from tristage_ros.studies.parts.core import Table2, Table3
 from tristage_ros.studies.record import SHARES, Log, Record
-from tristage_ros.studies.variant import UNPRUNED, Variant
+from tristage_ros.studies.variant import LOOKS, UNPRUNED, Variant
 
 SEED = 9_900
 
@@ -34,11 +35,11 @@ class ExpertPolicy:
         return self.episode.expert(), report
 
 
-@pytest.mark.parametrize("run", [by_key_frames, continuously])
-def test_the_expert_succeeds_in_both_modes(attempts: Attempts, run: Any) -> None:
+@pytest.mark.parametrize(("run", "more"), [(by_key_frames, ()), (continuously, (SEED,))])
+def test_the_expert_succeeds_in_both_modes(attempts: Attempts, run: Any, more: Any) -> None:
     episode, log, record = attempts.episode(Cell("banana"), SEED), Log(), Record("expert", SEED)
     start = episode.world.tool[:3, 3].copy()
-    run(episode, ExpertPolicy(episode), PLAIN, log, SEED)
+    run(episode, ExpertPolicy(episode), PLAIN, log, *more)
     log.close(record, course=True)
     assert episode.success()
     assert record.refused == 0
@@ -91,6 +92,39 @@ def test_looks_leave_the_noise_as_it_was(attempts: Attempts) -> None:
         actions.append(policy.act(observation)[0].translation)
     assert np.array_equal(*actions)
     assert not np.array_equal(policy.act(observation)[0].translation, actions[0]), "another step, another noise"
+
+
+@pytest.mark.parametrize("looks", ["arrival", "moving"])
+def test_looks_are_counted_and_belong_to_the_row(attempts: Attempts, looks: Any) -> None:
+    plain = Variant("tristage", 0.7, True, "robot")
+    variant = replace(plain, looks=looks)
+    record = attempts.run(Job(Cell("banana", variant), SEED))
+    assert record == attempts.run(Job(Cell("banana", variant), SEED))
+    without = attempts.run(Job(Cell("banana", plain), SEED))
+    assert (without.looked, without.looks, record.looks) == (0, 1, 1)
+    if looks == "arrival":
+        assert record.looked == record.length - 1
+    else:
+        assert record.looked > record.length, "a key frame is more than 0.4 s away"
+    assert record.cell != without.cell and variant.label.endswith(LOOKS[looks])
+    assert Cell("banana", plain).name.endswith(plain.key) and "looks" not in plain.key
+    with pytest.raises(ValueError, match="looks are for key frames"):
+        Cell("banana", variant, "continuous")
+
+
+def test_who_looks_on_the_way_changes_no_motion(attempts: Attempts) -> None:
+    episode = attempts.episode(Cell("banana"), SEED)
+    ways = []
+    for watched in (False, True):
+        episode.reset(SEED)
+        seen: list[Observation] = []
+        meanwhile = (lambda: seen.append(episode.observe())) if watched else None  # noqa: B023
+        outcome = episode.step(episode.expert(), meanwhile)
+        ways.append((outcome, episode.joints.tolist(), episode.robot_state().tolist(), episode.time))
+    assert ways[0] == ways[1] and len(seen) > 2
+    stamps = np.array([observation.stamp for observation in seen])
+    assert np.diff(stamps) == pytest.approx(0.2, abs=0.02) and stamps[-1] < episode.time
+    assert np.linalg.norm(seen[0].state[:3] - seen[-1].state[:3]) > 0.01
 
 
 def test_a_blank_condition_blanks(attempts: Attempts) -> None:

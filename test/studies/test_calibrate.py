@@ -110,7 +110,12 @@ def test_the_command_prints_before_and_after_and_writes_what_it_found(tmp_path, 
     arguments = ["calibrate", "--trace", str(tmp_path / "trace"), "--out", str(tmp_path / "out")]
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "before" in printed and "after" in printed and "3D-bearing" in printed and "kept" not in printed
+    assert (
+        "before" in printed
+        and "after" in printed
+        and "stage 2, 3D-bearing patches" in printed
+        and "kept" not in printed
+    )
     scale = magnitudes_of(trace).scale
     assert written(tmp_path) == PruningConfig.robot().carried(scale)
     assert (tmp_path / "out" / "calibration.png").stat().st_size > 10_000

@@ -16,6 +16,8 @@ from tristage_ros.studies.cell import MODES
 from tristage_ros.studies.measurements import Stopwatch
 from tristage_ros.studies.options import CORE, EVERYTHING
 from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3
+from tristage_ros.studies.parts.core import OURS
+from tristage_ros.studies.parts.matrix import looked
 from tristage_ros.studies.pool import Spread
 from tristage_ros.studies.protocol import CHOOSING, CONTROL, FIRST_SEED, MAIN, METHOD, Family
 from tristage_ros.studies.record import COURSE, PRUNING, Record
@@ -199,6 +201,16 @@ def test_parts_without_episodes_of_other_parts_do_not_fail(study: Study, tmp_pat
     for name in EVERYTHING:
         if name not in NEED_THE_MODEL:
             PARTS[name](study).chapter()
+
+
+def test_looks_are_rows_of_their_own_and_are_told(study: Study) -> None:
+    part = PARTS["looks"](study)
+    variants = [row.variant for row in part.rows()]
+    assert variants[0] == UNPRUNED and [v.looks for v in variants[1:]] == ["off", "arrival", "moving"] * 2
+    assert len({variant.key for variant in variants}) == len({v.label for v in variants}) == 7
+    assert variants[1] == OURS, "whose episodes are those of the core"
+    assert looked([Record("a", 1, looks=1, length=4, looked=9), Record("a", 2, looks=1, length=2)]) == "1 + 1.5"
+    assert looked([Record("a", 1, looks=1, length=4)]) == "1"
 
 
 def test_seeds_come_one_after_the_other_in_every_cell(study: Study) -> None:

@@ -51,6 +51,7 @@ def recipe() -> Callable[..., Recipe]:
 
 def _observation(rng: np.random.Generator) -> Observation:
     pose = np.array([[0, -1, 0, 0.3], [-1, 0, 0, 0.0], [0, 0, -1, 0.7], [0, 0, 0, 1]], float)
+    pose[:3, 3] += rng.uniform(-0.15, 0.15, 3)  # every episode has a camera of its own
     state = rng.uniform((0.2, -0.2, 0.0, 3.0, -0.2, 2.0, 0.0), (0.4, 0.2, 0.3, 3.3, 0.2, 4.0, 1.0))
     return Observation(
         rng.integers(0, 256, (48, 64, 3), dtype=np.uint8),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tristage_ros.mla.values import Action
+from tristage_ros.perception.camera import patch_of_points
 from tristage_ros.training.collection import Disturbance
 from tristage_ros.training.dataset import Dataset
 from tristage_ros.training.frames import FrameEncoder, Frames, ShardError, ShardFacts, read_shard, write_shard
@@ -99,6 +100,36 @@ def test_frames_whose_tensors_do_not_belong_together_are_refused(frames, tmp_pat
     write_shard(path, some, replace(facts, truth_names=("x",)))
     with pytest.raises(ShardError, match="truth"):
         read_shard(path)
+
+
+def test_files_without_a_camera_are_told_as_older_ones(frames, tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_shard(path, frames("banana"), ShardFacts("banana", "put it", ("x", "yaw"), 4, 3))
+    path.write_bytes(path.read_bytes().replace(b"tristage-frames-2", b"tristage-frames-1"))
+    with pytest.raises(
+        ShardError, match=r"a\.safetensors is of an older version.*camera.*they are made again"
+    ) as error:
+        read_shard(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_frame_stores_what_its_own_camera_sees_of_the_tokens(frames, observations, config):
+    some = frames("banana")
+    for row, seen in enumerate(observations):
+        xyz = some.points[row][some.centres[row].long()][some.own[row].long()]
+        expected = patch_of_points(xyz.numpy(), seen.camera, config.grid)
+        np.testing.assert_array_equal(some.patches[row], expected)
+    assert (some.patches >= 0).any() and (some.patches < 0).any()
+    assert len(some.projection.unique(dim=0)) == len(some)
+
+
+def test_patches_of_another_grid_are_refused(frames, shards, recipe, config):
+    plan = Plan.of(shards, recipe())
+    some, facts = read_shard(shards[0])
+    for beyond in (config.image_tokens, -2):
+        write_shard(shards[0], replace(some, patches=torch.full_like(some.patches, beyond)), facts)
+        with pytest.raises(ShardError, match="of another model: it has patches beyond 15"):
+            Dataset(shards, plan.statistics, plan.truths, config)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"statistics": 1, "truths": 2, "prompt": 3}', "[" * 5000])

@@ -7,14 +7,15 @@ from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess, suffix_
 from tristage_ros.mla.model import random_model
 from tristage_ros.mla.passes import make_engine
 from tristage_ros.mla.prompt import PromptTokenizer
+from tristage_ros.perception.camera import patch_of_points
 from tristage_ros.training.dataset import Collator, Dataset
 from tristage_ros.training.packed import PackedPass, attend, packed_mask
 from tristage_ros.training.plan import Plan
 
 
-@pytest.fixture
-def model(config):
-    model = random_model(config, 5)
+@pytest.fixture(params=[False, True], ids=["", "point_patches"])
+def model(config, request):
+    model = random_model(dataclasses.replace(config, point_patches=request.param), 5)
     generator = torch.Generator().manual_seed(2)
     for name, buffer in model.named_buffers():
         buffer.uniform_(0.5, 2.0, generator=generator) if "var" in name else buffer.normal_(generator=generator)
@@ -34,7 +35,8 @@ def of_the_engine(model, observation, statistics, instruction, noisy, timestep):
     told = Instruction(model, words.encode(instruction), words.lone_space)
     centres = model.vision_tower_3d.centres(inputs.points)
     everything = torch.arange(model.config.image_tokens)
-    points = model.embed_points(model.vision_tower_3d(inputs.points, centres), centres.xyz)
+    patches = torch.from_numpy(patch_of_points(centres.xyz.numpy(), observation.camera, model.config.grid))
+    points = model.embed_points(model.vision_tower_3d(inputs.points, centres), centres.xyz, patches)
     image = model.embed_image(model.vision_tower_2d(inputs.image), everything)
     kept = KeptTokens(torch.arange(model.config.point_tokens), everything)
     prefix = told.prefix(points, image, model.proprio_embedder(inputs.state[None]), kept)

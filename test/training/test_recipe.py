@@ -1,11 +1,15 @@
 import argparse
+import json
+from dataclasses import replace
 
 import pytest
 
+from tristage_ros.mla.config import MlaConfig
 from tristage_ros.resources import resource
 from tristage_ros.simulation.instructions import TABLE
 from tristage_ros.training.command import run
 from tristage_ros.training.recipe import Recipe, RecipeError
+from tristage_ros.training.run_folder import RunFolder
 
 FILE = resource("config", "training.yaml")
 
@@ -29,6 +33,29 @@ def test_the_shipped_recipes_follow_each_other(monkeypatch, tmp_path):
     )
     with pytest.raises(RecipeError, match=r"training.*is not there"):
         run(options)
+
+
+def test_it_says_whether_3d_tokens_are_told_their_patch():
+    assert Recipe.load(FILE).model() == MlaConfig.mini()
+    told = Recipe.load(FILE, ("point_patches=true",)).model()
+    assert told.point_patches and replace(told, point_patches=False) == MlaConfig.mini()
+    with pytest.raises(RecipeError, match="point_patches cannot be 'perhaps'"):
+        Recipe.load(FILE, ("point_patches=perhaps",))
+
+
+def test_a_run_of_before_goes_on_only_as_it_was_begun(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.begin(Recipe.load(FILE))
+    begun = json.loads(folder.recipe.read_text())
+    del begun["point_patches"]
+    folder.recipe.write_text(json.dumps(begun))
+    with pytest.raises(RecipeError, match="was begun with point_patches = False, not True: choose another --out"):
+        folder.begin(Recipe.load(FILE, ("point_patches=true",)))
+    folder.begin(Recipe.load(FILE))
+
+
+def test_start_with_nothing_behind_it_is_random_weights():
+    assert Recipe.load(resource("config", "training_continuous.yaml"), ("start=",)).start == ""
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"seed: ["])

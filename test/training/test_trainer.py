@@ -4,6 +4,7 @@ import dataclasses
 import pytest
 import torch
 
+from tristage_ros.mla.model import random_model
 from tristage_ros.training.dataset import Dataset
 from tristage_ros.training.optimiser import learning_rate
 from tristage_ros.training.plan import Plan
@@ -65,6 +66,17 @@ def test_rollouts_have_their_share_of_every_batch(make, shards, monkeypatch):
     monkeypatch.setattr(Dataset, "draw", lambda self, n, g: drawn.append((self, n)) or draw(self, n, g))
     trainer.advance(shown, own)
     assert drawn == [(shown, 3), (own, 3)]
+
+
+def test_a_run_may_begin_with_a_model_that_was_not_told_of_patches(recipe, config):
+    told = dataclasses.replace(config, point_patches=True)
+    start = random_model(config, 3)
+    before = {name: t.clone() for name, t in start.state_dict().items()}
+    trainer = Trainer(recipe(), told, 4, 9, start=start)
+    assert trainer.model.config == trainer.average.model.config == told
+    torch.testing.assert_close(trainer.model.state_dict(), before, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="other sizes"):
+        Trainer(recipe(), dataclasses.replace(told, layers=3), 4, 9, start=random_model(config, 3))
 
 
 def test_the_average_follows_slowly(make):

@@ -64,6 +64,8 @@ def changes_of(messages: Iterable[Message]) -> tuple[dict[str, Any], list[Change
         if message.topic == facts.TOPIC:
             known = known or _parameters(message.value)
         elif message.topic == TIMINGS:
+            if not message.value.step:
+                continue  # a look takes over nothing
             began = message.header_stamp + round(message.value.observation_age_ms * 1e6)
             steps.append((began, message.header_stamp))
         elif values := _set(message.value):

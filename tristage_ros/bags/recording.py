@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tristage_ros.bags.changes import EVENTS, TOPICS
+from tristage_ros.bags.changes import EVENTS, TIMINGS, TOPICS
 from tristage_ros.bags.condition import Arrival, Condition, condition
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader, Message
@@ -128,7 +128,7 @@ class Recording:
             self.notes = bag.told
             self._names = {topic: renamed(topic, self.remap) for topic in bag.topics}
             self._check_topics(bag.topics)
-            wanted = (*self.topics, ACTION)
+            wanted = (*self.topics, ACTION, TIMINGS)
             for message in bag.messages(*(topic for topic, name in self._names.items() if name in wanted)):
                 self._note(message)
         self._stamps = {topic: stream.stamps() for topic, stream in self._streams.items()}
@@ -186,10 +186,17 @@ class Recording:
 
     def acted(self, frames: Sequence[Frame]) -> tuple[list[Frame], int]:
         """Return the frames that the recorded run acted on, and how many of its actions have no whole frame."""
-        actions = self._stamps.get(ACTION, [])
+        return self._of(ACTION, frames)
+
+    def looked(self, frames: Sequence[Frame]) -> tuple[list[Frame], int]:
+        """Return the frames that the recorded run looked at, and how many of its looks have no whole frame."""
+        return self._of(TIMINGS, frames)
+
+    def _of(self, topic: str, frames: Sequence[Frame]) -> tuple[list[Frame], int]:
+        answers = self._stamps.get(topic, [])
         stamps = np.array([frame.stamp for frame in frames], np.int64)
-        chosen = [int(near[0]) for stamp in actions if len(near := np.flatnonzero(abs(stamps - stamp) < SAME))]
-        return [frames[index] for index in dict.fromkeys(chosen)], len(actions) - len(chosen)
+        chosen = [int(near[0]) for stamp in answers if len(near := np.flatnonzero(abs(stamps - stamp) < SAME))]
+        return [frames[index] for index in dict.fromkeys(chosen)], len(answers) - len(chosen)
 
     def play(self, frames: Sequence[Frame]) -> Iterator[Played]:
         """Yield the messages of `frames`, one frame at a time; only what is still to be played is held in memory.
@@ -243,6 +250,8 @@ class Recording:
         return "; ".join([text, *self.notes])
 
     def _note(self, message: Message) -> None:
+        if self._names[message.topic] == TIMINGS and (message.type_name != TOPICS[TIMINGS] or message.value.step):
+            return  # only looks are told by these alone, steps by their actions
         stream = self._streams.setdefault(self._names[message.topic], _Stream())
         stream.first = stream.first or message.on(self._names[message.topic])
         # Behind the stamp: two pictures of the same pixels differ in nothing else.

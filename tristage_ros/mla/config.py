@@ -20,7 +20,7 @@ CHOICES = {
     "final_norm": FinalNorm, "knn": KnnPrecision, "fps_start": FpsStart, "prediction": Prediction,
     "state_source": StateSource,
 }  # fmt: skip
-LATER = {"state_source": "measured"}  # fields that files of before do not have
+LATER = {"state_source": "measured", "point_patches": False}  # fields that files of before do not have
 DENOISING_STEPS = {len(range(0, DIFFUSION_STEPS, stride)) for stride in range(1, DIFFUSION_STEPS + 1)}
 
 
@@ -63,6 +63,7 @@ class MlaConfig:
     zero_constant_state: bool = True  # dimensions without extent in training are 0, as there; else as released, -1 or 1
     state_source: StateSource = "measured"  # commanded, as released: the goal of the step before; see MlaPolicy
     place_features: bool = False  # tokens are told where they lie, beside their position; see PlaceEmbedder
+    point_patches: bool = False  # a 3D token is also told where in the image it is seen, as the image token there is
     # switches: the arithmetic
     fps_start: FpsStart = "first"  # point that farthest-point sampling starts with; random: drawn anew in every step
     knn: KnnPrecision = "float32"  # precision of the distances to neighbours; bfloat16: as released, about 5 % differ
@@ -85,6 +86,7 @@ class MlaConfig:
             "neighbours must not exceed groups[0]": self.neighbours <= self.groups[0],
             f"denoising_steps must be one of {sorted(DENOISING_STEPS)}": self.denoising_steps in DENOISING_STEPS,
             "norm_eps must be positive": self.norm_eps > 0,
+            "point_patches needs place_features": self.place_features or not self.point_patches,
         }
         for rule, holds in checks.items():
             if not holds:

@@ -153,10 +153,24 @@ class Mla(nn.Module):
         embedded: Tensor = self.projector_2d(tokens)
         return embedded if self.place_2d is None else embedded + self.place_2d(window_centres(keep, self.config.grid))
 
-    def embed_points(self, tokens: Tensor, xyz: Tensor) -> Tensor:
-        """Return [..., n, width] from point tokens, [..., n, point_width], with centres [..., n, 3] m."""
+    def embed_points(self, tokens: Tensor, xyz: Tensor, patches: Tensor) -> Tensor:
+        """Embed point tokens.
+
+        Args:
+            tokens: [..., n, point_width].
+            xyz: [..., n, 3] m, their centres in the base frame.
+            patches: long [..., n], the image tokens that the centres lie in, -1 outside the image.
+
+        Returns: [..., n, width].
+        """
         embedded: Tensor = self.projector_3d(tokens)
-        return embedded if self.place_3d is None else embedded + self.place_3d(xyz)
+        if self.place_3d is None or self.place_2d is None:
+            return embedded
+        embedded = embedded + self.place_3d(xyz)
+        if not self.config.point_patches:
+            return embedded
+        seen: Tensor = self.place_2d(window_centres(patches, self.config.grid))
+        return embedded + seen.masked_fill((patches < 0)[..., None], 0.0)
 
     def predict(self, hidden: Tensor) -> Tensor:
         """Return the predicted noise or velocity, float32 [B, n, action_dim], from last-block outputs [B, n, width]."""

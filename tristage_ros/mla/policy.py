@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Protocol, get_args, runtime_checkable
 
@@ -86,6 +87,14 @@ class ModelOutputError(ArithmeticError):
     """Say what the model answered that is no action; the next observation may be another matter."""
 
 
+class _GivenUpError(Exception):
+    """End a look that somebody would have to wait for."""
+
+
+def _never() -> bool:
+    return False
+
+
 @runtime_checkable
 class MidPassPruner(Pruner, Protocol):
     """Choose inside the pass, by the attention in the layer before `mid_layer`."""
@@ -108,6 +117,12 @@ class _Step:
     masks: TokenMasks
     kept: KeptTokens  # embedded; `masks` may keep fewer in the end
     clock: Stopwatch
+    unless: Callable[[], bool]  # whether it is to be given up
+
+    def go_on(self) -> None:
+        """Raise _GivenUpError where it is to be given up."""
+        if self.unless():
+            raise _GivenUpError
 
 
 class MlaPolicy:
@@ -189,6 +204,11 @@ class MlaPolicy:
         self._commanded = self._before = self._expected = None
         self._steps = 0
 
+    @property
+    def steps(self) -> int:
+        """Return how many control steps there were since the last `reset()`; looks are none."""
+        return self._steps
+
     @torch.inference_mode()
     def act(self, observation: Observation) -> tuple[Action, StepReport]:
         """Run one control step.
@@ -197,12 +217,15 @@ class MlaPolicy:
         before the first `reset()`, MemoryShortageError where the step does not fit on the device, and ModelOutputError
         where the model's answer is not finite.
         """
+        return self._run(observation, _never)
+
+    def _run(self, observation: Observation, unless: Callable[[], bool]) -> tuple[Action, StepReport]:
         if self._instruction is None:
             raise RuntimeError("the policy has no instruction yet: call reset(instruction) first")
         try:
             if not self.table_height:
-                return self._act(observation, self._instruction)
-            action, report = self._act(observation.above(self.table_height), self._instruction)
+                return self._act(observation, self._instruction, unless)
+            action, report = self._act(observation.above(self.table_height), self._instruction, unless)
             up = np.array([0.0, 0.0, self.table_height], np.float32)
             return action, replace(report, token_centres=report.token_centres + up)
         except torch.cuda.OutOfMemoryError:
@@ -210,21 +233,30 @@ class MlaPolicy:
             free = free_bytes(model.device) or 0
             raise MemoryShortageError(shortage(model.config, model.dtype, model.device, free)) from None
 
-    def look(self, observation: Observation) -> StepReport:
-        """Run a control step for the pruner alone, whose action nobody carries out.
+    @torch.inference_mode()
+    def look(self, observation: Observation, unless: Callable[[], bool] | None = None) -> StepReport | None:
+        """Run a control step for the pruner alone, whose action nobody carries out; its report has the number 0.
 
-        Noise and commanded state go on as if it had not taken place. Raises what `act` raises.
+        Noise, commanded state and the number of control steps go on as if it had not taken place. `unless` is asked
+        before every pass: once it is true the look is given up, the pruner is as it was, and None is returned, so that
+        whoever wants a control step waits for a pass at most. Raises what `act` raises.
         """
         generators = (self._noise, self._starts)
-        before, commanded = [generator.get_state() for generator in generators], self._commanded
+        before, commanded, steps = [generator.get_state() for generator in generators], self._commanded, self._steps
+        pruner = None if unless is None else deepcopy(vars(self.pruner))
         try:
-            return self.act(observation)[1]
+            return replace(self._run(observation, unless or _never)[1], step=0)
+        except _GivenUpError:
+            vars(self.pruner).update(pruner or {})
+            return None
         finally:
             for generator, state in zip(generators, before, strict=True):
                 generator.set_state(state)
-            self._commanded = commanded
+            self._commanded, self._steps = commanded, steps
 
-    def _act(self, observation: Observation, instruction: Instruction) -> tuple[Action, StepReport]:
+    def _act(
+        self, observation: Observation, instruction: Instruction, unless: Callable[[], bool]
+    ) -> tuple[Action, StepReport]:
         clock, measured = Stopwatch(self.model.device), observation.state[:3]
         if self._commanded is not None:
             observation = replace(observation, state=self._commanded)
@@ -238,8 +270,9 @@ class MlaPolicy:
         clock.lap("point_tokens")
         self.pruner.begin_step()
         masks = self.pruner.plan(geometry, inputs.frame)
-        step = _Step(inputs, geometry, masks, KeptTokens.of(masks, self.model.device), clock)
+        step = _Step(inputs, geometry, masks, KeptTokens.of(masks, self.model.device), clock, unless)
         clock.lap("plan")
+        step.go_on()
         engine = self._encode(step, centres, instruction)
 
         def embed_again() -> Prefix:
@@ -311,7 +344,8 @@ class MlaPolicy:
     def _embed(self, step: _Step, centres: Centres, instruction: Instruction) -> Prefix:
         model, kept, inputs = self.model, step.kept, step.inputs
         tokens = model.vision_tower_3d(to_device(inputs.points, model.device), centres, kept.points)
-        points = model.embed_points(tokens, to_device(centres.xyz, model.device)[kept.points])
+        xyz, patches = (to_device(t, model.device)[kept.points] for t in (centres.xyz, step.geometry.patch_of_point))
+        points = model.embed_points(tokens, xyz, patches)
         step.clock.lap("point_tokens")
         picture = to_device(inputs.image, model.device)
         image = model.embed_image(model.vision_tower_2d(picture, kept.image), kept.image)
@@ -332,6 +366,7 @@ class MlaPolicy:
         passes, count = self.denoising.passes(self._sampler, self._initial_noise(), self._expected), 1
         first, noisy = next(passes)
         while True:
+            step.go_on()
             observed = first + len(noisy) == len(times) if predicts else count == 1
             suffix = suffix_embeddings(self.model, times[first : first + len(noisy)], noisy)
             output = engine.run(suffix, observed and self.pruner.wants_salience)

@@ -49,7 +49,7 @@ class Action:
 class StepReport:
     """Say what one control step did and what it cost."""
 
-    step: int  # control steps since the last reset, from 1
+    step: int  # control steps since the last reset, from 1; 0: a look, of which nothing was carried out
     masks: TokenMasks
     patch_of_point: NDArray[np.int64]  # [N3] patch of every 3D token's centre, -1 outside the image
     token_centres: NDArray[np.float32]  # [N3, 3] m, base frame, of the 3D tokens

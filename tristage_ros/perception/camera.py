@@ -141,6 +141,25 @@ def project(points: NDArray[np.floating], camera: CameraModel) -> tuple[Floats, 
     return uv, depth
 
 
+def projection_matrix(camera: CameraModel) -> Floats:
+    """Return [3, 4]: a point (m, base frame) with a 1 below it, to its place in the image times its depth, and that.
+
+    Places are in widths and heights of the image, 0..1 from the top left corner. Raises ValueError for a camera behind
+    a lens that distorts: no matrix does.
+    """
+    if camera.lens is not None:
+        raise ValueError(f"the lens of {camera.frame_id or 'the camera'} distorts: rectify its images first")
+    to_image = np.array(
+        [
+            [camera.fx / camera.width, 0.0, (camera.cx + 0.5) / camera.width],
+            [0.0, camera.fy / camera.height, (camera.cy + 0.5) / camera.height],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    turn = camera.pose[:3, :3].T
+    return np.asarray(to_image @ np.column_stack([turn, -turn @ camera.pose[:3, 3]]))
+
+
 def patch_of_points(points: NDArray[np.floating], camera: CameraModel, grid: int = 16) -> NDArray[np.int64]:
     """Return the patch [N] of each point ([N, 3] m, base frame), -1 outside the image or behind the camera.
 

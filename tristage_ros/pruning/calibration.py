@@ -70,6 +70,7 @@ class Calibration:
     after: Rates
     magnitudes: Magnitudes
     m_3d: Tensor  # float32 [n] predicted M_3d of stage 1 of every 3D-bearing patch in every step
+    m_3d_s2: Tensor  # float32 [n] likewise of stage 2, which has no unit
     mean_of_all: float  # of M_3d over all patches, those without 3D tokens counted as 0, as the paper's Table 1 does
     mean_of_bearing: float  # over the 3D-bearing patches
 
@@ -81,6 +82,7 @@ class _Planned:
     geometry: TokenGeometry
     has_points: Tensor  # bool [P]
     m_3d: Tensor  # float32 [P] of stage 1
+    m_3d_s2: Tensor  # float32 [P] of stage 2
     semantic: Candidates
 
 
@@ -148,6 +150,7 @@ def _calibration(
         after=_rates(steps, config.tau_2d, config.tau_3d),
         magnitudes=found,
         m_3d=m_3d,
+        m_3d_s2=torch.cat([step.m_3d_s2[step.has_points] for step in steps]),
         mean_of_all=float(torch.cat([m * step.has_points for m, step in zip(raw, steps, strict=True)]).mean()),
         mean_of_bearing=float(m_3d.mean()),
     )
@@ -191,7 +194,7 @@ def _planned(config: PruningConfig, geometry: TokenGeometry, state: PatchState, 
         geometry.patches, config.background_drop, rotating, config.seed, number, has_points.device
     )
     proposal = propose(config, state.predicted, has_points, background, StageClock())
-    return _Planned(geometry, has_points, state.predicted.m_3d_s1, proposal.semantic)
+    return _Planned(geometry, has_points, state.predicted.m_3d_s1, state.predicted.m_3d_s2, proposal.semantic)
 
 
 def _thresholds(ordered: Tensor, single: float, balance: float) -> tuple[float, float]:

@@ -50,6 +50,7 @@ class Run:
     pruning: Sequence[Any] = ()  # tristage_msgs/PruningStats, one per control step
     step_times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # of `pruning`
     timings: Sequence[Any] = ()  # tristage_msgs/StageTimings, one per control step
+    looks: Sequence[Any] = ()  # the same, of what was only looked at
     action_times: Sequence[float] = ()
     status: Sequence[tuple[float, Any]] = ()  # tristage_msgs/ArmStatus
     joint_times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -130,7 +131,8 @@ def read_run(path: str | Path) -> Run:
         (end - start) * 1e-9,
         pruning=[value for _, value in timed(PRUNING)],
         step_times=np.array([time for time, _ in timed(PRUNING)]),
-        timings=[value for _, value in timed(TIMINGS)],
+        timings=[value for _, value in timed(TIMINGS) if value.step],
+        looks=[value for _, value in timed(TIMINGS) if not value.step],
         action_times=[time for time, _ in timed(ACTION)],
         status=status,
         joint_times=joint_times,

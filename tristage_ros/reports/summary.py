@@ -110,6 +110,7 @@ def _timing(run: Run) -> list[Row]:
             Row("Pruning's own cost", f"{_median(step.overhead_percent for step in run.timings):.1f} % of the step"),
             Row("Camera to action", _spread(step.action_age_ms for step in run.timings)),
             Row("Wanted camera frames missed", str(run.timings[-1].frames_skipped)),
+            *([Row("Looks", f"{len(run.looks)}, {_spread(look.total_ms for look in run.looks)}")] if run.looks else []),
         ]
     else:
         rows.append(Row("Timings", NOT_RECORDED))

@@ -44,7 +44,8 @@ class Operator(Node):
         self.pruning = message
 
     def _on_timings(self, message: StageTimings) -> None:
-        self.timings = message
+        if message.step:  # a look is none of the steps that are shown
+            self.timings = message
 
     def _on_arm(self, message: ArmStatus) -> None:
         self.heard["arm/status"] = time.monotonic()

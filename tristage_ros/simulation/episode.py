@@ -179,13 +179,16 @@ class Episode:
         """Return what the expert would do next under continuous control."""
         return in_steps(self.task.guide(self.world), self.world, self._arm.asked_gripper, pace)
 
-    def step(self, action: Action) -> StepOutcome:
-        """Carry out key frames to the end and let things come to rest."""
-        begin = self._arm.time
+    def step(self, action: Action, meanwhile: Callable[[], object] | None = None, every: float = 0.2) -> StepOutcome:
+        """Carry out key frames to the end and let things come to rest; `meanwhile` is called `every` s on the way."""
+        begin = due = self._arm.time
         outcome = self.submit(action)
         if outcome.accepted:
             while self._arm.busy and self._arm.time - begin < LONGEST:
                 self._tick()
+                if meanwhile is not None and self._arm.busy and self._arm.time >= due + every - 1e-9:
+                    due = self._arm.time
+                    meanwhile()
             self.advance(AFTERMATH)
         reached = outcome.accepted and not self._arm.busy and not self._arm.fault
         return replace(

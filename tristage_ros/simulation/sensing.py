@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import mujoco
@@ -15,7 +14,7 @@ from tristage_ros.devices.arm.kinematics import forward, robot_state
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.cloud import RgbdFrame, Workspace, build_cloud
-from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
+from tristage_ros.perception.extrinsics import CameraMount
 from tristage_ros.resources import read_text, resource
 from tristage_ros.simulation.disturbances import SensorNoise
 from tristage_ros.simulation.renderer import Renderer
@@ -69,14 +68,6 @@ def pinhole(name: str, vertical_fov: float, width: int, height: int) -> CameraMo
     focal = height / 2 / math.tan(math.radians(vertical_fov) / 2)
     centre = (width - 1) / 2, (height - 1) / 2
     return CameraModel(width, height, focal, focal, *centre, frame_id=f"{name}_color_optical_frame")
-
-
-@cache
-def front_camera() -> CameraModel:
-    """Return the front camera as config/ sets it up."""
-    path, config = resource("config", "cameras.yaml"), SensingConfig.of_the_cell()
-    model = pinhole(FRONT, vertical_fov(path, (FRONT,))[FRONT], config.width, config.height)
-    return model.at(load_extrinsics(path)[FRONT].pose)
 
 
 class Sensing:

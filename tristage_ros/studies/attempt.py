@@ -15,12 +15,13 @@ from tristage_ros.mla.passes import SEQUENTIAL, Denoising, EngineName
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.scales import load_scales
 from tristage_ros.pruning import TriStagePruner
-from tristage_ros.simulation.closed_loop import ClosedLoop
+from tristage_ros.simulation.closed_loop import PERIOD, ClosedLoop
 from tristage_ros.simulation.episode import Episode, StepOutcome
 from tristage_ros.simulation.renderer import BACKGROUND, OBJECT, label_of_patches
 from tristage_ros.simulation.setting import Variation
 from tristage_ros.studies.cell import CONDITIONS, Cell, Condition, Job
 from tristage_ros.studies.record import Log, Record
+from tristage_ros.studies.variant import Looks
 
 
 class Attempts:
@@ -61,11 +62,14 @@ class Attempts:
         pruner = cell.variant.pruner(job.seed)
         policy = self.policy(pruner, job.seed, denoising=cell.variant.denoising)
         policy.reset(condition.instruct(episode.task))
-        record, log = Record(cell.name, job.seed, looks=pruner.looks), Log()
+        looks = cell.variant.looks
+        record, log = Record(cell.name, job.seed, looks=max(pruner.looks, int(looks == "arrival"))), Log()
         if record.looks:
             look_around(episode, policy, condition, record.looks)
-        run = continuously if cell.mode == "continuous" else by_key_frames
-        run(episode, policy, condition, log, job.seed)
+        if cell.mode == "continuous":
+            continuously(episode, policy, condition, log, job.seed)
+        else:
+            by_key_frames(episode, policy, condition, log, looks)
         log.close(record, cell.course)
         record.success, record.seconds = episode.success(), round(episode.time, 2)
         travel = episode.travel()
@@ -97,14 +101,24 @@ def look_around(episode: Episode, policy: MlaPolicy, condition: Condition, looks
         policy.look(shown)
 
 
-def by_key_frames(episode: Episode, policy: MlaPolicy, condition: Condition, log: Log, seed: int) -> None:
-    """Carry out one key frame after the other, each to its end."""
+def by_key_frames(episode: Episode, policy: MlaPolicy, condition: Condition, log: Log, looks: Looks = "off") -> None:
+    """Carry out one key frame after the other, each to its end, and look on arrival at each, or on the way to it."""
+
+    def look() -> None:
+        policy.look(condition.shown(episode.observe()))
+        log.looks += 1
+
+    on_the_way = look if looks == "moving" else None
     while not episode.finished:
-        action, report = policy.act(condition.shown(episode.observe()))
+        shown = condition.shown(episode.observe())
+        if looks == "arrival" and log.steps:  # before the first it has looked around
+            policy.look(shown)
+            log.looks += 1
+        action, report = policy.act(shown)
         log.add(episode.key_frame().stage, report)
         if episode.variation.hand:
             log.see("hand", patches(episode.hand()), report)
-        _note(log, episode.step(action))
+        _note(log, episode.step(action, on_the_way, PERIOD))
 
 
 def continuously(episode: Episode, policy: MlaPolicy, condition: Condition, log: Log, seed: int) -> None:

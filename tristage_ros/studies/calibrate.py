@@ -144,11 +144,13 @@ def scale_table(found: dict[Feature, Magnitudes]) -> Table:
 
 
 def distribution_table(result: Calibration, feature: str) -> Table:
-    """Return the distribution of M_3d as a table."""
-    table = Table("M_3d of stage 1", *(f"{quantile:.0%}" for quantile in QUANTILES), "mean", title=feature)
-    values = torch.quantile(result.m_3d.double(), torch.tensor(QUANTILES, dtype=torch.float64)).tolist()
-    table.add_row("3D-bearing patches", *(f"{value:.3f}" for value in values), f"{result.mean_of_bearing:.3f}")
-    table.add_row("all patches, empty ones 0", *[""] * len(QUANTILES), f"{result.mean_of_all:.3f}")
+    """Return the distribution of M_3d in both stages as a table."""
+    table = Table("M_3d", *(f"{quantile:.0%}" for quantile in QUANTILES), "mean", title=feature)
+    for stage, m_3d in ((1, result.m_3d), (2, result.m_3d_s2)):
+        values = torch.quantile(m_3d.double(), torch.tensor(QUANTILES, dtype=torch.float64)).tolist()
+        numbers = (f"{value:.3f}" for value in (*values, float(m_3d.mean())))
+        table.add_row(f"stage {stage}, 3D-bearing patches", *numbers)
+    table.add_row("stage 1, all patches, empty ones 0", *[""] * len(QUANTILES), f"{result.mean_of_all:.3f}")
     return table
 
 

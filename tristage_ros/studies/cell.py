@@ -87,6 +87,11 @@ class Cell:
     condition: str = "plain"
     course: bool = False  # whether every control step is kept, and not only their means
 
+    def __post_init__(self) -> None:
+        """Refuse looks under continuous control, where every control step is one."""
+        if self.mode == "continuous" and self.variant.looks != "off":
+            raise ValueError(f"{self.variant.name}: looks are for key frames, not for continuous control")
+
     @property
     def name(self) -> str:
         """Return a name that no other cell has and that stays the same from run to run."""

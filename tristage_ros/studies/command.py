@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         names = parts_of(options)
         if not names:
-            show([menu(("matrix", *EVERYTHING), study)])
+            show([menu(("matrix", "looks", *EVERYTHING), study)])
             raise ValueError("nothing was chosen, and nothing is run: give one or more of these, or --all")
         plans = plans_of(names, study)
         for line in [] if options.print_only else announced(plans, study):

@@ -159,15 +159,19 @@ class Stopwatch:
                 pruner = variant.pruner(SEEDS[0])
                 policy = attempts.policy(pruner, SEEDS[0], engine, variant.denoising)
                 policy.reset(instruction)
-                calls[f"{variant.key}/{engine}"] = partial(_step, policy, observations)
+                calls[f"{variant.key}/{engine}"] = partial(_step, policy, observations, variant.looks == "arrival")
         total = len(calls) * self._rounds.total
         with one_thread(), self._progress.stage("control steps timed", total) as advance:
             times = medians(alternate(calls, self._rounds, torch.device("cpu"), lambda name: advance("")))
         return {v.key: {engine: times[f"{v.key}/{engine}"] for engine in ENGINES} for v in variants}
 
 
-def _step(policy: MlaPolicy, observations: list[Observation], index: int) -> None:
-    policy.act(observations[index % len(observations)])
+def _step(policy: MlaPolicy, observations: list[Observation], looks: bool, index: int) -> None:
+    """Take a step, as long as the arm waits for it: looks on its way cost no waiting, one on arrival does."""
+    observation = observations[index % len(observations)]
+    if looks:
+        policy.look(observation)
+    policy.act(observation)
 
 
 # How far pruning moves the goal, beside the unpruned policy's.

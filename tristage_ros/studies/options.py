@@ -16,7 +16,8 @@ METHODS = ("none", "random", "fastv", "vla_pruner", "dart", "sp_vla", "tristage"
 TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")
 OTHERS = (
-    "rates", "stages", "choosing", "controls", "robustness", "denoising", "continuous2", "continuous3", "matrix",
+    "rates", "stages", "choosing", "controls", "robustness", "denoising", "continuous2", "continuous3", "looks",
+    "matrix",
 )  # fmt: skip
 CORE = ("table2", "table3")
 MORE = (

@@ -33,7 +33,8 @@ class Record:
     path: float = 0.0  # m, of the tool
     jerk: float | None = None  # rad/s^3, RMS, under continuous control
     reversals: float | None = None  # 0..1, likewise
-    looks: int = 0
+    looks: int = 0  # before the first control step
+    looked: int = 0  # after it: on arrival at key frames or on the way to them
     length: int = 0  # control steps
     took: float = field(default=0.0, compare=False)  # s, as it ran; 0: not noted
     ms: float = field(default=0.0, compare=False)  # of a control step, mean, as it ran beside others
@@ -63,7 +64,7 @@ class Log:
     def __init__(self) -> None:
         """Begin with none."""
         self.steps: dict[str, list[Any]] = {}
-        self.refused, self.fault = 0, ""
+        self.refused, self.fault, self.looks = 0, "", 0
 
     def add(self, stage: str, report: StepReport) -> None:
         """Add a control step; `stage` is what the expert would have done."""
@@ -86,7 +87,7 @@ class Log:
 
     def close(self, record: Record, course: bool) -> None:
         """Put into a record what its steps came to, and with `course` all that COURSE names of them."""
-        record.refused, record.fault = self.refused, self.fault
+        record.refused, record.fault, record.looked = self.refused, self.fault, self.looks
         record.length = len(self.steps.get("ms", ()))
         means = {name: round(fmean(values), DIGITS) for name, values in self.steps.items() if name not in COURSE[:3]}
         record.ms = round(means.pop("ms", 0.0), 1)

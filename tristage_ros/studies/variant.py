@@ -45,6 +45,8 @@ class OneModalityRandom(Baseline):
         return TokenMasks(kept, everything.keep_3d) if self.modality == "2D" else TokenMasks(everything.keep_2d, kept)
 
 
+Looks = Literal["off", "arrival", "moving"]  # before every control step, or while the arm moves to its key frame
+LOOKS: dict[Looks, str] = {"off": "", "arrival": "a look on arrival", "moving": "looks on the way"}  # for print
 Settings = tuple[tuple[str, Any], ...]
 Preset = Literal["paper", "robot"]
 NAMES = LABELS | CONTROL_LABELS  # of all methods, for print
@@ -69,6 +71,7 @@ class Variant:
     layer: int | None = None  # of methods that decide inside the pass: the first on fewer tokens; None: their paper's
     denoising: Denoising = SEQUENTIAL
     options: Settings = ()  # the method's own, as its class takes them
+    looks: Looks = "off"  # beside those that it needs before the first step; of key frames only
     note: str = ""  # what the settings amount to, for print in their place
 
     @property
@@ -80,7 +83,9 @@ class Variant:
         denoising = "" if self.denoising == SEQUENTIAL else denoising_label(self.denoising)
         layer = "" if self.layer is None else f"layer={self.layer}"
         options = [f"{key}={value}" for key, value in sorted(self.options)]
+        looks = "" if self.looks == "off" else f"looks={self.looks}"
         words = [self.method, self.modality, layer, *options, preset, rate, "guard" * self.guard, *settings, denoising]
+        words.append(looks)
         return " ".join(filter(None, words))
 
     @property
@@ -118,7 +123,7 @@ class Variant:
             label += f", {self.preset}"
             stages = None if self.note else dict(self.settings).get("stages")
             label += "" if stages is None else ", " + (" + ".join(f"S{stage}" for stage in sorted(stages)))
-        label += self.note and f", {self.note}"
+        label += "".join(f", {words}" for words in (self.note, LOOKS[self.looks]) if words)
         # The robot preset has the guard; what differs from the custom is what has to be said.
         usual = self.method in STAGED and self.preset != "paper"
         return label + ("" if self.guard == usual else ", guard" if self.guard else ", no guard")

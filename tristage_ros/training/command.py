@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from tristage_ros.mla.config import MlaConfig
 from tristage_ros.resources import resource
 from tristage_ros.training.collection import collect
 from tristage_ros.training.optimiser import check_version
@@ -26,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
             f"start = {recipe.start} is not there: train it first, or set start= to begin with random weights"
         )
     if options.only == "collect":
-        collect(recipe, MlaConfig.mini(), RunFolder(options.out).demonstrations, options.workers)
+        collect(recipe, recipe.model(), RunFolder(options.out).demonstrations, options.workers)
         return 0
     if options.only != "check":
         check_version()

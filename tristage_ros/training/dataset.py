@@ -14,12 +14,11 @@ from tristage_ros.mla.inputs import stretch
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.visual_tokens import ImageTokenizer, Neighbourhoods
-from tristage_ros.perception.camera import project
-from tristage_ros.simulation.sensing import front_camera
-from tristage_ros.training.frames import Frames, read_shard
+from tristage_ros.training.frames import Frames, ShardError, read_shard
 from tristage_ros.training.plan import Truths
 
 FAR = 0.1  # m
+CLOSE = 0.01  # m, least depth: what is beside or behind a camera is far outside its image, and not in it again
 ON_TABLE = 0.02  # m, height of what the tool goes to, wherever above it the tool stays, unless the task says `z`
 
 
@@ -57,7 +56,8 @@ class Dataset:
         self._frames, prompts, states, actions, places = list[Frames](), list[Tensor](), [], [], []
         goals = [torch.zeros(0, 4)]
         weights = list[tuple[str, Tensor]]()
-        for frames, facts in map(read_shard, paths):
+        for path in paths:
+            frames, facts = read_shard(path)
             distance = frames.action[:, :3].norm(dim=1)
             weights.append((facts.task, 1 + emphasis * (distance / FAR).clamp_max(1)))
             self._frames.append(frames)
@@ -65,6 +65,8 @@ class Dataset:
             states += [statistics.normalise_state(s, config.zero_constant_state)[0] for s in frames.state.numpy()]
             actions.append(torch.from_numpy(statistics.normalise_actions(frames.action.numpy())))
             places.append(truths(frames, facts))
+            if int(frames.patches.max()) >= config.image_tokens or int(frames.patches.min()) < -1:
+                raise ShardError(f"{path} is of another model: it has patches beyond {config.image_tokens - 1}")
             height = frames.truth[:, facts.truth_names.index("z")] if "z" in facts.truth_names else None
             goals.append(_goals(frames, height, config.grid))
         self._prompts, self._weights = prompts, _tempered(weights, temperature)
@@ -102,16 +104,15 @@ def _tempered(weights: list[tuple[str, Tensor]], temperature: float) -> Tensor:
 
 
 def _goals(frames: Frames, height: Tensor | None, grid: int) -> Tensor:
-    """Return where the expert's key frames are, float32 [F, 4]: x, y (m), and where the front camera sees it.
+    """Return where the expert's key frames are, float32 [F, 4]: x, y (m), and where the frame's own camera sees it.
 
     `height`, [F] m, is that of what the tool goes to; None: it stands on the table.
     """
     tool = frames.state[:, :3] + frames.action[:, :3]
     z = torch.full((len(tool),), ON_TABLE) if height is None else height
-    camera = front_camera()
-    pixels, _ = project(torch.cat([tool[:, :2], z[:, None]], 1).numpy(), camera)
-    seen = (pixels + 0.5) / (camera.width, camera.height) * grid
-    return torch.cat([tool[:, :2], torch.from_numpy(seen.astype(np.float32))], 1)
+    goal = torch.stack([tool[:, 0], tool[:, 1], z, torch.ones_like(z)], 1)
+    seen = (frames.projection @ goal[..., None])[..., 0]  # places times depth, and the depth
+    return torch.cat([tool[:, :2], grid * seen[:, :2] / seen[:, 2:].clamp_min(CLOSE)], 1)
 
 
 class Collator:
@@ -132,6 +133,7 @@ class Collator:
         return Batch(
             windows_of(frames, self._tokenizer, self._size),
             neighbourhoods_of(frames),
+            frames.patches.long(),
             prompts,
             torch.tensor([len(sample.prompt) for sample in samples]),
             *(torch.stack([getattr(s, name) for s in samples]) for name in ("state", "action", "truth", "goal")),
@@ -147,6 +149,7 @@ class Batch:
 
     windows: Tensor  # uint8 [B * n2, patches in a window, channels] pixels of the image tokens
     groups: Neighbourhoods  # of all clouds in a row
+    patches: Tensor  # long [B, n] image token that every point token lies in, -1 outside the image
     prompt: Tensor  # long [B, P] ids behind BOS, filled up with any id
     lengths: Tensor  # long [B] how many of them count
     state: Tensor  # float32 [B, 7] normalised

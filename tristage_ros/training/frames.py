@@ -16,6 +16,7 @@ from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.inputs import sample_cloud, stretch
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.mla.visual_tokens import PointTokenizer
+from tristage_ros.perception.camera import patch_of_points, projection_matrix
 from tristage_ros.words import one_line, shown
 
 ACTION = 7  # x, y, z, roll, pitch, yaw, gripper
@@ -31,6 +32,8 @@ class Frames:
     nearest: Tensor  # int16 [F, n1, K]
     own: Tensor  # int16 [F, n]
     members: Tensor  # int16 [F, n, K]
+    patches: Tensor  # int16 [F, n] image token that every point token lies in, -1 outside the image
+    projection: Tensor  # float32 [F, 3, 4] of the front camera, see `projection_matrix`
     state: Tensor  # float32 [F, 7] as measured
     action: Tensor  # float32 [F, 7] of the expert
     truth: Tensor  # float32 [F, T] true numbers of the task, see `plan.Truths`
@@ -63,6 +66,8 @@ class Frames:
             "nearest": (torch.int16, (count, *self.centres.shape[1:2], *members[2:3])),
             "own": (torch.int16, (count, *tokens)),
             "members": (torch.int16, (count, *tokens, *members[2:3])),
+            "patches": (torch.int16, (count, *tokens)),
+            "projection": (torch.float32, (count, 3, 4)),
             "state": (torch.float32, (count, ACTION)),
             "action": (torch.float32, (count, ACTION)),
             "truth": (torch.float32, (count, truths)),
@@ -97,19 +102,23 @@ class FrameEncoder:
                 "training stores what the model sees: image_squash must be set, fps_start be 'first', and both groups "
                 f"be equal, got {config.image_squash}, {config.fps_start!r} and {config.groups}"
             )
-        self._squash, self._points = config.image_squash, config.points
+        self._squash, self._points, self._grid = config.image_squash, config.points, config.grid
         with torch.device("meta"):
             self._tokenizer = PointTokenizer(config)
 
     def encode(self, observation: Observation, action: Action, truth: np.ndarray, episode: int) -> Frames:
         """Return a single frame with the expert's first action."""
         points, _ = sample_cloud(observation.points, self._points)
-        groups = self._tokenizer.neighbourhoods(points, self._tokenizer.centres(points))
+        centres, camera = self._tokenizer.centres(points), observation.camera
+        groups = self._tokenizer.neighbourhoods(points, centres)
+        patches = patch_of_points(centres.xyz.numpy(), camera, self._grid)
         label = np.concatenate([action.translation[0], action.rotation[0], action.gripper[:1]])
         parts = {
             "image": stretch(observation.image, self._squash),
             "points": points,
             **{name: getattr(groups, name).to(torch.int16) for name in ("centres", "nearest", "own", "members")},
+            "patches": torch.from_numpy(patches.astype(np.int16)),
+            "projection": torch.from_numpy(projection_matrix(camera).astype(np.float32)),
             "state": torch.from_numpy(observation.state.astype(np.float32)),
             "action": torch.from_numpy(label.astype(np.float32)),
             "truth": torch.from_numpy(truth.astype(np.float32)),
@@ -120,7 +129,8 @@ class FrameEncoder:
 
 # Files of frames: safetensors, mapped rather than read, written whole or not at all.
 
-FORMAT = "tristage-frames-1"
+FORMAT = "tristage-frames-2"
+OLDER = "tristage-frames-1"  # without the camera and what it sees of the point tokens
 
 
 class ShardError(ValueError):
@@ -159,14 +169,20 @@ def write_shard(path: Path, frames: Frames, facts: ShardFacts) -> None:
 
 
 def read_shard(path: Path) -> tuple[Frames, ShardFacts]:
-    """Map a file. Raises ShardError for another kind of file."""
+    """Map a file. Raises ShardError for another kind of file, and for one of an older version."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            facts = ShardFacts.of(parse((file.metadata() or {})[FORMAT]))
+            metadata = file.metadata() or {}
+            if OLDER in metadata:
+                again = "choose another --out, or delete demonstrations/ and rollouts/ there: they are made again"
+                raise ShardError(f"{path} is of an older version, which did not store the camera: {again}")
+            facts = ShardFacts.of(parse(metadata[FORMAT]))
             frames = Frames(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
             frames.check(len(facts.truth_names))
+    except ShardError:
+        raise
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         what = one_line(error)
         raise ShardError(f"{path} holds no frames ({what}): delete it, it will be collected again") from None

@@ -76,7 +76,8 @@ class PackedPass:
         tail = torch.where(place[..., None], state.to(words.dtype), words)
         bos = model.llm.embed_tokens(torch.full((count, 1), self._bos, device=model.device))
         tactile = bos.new_zeros(count, int(config.tactile_slot), config.width)
-        parts = [bos, model.embed_points(points, xyz), model.embed_image(image, everything), tactile, tail]
+        embedded = [model.embed_points(points, xyz, batch.patches), model.embed_image(image, everything)]
+        parts = [bos, *embedded, tactile, tail]
         head = SequenceLayout(1, config)
         return torch.cat([part.to(bos.dtype) for part in parts], 1), head.state + batch.lengths
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from tristage_ros.mla.config import MlaConfig
 from tristage_ros.resources import read_text
 from tristage_ros.simulation.tasks import TASKS
 from tristage_ros.words import one_line, shown
@@ -81,6 +82,7 @@ class Recipe:
 
     seed: int
     start: str  # checkpoint to begin with; empty: random weights
+    point_patches: bool  # of the model, see MlaConfig
     episodes: dict[str, int]  # demonstrations per task
     demonstrations: Demonstrations
     optimisation: Optimisation
@@ -109,6 +111,10 @@ class Recipe:
                 raise RecipeError(f"no task is called {task!r}; there are: {', '.join(TASKS)}")
         if list(d.at) != sorted(d.at):
             raise RecipeError(f"at must ascend, got {list(d.at)}")
+
+    def model(self) -> MlaConfig:
+        """Return the sizes and switches of what is trained: the mini's."""
+        return replace(MlaConfig.mini(), point_patches=self.point_patches)
 
     def rounds(self) -> tuple[int, ...]:
         """Return the steps after which the policy is rolled out."""
@@ -164,6 +170,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     try:
         if hint is bool and type(value) is not bool:
             raise TypeError
+        if hint is str and value is None:  # nothing behind the equals sign
+            return ""
         if hint in (bool, int, float, str):
             return hint(value)
         if getattr(hint, "__origin__", None) is tuple:

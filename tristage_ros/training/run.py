@@ -51,9 +51,9 @@ class Run:
             device: cpu or cuda.
             workers: processes that run episodes, and that share every batch on the CPU; None: one per processor.
             collected: take the demonstrations that are there; else collect those that are lacking.
-            config: of the model; the mini's when None.
+            config: of the model; that of the recipe when None.
         """
-        self.recipe, self.folder, self._config = recipe, RunFolder(folder), config or MlaConfig.mini()
+        self.recipe, self.folder, self._config = recipe, RunFolder(folder), config or recipe.model()
         self._workers = workers = workers or os.cpu_count() or 1
         self._device = device
         self.folder.begin(recipe)

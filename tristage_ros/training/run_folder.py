@@ -12,6 +12,8 @@ import numpy as np
 from tristage_ros.training.recipe import Recipe, RecipeError
 from tristage_ros.training.trainer import StepFacts
 
+LATER = {"point_patches": False}  # settings that runs of before do not have
+
 
 class RunFolder:
     """Name the files of a run."""
@@ -30,9 +32,9 @@ class RunFolder:
 
         How long it goes on, how often it acts and what is collected may change.
         """
-        mine = {"seed": recipe.seed, "start": recipe.start, "demonstrations": asdict(recipe.demonstrations)}
-        mine = json.loads(json.dumps(mine))
-        theirs = json.loads(self.recipe.read_text(encoding="utf-8")) if self.recipe.exists() else mine
+        mine = {"seed": recipe.seed, "start": recipe.start, "point_patches": recipe.point_patches}
+        mine = json.loads(json.dumps(mine | {"demonstrations": asdict(recipe.demonstrations)}))
+        theirs = LATER | json.loads(self.recipe.read_text(encoding="utf-8")) if self.recipe.exists() else mine
         other = [name for name in mine if mine[name] != theirs.get(name)]
         if other:
             raise RecipeError(

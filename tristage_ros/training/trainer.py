@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,10 @@ class Trainer:
         self.share = share
         settings = recipe.optimisation
         self.recipe, self.device, self.step = recipe, torch.device(device), 0
-        if start is not None and start.config != config:
-            raise ValueError(f"the checkpoint to begin with has other sizes: {start.config} instead of {config}")
+        if start is not None:  # which need not have been told of patches yet: its weights are the same
+            if replace(start.config, point_patches=config.point_patches) != config:
+                raise ValueError(f"the checkpoint to begin with has other sizes: {start.config} instead of {config}")
+            start.config = config
         self.model = (start or random_model(config, recipe.seed, device)).train().requires_grad_(True)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)

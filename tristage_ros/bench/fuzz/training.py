@@ -33,5 +33,6 @@ def _frames() -> Frames:
     index, members = torch.zeros(2, 3, dtype=torch.int16), torch.zeros(2, 3, 2, dtype=torch.int16)
     return Frames(
         torch.zeros(2, 4, 4, 3, dtype=torch.uint8), torch.zeros(2, 8, 3), index, members, index.clone(),
-        members.clone(), torch.zeros(2, 7), torch.zeros(2, 7), torch.zeros(2, 2), torch.arange(2),
+        members.clone(), index.clone(), torch.zeros(2, 3, 4), torch.zeros(2, 7), torch.zeros(2, 7), torch.zeros(2, 2),
+        torch.arange(2),
     )  # fmt: skip

@@ -27,7 +27,7 @@ from rclpy.qos import QoSProfile
 from rich.console import Console
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.bags.changes import EVENTS
@@ -66,6 +66,8 @@ class Player(Node):
         self._changed = threading.Condition()
         self._heard: dict[str, set[int]] = {topic: set() for topic in OUTPUTS}  # stamps, ns
         self._empty: set[int] = set()  # stamps of clouds without a point
+        self._looked: set[int] = set()  # stamps of what was looked at
+        self._looking = False  # whether it is all that the policy is to do
         self._states: dict[str, DiagnosticStatus] = {}
         self.refusals = 0  # times that a part of a node has said that it refused what it was shown
         self._reasons: dict[str, str] = {}  # the newest of them
@@ -76,6 +78,7 @@ class Player(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self.create_subscription(ParameterEvent, EVENTS, self._on_event, 100, raw=True)
         self._reset = self.create_client(Trigger, "/policy/reset")
+        self._look = self.create_client(SetBool, "/policy/look")
         self._parameters = self.create_client(SetParameters, "/policy/set_parameters")
 
     def _input(self, topic: str) -> Publisher:
@@ -135,6 +138,11 @@ class Player(Node):
         """Clear the pruning state of the policy; return whether it did."""
         return self._done(self._reset.call_async(Trigger.Request()), timeout)
 
+    def look_only(self, wanted: bool, timeout: float) -> bool:
+        """Have the policy only look at the frames to come, or act on them again; return whether it does."""
+        self._looking = wanted
+        return self._done(self._look.call_async(SetBool.Request(data=wanted)), timeout)
+
     def instruct(self, instruction: str, timeout: float) -> bool:
         """Give the policy another instruction, which clears the pruning state; return whether it took it."""
         return not self.set({"instruction": instruction}, timeout)
@@ -157,7 +165,7 @@ class Player(Node):
     # From the nodes
 
     def wait_for_answer(self, stamp: int, timeout: float) -> str:
-        """Wait for the control step on the frame of `stamp`; return why there is none, empty when there is."""
+        """Wait for the control step on the frame of `stamp`, or the look; return why there is none, empty: there is."""
         with self._changed:
             self._changed.wait_for(lambda: self._answered(stamp) or self._is_empty(stamp), timeout)
             if self._answered(stamp):
@@ -165,6 +173,8 @@ class Player(Node):
             return "the cloud is empty" if self._is_empty(stamp) else "no answer"
 
     def _answered(self, stamp: int) -> bool:
+        if self._looking:
+            return _near(self._looked, stamp)
         return all(_near(self._heard[topic], stamp) for topic in ANSWERS)
 
     def _is_empty(self, stamp: int) -> bool:
@@ -176,12 +186,14 @@ class Player(Node):
         def take(data: bytes) -> None:
             sec, nanosec = int.from_bytes(data[4:8], "little", signed=True), int.from_bytes(data[8:12], "little")
             stamp = sec * 10**9 + nanosec
-            if stamp in self._heard[topic]:  # said again, because something else of it had not arrived
+            look = kind is StageTimings and not typestore().deserialize_cdr(data, name).step
+            heard = self._looked if look else self._heard[topic]
+            if stamp in heard:  # said again, because something else of it had not arrived
                 return
             self._writer.write(topic, name, data, self.now)
             empty = kind is PointCloud2 and typestore().deserialize_cdr(data, name).width == 0
             with self._changed:
-                self._heard[topic].add(stamp)
+                heard.add(stamp)
                 if empty:
                     self._empty.add(stamp)
                 self._changed.notify_all()

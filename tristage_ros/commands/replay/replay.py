@@ -114,6 +114,7 @@ class _Plan:
     frames: list[Frame]  # of a replay in lockstep
     anew: list[Restart]
     changes: list[Change]
+    looks: frozenset[int]  # stamps (ns) of the frames that are only looked at
 
 
 def replay(request: Request, console: Console) -> Outcome:
@@ -168,12 +169,25 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
     recording = Recording(request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"])
     outcome.notes = _notes(recording, settings)
     require_usable(recording, settings.lenses)
-    frames = _frames(request, recording, outcome) if request.lockstep else []
+    control = _control(request, settings, recording, outcome)
+    policy = settings.parameters["policy"]
+    if (policy["frame_sends"] if control == "frame" else control) == "rate" and policy["looks"] != "off":
+        outcome.notes.append(f"at a rate every step looks anew: policy.looks={policy['looks']} is left out")
+        settings = settings.changed(("policy.looks='off'",))
+    looks = settings.parameters["policy"]["looks"] == "moving"
+    frames, looked = _frames(request, recording, outcome, looks) if request.lockstep else ([], frozenset())
     repeated = to_repeat(changes, request.changes)
-    return _Plan(recording, settings, _control(request, settings, recording, outcome), frames, anew, repeated)
+    return _Plan(recording, settings, control, frames, anew, repeated, looked)
 
 
-def _frames(request: Request, recording: Recording, outcome: Outcome) -> list[Frame]:
+def _frames(
+    request: Request, recording: Recording, outcome: Outcome, looks: bool
+) -> tuple[list[Frame], frozenset[int]]:
+    """Return what is shown in lockstep, and the stamps of what is only looked at, where the policy `looks` on the way.
+
+    Raises:
+        ReplayError: there is nothing to show.
+    """
     frames, left_out = recording.frames()
     outcome.notes += [f"{count} frames left out: {reason}" for reason, count in left_out.items()]
     acted, lost = recording.acted(frames)
@@ -182,7 +196,16 @@ def _frames(request: Request, recording: Recording, outcome: Outcome) -> list[Fr
     chosen = acted if acted and not request.every_frame else frames
     if not chosen:
         raise ReplayError(f"bag {request.bag} has no whole frame: {'; '.join(outcome.notes)}")
-    return chosen
+    if not looks or chosen is frames:
+        return chosen, frozenset()
+    looked, lost = recording.looked(frames)
+    if lost:
+        outcome.notes.append(f"{lost} recorded looks have no whole frame any more")
+    stamps = {frame.stamp for frame in chosen}
+    only = [frame for frame in looked if frame.stamp not in stamps]
+    if not only:
+        outcome.notes.append("the recorded run looked at nothing on its way: nor does the replay")
+    return sorted([*chosen, *only], key=lambda frame: frame.stamp), frozenset(frame.stamp for frame in only)
 
 
 def _control(request: Request, settings: Settings, recording: Recording, outcome: Outcome) -> str:
@@ -247,6 +270,17 @@ class Pace:
         self.changed: list[Change] = []
         self._anew = deque(sorted(plan.anew, key=lambda restart: restart.stamp))
         self._changes = deque(plan.changes)
+        self.looks, self._looking = plan.looks, False
+
+    def look_only(self, wanted: bool) -> None:
+        """Have the policy only look at the frames to come, or act on them again.
+
+        Raises:
+            ReplayError: it does not answer.
+        """
+        if wanted != self._looking and not self.player.look_only(wanted, SERVICE_TIMEOUT):
+            raise ReplayError("the policy does not answer when it is asked to look")
+        self._looking = wanted
 
     def begin_anew(self, now: int) -> None:
         """Do what the operator of the recorded run had done by `now` (ns).
@@ -281,6 +315,7 @@ def in_lockstep(
             if pace.stop.is_set():
                 return
             pace.begin_anew(played.frame.stamp)
+            pace.look_only(played.frame.stamp in pace.looks)
             reason = _answer(pace, played, timeout)
             pace.shown += 1
             if not reason:

@@ -50,10 +50,9 @@ def chunk_message(action: Action, stamp: float, base_frame: str, sequence: int, 
 def pruning_message(report: StepReport, stamp: float) -> PruningStats:
     """Return the pruning statistics of a step."""
     pruning, masks = report.pruning, report.masks
-    message = PruningStats()
+    message = PruningStats(step=report.step)  # the pruner counts looks as well
     message.header.stamp = to_stamp(stamp)
     for field in (
-        "step",
         "pruned",
         "rate",
         "rate_2d",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -14,7 +16,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.bags.facts import OWN_SCALE
@@ -73,6 +75,8 @@ class PolicyNode(TunableNode):
         self.sequence = self._frames_skipped = 0
         self._newest: StageTimings | None = None
         self._report: StepReport | None = None
+        self._looked, self._look_ms = 0, math.nan  # looks since the start, and what the newest took
+        self._looks_only = False  # in a replay in lockstep: whether the recorded run only looked at the next frame
         self._actions = self.create_publisher(ActionChunk, "tristage/action", 10)
         self._pruning = self.create_publisher(PruningStats, "tristage/pruning", 10)
         self._timings = self.create_publisher(StageTimings, "tristage/timings", 10)
@@ -82,6 +86,8 @@ class PolicyNode(TunableNode):
         self._front_color = Stream(limits_of(self.settings, self.settings.max_age))
         self._undecodable, self._complaint = 0, ""  # front images, and why the newest of them since it was last told
         self.create_service(Trigger, "policy/reset", self._on_reset)
+        if self._replayed:
+            self.create_service(SetBool, "policy/look", self._on_look)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = Diagnostics(self, f"torch device {self.settings.device}")
         self._diagnostics.add("policy", self._policy_part)
@@ -100,6 +106,8 @@ class PolicyNode(TunableNode):
             return self.refuse(
                 "no checkpoint given: random weights are for simulation only; set the parameter checkpoint"
             )
+        if s.looks != "off" and not self._key_frames:
+            return self.refuse(f"looks:={s.looks} needs control:=keyframe: at a rate every step looks anew")
         torch.set_num_threads(s.threads)
         try:
             self.get_logger().info(f"loading {s.checkpoint or 'random weights'} on {s.device} ...")
@@ -211,6 +219,12 @@ class PolicyNode(TunableNode):
         response.success, response.message = True, "pruning state cleared; the next step sees every token"
         return response
 
+    def _on_look(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Only look at the frames to come, or act on them again."""
+        self._looks_only = request.data
+        response.success = True
+        return response
+
     def _on_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
         for parameter in parameters:
             if parameter.name == "instruction":
@@ -252,6 +266,12 @@ class PolicyNode(TunableNode):
         """Return seconds for the pacing: those of the replayed clock, else of one that nobody sets."""
         return self._now() if self._replayed else time.monotonic()
 
+    @property
+    def _key_frames(self) -> bool:
+        """Tell whether key frames are sent, and not steps on the way to them."""
+        s = self.settings
+        return bool((s.frame_sends if s.control == "frame" else s.control) == "keyframe")
+
     def _new_pacing(self) -> Pacing:
         s = self.settings
         pace = Pace(s.approach_speed, TURN * s.approach_speed) if s.approach_speed else None
@@ -285,14 +305,18 @@ class PolicyNode(TunableNode):
         hold = self.pacing.waits_for(monotonic, now)
         if hold:
             self._waiting_for, self._wanted_since = hold, None
-            self._stop.wait(0.005)
+            if not self._look_on_the_way():
+                self._stop.wait(0.005)
             return
         if self._wanted_since is None:
             self._wanted_since = self.pacing.wanted_since(monotonic, now)
         try:
             observation = self.buffer.observation(self._now(), max(self._last_stamp, self.pacing.newer_than))
             self._waiting_for = ""
-            self._step(observation)
+            if self._looks_only:
+                self._look(observation)
+            else:
+                self._step(observation)
         except NotReadyError as reason:
             self._waiting_for = str(reason)
             self.buffer.wait(0.05)
@@ -320,12 +344,15 @@ class PolicyNode(TunableNode):
                 self.policy.reset(self.settings.instruction)
             if pruning != self.policy.pruner.config and self.policy.pruner.configure(pruning):
                 self.policy.reset(self.settings.instruction)
+            look = self.policy.look(observation) if self.settings.looks == "arrival" else None
             action, report = self.policy.act(observation)
         for feature, scale in self._tell_scales().items():
             first = f"own_scale.{feature} = {scale:.3g}, from this first look; tristage calibrate measures it on more"
             self.get_logger().info(f"no scale is kept beside the checkpoint: {first}")
         self.sequence += 1
         self._answer, self._last_stamp = [], observation.stamp
+        if look is not None:
+            self._publish_look(look, observation, age)
         steps, time_step = self.pacing.steps(action, observation)
         chunk = chunk_message(steps, observation.stamp, BASE_FRAME, self.sequence, time_step)
         self.pacing.on_sent(chunk, self._steady())
@@ -335,6 +362,40 @@ class PolicyNode(TunableNode):
         self._publish_report(
             observation, report, StepTiming(age, now - observation.stamp, self._rate(), self._frames_skipped)
         )
+
+    def _look_on_the_way(self) -> bool:
+        """Look at a new frame while the arm moves, `rate_hz` times a second; return whether there was one.
+
+        Nothing waits for it: it is given up when the arm arrives. It takes over no settings, and the first after a
+        reset is a step: what a step says of itself then tells a replay of both.
+        """
+        assert self.policy is not None
+        if self.settings.looks != "moving" or not self._moves() or not self.policy.steps:
+            return False
+        try:
+            observation = self.buffer.observation(self._now(), self._last_stamp + 1 / self.settings.rate_hz)
+            if observation.stamp - self._last_stamp > self.settings.reset_after:
+                return False
+            return self._look(observation, unless=lambda: not self._moves())
+        except (NotReadyError, ModelOutputError, ValueError):  # a step says what is wrong
+            return False
+
+    def _look(self, observation: Observation, unless: Callable[[], bool] | None = None) -> bool:
+        """Look at an observation and tell what that cost; return whether it was not given up."""
+        assert self.policy is not None
+        age = self._now() - observation.stamp
+        with self._lock:
+            look = self.policy.look(observation, unless)
+        if look is None:
+            return False
+        self._answer, self._last_stamp = [], observation.stamp
+        self._publish_look(look, observation, age)
+        return True
+
+    def _moves(self) -> bool:
+        """Tell whether the arm is on its way to a key frame."""
+        assert self.pacing is not None
+        return self.pacing.waits_for(self._steady(), self._now()) == KeyFramePacing.MOVING
 
     def _tell_scales(self) -> dict[str, float]:
         """Have the parameters say which scales are known of the model; return those that they did not know."""
@@ -364,6 +425,12 @@ class PolicyNode(TunableNode):
             with sending(self, "kept cloud"):
                 self._kept_clouds.publish(kept_cloud_message(observation, report, BASE_FRAME))
 
+    def _publish_look(self, look: StepReport, observation: Observation, age: float) -> None:
+        self._looked += 1
+        self._look_ms = look.milliseconds["total"]
+        timing = StepTiming(age, math.nan, self._rate(), self._frames_skipped)
+        self._say(self._timings, timings_message(look, observation.stamp, timing))
+
     def _rate(self) -> float:
         if len(self._finished) < 2 or self._finished[-1] <= self._finished[0]:
             return 0.0
@@ -384,6 +451,8 @@ class PolicyNode(TunableNode):
         values: dict[str, object] = {"steps": self.sequence, "instruction": self.settings.instruction}
         if policy:
             values["checkpoint"] = self.settings.checkpoint or "none: RANDOM WEIGHTS"
+        if self._looked:
+            values |= {"looks": self._looked, "look [ms]": self._look_ms}
         part = step_part(self._newest, values, self.settings)
         if self.failure:
             return Part(ERROR, self.failure, part.values)

@@ -49,7 +49,15 @@ PARAMETERS = (
         "infer when the last action is reached, at a rate, or on every frame (for replay)",
         choices=("keyframe", "rate", "frame"),
     ),
-    Parameter("rate_hz", 5.0, "control rate with control:=rate", "Hz", 0.1, 100.0, read_only=False),
+    Parameter(
+        "looks",
+        "off",
+        "key frames only: look before every step as well, or on the arm's way, so that masks are of what is there now",
+        choices=("off", "arrival", "moving"),
+    ),
+    Parameter(
+        "rate_hz", 5.0, "of steps with control:=rate, of looks with looks:=moving", "Hz", 0.1, 100.0, read_only=False
+    ),
     Parameter(
         "approach_speed",
         0.2,

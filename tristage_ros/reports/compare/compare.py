@@ -134,6 +134,8 @@ def read_steps(path: str | Path) -> Steps:
     with BagReader(path) as bag:
         facts, pictures = read_facts(bag), _pictures(bag)
         for message in bag.messages_of({topic: KINDS[topic] for topic in by_topic}):
+            if message.topic == TIMINGS and not message.value.step:
+                continue  # a look
             by_topic[message.topic].setdefault(message.header_stamp, message.value)
         missing = [topic for topic in (ACTION, PRUNING) if not by_topic[topic]]
         if missing:

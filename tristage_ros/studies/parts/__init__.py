@@ -7,6 +7,7 @@ from tristage_ros.studies.parts.core import Table2, Table3
 from tristage_ros.studies.parts.denoising import DenoisingPart
 from tristage_ros.studies.parts.figure3 import Figure3
 from tristage_ros.studies.parts.figures import Figure5, Figure7, Figure8
+from tristage_ros.studies.parts.looks import Looking
 from tristage_ros.studies.parts.matrix import Matrix
 from tristage_ros.studies.parts.part import Chapter, Part
 from tristage_ros.studies.parts.rates import Continuous2, Rates
@@ -18,7 +19,7 @@ PARTS: dict[str, type[Part]] = {
     part.name: part
     for part in (
         Table2, Table3, Rates, Stages, Continuous2, Continuous3, Controls, Table1, Table4, Figure3, Figure5, Figure7,
-        Figure8, Robustness, DenoisingPart, Choosing, Matrix,
+        Figure8, Robustness, DenoisingPart, Choosing, Looking, Matrix,
     )
 }  # fmt: skip
 

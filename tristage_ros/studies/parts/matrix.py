@@ -23,6 +23,7 @@ from tristage_ros.studies.measurements import EPISODES, Speed
 from tristage_ros.studies.parts.frontier import Point, frontier
 from tristage_ros.studies.parts.part import Chapter, Part, Row, against, p_value, percent, pruned, shares, success
 from tristage_ros.studies.protocol import RATE
+from tristage_ros.studies.record import Record
 from tristage_ros.studies.summary import Summary
 from tristage_ros.studies.variant import UNPRUNED, Variant
 from tristage_ros.studies.yardsticks import YARDSTICKS, Change, changes
@@ -33,7 +34,8 @@ SUCCESS = ("method", "r %", "n", "success % [95 %]", "to unpruned [95 %]", "p", 
 SUCCESS_NOTE = (
     "Success with its Wilson interval; the difference to unpruned is that of the same episodes, with Newcombe's "
     "interval and McNemar's exact test. Steps: of a successful episode. Looks: control steps before the first, with "
-    "the arm at rest, that a method needs before it can prune; no action of theirs is carried out. Guarded rows have "
+    "the arm at rest, that a method needs before it can prune; no action of theirs is carried out. Behind a +: those "
+    "of a control step, on arrival or, five a second, on the way there. Guarded rows have "
     "the guard, age limit and refresh of the robot preset. As published, FastV, DART and VLA-Pruner run the decoder's "
     "first 2, 2 and 3 layers on all tokens, which is the beginning of one of 32 layers and most of one of 4. After "
     "layer 1 they decide as early as they can, in the first denoising pass of a step; the later passes have the kept "
@@ -117,7 +119,7 @@ class Matrix(Part):
         table = Table("Success", (*SUCCESS, *(["to ours"] if ours else [])), note=note if ours else SUCCESS_NOTE)
         for row, summary in found:
             steps = f"{summary.key_frames:.1f}" if summary.success.successes else "-"
-            looks = str(max(record.looks for record in self.episodes(row).values()))
+            looks = looked(list(self.episodes(row).values()))
             cells = (str(summary.success.n), success(summary), against(summary), p_value(summary), steps, looks)
             best = ours.get(row.variant.rate, row)
             contest = [self.contest(row, best) if best != row else ""] if ours else []
@@ -178,6 +180,12 @@ def variants(method: str, rate: float, layers: int) -> list[Variant]:
         return [attention_alone(rate)]
     early = [after_layer_1(method, rate), compute_matched(method, rate, layers)] if method in IN_PASS else []
     return [*(Variant(method, rate, guard) for guard in (False, True)), *filter(None, early)]
+
+
+def looked(records: Sequence[Record]) -> str:
+    """Return how often a row's episodes looked before their first control step, and on average at every later one."""
+    later, steps = sum(record.looked for record in records), sum(record.length for record in records)
+    return str(max(record.looks for record in records)) + (f" + {later / steps:.1f}" if later else "")
 
 
 def head(row: Row) -> tuple[str, str]:
