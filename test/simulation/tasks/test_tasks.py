@@ -9,7 +9,7 @@ from tristage_ros.mla.approach import Pace
 from tristage_ros.simulation.closed_loop import ClosedLoop, Doubt
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.expert_check import check, disturbed
-from tristage_ros.simulation.instructions import INSTRUCTIONS
+from tristage_ros.simulation.instructions import HEIGHT, INSTRUCTIONS, VIEWPOINTS
 from tristage_ros.simulation.setting import PLAIN, Variation
 from tristage_ros.simulation.tasks import TASKS, task_called
 
@@ -39,6 +39,13 @@ def test_the_expert_does_the_task(episode, task, seed):
     assert not episode.success()
     attempt(episode)
     assert episode.success()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("camera", VIEWPOINTS)
+@pytest.mark.parametrize("task", HEIGHT)
+def test_the_expert_hardly_ever_fails_where_height_matters(task, camera):
+    assert check(task, 50, 940_000, variation=Variation(camera=camera)).succeeded >= 49
 
 
 @pytest.mark.parametrize("task", PATIENT)
