@@ -5,12 +5,17 @@ import numpy as np
 import pytest
 import torch
 
+from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.values import Action
 from tristage_ros.perception.camera import patch_of_points
-from tristage_ros.training.collection import Disturbance
+from tristage_ros.resources import resource
+from tristage_ros.training.collection import Disturbance, ShardJob, write
 from tristage_ros.training.dataset import Dataset
 from tristage_ros.training.frames import FrameEncoder, Frames, ShardError, ShardFacts, read_shard, write_shard
 from tristage_ros.training.plan import Plan, dataset_statistics
+from tristage_ros.training.recipe import Recipe
+
+FILE = resource("config", "training.yaml")
 
 
 def test_a_file_holds_what_was_written(frames, tmp_path):
@@ -137,3 +142,13 @@ def test_a_damaged_plan_is_named(text, tmp_path):
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(ValueError, match=r"plan\.json is damaged"):
         Plan.load(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(("share", "apart"), [(0.0, 1), (0.5, 4), (1.0, 4)])
+def test_a_share_of_the_episodes_is_seen_from_anywhere(tmp_path, share, apart):
+    settings = Recipe.load(FILE).demonstrations
+    write(ShardJob(tmp_path / "a", "stack", 1, 4, MlaConfig.mini(), settings, share, "looks"))
+    seen, _ = read_shard(tmp_path / "a")
+    assert (
+        len(torch.unique(seen.projection, dim=0)) == apart
+    )  # of 1 to 4 the seed leaves one where it was

@@ -9,7 +9,7 @@ import numpy as np
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.values import Action
-from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, See, attempt, episode_of, look, run_all
+from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, See, attempt, episode_of, look, run_all, seen_from
 from tristage_ros.training.frames import FrameEncoder, Frames, ShardFacts, write_shard
 from tristage_ros.training.recipe import Demonstrations, Recipe, continuous_of
 
@@ -28,6 +28,7 @@ class ShardJob:
     episodes: int
     config: MlaConfig
     settings: Demonstrations
+    anywhere: float  # share of them whose front camera stands anywhere
     kind: str = ""  # "looks": first frames only; "continuous": led so
 
 
@@ -44,7 +45,9 @@ def shard_jobs(recipe: Recipe, config: MlaConfig, folder: Path) -> list[ShardJob
         for kind, total, size, first in kinds:
             for index in range(0, total, max(size, 1)):
                 path = folder / f"{'-'.join(filter(None, (task, kind)))}-{index:07d}.safetensors"
-                job = ShardJob(path, task, first + index, min(size, total - index), config, settings, kind)
+                job = ShardJob(
+                    path, task, first + index, min(size, total - index), config, settings, recipe.anywhere, kind
+                )
                 jobs.append((index / total, job))
     return [job for _, job in sorted(jobs, key=lambda pair: pair[0])]
 
@@ -63,6 +66,7 @@ def write(job: ShardJob) -> None:
     seeds = range(job.first_seed, job.first_seed + job.episodes)
     successes, frames = 0, []
     for seed in seeds:
+        seen_from(episode, seed, job.anywhere)
         if job.kind == "looks":
             frames.append(look(episode, seed, encoder))
             continue

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.simulation.closed_loop import ClosedLoop
 from tristage_ros.simulation.episode import Episode
+from tristage_ros.simulation.instructions import ANYWHERE, FIXED
 from tristage_ros.training.frames import FrameEncoder, Frames
 
 See = Callable[[], Observation]  # looking takes a while, and not everyone who moves has to
@@ -83,6 +84,13 @@ Result = TypeVar("Result")
 def episode_of(task: str) -> Episode:
     """Return this process's episode of a task; its scene and its renderer are built once."""
     return Episode(task)
+
+
+def seen_from(episode: Episode, seed: int, anywhere: float) -> Episode:
+    """Return the episode, its front camera where it stands in the attempt `seed`: in that share of all, anywhere."""
+    drawn = np.random.default_rng([seed, 3]).random() < anywhere
+    episode.variation = replace(episode.variation, camera=ANYWHERE if drawn else FIXED)
+    return episode
 
 
 def progress_bar() -> Progress:

@@ -83,6 +83,7 @@ class Recipe:
     seed: int
     start: str  # checkpoint to begin with; empty: random weights
     point_patches: bool  # of the model, see MlaConfig
+    anywhere: float  # share of all episodes whose front camera stands anywhere, told by its calibration
     episodes: dict[str, int]  # demonstrations per task
     demonstrations: Demonstrations
     optimisation: Optimisation
@@ -95,7 +96,9 @@ class Recipe:
         shares = {"noisy": e.noisy, "disturbed": e.disturbed, "flip": e.flip, "expert": d.expert, "share": d.share}
         parts = {"demonstrations": e, "dagger": d, "check": c}
         shares |= {f"continuous of {name}": part.continuous for name, part in parts.items()}
-        shares |= {"ema": o.ema, "final_rate": o.final_rate} | {f"at {at}": at for at in d.at}
+        shares |= {"anywhere": self.anywhere, "ema": o.ema, "final_rate": o.final_rate} | {
+            f"at {at}": at for at in d.at
+        }
         for name, value in shares.items():
             if not 0.0 <= value <= 1.0:
                 raise RecipeError(f"{name} must be from 0 to 1, got {value}")

@@ -121,7 +121,17 @@ class Run:
             for start in range(0, count, EPISODES_PER_JOB):
                 path = prefix and prefix.with_name(f"{prefix.name}-{task}{kind}-{start:05d}.safetensors")
                 size, seed = min(EPISODES_PER_JOB, count - start), part.first_seed + start
-                given = (self.folder.checkpoint, self._config, task, seed, size, expert, path, continuous)
+                given = (
+                    self.folder.checkpoint,
+                    self._config,
+                    task,
+                    seed,
+                    size,
+                    self.recipe.anywhere,
+                    expert,
+                    path,
+                    continuous,
+                )
                 jobs.append(RolloutJob(*given))
         return jobs
 
