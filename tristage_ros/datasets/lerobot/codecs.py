@@ -7,7 +7,8 @@ loss, and has no other codec: one with loss would make distances out of pixels t
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -96,6 +97,19 @@ def depth_codec() -> Codec:
     return DEPTH
 
 
+@contextmanager
+def _own_scheduling() -> Iterator[None]:
+    """Take back the real-time priority that SVT-AV1 gives its threads, and the one that opens it, where root asks.
+
+    A process with it goes before everything else of the machine, an arm's set-points included.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(OSError):  # it has ended
+            os.sched_setscheduler(int(thread), policy, parameters)
+
+
 class VideoWriter:
     """Write the images of one episode into one file, one after the other."""
 
@@ -130,7 +144,9 @@ class VideoWriter:
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format=self._pixels)
             frame.pts = self.frames
             frame.time_base = self._period
-            self._container.mux(self._stream.encode(frame))
+            with nullcontext() if self.frames else _own_scheduling():  # the first one opens the encoder
+                packets = self._stream.encode(frame)
+            self._container.mux(packets)
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError):
                 raise
