@@ -126,6 +126,8 @@ DAMAGES = {
     ),
     "stamps of another rate": (lambda case: case.column("timestamp", halves), "{data}: episode 1: frame 1 is at 0.0"),
     "fps that is none": (lambda case: case.info(fps=0), "info.json: fps is 0, not a whole number"),
+    "more a second than a number can be": (lambda case: case.info(fps=10**400), "info.json: fps is 1000"),
+    "a path that cannot be shown": (lambda case: case.info(data_path="\x1f"), r"data_path is '\\x1f', not a path"),
     "another version": (lambda case: case.info(codebase_version="v1.6"), "is 'v1.6'; v3.0 and v2.1 can be read"),
     "half converted": (half_converted, "says v[23].[01], but meta/.* is of v[23].[01]: converting it ended half way"),
     "no info": (lambda case: (case.root / "meta/info.json").unlink(), "info.json is not there; give the folder"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import string
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,7 +214,7 @@ def _count(content: Mapping[str, Any], key: str, least: int = 0) -> int:
 
 def _text(content: Mapping[str, Any], key: str) -> str:
     value = content.get(key)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError(f"{key} is {shown(value)}, not a path")
     return value
 
@@ -224,4 +224,4 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
