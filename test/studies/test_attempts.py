@@ -94,7 +94,7 @@ def test_looks_leave_the_noise_as_it_was(attempts: Attempts) -> None:
     assert not np.array_equal(policy.act(observation)[0].translation, actions[0]), "another step, another noise"
 
 
-@pytest.mark.parametrize("looks", ["arrival", "moving"])
+@pytest.mark.parametrize("looks", [pytest.param("arrival", marks=pytest.mark.long), "moving"])
 def test_looks_are_counted_and_belong_to_the_row(attempts: Attempts, looks: Any) -> None:
     plain = Variant("tristage", 0.7, True, "robot")
     variant = replace(plain, looks=looks)
