@@ -149,6 +149,4 @@ def test_a_share_of_the_episodes_is_seen_from_anywhere(tmp_path, share, apart):
     settings = Recipe.load(FILE).demonstrations
     write(ShardJob(tmp_path / "a", "stack", 1, 4, MlaConfig.mini(), settings, share, "looks"))
     seen, _ = read_shard(tmp_path / "a")
-    assert (
-        len(torch.unique(seen.projection, dim=0)) == apart
-    )  # of 1 to 4 the seed leaves one where it was
+    assert len(torch.unique(seen.projection, dim=0)) == apart  # of 1 to 4 the seed leaves one where it was

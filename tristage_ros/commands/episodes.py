@@ -9,10 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from tristage_ros.bags.episodes.episode import KEPT, SITE_FILE, Episode, EpisodeError
 from tristage_ros.bags.episodes.folder import Collection, Place
 from tristage_ros.bags.episodes.judging import judged
@@ -21,12 +17,12 @@ from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.bags.recording import color_topic
 from tristage_ros.commands.options import EPISODE_ACTIONS
+from tristage_ros.commands.table import print_table
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import user_path
 
 CAMERAS = ("front", "wrist")  # where nothing says which
 STRIP = "strip.png"
-WIDE = 240  # characters, where it is no terminal
 UNFINISHED = "unfinished"
 
 
@@ -60,13 +56,8 @@ def _list(collection: Collection, words: Sequence[str], options: argparse.Namesp
     if not places:
         print(f"{collection.path} has no episodes")
         return 0
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("no.", "task", "operator", "outcome", "ended because", "s", "frames", "Hz", "verdict"):
-        table.add_column(name, justify="right" if name in ("no.", "s") else "left", no_wrap=name in ("no.", "s"))
-    for place in places:
-        table.add_row(*map(Text, _row(place)))
-    console = Console()
-    (console if console.is_terminal else Console(width=WIDE)).print(table)
+    names = ("no.", "task", "operator", "outcome", "ended because", "s", "frames", "Hz", "verdict")
+    print_table(names, map(_row, places), right=("no.", "s"))
     return 0
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,7 +31,7 @@ from tristage_ros.bags.recording import (
     info_topic,
 )
 from tristage_ros.bags.writer import BagWriter
-from tristage_ros.devices.arm.values import BASE_FRAME, CommandSource
+from tristage_ros.devices.arm.values import BASE_FRAME, ArmMode, CommandSource
 from tristage_ros.observing.joints import ARM_JOINTS, GRIPPER_JOINT
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.lens_models import PLUMB_BOB
@@ -44,7 +44,6 @@ from tristage_ros.yaml_text import parse
 
 OPERATOR = "scripted expert"
 FIRST_SEED = 40_000_000  # beyond those of training and evaluation
-HOLDING, MOVING = 2, 3  # modes of an ArmStatus
 WAITING = 64  # messages that may wait for the disk
 PATIENCE = 600.0  # s for these to be written
 
@@ -102,8 +101,7 @@ def make(
         return list(run_all("episodes", record, jobs, workers))
     finally:
         for place in places:
-            with suppress(OSError):  # what was not begun leaves nothing behind
-                place.path.rmdir()
+            shutil.rmtree(place.path, ignore_errors=True)  # of what was not finished; its seed makes it again
 
 
 def record(job: Job) -> Made:
@@ -174,7 +172,7 @@ class Camera:
                   name=[*ARM_JOINTS, GRIPPER_JOINT], position=joints)  # fmt: skip
         self._say(
             STATUS, ARM_STATUS, nanoseconds, header=_header(stamp, BASE_FRAME),
-            mode=HOLDING if episode.idle else MOVING, command_source=int(CommandSource.POLICY),
+            mode=int(ArmMode.HOLDING if episode.idle else ArmMode.MOVING), command_source=int(CommandSource.POLICY),
             joint_position=joints[:6], joint_target=sent[:6], gripper_opening=joints[6], gripper_target=sent[6],
             speed_scale=1.0, firmware=SOFTWARE,
         )  # fmt: skip

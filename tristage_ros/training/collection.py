@@ -9,7 +9,7 @@ import numpy as np
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.values import Action
-from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, See, attempt, episode_of, look, run_all, seen_from
+from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, See, attempt, episode_of, look, place_camera, run_all
 from tristage_ros.training.frames import FrameEncoder, Frames, ShardFacts, write_shard
 from tristage_ros.training.recipe import Demonstrations, Recipe, continuous_of
 
@@ -66,7 +66,7 @@ def write(job: ShardJob) -> None:
     seeds = range(job.first_seed, job.first_seed + job.episodes)
     successes, frames = 0, []
     for seed in seeds:
-        seen_from(episode, seed, job.anywhere)
+        place_camera(episode, seed, job.anywhere)
         if job.kind == "looks":
             frames.append(look(episode, seed, encoder))
             continue

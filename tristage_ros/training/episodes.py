@@ -86,11 +86,10 @@ def episode_of(task: str) -> Episode:
     return Episode(task)
 
 
-def seen_from(episode: Episode, seed: int, anywhere: float) -> Episode:
-    """Return the episode, its front camera where it stands in the attempt `seed`: in that share of all, anywhere."""
+def place_camera(episode: Episode, seed: int, anywhere: float) -> None:
+    """Decide where the front camera stands in the attempt `seed`, which comes next: in that share of all, anywhere."""
     drawn = np.random.default_rng([seed, 3]).random() < anywhere
     episode.variation = replace(episode.variation, camera=ANYWHERE if drawn else FIXED)
-    return episode
 
 
 def progress_bar() -> Progress:

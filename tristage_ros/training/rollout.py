@@ -16,7 +16,7 @@ from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Action
 from tristage_ros.pruning import PruningConfig
-from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, Attempt, See, attempt, episode_of, seen_from
+from tristage_ros.training.episodes import FRAMES_AFTER_SUCCESS, Attempt, See, attempt, episode_of, place_camera
 from tristage_ros.training.frames import FrameEncoder, Frames, ShardFacts, read_shard, write_shard
 
 
@@ -92,5 +92,5 @@ def _attempt(job: RolloutJob, seed: int) -> Attempt:
         return expert if rng.random() < job.expert else policy.act(see())[0]
 
     after = FRAMES_AFTER_SUCCESS if job.path else 0
-    seen_from(episode, seed, job.anywhere)
+    place_camera(episode, seed, job.anywhere)
     return attempt(episode, seed, FrameEncoder(job.config), move, after, job.continuous)

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tristage_ros.bags.episodes.episode import FAILURE, KEPT, Episode
-from tristage_ros.commands.dataset.common import counted, print_table
+from tristage_ros.commands.dataset.common import counted
+from tristage_ros.commands.table import print_table
 from tristage_ros.datasets.division import task_of
 from tristage_ros.datasets.recorded import Recorded, found
 from tristage_ros.datasets.values import DatasetError

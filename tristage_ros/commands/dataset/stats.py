@@ -6,7 +6,8 @@ import argparse
 import json
 from collections import Counter
 
-from tristage_ros.commands.dataset.common import counted, dataset_of, print_table
+from tristage_ros.commands.dataset.common import counted, dataset_of
+from tristage_ros.commands.table import print_table
 from tristage_ros.datasets.division import task_of
 from tristage_ros.datasets.summary import NAMES, UNITS, Summary
 

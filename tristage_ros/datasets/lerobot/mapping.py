@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,7 @@ class Conversion:
             )
             state = np.concatenate([tools[at, :3, 3], matrix_to_rpy(tools[at, :3, :3]), share[:1]]).astype(np.float32)
             measured = np.append(joints[at], opening[at])
-
-            def frame(images: Any, depths: Any, at: tuple[Any, ...] = (stamp, state, measured, chunk)) -> Frame:
-                return Frame(at[0], images, depths, at[1], at[2], at[3])
-
-            yield frame
+            yield partial(Frame, stamp, state=state, joints=measured, action=chunk)
 
     def _joints(self, entry: Entry, rows: Rows, part: Columns) -> Floats:
         joints = self._picked(rows, part) * ANGLES[part.unit]

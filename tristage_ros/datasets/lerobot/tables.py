@@ -149,7 +149,7 @@ def batches(
         if isinstance(error, LerobotError):
             raise
         hint = "; whoever wrote it did not come to its end" if "magic bytes" in str(error) else ""
-        raise LerobotError(f"{where}: it is no whole parquet file: {one_line(error, 120)}{hint}") from error
+        raise LerobotError(f"{where}: it is no whole parquet file: {one_line(error, 120).rstrip('.')}{hint}") from error
 
 
 def _may_hold(group: Any, episode: int | None) -> bool:
