@@ -14,7 +14,7 @@ from tristage_ros.reports.style import STYLE
 from tristage_ros.studies import command, measurements
 from tristage_ros.studies.cell import MODES
 from tristage_ros.studies.measurements import Stopwatch
-from tristage_ros.studies.options import CORE, EVERYTHING
+from tristage_ros.studies.options import CORE, EVERYTHING, EYES
 from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3
 from tristage_ros.studies.parts.core import OURS
 from tristage_ros.studies.parts.matrix import looked
@@ -172,6 +172,29 @@ def test_another_family_of_scenes_is_a_few_words(study: Study) -> None:
         Noisy(study)
 
 
+def test_families_are_compared_with_one_configuration(study: Study) -> None:
+    study.scope = replace(study.scope, tasks=("banana", "button"))
+    part = PARTS["families"](study)
+    pretend(part)
+    by_family, verdicts = part.chapter().tables
+    assert by_family.columns[2:] == ("the five on the table", "the button of a colour", "the camera anywhere")
+    ours = next(row for row in by_family.rows if row[:2] == (OURS.label, "70"))
+    assert ours[2:] == ("50 (-50.0)",) * 3  # 3 of 6 by chance each, and 39 comparisons
+    assert [row[-1] for row in verdicts.rows] == ["not shown"] * 3
+    conditions = {(job.cell.task, job.cell.condition) for job in part.jobs()}
+    assert conditions == {("banana", "plain"), ("button", "plain"), ("banana", "elsewhere"), ("button", "elsewhere")}
+
+
+def test_what_an_eye_is_worth_is_told_by_family(study: Study) -> None:
+    study.scope = replace(study.scope, tasks=("higher", "stack"))
+    part = PARTS["need"](study)
+    pretend(part)
+    (table,) = part.chapter().tables
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["both eyes"] == ("100", "100", "100") and rows["3D tokens masked out"][0].startswith("-50.0 [")
+    assert rows["another scene's cloud"][2] == ""  # a camera elsewhere is a condition already
+
+
 def test_settings_are_chosen_on_seeds_that_are_not_reported(study: Study) -> None:
     asked = PARTS["choosing"](study).jobs()
     assert asked and all(job.seed in CHOOSING for job in asked)
@@ -198,7 +221,7 @@ def test_the_documents_first_line_is_what_the_core_found(study: Study, tmp_path:
 
 
 def test_parts_without_episodes_of_other_parts_do_not_fail(study: Study, tmp_path: Path) -> None:
-    for name in EVERYTHING:
+    for name in (*EVERYTHING, *EYES):
         if name not in NEED_THE_MODEL:
             PARTS[name](study).chapter()
 
