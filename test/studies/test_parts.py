@@ -15,7 +15,7 @@ from tristage_ros.studies import command, measurements
 from tristage_ros.studies.cell import MODES
 from tristage_ros.studies.measurements import Stopwatch
 from tristage_ros.studies.options import CORE, EVERYTHING, EYES
-from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3
+from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3, governs
 from tristage_ros.studies.parts.core import OURS
 from tristage_ros.studies.parts.matrix import looked
 from tristage_ros.studies.pool import Spread
@@ -27,7 +27,7 @@ from tristage_ros.studies.summary import Episodes
 from tristage_ros.studies.variant import UNPRUNED
 
 EPISODES = 6
-NEED_THE_MODEL = ("table4", "figure3", "figure8")
+NEED_THE_MODEL = ("table4", "figure3", "figure8", "governs")
 
 
 @pytest.fixture
@@ -195,6 +195,27 @@ def test_what_an_eye_is_worth_is_told_by_family(study: Study) -> None:
     assert rows["another scene's cloud"][2] == ""  # a camera elsewhere is a condition already
 
 
+def test_the_weights_are_those_of_who_was_followed() -> None:
+    rng = np.random.default_rng(1)
+
+    def conflicts(noise: float) -> list[governs.Conflict]:
+        found = []
+        for k in range(60):
+            image, cloud = rng.normal(0, 0.05, (2, 3))
+            task, base = (("button", 0.1), ("higher", 0.4))[k % 2]
+            said = base + 0.2 * image + 0.8 * cloud + rng.normal(0, noise, 3)
+            found.append(governs.Conflict(task, 0, said, base + image, base + cloud))
+        return found
+
+    for axis in range(3):
+        exact, rough = (governs.weigh(conflicts(noise), axis) for noise in (0.0, 0.01))
+        assert exact is not None and rough is not None
+        assert (exact.image, exact.cloud, exact.explained) == pytest.approx((0.2, 0.8, 1.0))
+        assert abs(rough.cloud - 0.8) < 4 * rough.cloud_error and 0.01 < rough.cloud_error < 0.06
+    flat = [replace(one, by_cloud=np.zeros(3)) for one in conflicts(0.0)]
+    assert governs.weigh(flat, 2) is None and governs.weigh(conflicts(0.0)[:5], 0) is None
+
+
 def test_settings_are_chosen_on_seeds_that_are_not_reported(study: Study) -> None:
     asked = PARTS["choosing"](study).jobs()
     assert asked and all(job.seed in CHOOSING for job in asked)
@@ -247,7 +268,7 @@ def test_what_needs_the_model_measures_it(name: str, study: Study, tmp_path: Pat
     study = Study(replace(study.scope, tasks=("banana",), episodes=1), tmp_path, Spread(), study.rounds)
     chapter = publish(PARTS[name](study), tmp_path)
     study.close()
-    assert chapter.pictures or all(value >= 0 for value in chapter.figures.values())
+    assert chapter.pictures or name == "governs" or all(value >= 0 for value in chapter.figures.values())
     assert all((tmp_path / picture).stat().st_size > 1000 for picture in chapter.pictures)
     assert all(table.rows for table in chapter.tables)
 

@@ -33,7 +33,8 @@ class Sight:
 
     def __init__(self, episode: Episode, condition: Condition, other: Episode | None = None) -> None:
         """Look at an episode; `other` is another attempt at its task, under a condition that shows the cloud of one."""
-        self._episode, self._condition, self._other = episode, condition, other
+        self.other = other
+        self._episode, self._condition = episode, condition
 
     def __call__(self) -> Observation:
         """Return what it is shown now.
@@ -42,9 +43,9 @@ class Sight:
             RenderingError: this machine cannot render.
         """
         elsewhere = None
-        if self._other is not None:
-            self._other.hold(self._episode.joints)
-            elsewhere = self._other.observe()
+        if self.other is not None:
+            self.other.hold(self._episode.joints)
+            elsewhere = self.other.observe()
         return self._condition.shown(self._episode.observe(), elsewhere)
 
 

@@ -53,4 +53,5 @@ STACK = Family("stack", "banana and plate on stands", ("stack",))
 ELSEWHERE = Family("elsewhere", "the camera anywhere", ("banana", "button", "stack"), "elsewhere")
 FAMILIES = (TRAINED, BUTTON, HIGHER, STACK, ELSEWHERE)
 NEED = 100  # episodes of a row without one of its eyes
+CONFLICTS = 60  # scenes of a family whose image and cloud contradict each other
 PRACTICE = 60  # of a camera that was knocked, exchanged or taken off

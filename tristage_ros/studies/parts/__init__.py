@@ -8,6 +8,7 @@ from tristage_ros.studies.parts.denoising import DenoisingPart
 from tristage_ros.studies.parts.families import Families
 from tristage_ros.studies.parts.figure3 import Figure3
 from tristage_ros.studies.parts.figures import Figure5, Figure7, Figure8
+from tristage_ros.studies.parts.governs import Governs
 from tristage_ros.studies.parts.looks import Looking
 from tristage_ros.studies.parts.matrix import Matrix
 from tristage_ros.studies.parts.need import Need, Practice
@@ -21,7 +22,7 @@ PARTS: dict[str, type[Part]] = {
     part.name: part
     for part in (
         Table2, Table3, Rates, Stages, Continuous2, Continuous3, Controls, Table1, Table4, Figure3, Figure5, Figure7,
-        Figure8, Robustness, DenoisingPart, Choosing, Looking, Families, Need, Practice, Matrix,
+        Figure8, Robustness, DenoisingPart, Choosing, Looking, Families, Need, Governs, Practice, Matrix,
     )
 }  # fmt: skip
 
