@@ -15,7 +15,7 @@ from tristage_ros.studies import command, measurements
 from tristage_ros.studies.cell import MODES
 from tristage_ros.studies.measurements import Stopwatch
 from tristage_ros.studies.options import CORE, EVERYTHING, EYES
-from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3, governs
+from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3, governs, oracle
 from tristage_ros.studies.parts.core import OURS
 from tristage_ros.studies.parts.matrix import looked
 from tristage_ros.studies.pool import Spread
@@ -27,7 +27,7 @@ from tristage_ros.studies.summary import Episodes
 from tristage_ros.studies.variant import UNPRUNED
 
 EPISODES = 6
-NEED_THE_MODEL = ("table4", "figure3", "figure8", "governs")
+NEED_THE_MODEL = ("table4", "figure3", "figure8", "governs", "oracle")
 
 
 @pytest.fixture
@@ -216,6 +216,14 @@ def test_the_weights_are_those_of_who_was_followed() -> None:
     assert governs.weigh(flat, 2) is None and governs.weigh(conflicts(0.0)[:5], 0) is None
 
 
+def test_the_area_is_the_share_of_pairs_in_the_right_order() -> None:
+    rng = np.random.default_rng(2)
+    found = oracle.area(rng.normal(1, 1, 400), rng.normal(0, 1, 400))
+    assert found is not None and found.value == pytest.approx(0.76, abs=4 * found.error) and found.error < 0.02
+    assert oracle.area(np.arange(5.0) + 9, np.arange(5.0)) == oracle.Area(1.0, 0.0, 5, 5)
+    assert oracle.area(np.ones(4), np.zeros(50)) is None
+
+
 def test_settings_are_chosen_on_seeds_that_are_not_reported(study: Study) -> None:
     asked = PARTS["choosing"](study).jobs()
     assert asked and all(job.seed in CHOOSING for job in asked)
@@ -263,7 +271,9 @@ def test_seeds_come_one_after_the_other_in_every_cell(study: Study) -> None:
     assert len(set(jobs)) == len(jobs) == EPISODES * 2 * 6
 
 
-@pytest.mark.parametrize("name", NEED_THE_MODEL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name == "oracle" else []) for name in NEED_THE_MODEL]
+)
 def test_what_needs_the_model_measures_it(name: str, study: Study, tmp_path: Path) -> None:
     study = Study(replace(study.scope, tasks=("banana",), episodes=1), tmp_path, Spread(), study.rounds)
     chapter = publish(PARTS[name](study), tmp_path)

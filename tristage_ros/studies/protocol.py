@@ -54,4 +54,5 @@ ELSEWHERE = Family("elsewhere", "the camera anywhere", ("banana", "button", "sta
 FAMILIES = (TRAINED, BUTTON, HIGHER, STACK, ELSEWHERE)
 NEED = 100  # episodes of a row without one of its eyes
 CONFLICTS = 60  # scenes of a family whose image and cloud contradict each other
+ORACLE = 15  # episodes of a family in which every token is left out once
 PRACTICE = 60  # of a camera that was knocked, exchanged or taken off
