@@ -35,11 +35,20 @@ def test_poses_are_spread_over_what_they_may_be(front):
     )
 
 
-def test_the_told_pose_is_the_true_one_and_points_lie_where_things_are():
-    with Episode("banana", 1, Variation(camera="anywhere")) as episode:
+@pytest.mark.parametrize(
+    "variation",
+    [
+        Variation(camera="anywhere"),
+        Variation(camera_shift=0.02, camera_turn=0.05, recalibrated=True),
+        Variation(zoom=1.3, wrist=False),
+    ],
+)
+def test_what_is_told_is_true_and_points_lie_where_things_are(variation, front):
+    with Episode("banana", 1, variation) as episode:
         for seed in (1, 2, 3):
             episode.reset(seed)
             observation, truth = episode.observe(), episode.truth()
+            assert variation.zoom > 1.0 or np.abs(observation.camera.pose - front.pose).max() > 0.005
             np.testing.assert_allclose(observation.camera.pose, camera_pose(episode._data, "front"), atol=1e-6)
             (pixel,), (depth,) = project(np.array([[truth["x"], truth["y"], 0.035]]), observation.camera)
             u, v = np.round(pixel).astype(int)
@@ -68,5 +77,7 @@ def test_an_untold_error_comes_on_top():
 def test_what_is_no_place_for_a_camera_is_named(front):
     with pytest.raises(ValueError, match="camera is 'there'; it must be fixed or anywhere"):
         Variation(camera="there")
+    with pytest.raises(ValueError, match=r"zoom is 9\.0; it must be 0\.3 to 3"):
+        Variation(zoom=9.0)
     with pytest.raises(ValueError, match="camera front is on flange"):
         anywhere(replace(front, parent="flange"), 0)

@@ -13,7 +13,7 @@ from tristage_ros.pruning.values import TokenGeometry, TokenMasks
 from tristage_ros.simulation.episode import Episode
 from tristage_ros.simulation.instructions import TABLE
 from tristage_ros.simulation.tasks import TASKS
-from tristage_ros.studies.attempt import Attempts, by_key_frames, continuously
+from tristage_ros.studies.attempt import OTHER, Attempts, by_key_frames, continuously, luck
 from tristage_ros.studies.cell import CONDITIONS, GREY, PLAIN, Cell, Job, another_instruction
 from tristage_ros.studies.parts.core import Table2, Table3
 from tristage_ros.studies.record import SHARES, Log, Record
@@ -35,11 +35,11 @@ class ExpertPolicy:
         return self.episode.expert(), report
 
 
-@pytest.mark.parametrize(("run", "more"), [(by_key_frames, ()), (continuously, (SEED,))])
+@pytest.mark.parametrize(("run", "more"), [(by_key_frames, ()), (continuously, (luck(PLAIN, SEED),))])
 def test_the_expert_succeeds_in_both_modes(attempts: Attempts, run: Any, more: Any) -> None:
     episode, log, record = attempts.episode(Cell("banana"), SEED), Log(), Record("expert", SEED)
     start = episode.world.tool[:3, 3].copy()
-    run(episode, ExpertPolicy(episode), PLAIN, log, *more)
+    run(episode, episode.observe, ExpertPolicy(episode), log, *more)
     log.close(record, course=True)
     assert episode.success()
     assert record.refused == 0
@@ -134,6 +134,26 @@ def test_a_blank_condition_blanks(attempts: Attempts) -> None:
     assert np.ptp(shown.points, axis=0).max() == 0 and shown.points.shape == observation.points.shape
     assert np.array_equal(shown.state, observation.state)
     assert attempts.run(Job(Cell("banana", condition="blank"), SEED)).length > 0
+
+
+@pytest.mark.parametrize("task", ["banana", "button"])
+def test_another_scenes_cloud_has_its_things_and_this_ones_arm(attempts: Attempts, task: str) -> None:
+    cell, condition = Cell(task, condition="other-cloud"), CONDITIONS["other-cloud"]
+    episode = attempts.episode(cell, SEED)
+    see = attempts.sight(episode, condition, SEED)
+    arm = [see()]
+    episode.step(episode.expert())
+    arm.append(see())
+    own = episode.observe()
+    assert np.array_equal(arm[1].image, own.image) and np.array_equal(arm[1].state, own.state)
+    assert not np.array_equal(arm[1].points, own.points)
+    tool, things = own.state[:3], episode.world.pose(episode.task.pieces[0].name)[:3, 3]
+    near = [np.linalg.norm(points - tool, axis=1).min() for points in (own.points, arm[1].points)]
+    assert max(near) < 0.06  # both have the gripper where it is
+    with Episode(task, SEED + OTHER) as other:
+        there = other.world.pose(other.task.pieces[0].name)[:3, 3]
+    assert np.linalg.norm(there - things) > 0.02
+    assert task == "banana" or attempts.run(Job(cell, SEED)).length > 0
 
 
 def test_what_was_kept_of_a_hand_is_noted(attempts: Attempts) -> None:

@@ -14,8 +14,8 @@ from tristage_ros.reports.style import STYLE
 from tristage_ros.studies import command, measurements
 from tristage_ros.studies.cell import MODES
 from tristage_ros.studies.measurements import Stopwatch
-from tristage_ros.studies.options import CORE, EVERYTHING
-from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3
+from tristage_ros.studies.options import CORE, EVERYTHING, EYES
+from tristage_ros.studies.parts import PARTS, Chapter, Part, choosing, core, figure3, governs, oracle
 from tristage_ros.studies.parts.core import OURS
 from tristage_ros.studies.parts.matrix import looked
 from tristage_ros.studies.pool import Spread
@@ -27,7 +27,7 @@ from tristage_ros.studies.summary import Episodes
 from tristage_ros.studies.variant import UNPRUNED
 
 EPISODES = 6
-NEED_THE_MODEL = ("table4", "figure3", "figure8")
+NEED_THE_MODEL = ("table4", "figure3", "figure8", "governs", "oracle")
 
 
 @pytest.fixture
@@ -172,6 +172,58 @@ def test_another_family_of_scenes_is_a_few_words(study: Study) -> None:
         Noisy(study)
 
 
+def test_families_are_compared_with_one_configuration(study: Study) -> None:
+    study.scope = replace(study.scope, tasks=("banana", "button"))
+    part = PARTS["families"](study)
+    pretend(part)
+    by_family, verdicts = part.chapter().tables
+    assert by_family.columns[2:] == ("the five on the table", "the button of a colour", "the camera anywhere")
+    ours = next(row for row in by_family.rows if row[:2] == (OURS.label, "70"))
+    assert ours[2:] == ("50 (-50.0)",) * 3  # 3 of 6 by chance each, and 39 comparisons
+    assert [row[-1] for row in verdicts.rows] == ["not shown"] * 3
+    conditions = {(job.cell.task, job.cell.condition) for job in part.jobs()}
+    assert conditions == {("banana", "plain"), ("button", "plain"), ("banana", "elsewhere"), ("button", "elsewhere")}
+
+
+def test_what_an_eye_is_worth_is_told_by_family(study: Study) -> None:
+    study.scope = replace(study.scope, tasks=("higher", "stack"))
+    part = PARTS["need"](study)
+    pretend(part)
+    (table,) = part.chapter().tables
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["both eyes"] == ("100", "100", "100") and rows["3D tokens masked out"][0].startswith("-50.0 [")
+    assert rows["another scene's cloud"][2] == ""  # a camera elsewhere is a condition already
+
+
+def test_the_weights_are_those_of_who_was_followed() -> None:
+    rng = np.random.default_rng(1)
+
+    def conflicts(noise: float) -> list[governs.Conflict]:
+        found = []
+        for k in range(60):
+            image, cloud = rng.normal(0, 0.05, (2, 3))
+            task, base = (("button", 0.1), ("higher", 0.4))[k % 2]
+            said = base + 0.2 * image + 0.8 * cloud + rng.normal(0, noise, 3)
+            found.append(governs.Conflict(task, 0, said, base + image, base + cloud))
+        return found
+
+    for axis in range(3):
+        exact, rough = (governs.weigh(conflicts(noise), axis) for noise in (0.0, 0.01))
+        assert exact is not None and rough is not None
+        assert (exact.image, exact.cloud, exact.explained) == pytest.approx((0.2, 0.8, 1.0))
+        assert abs(rough.cloud - 0.8) < 4 * rough.cloud_error and 0.01 < rough.cloud_error < 0.06
+    flat = [replace(one, by_cloud=np.zeros(3)) for one in conflicts(0.0)]
+    assert governs.weigh(flat, 2) is None and governs.weigh(conflicts(0.0)[:5], 0) is None
+
+
+def test_the_area_is_the_share_of_pairs_in_the_right_order() -> None:
+    rng = np.random.default_rng(2)
+    found = oracle.area(rng.normal(1, 1, 400), rng.normal(0, 1, 400))
+    assert found is not None and found.value == pytest.approx(0.76, abs=4 * found.error) and found.error < 0.02
+    assert oracle.area(np.arange(5.0) + 9, np.arange(5.0)) == oracle.Area(1.0, 0.0, 5, 5)
+    assert oracle.area(np.ones(4), np.zeros(50)) is None
+
+
 def test_settings_are_chosen_on_seeds_that_are_not_reported(study: Study) -> None:
     asked = PARTS["choosing"](study).jobs()
     assert asked and all(job.seed in CHOOSING for job in asked)
@@ -198,7 +250,7 @@ def test_the_documents_first_line_is_what_the_core_found(study: Study, tmp_path:
 
 
 def test_parts_without_episodes_of_other_parts_do_not_fail(study: Study, tmp_path: Path) -> None:
-    for name in EVERYTHING:
+    for name in (*EVERYTHING, *EYES):
         if name not in NEED_THE_MODEL:
             PARTS[name](study).chapter()
 
@@ -219,12 +271,14 @@ def test_seeds_come_one_after_the_other_in_every_cell(study: Study) -> None:
     assert len(set(jobs)) == len(jobs) == EPISODES * 2 * 6
 
 
-@pytest.mark.parametrize("name", NEED_THE_MODEL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name == "oracle" else []) for name in NEED_THE_MODEL]
+)
 def test_what_needs_the_model_measures_it(name: str, study: Study, tmp_path: Path) -> None:
     study = Study(replace(study.scope, tasks=("banana",), episodes=1), tmp_path, Spread(), study.rounds)
     chapter = publish(PARTS[name](study), tmp_path)
     study.close()
-    assert chapter.pictures or all(value >= 0 for value in chapter.figures.values())
+    assert chapter.pictures or name == "governs" or all(value >= 0 for value in chapter.figures.values())
     assert all((tmp_path / picture).stat().st_size > 1000 for picture in chapter.pictures)
     assert all(table.rows for table in chapter.tables)
 

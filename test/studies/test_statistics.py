@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tristage_ros.studies.summary import paired, proportion
+from tristage_ros.studies.summary import holm, paired, proportion
 
 
 def test_a_rate_has_its_wilson_interval() -> None:
@@ -55,3 +55,8 @@ def test_the_interval_covers_the_truth(base: float, lost: float, gained: float) 
         found = paired(first.tolist(), second.tolist())
         covered += found.low <= truth <= found.high
     assert 0.92 <= covered / repeats <= 0.995
+
+
+def test_p_values_are_adjusted_as_holm_does() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0] and holm([]) == []

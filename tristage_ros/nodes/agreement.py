@@ -38,7 +38,8 @@ PARAMETERS = (
     ),
     Parameter("agreement_period", 1.0, "cameras are compared with the joints this often at most", "s", 0.2, 60.0),
     Parameter("site_file", "", "how high the table is, which lies under the whole crop; empty: config/site.yaml"),
-    Parameter("displacement_limit", 7.0, "base, gripper or tool farther off than this disagree", "mm", 2.0, 100.0),
+    Parameter("displacement_limit", 7.0, "base or tool farther off than this disagree", "mm", 2.0, 100.0),
+    Parameter("gripper_limit", 5.0, "a gripper farther off for the wrist camera disagrees", "mm", 1.0, 100.0),
     Parameter("height_limit", 4.0, "a table higher or lower than this disagrees", "mm", 1.0, 100.0),
     Parameter("tilt_limit", 0.7, "a table that leans more for the wrist camera disagrees", "deg", 0.2, 30.0),
     Parameter("missing_limit", 0.1, "a larger share of the arm that is not there disagrees", "", 0.02, 1.0),
@@ -52,6 +53,7 @@ def limits_of(settings: SimpleNamespace) -> Limits:
     """Return the limits in the node's `settings`, which has `PARAMETERS`."""
     return Limits(
         settings.displacement_limit * 1e-3,
+        settings.gripper_limit * 1e-3,
         settings.height_limit * 1e-3,
         math.radians(settings.tilt_limit),
         settings.missing_limit,

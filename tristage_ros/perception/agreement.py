@@ -42,7 +42,8 @@ UNKNOWN = math.nan
 class Limits:
     """Hold from where on something disagrees."""
 
-    arm: float = 0.007  # m that base, gripper or tool is displaced
+    arm: float = 0.007  # m that base or tool is displaced
+    gripper: float = 0.005  # m that the gripper is displaced, which fills much of the wrist camera's view
     table: float = 0.004  # m that the table is too high or too low
     tilt: float = math.radians(0.7)  # rad that the table leans
     share: float = 0.10  # of the arm's surface that is not there, or of points that another camera looks through
@@ -72,7 +73,7 @@ class Look:
             "missing": self.missing / limits.share,
             "height": self.height / limits.table,
             "tilt": self.tilt / limits.tilt,
-            "gripper": self.gripper / limits.arm,
+            "gripper": self.gripper / limits.gripper,
             "gripper_missing": self.gripper_missing / limits.gripper_share,
             "through": self.through / limits.share,
         }
@@ -99,7 +100,7 @@ class Look:
         due = LEVER * self.tilt if "tilt" in over else UNKNOWN
         if due > OWN_SHARE * limits.arm and not math.isnan(self.tool):
             return (ARM,) if self.tool > OWN_SHARE * due else (WRIST,)
-        return (ARM,) if over == {"through"} and self.gripper < OWN_SHARE * limits.arm else (ARM, WRIST)
+        return (ARM,) if over == {"through"} and self.gripper < OWN_SHARE * limits.gripper else (ARM, WRIST)
 
 
 def look(front: RgbdFrame | None, wrist: RgbdFrame | None, shape: ArmShape, table: Table) -> Look:

@@ -203,6 +203,13 @@ class Plant:
             self._measure()
         self.react()
 
+    def hold(self, position: NDArray[np.float64], opening: float) -> None:
+        """Put the arm at joint positions [6] rad, its gripper `opening` m wide, as nothing that moves does."""
+        self.data.qpos[self._position] = position
+        for finger in ("finger_left", "finger_right"):
+            self.data.joint(finger).qpos = opening / 2
+        self._measure()
+
     def tool(self) -> NDArray[np.float64]:
         """Return where the grasp centre is, [3] m in the base frame."""
         flange = self.data.site_xmat[self._flange].reshape(3, 3)

@@ -18,7 +18,7 @@ from tristage_ros.devices.arm.values import ActionChunk
 from tristage_ros.mla.approach import Pace, paced
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.perception.cloud import RgbdFrame
-from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.perception.extrinsics import CameraMount, load_extrinsics
 from tristage_ros.resources import resource
 from tristage_ros.simulation.arm import Plant
 from tristage_ros.simulation.direct_arm import DirectArm
@@ -32,7 +32,7 @@ from tristage_ros.simulation.setting import Setting, Variation, pieces_for
 from tristage_ros.simulation.tasks import KeyFrame, Task, task_called
 from tristage_ros.simulation.tasks.task import World, tool_rotation
 from tristage_ros.simulation.travel import Travel
-from tristage_ros.simulation.viewpoint import anywhere
+from tristage_ros.simulation.viewpoint import anywhere, beside, zoomed
 
 CONTROL = ControllerConfig(rate=50.0)
 LONGEST = 60.0  # s, simulated
@@ -76,7 +76,8 @@ class Episode:
         """Build the scene of `task` and begin the attempt that `seed` stands for; the first look opens the renderer.
 
         `task` is the name of one that there is, or one of your own, whose pieces join the scene; `table` is the height
-        of the table in the base frame, m.
+        of the table in the base frame, m. Which lens the front camera has, and whether the others count, is taken
+        from `variation` here.
 
         Raises:
             ValueError: there is no such task, or a setting is wrong.
@@ -87,14 +88,19 @@ class Episode:
         self._mounts = load_extrinsics(path)
         self._nominal = self._mounts[FRONT]
         self._fov, self._table = vertical_fov(path, tuple(self._mounts)), table
+        self._fov[FRONT] = zoomed(self._fov[FRONT], self.variation.zoom)
         self.task = task if isinstance(task, Task) else task_called(task)
         self._scenes: dict[tuple[Piece, ...], _Scene] = {}
         self._control, self._config = control, SensingConfig.of_the_cell()
+        if not self.variation.wrist:
+            self._config = replace(self._config, cameras=(FRONT,))
         self.on_tick: Callable[[], None] | None = None  # called whenever simulated time has passed
         self.reset(seed)
 
-    def reset(self, seed: int, task: str = "") -> None:
+    def reset(self, seed: int, task: str = "", front: CameraMount | None = None) -> None:
         """Begin the attempt that `seed` stands for, at `task` instead of the present one if it is named.
+
+        `front` is where the front camera stands and is told to stand, whatever the variation says.
 
         Raises:
             ValueError: there is no such task.
@@ -102,7 +108,7 @@ class Episode:
         self.task = task_called(task) if task else self.task
         self._scene = self._scene_of(self.task)
         self._model = self._scene.model
-        front = anywhere(self._nominal, seed) if self.variation.camera == ANYWHERE else None
+        front = front or self._drawn_front(seed)
         self._mounts[FRONT] = front or self._nominal
         self._data = data = self._scene.setting.start(self.task, seed, self.variation, front)
         self._plant = Plant(self._model, data)
@@ -116,6 +122,15 @@ class Episode:
         self._hand = Hand(self._model, data, seed, places) if self.variation.hand else None
         self.steps = 0
         self._key_frames = 0
+
+    @property
+    def front(self) -> CameraMount:
+        """Return where the front camera is told to stand."""
+        return self._mounts[FRONT]
+
+    def hold(self, joints: NDArray[np.float64]) -> None:
+        """Put the arm at joint positions [7] (rad, and the opening in m) as nothing that moves does; things stay."""
+        self._plant.hold(joints[:6], float(joints[6]))
 
     def observe(self) -> Observation:
         """Return what the policy sees now.
@@ -268,6 +283,15 @@ class Episode:
         self._went.append(self._plant.position)
         if self.on_tick is not None:
             self.on_tick()
+
+    def _drawn_front(self, seed: int) -> CameraMount | None:
+        """Return where the variation has the front camera stand and be told; None: where the file says."""
+        chosen = self.variation
+        if chosen.camera == ANYWHERE:
+            return anywhere(self._nominal, seed)
+        if chosen.recalibrated:
+            return beside(self._nominal, seed, chosen.camera_shift, chosen.camera_turn)
+        return None
 
     def _sensing(self) -> Sensing:
         return Sensing(self._look_through(), self._mounts, self._fov, self._config, self._noise)

@@ -27,6 +27,9 @@ class Variation:
     company: float = 0.4  # share of episodes in which the things of another task stand there as well
     camera_shift: float = 0.0  # m, standard deviation per axis of the front camera's place; its calibration is not told
     camera_turn: float = 0.0  # rad, likewise of its direction
+    recalibrated: bool = False  # what these two have done to it is told
+    zoom: float = 1.0  # focal length of the front camera, times that of the cameras file; its intrinsics tell it
+    wrist: bool = True  # whether the cloud has what other cameras than the front one see
     sensor_noise: bool = False  # noise, steps and holes of a real depth camera
     hand: bool = False  # a person's hand comes in over the table
     camera: str = FIXED  # "anywhere": the front camera's pose is drawn, too, and its calibration tells it
@@ -39,6 +42,8 @@ class Variation:
         for name in ("light", "color", "company"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 to 1")
+        if not 0.3 <= self.zoom <= 3.0:
+            raise ValueError(f"zoom is {self.zoom}; it must be 0.3 to 3")
         if self.camera not in VIEWPOINTS:
             raise ValueError(f"camera is {self.camera!r}; it must be {' or '.join(VIEWPOINTS)}")
 
@@ -129,7 +134,7 @@ class Appearance:
             self._draw_light(variation.light, rng)
         if variation.color:
             self._draw_colors(variation.color, rng)
-        if variation.camera_shift or variation.camera_turn:
+        if (variation.camera_shift or variation.camera_turn) and not variation.recalibrated:
             self._move_camera(variation, rng)
 
     def _draw_light(self, amount: float, rng: np.random.Generator) -> None:

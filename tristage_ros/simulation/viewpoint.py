@@ -1,4 +1,4 @@
-"""Where the front camera stands: where the cameras file says, or anywhere around the table, calibrated there."""
+"""Where the front camera stands: where the cameras file says, beside that or anywhere, and calibrated there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from tristage_ros.perception.extrinsics import CameraMount
 
@@ -37,6 +38,20 @@ def anywhere(mount: CameraMount, seed: int) -> CameraMount:
     pose[:3, 3] = target + rng.uniform(*DISTANCE) * away
     pose[:3, :3] = _looking(-away) @ _about_z(rng.uniform(-ROLL, ROLL))
     return replace(mount, pose=pose)
+
+
+def beside(mount: CameraMount, seed: int, shift: float, turn: float) -> CameraMount:
+    """Return a camera that was knocked and calibrated anew: off by `shift` m and `turn` rad, deviations per axis."""
+    rng = np.random.default_rng((seed, _STREAM, 1))
+    pose = mount.pose.copy()
+    pose[:3, 3] += rng.normal(0.0, shift, 3)
+    pose[:3, :3] = Rotation.from_rotvec(rng.normal(0.0, turn, 3)).as_matrix() @ pose[:3, :3]
+    return replace(mount, pose=pose)
+
+
+def zoomed(vertical_fov: float, zoom: float) -> float:
+    """Return the field of view, degrees, of a lens whose focal length is `zoom` times as long."""
+    return math.degrees(2.0 * math.atan(math.tan(math.radians(vertical_fov) / 2.0) / zoom))
 
 
 def _looking(forward: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tristage_ros.mla.values import Observation
+from tristage_ros.simulation.instructions import ANYWHERE
 from tristage_ros.simulation.setting import Variation
 from tristage_ros.simulation.tasks import TASKS, Task
 from tristage_ros.studies.variant import UNPRUNED, Variant
@@ -28,12 +29,15 @@ class Condition:
     label: str
     blank_image: bool = False  # grey all over
     blank_cloud: bool = False  # every point in the middle of the points
+    other_cloud: bool = False  # that of another attempt at the task, its arm where this one's is, by the same cameras
     dropped: float = 0.0  # share of the frames that never come, under continuous control
     instruct: Callable[[Task], str] = field(default=lambda task: task.instruction)
     variation: Variation = field(default_factory=Variation)
 
-    def shown(self, observation: Observation) -> Observation:
-        """Return what the policy is shown of an observation."""
+    def shown(self, observation: Observation, other: Observation | None = None) -> Observation:
+        """Return what the policy is shown of an observation; `other` is that of the other attempt, if it is needed."""
+        if other is not None:
+            observation = replace(observation, points=other.points, depth=other.depth)
         if self.blank_image:
             observation = replace(observation, image=np.full_like(observation.image, GREY))
         if self.blank_cloud:
@@ -69,6 +73,13 @@ CONDITIONS = {
         Condition("noise", "noise, steps and holes of a real depth camera", variation=Variation(sensor_noise=True)),
         Condition("hand", "a hand comes in over the table", variation=Variation(hand=True)),
         Condition("dropped", "3 of 10 frames dropped", dropped=0.3),
+        Condition("other-cloud", "another scene's cloud", other_cloud=True),
+        Condition("elsewhere", "front camera anywhere, calibrated there", variation=Variation(camera=ANYWHERE)),
+        Condition("recalibrated", "front camera moved as far, and calibrated anew",
+                  variation=Variation(camera_shift=0.02, camera_turn=math.radians(3.0), recalibrated=True)),
+        Condition("zoom", "a lens 1.2 times as long, calibrated", variation=Variation(zoom=1.2)),
+        Condition("wide", "a lens 0.85 times as long, calibrated", variation=Variation(zoom=0.85)),
+        Condition("front-alone", "no wrist camera", variation=Variation(wrist=False)),
     )
 }  # fmt: skip
 

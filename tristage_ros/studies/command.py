@@ -13,7 +13,7 @@ from tristage_ros.bench.model.table import show, write_chapter
 from tristage_ros.pruning.baselines import METHODS
 from tristage_ros.reports.style import STYLE
 from tristage_ros.simulation.tasks import task_called
-from tristage_ros.studies.options import CORE, EVERYTHING, MORE, choice, command_line, parts_of
+from tristage_ros.studies.options import CORE, EVERYTHING, EYES, MORE, choice, command_line, parts_of
 from tristage_ros.studies.parts import PARTS, Chapter, Part
 from tristage_ros.studies.plan import announced, menu, plans_of
 from tristage_ros.studies.pool import Spread
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         names = parts_of(options)
         if not names:
-            show([menu(("matrix", "looks", *EVERYTHING), study)])
+            show([menu(("matrix", "looks", *EYES, *EVERYTHING), study)])
             raise ValueError("nothing was chosen, and nothing is run: give one or more of these, or --all")
         plans = plans_of(names, study)
         for line in [] if options.print_only else announced(plans, study):

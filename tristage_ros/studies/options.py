@@ -17,7 +17,7 @@ TABLES = ("table1", "table2", "table3", "table4")
 FIGURES = ("figure3", "figure5", "figure7", "figure8")
 OTHERS = (
     "rates", "stages", "choosing", "controls", "robustness", "denoising", "continuous2", "continuous3", "looks",
-    "matrix",
+    "families", "need", "governs", "oracle", "practice", "matrix",
 )  # fmt: skip
 CORE = ("table2", "table3")
 MORE = (
@@ -25,6 +25,7 @@ MORE = (
     "table4", *FIGURES,
 )  # fmt: skip
 EVERYTHING = (*CORE, *MORE)
+EYES = ("families", "need", "governs", "oracle", "practice")  # of a model that knows the tasks in which height matters
 
 
 def add_evaluate_options(parser: argparse.ArgumentParser) -> None:

@@ -46,4 +46,13 @@ class Family:
         return ceil(episodes / len(self.tasks))
 
 
-TRAINED = Family("trained", "the five tasks as trained for", tuple(TABLE))
+TRAINED = Family("trained", "the five on the table", tuple(TABLE))
+BUTTON = Family("button", "the button of a colour", ("button", "button_blue"))
+HIGHER = Family("higher", "the higher button", ("higher",))
+STACK = Family("stack", "banana and plate on stands", ("stack",))
+ELSEWHERE = Family("elsewhere", "the camera anywhere", ("banana", "button", "stack"), "elsewhere")
+FAMILIES = (TRAINED, BUTTON, HIGHER, STACK, ELSEWHERE)
+NEED = 100  # episodes of a row without one of its eyes
+CONFLICTS = 60  # scenes of a family whose image and cloud contradict each other
+ORACLE = 15  # episodes of a family in which every token is left out once
+PRACTICE = 60  # of a camera that was knocked, exchanged or taken off

@@ -131,6 +131,15 @@ def paired(first: Sequence[bool], second: Sequence[bool]) -> Paired:
     return Paired(difference, difference - below, difference + above, p_value, only_first, only_second, a.n)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values, in their order, adjusted for being so many (Holm, Scand. J. Statist. 6, 1979)."""
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        least = max(least, min((len(p_values) - rank) * p_values[place], 1.0))
+        adjusted[place] = least
+    return adjusted
+
+
 def _combined(one: float, other: float, phi: float) -> float:
     return math.sqrt(max(one**2 - 2 * phi * one * other + other**2, 0.0))
 

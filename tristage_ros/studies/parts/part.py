@@ -40,6 +40,7 @@ class Row:
     mode: Mode = "key frames"
     condition: str = "plain"
     course: bool = False  # whether its episodes are kept step by step
+    tasks: tuple[str, ...] = ()  # other ones than the part's
 
     def cells(self, tasks: Sequence[str]) -> list[Cell]:
         """Return its cells."""
@@ -76,7 +77,7 @@ class Part(ABC):
 
     def tasks_of(self, row: Row) -> tuple[str, ...]:
         """Return the tasks of a row."""
-        return self.tasks
+        return row.tasks or self.tasks
 
     @abstractmethod
     def rows(self) -> list[Row]:
