@@ -9,7 +9,7 @@ from tristage_ros.bench.arm.log import Floats, Log
 FASTEST = 2.0  # rad/s, at speed_scale 1
 RELIEF = 0.55  # rad/s, whatever the speed_scale
 SCALE_TAKES = 2.5  # s until a lower speed_scale is in force
-LEAP, LEAP_AFTER = 0.05, 0.05  # rad from measured joints to where a stream may begin anew; s that it paused before
+LEAP, LEAP_AFTER = 0.05, 0.03  # rad from measured joints to where a stream may begin anew; s, three periods of pause
 GAP, LOOK_BACK = 0.2, 1.5  # s without feedback, after which the stream may go on where the arm is, and for how long
 NEAR = 0.3  # s for which a measured position may count as where the arm is
 
