@@ -15,12 +15,14 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 class Browser:
     """One page in a browser that keeps what the page loads and complains of."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, webgl: bool = False) -> None:
+        """Start; `webgl`: with a GPU in software, for pages that draw by one."""
         client = pytest.importorskip("websockets.sync.client", reason="websockets is not installed")
         program = next(filter(None, map(shutil.which, NAMES)), None)
         if program is None:
             pytest.skip(f"no browser is installed: {', '.join(NAMES)}")
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run"]
+        options = ["--headless=new", "--no-sandbox", "--remote-debugging-port=0", "--no-first-run"]
+        options += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"] if webgl else ["--disable-gpu"]
         self._process = subprocess.Popen(
             [program, *options, f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
