@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=positive, default=60.0, help="how long the policy runs (default: 60)")
     demo.add_argument("--out", type=user_path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("--lead", action="store_true", help="a scripted hand leads the arm by a second one: lead:=true")
+    demo.add_argument("--show", action="store_true", help="in the Rerun viewer, without a display a page: rerun:=true")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
     monitor = commands.add_parser("monitor", help="show a run live in this terminal")
@@ -202,8 +203,9 @@ def _demo(options: argparse.Namespace) -> int:
     from tristage_ros.commands.demo import demo  # rclpy only where it is needed
 
     interruptible()
-    led = {"lead": "true"} if options.lead else {}
-    return demo(options.seconds, options.out, led | parse_arguments(options.arguments))
+    short = {"lead": options.lead, "rerun": options.show}
+    given = {name: "true" for name, is_wanted in short.items() if is_wanted}
+    return demo(options.seconds, options.out, given | parse_arguments(options.arguments))
 
 
 def _monitor(options: argparse.Namespace) -> int:

@@ -33,7 +33,7 @@ class Program:
         Raises:
             ViewerError: it does not start.
         """
-        self.has_window = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+        self.has_window = has_display()
         self.port = free_port(PORT)
         self.url = f"rerun+http://{LOOPBACK}:{self.port}/proxy"
         command = [str(environment.viewer), "--bind", LOOPBACK, "--port", str(self.port), "--hide-welcome-screen"]
@@ -43,7 +43,7 @@ class Program:
         self._server = None if self.has_window else PageServer(environment.page, PAGE_PORT)
         if self._server:
             self.page = f"http://{LOOPBACK}:{self._server.port}/?url={quote(self.url, safe='')}&{PAGE_OPTIONS}"
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             ["nice", "-n", "10", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -56,7 +56,7 @@ class Program:
         end = time.monotonic() + PATIENCE
         while not listens(self.port):
             if not self.is_open or time.monotonic() > end:
-                code = self._process.poll()
+                code = self.process.poll()
                 self.close()
                 raise ViewerError(
                     f"the Rerun viewer does not start (exit code {code})"
@@ -67,7 +67,7 @@ class Program:
     @property
     def is_open(self) -> bool:
         """Tell whether it runs."""
-        return self._process.poll() is None
+        return self.process.poll() is None
 
     @property
     def is_watched(self) -> bool:
@@ -80,12 +80,17 @@ class Program:
             self._server.close()
             self._server = None
         if self.is_open:
-            self._process.terminate()
+            self.process.terminate()
         try:
-            self._process.wait(3.0)
+            self.process.wait(3.0)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
+
+
+def has_display() -> bool:
+    """Tell whether a window can be opened."""
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def connections(port: int) -> int:

@@ -39,7 +39,7 @@ class Said:
     def diagnostics(self, message: Any, time: int) -> Iterator[Record]:
         """Yield the parts of a DiagnosticArray that became worse, better or otherwise bad; not what was and is well."""
         for status in message.status:
-            level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+            level = int(status.level)
             before = self._parts.get(status.name, (0, ""))
             self._parts[status.name] = now = level, status.message
             if (level, before[0]) != (0, 0) and now != before:

@@ -30,7 +30,7 @@ class Stream:
         """Start the process `command`, which reads records from its standard input; `patient`: drop nothing."""
         self._patient = patient
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._complaints, env=variables
         )
         self._queue: deque[tuple[bool, bytes]] = deque()  # whether it may be dropped, packed
@@ -70,7 +70,7 @@ class Stream:
     @property
     def failure(self) -> str:
         """Return why the process has ended, empty while it runs."""
-        code = self._process.poll()
+        code = self.process.poll()
         if code is None:
             return ""
         self._complaints.seek(0)
@@ -83,20 +83,20 @@ class Stream:
             self._ended = True
             self._changed.notify_all()
         self._thread.join()
-        self._process.wait()
-        return self.failure if self._process.returncode else ""
+        self.process.wait()
+        return self.failure if self.process.returncode else ""
 
     def close(self) -> None:
         """End the process now, with what is queued."""
         with self._changed:
             self._ended = self._broken = True
             self._changed.notify_all()
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self._thread.join()
 
     def _write(self) -> None:
-        pipe = self._process.stdin
+        pipe = self.process.stdin
         assert pipe is not None
         while True:
             with self._changed:
