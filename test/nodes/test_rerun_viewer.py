@@ -50,7 +50,7 @@ def show(ros_domain, tmp_path, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     place = Environment()
-    viewer = place.folder / "lib" / "python3.x" / "site-packages" / "rerun_cli" / "rerun"
+    viewer = place.viewer
     viewer.parent.mkdir(parents=True)
     viewer.write_text(VIEWER)
     viewer.chmod(0o755)
@@ -107,8 +107,8 @@ def show(ros_domain, tmp_path, monkeypatch):
 
 def test_the_cell_is_heard_while_somebody_looks(show):
     cell = show()
-    cell.until(lambda: "cell/arm/link1/shape Cylinders3D" in cell.logged())
-    before = time.monotonic() + 1.5
+    cell.until(lambda: "cell/site/table Boxes3D" in cell.logged())
+    before = time.monotonic() + 1.1
     cell.until(lambda: time.monotonic() > before)
     assert not cell.node.listens and cell.images.get_subscription_count() == 0
     assert not any("image" in line for line in cell.logged())

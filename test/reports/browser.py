@@ -1,5 +1,6 @@
 """A headless Chromium, told what to do over its DevTools protocol."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -62,9 +63,9 @@ class Browser:
                 return message["result"]
             self.events.append(message)
 
-    def open(self, path: Path) -> None:
-        """Open a file and wait until everything in it has loaded."""
-        self.call("Page.navigate", url=path.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Open a file or an address and wait until everything in it has loaded."""
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         end = time.monotonic() + 60
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             assert time.monotonic() < end
@@ -73,6 +74,14 @@ class Browser:
     def evaluate(self, expression: str) -> object:
         """Return the value of a JavaScript expression in the page."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+
+    def resize(self, width: int, height: int) -> None:
+        """Show the page in so many pixels."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def screenshot(self) -> bytes:
+        """Return what is seen as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def of_kind(self, *methods: str) -> list[dict]:
         """Return the parameters of the events of these kinds."""

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.reader import BagError, BagReader, Message
-from tristage_ros.devices.arm.kinematics import forward, link_poses, matrix_to_quaternion, tool_pose
+from tristage_ros.devices.arm.kinematics import forward, link_poses, tool_pose
 from tristage_ros.devices.arm.site import load_site
 from tristage_ros.devices.arm.urdf import urdf
 from tristage_ros.perception.camera import CameraModel
@@ -75,7 +75,9 @@ def test_a_run_has_everything_on_one_time_line(logged, small_bag):
     assert counts["cell/front", "Pinhole"] == counts["cell/wrist", "Pinhole"] == 1
     assert counts["cell/wrist", "Transform3D"] == counts["cell/arm/link6", "Transform3D"] > 20
     first = next(index for index, record in enumerate(records) if record.time is not None)
-    assert {r.archetype for r in records[:first]} >= {"Cylinders3D", "Boxes3D", "SeriesLines", "Transform3D"}
+    assert {r.path for r in records[:first]} >= {"cell/site/table", "cell/front", "pruned/2d"}
+    arm_is_drawn = next(index for index, record in enumerate(records) if record.path == "cell/arm/link1/shape")
+    assert arm_is_drawn < next(index for index, record in enumerate(records) if record.path == "cell/arm/link1")
     times = [record.time for record in records if record.time is not None]
     assert -0.5e9 < min(times) < 0.1e9 and 1.5e9 < max(times) < 2.5e9
     assert told == ["the site is that of config/site.yaml: the bag does not tell"]
@@ -127,7 +129,7 @@ def test_the_arm_stands_as_its_firmware_counts(scene, firmware, offset):
     axes = of(records, "cell/target/tool")[0].fields
     np.testing.assert_allclose(axes["origins"], np.tile(target[:3, 3], (3, 1)), atol=1e-9)
     np.testing.assert_allclose(axes["vectors"][2] / np.linalg.norm(axes["vectors"][2]), target[:3, 2], atol=1e-9)
-    assert {record.time for record in records} == {10**9}
+    assert {record.time for record in records if not record.path.endswith("/shape")} == {10**9}
 
 
 def test_a_chunk_leads_from_the_tool_at_its_observation(scene):
@@ -143,11 +145,11 @@ def test_a_chunk_leads_from_the_tool_at_its_observation(scene):
     kind = "tristage_msgs/msg/ActionChunk"
     tool, way = scene.records(message("/tristage/action", kind, header=header(1.0), **step))
     origin = tool_pose(forward(poses[0][:6]), load_site().tool.tcp)[:3, 3]
-    np.testing.assert_allclose(tool.fields["origins"][0], origin + [0.1, -0.05, 0.02], atol=1e-9)
+    end = origin + np.array([0.1, -0.05, 0.02])
+    np.testing.assert_allclose(tool.fields["origins"][0], end, atol=1e-9)
     along = tool.fields["vectors"] / np.linalg.norm(tool.fields["vectors"], axis=1, keepdims=True)
     np.testing.assert_allclose(along.T, turn.as_matrix(), atol=1e-9)
-    np.testing.assert_allclose(way.fields["strips"][0][[0, -1]], [origin, origin + [0.1, -0.05, 0.02]], atol=1e-9)
-    assert matrix_to_quaternion(turn.as_matrix()) is not None
+    np.testing.assert_allclose(way.fields["strips"][0][[0, -1]], [origin, end], atol=1e-9)
     assert list(scene.records(message("/tristage/action", kind, header=header(9.0), **step))) == []
 
 
@@ -201,9 +203,7 @@ def test_what_goes_wrong_is_said_once_and_that_it_is_over(scene):
     part = "diagnostic_msgs/msg/DiagnosticStatus"
     for time, level, text in ((8, 0, "fine"), (9, 2, "silent"), (10, 2, "silent"), (11, 0, "fine"), (12, 0, "better")):
         told = new_message(part, level=level, name="front: images", message=text)
-        came.append(
-            message("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", header=header(time), status=[told])
-        )
+        came.append(message("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", header=header(time), status=[told]))
     said = [record for each in came for record in scene.records(each) if record.archetype == "TextLog"]
     assert [(r.time // 10**9, r.fields["level"], r.fields["text"]) for r in said] == [
         (1, "INFO", "ready"),

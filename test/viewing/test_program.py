@@ -23,7 +23,9 @@ def until(condition):
 
 def addresses_of(port):
     """Return the local addresses, as the kernel writes them, at which somebody listens on a port."""
-    lines = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+    lines = [
+        line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    ]
     return {line[1].split(":")[0] for line in lines if int(line[1].split(":")[1], 16) == port and line[3] == "0A"}
 
 
@@ -77,8 +79,9 @@ def test_what_is_installed_is_known_by_its_list(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     place = Environment()
     assert place.folder.parent == tmp_path / "tristage_ros" and not place.is_whole
-    place.python.parent.mkdir(parents=True)
-    place.python.touch()
+    for path in (place.python, place.viewer, place.page / "index.html"):
+        path.parent.mkdir(parents=True)
+        path.touch()
     assert not place.is_whole
     (place.folder / "installed.txt").write_text("rerun-sdk==0.1\n")
     assert not place.is_whole

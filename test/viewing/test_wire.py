@@ -46,7 +46,12 @@ def test_a_stream_that_ends_within_a_record_is_told(end):
 
 @pytest.mark.parametrize(
     "data",
-    [b"\xff" * 8, b"\4\0\0\0\0\0\0\0null", b"\2\0\0\0\0\0\0\0[]", pack(SENT[0])[:4] + b"\0\0\0\0" + pack(SENT[0])[8:-24]],
+    [
+        b"\xff" * 8,
+        b"\4\0\0\0\0\0\0\0null",
+        b"\2\0\0\0\0\0\0\0[]",
+        pack(SENT[0])[:4] + b"\0\0\0\0" + pack(SENT[0])[8:-24],
+    ],
     ids=["lengths", "no list", "too short", "without its array"],
 )
 def test_what_is_no_record_is_told(data):

@@ -36,8 +36,11 @@ class Environment:
     def __init__(self, cache: Path | None = None) -> None:
         """Look into `cache`, default the user's."""
         base = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tristage_ros"
-        self.folder = base / f"rerun-{sys.version_info[0]}.{sys.version_info[1]}"
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        self.folder = base / f"rerun-{version}"
         self.python, self.page = self.folder / "bin" / "python", self.folder / "page"
+        # What shows and serves.
+        self.viewer = self.folder / "lib" / f"python{version}" / "site-packages" / "rerun_cli" / "rerun"
         self._requirements = resource("config", "rerun.txt")
         self._stamp = (
             self.folder / "installed.txt"
@@ -47,12 +50,8 @@ class Environment:
     def is_whole(self) -> bool:
         """Tell whether everything is installed."""
         wanted = self._requirements.read_text(encoding="utf-8")
-        return self.python.exists() and self._stamp.is_file() and self._stamp.read_text(encoding="utf-8") == wanted
-
-    @property
-    def viewer(self) -> Path:
-        """Return the program that shows and serves."""
-        return next(self.folder.glob("lib/python*/site-packages/rerun_cli/rerun"))
+        there = all(path.exists() for path in (self.python, self.viewer, self.page, self._stamp))
+        return there and self._stamp.read_text(encoding="utf-8") == wanted
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables of what runs in it; its settings are ours, by which it sends nobody data."""
@@ -71,7 +70,7 @@ class Environment:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             with self.folder.with_name(f"{self.folder.name}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                _take(lock, stop)
                 if not self.is_whole:
                     size = f"about {DOWNLOAD} MB from the package index"
                     say(f"installing the Rerun viewer into {self.folder}, once: {size}")
@@ -104,6 +103,15 @@ class Environment:
                 process.wait()
         if process.returncode:
             raise ViewerError(_explained(Path(log.name)))
+
+
+def _take(lock: TextIO, stop: threading.Event) -> None:
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if stop.wait(0.2):
+                raise ViewerError("the Rerun viewer is being installed by another process") from None
 
 
 def _explained(log: Path) -> str:

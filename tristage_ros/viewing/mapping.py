@@ -59,6 +59,7 @@ class Scene:
         self._said = Said()
         self._joints = JointHistory()
         self._offset = True  # until the arm tells its firmware
+        self._has_arm = False
         self._image_period = 1 / image_rate
         self._due: dict[str, float] = {}  # s, by what is thinned
         self._takes: dict[str, Callable[[Message], Iterator[Record]]] = {
@@ -81,7 +82,6 @@ class Scene:
 
     def begin(self) -> Iterator[Record]:
         """Yield what is there before the first message, and at all times."""
-        yield from arm.shapes()
         yield from arm.site_boxes(self._site)
         yield from curves.styles()
         for view in self._views.values():
@@ -107,6 +107,9 @@ class Scene:
         time = message.header_stamp
         if not self._is_due(JOINTS, time, MOTION):
             return
+        if not self._has_arm:  # shapes without a place would lie in the base
+            self._has_arm = True
+            yield from arm.shapes()
         positions = positions_of(message.value)
         yield from arm.at_joints(positions, self._offset, time)
         flange = forward(positions[:6], self._offset)

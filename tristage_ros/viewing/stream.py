@@ -18,6 +18,7 @@ from tristage_ros.viewing.environment import Environment
 from tristage_ros.viewing.logger import wire
 
 PROGRAM = Path(wire.__file__).parent
+TOGETHER = {False: 0.2, True: 2.0}  # s of what is logged that the viewer takes in one; many small ones make a page slow
 QUEUE = 16 << 20  # bytes on their way: two or three seconds of a run
 
 
@@ -122,4 +123,5 @@ class Stream:
 def logger(environment: Environment, sink: Sequence[str], name: str, *, patient: bool = False) -> Stream:
     """Return a stream to a process that logs into `sink`: `--connect URL` or `--save FILE`."""
     command = [str(environment.python), "-I", str(PROGRAM), *sink, "--name", name]
-    return Stream(command, environment.variables(), patient=patient)
+    variables = environment.variables() | {"RERUN_FLUSH_TICK_SECS": str(TOGETHER[patient])}
+    return Stream(command, variables, patient=patient)

@@ -70,14 +70,15 @@ class RerunViewerNode(Node):
         try:
             self._environment.make(self.get_logger().info, self._stop)
             program = Program(self._environment)
-        except ViewerError as error:
+            self.program = program
+            stream = logger(self._environment, ["--connect", program.url], self.get_namespace().strip("/") or "live")
+        except (ViewerError, OSError) as error:
             if not self._stop.is_set():
                 self.get_logger().error(f"{error}; the graph goes on without it")
             return
-        stream = logger(self._environment, ["--connect", program.url], self.get_namespace().strip("/") or "live")
         for record in self._scene.begin():
             stream.put(record)
-        self.program, self.stream = program, stream
+        self.stream = stream
         if program.page:
             self.get_logger().info(f"for a browser on this machine: {program.page}")
 
@@ -85,11 +86,11 @@ class RerunViewerNode(Node):
         """Hear the cell while somebody looks; end what has lost its other half."""
         if self.program is None or self.stream is None:
             return
-        if failure := self.stream.failure:
-            self.get_logger().error(f"what logs for the Rerun viewer ended: {failure}; the graph goes on without it")
-            self._end()
-        elif not self.program.is_open:
+        if not self.program.is_open:
             self.get_logger().info("the Rerun viewer is closed; the graph goes on without it")
+            self._end()
+        elif failure := self.stream.failure:
+            self.get_logger().error(f"what logs for the Rerun viewer ended: {failure}; the graph goes on without it")
             self._end()
         elif self.program.is_watched != self.listens:
             self._hear(not self.listens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import rerun as rr
 import rerun.blueprint as rrb
 
-EYE, LOOKED_AT = (0.95, -0.62, 0.62), (0.22, 0.0, 0.10)  # m, base frame
+EYE, LOOKED_AT = (1.05, -0.72, 0.70), (0.22, 0.0, 0.12)  # m, base frame
 CURVES = {"Tokens pruned": "pruned", "Salience": "salience", "Milliseconds per step": "milliseconds"}
 
 
