@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from importlib import import_module
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
+from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.bags.images import COLOR_SUFFIX, restore
 from tristage_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, typestore
@@ -33,6 +34,18 @@ from tristage_ros.viewing.mapping import OVERLAY, Scene
 from tristage_ros.viewing.program import Program
 from tristage_ros.viewing.stream import Stream, logger
 
+HEARD = (
+    ActionChunk,
+    ArmStatus,
+    CameraInfo,
+    DiagnosticArray,
+    Image,
+    JointState,
+    PointCloud2,
+    PruningStats,
+    StageTimings,
+)
+CLASSES = {f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}": kind for kind in HEARD}
 LOOK = 0.5  # s between looks at whether somebody looks
 EVENTS = QoSProfile(depth=50)
 PARAMETERS = (
@@ -108,10 +121,8 @@ class RerunViewerNode(Node):
                 take = partial(self._on_message, topic, COMPRESSED_IMAGE)
                 inputs.add(CompressedImage, relative(name), take, qos.NEWEST, raw=True)
                 continue
-            package, _, name = kind.split("/")
             profile = qos.NEWEST if kind == IMAGE else EVENTS
-            take = partial(self._on_message, topic, kind)
-            inputs.add(getattr(import_module(f"{package}.msg"), name), relative(topic), take, profile, raw=True)
+            inputs.add(CLASSES[kind], relative(topic), partial(self._on_message, topic, kind), profile, raw=True)
 
     def _on_message(self, topic: str, kind: str, data: bytes) -> None:
         if self.stream is None:
