@@ -6,6 +6,7 @@ In the place of the viewer and of what logs are programs that listen, and that w
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -21,6 +22,7 @@ from tristage_ros.nodes.viewers.rerun_viewer import RerunViewerNode
 from tristage_ros.ros.convert import header
 from tristage_ros.viewing.environment import Environment, ViewerError
 from tristage_ros.viewing.page import LOOPBACK
+from tristage_ros.viewing.program import listens
 from tristage_ros.viewing.stream import PROGRAM, Stream
 
 # As the viewer: listens at --port, and keeps who connects.
@@ -118,6 +120,20 @@ def test_the_cell_is_heard_while_somebody_looks(show):
         assert cell.images.get_subscription_count() == 1
     # The stand-in keeps its end of the connection, which the kernel then no longer counts.
     cell.until(lambda: not cell.node.listens and cell.images.get_subscription_count() == 0)
+
+
+def test_a_killed_node_leaves_no_viewer(show, tmp_path):
+    show()  # for what is installed
+    code = "from tristage_ros.viewing import environment, program; import time; "
+    code += "print(program.Program(environment.Environment()).port, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as killed:
+        port = int(killed.stdout.readline())
+        assert listens(port)
+        killed.kill()
+    end = time.monotonic() + 30
+    while listens(port):
+        assert time.monotonic() < end, "the viewer goes on"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("ends", ["viewer", "logger"])

@@ -15,6 +15,8 @@ from tristage_ros.viewing.page import LOOPBACK, PageServer, free_port
 PORT, PAGE_PORT = 9876, 9090  # where records come in, and where the page is; another one where these are taken
 PAGE_OPTIONS = "hide_welcome_screen&persist=false&notebook=false&theme=dark"
 MEMORY = "512MB"
+# Run a program until it ends, or the standard input does: also of us who were killed nothing is left.
+WHILE_WE_LIVE = 'exec 3<&0; "$@" 3<&- & v=$!; (cat <&3; kill $v) >/dev/null 2>&1 & wait $v'
 PATIENCE = 20.0  # s for it to listen
 ESTABLISHED, LISTENING = "01", "0A"  # in /proc/net/tcp
 
@@ -44,8 +46,8 @@ class Program:
         if self._server:
             self.page = f"http://{LOOPBACK}:{self._server.port}/?url={quote(self.url, safe='')}&{PAGE_OPTIONS}"
         self.process = subprocess.Popen(
-            ["nice", "-n", "10", *command],
-            stdin=subprocess.DEVNULL,
+            ["sh", "-c", WHILE_WE_LIVE, "sh", "nice", "-n", "10", *command],
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment.variables(),
@@ -79,8 +81,8 @@ class Program:
         if self._server:
             self._server.close()
             self._server = None
-        if self.is_open:
-            self.process.terminate()
+        if self.process.stdin:
+            self.process.stdin.close()
         try:
             self.process.wait(3.0)
         except subprocess.TimeoutExpired:
