@@ -12,7 +12,8 @@ from setuptools.command.develop import develop
 
 NAME = "tristage_ros"
 MESSAGES = "tristage_msgs"
-NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
+NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "rerun_viewer", "robot_model", "simulation",
+         "viewer")  # fmt: skip
 SHIPPED = ("config", "launch", "msg")
 
 

@@ -19,6 +19,7 @@ ROOMS = {
     "reports": "one run told, two compared",
     "ros": "what every node shares",
     "datasets": "what a policy learns from",
+    "viewing": "a run in the Rerun viewer",
     "graph": "what runs together, where",
     "bags": "recording and reading",
     "training": "demonstrations, weights",

@@ -39,7 +39,8 @@ readonly LONG=(
 # Humble's and of the newest; both of these have it.
 readonly PACED=(test/devices test/perception test/bags test/nodes/test_{arm,episodes,recorder}.py test/bench/test_arm.py)
 # What depends on the age of Python more than on that of a library.
-readonly PROGRAMS=(test/test_{cli,package,shadowing}.py test/graph/test_{middleware,prerequisites,supervisor}.py)
+readonly PROGRAMS=(test/test_{cli,package,shadowing}.py test/graph/test_{middleware,prerequisites,supervisor}.py
+  test/viewing)
 
 say() { printf 'apt versions: %s\n' "$*"; }
 

@@ -29,7 +29,8 @@ PIP_NAMES = {"can": "python-can", "can_remote": "python-can-remote", "open3d": "
 # Of these apt's compiled packages need apt's versions; see locks/apt.
 OF_APT = {"matplotlib", "opencv-python", "opencv-python-headless", "pyyaml", "scipy", "setuptools"}
 LOCKS = {"humble": "3.10", "jazzy": "3.12", "lyrical": "3.14"}
-NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "robot_model", "simulation", "viewer")
+NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "rerun_viewer", "robot_model", "simulation",
+         "viewer")  # fmt: skip
 INSTALLED = ("tristage_ros", "config", "launch", "msg", "resource", "package.xml", "setup.py", "setup.cfg")
 
 
@@ -75,9 +76,8 @@ def test_every_import_is_declared() -> None:
     pip = {canonicalize_name(requirement.name) for requirement in requirements("requirements.txt")}
     by_rosdep = {module for module in imported_modules() if ROSDEP_KEYS.get(module, module) in depends}
     by_pip = {module for module in imported_modules() if canonicalize_name(PIP_NAMES.get(module, module)) in pip}
-    assert imported_modules() - by_rosdep - by_pip == {
-        "hypothesis"
-    }  # of tests; `tristage bench fuzz` says what to install
+    # Of tests (`tristage bench fuzz` says what to install); of the viewer's own environment, and what lies beside it.
+    assert imported_modules() - by_rosdep - by_pip == {"hypothesis", "rerun", "blueprint", "wire"}
 
 
 @pytest.mark.parametrize("python", ["3.10.0", "3.11.0", "3.12.0", "3.13.0"])

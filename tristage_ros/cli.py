@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from tristage_ros import __version__
 from tristage_ros.bench.options import add_bench_options, add_measurements
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=positive, default=60.0, help="how long the policy runs (default: 60)")
     demo.add_argument("--out", type=user_path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("--lead", action="store_true", help="a scripted hand leads the arm by a second one: lead:=true")
+    demo.add_argument("--show", action="store_true", help="in the Rerun viewer, without a display a page: rerun:=true")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
     monitor = commands.add_parser("monitor", help="show a run live in this terminal")
@@ -125,7 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write the report of a recorded run, or of a fault from its black box")
     report.add_argument("bag", type=user_path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
     report.add_argument("--out", type=user_path, help="folder of the report (default: the run's; a black box's own)")
+    report.add_argument(
+        "--format",
+        choices=("html", "rrd"),
+        default="html",
+        help="rrd: a recording for the Rerun viewer (default: html)",
+    )
     report.set_defaults(command=_report)
+    show = commands.add_parser("show", help="show a recorded run in the Rerun viewer, without a display as a page")
+    show.add_argument("bag", type=user_path, metavar="BAG|RUN|FILE.rrd", help="a bag, a run's folder, or a recording")
+    show.set_defaults(command=_run_of("tristage_ros.commands.show"))
     calibrate = commands.add_parser("calibrate", help="choose the thresholds of stage 1 from a recorded run")
     add_calibrate_options(calibrate)
     calibrate.set_defaults(command=_run_of("tristage_ros.studies.calibrate"))
@@ -192,8 +203,9 @@ def _demo(options: argparse.Namespace) -> int:
     from tristage_ros.commands.demo import demo  # rclpy only where it is needed
 
     interruptible()
-    led = {"lead": "true"} if options.lead else {}
-    return demo(options.seconds, options.out, led | parse_arguments(options.arguments))
+    short = {"lead": options.lead, "rerun": options.show}
+    given = {name: "true" for name, is_wanted in short.items() if is_wanted}
+    return demo(options.seconds, options.out, given | parse_arguments(options.arguments))
 
 
 def _monitor(options: argparse.Namespace) -> int:
@@ -224,8 +236,29 @@ def _report(options: argparse.Namespace) -> int:
 
     interruptible()
     try:
-        paths = report(options.bag, options.out, {})
+        if options.format == "rrd":
+            print(_recording(options.bag, options.out))
+        else:
+            print(report(options.bag, options.out, {}).html)
     except BagError as error:
         raise UsageError(str(error)) from error
-    print(paths.html)
     return 0
+
+
+def _recording(bag: Path, folder: Path | None) -> Path:
+    from tristage_ros.reports.black_box.record import is_black_box
+    from tristage_ros.reports.run import bag_of
+    from tristage_ros.viewing.bag import write_recording
+    from tristage_ros.viewing.environment import Environment, ViewerError
+
+    if is_black_box(bag_of(bag)):
+        raise UsageError(f"{bag} is a black box of the arm, which has no pictures; its report is --format html")
+    out = (folder or (bag if (bag / "bag").exists() else bag.parent)) / "report.rrd"
+    environment = Environment()
+    try:
+        environment.make(_complain)
+        for line in write_recording(bag, out, environment):
+            _complain(line)
+    except ViewerError as error:
+        raise UsageError(str(error)) from error
+    return out

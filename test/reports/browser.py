@@ -1,5 +1,6 @@
 """A headless Chromium, told what to do over its DevTools protocol."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -15,12 +16,14 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 class Browser:
     """One page in a browser that keeps what the page loads and complains of."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, webgl: bool = False) -> None:
+        """Start; `webgl`: with a GPU in software, for pages that draw by one."""
         client = pytest.importorskip("websockets.sync.client", reason="websockets is not installed")
         program = next(filter(None, map(shutil.which, NAMES)), None)
         if program is None:
             pytest.skip(f"no browser is installed: {', '.join(NAMES)}")
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run"]
+        options = ["--headless=new", "--no-sandbox", "--remote-debugging-port=0", "--no-first-run"]
+        options += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"] if webgl else ["--disable-gpu"]
         self._process = subprocess.Popen(
             [program, *options, f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
@@ -60,9 +63,9 @@ class Browser:
                 return message["result"]
             self.events.append(message)
 
-    def open(self, path: Path) -> None:
-        """Open a file and wait until everything in it has loaded."""
-        self.call("Page.navigate", url=path.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Open a file or an address and wait until everything in it has loaded."""
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         end = time.monotonic() + 60
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             assert time.monotonic() < end
@@ -71,6 +74,14 @@ class Browser:
     def evaluate(self, expression: str) -> object:
         """Return the value of a JavaScript expression in the page."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+
+    def resize(self, width: int, height: int) -> None:
+        """Show the page in so many pixels."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def screenshot(self) -> bytes:
+        """Return what is seen as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def of_kind(self, *methods: str) -> list[dict]:
         """Return the parameters of the events of these kinds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -22,8 +23,12 @@ from tristage_ros.graph.namespaces import inside
 from tristage_ros.graph.supervisor import GraphProcess, remove_unused, shared_memory, shown
 from tristage_ros.ros.context import begin
 from tristage_ros.ros.operator import Operator
+from tristage_ros.viewing.environment import Environment, ViewerError
+from tristage_ros.viewing.page import LOOPBACK
+from tristage_ros.viewing.program import has_display
 
 START_UP = 60.0  # s for the cell to come up
+PAGE = re.compile(rf"http://{re.escape(LOOPBACK)}:\d+/\S+")  # of the Rerun viewer, in the log
 
 
 class DemoError(RuntimeError):
@@ -47,6 +52,8 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     console = Console()
     if why := unwritable(run_dir):
         raise graph.GraphError(f"{run_dir} cannot be written ({why}); give --out FOLDER")
+    if graph.RERUN in described.executables:
+        _install_viewer(console)  # now, so that the run is not over before it can be seen
     stop = threading.Event()
     _stop_on_signals(stop)
     os.environ.update(without_images(described.environment))
@@ -63,6 +70,13 @@ def demo(seconds: float, out: Path | None, arguments: Mapping[str, str]) -> int:
     finally:
         remove_unused(shared_memory() - before)  # what a killed node left while this process still listened to it
     return _report(run_dir, console, interrupted)
+
+
+def _install_viewer(console: Console) -> None:
+    try:
+        Environment().make(lambda told: console.print(told, soft_wrap=True))
+    except ViewerError as error:
+        raise graph.GraphError(str(error)) from error
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -87,6 +101,7 @@ class _Run:
         self._namespace = described.namespace
         self._led = "policy" not in described.executables
         self._console, self._stop, self._log = console, stop, run_dir / "log.txt"
+        self._has_page = graph.RERUN in described.executables and not has_display()  # that is still to be told
         self._graph = GraphProcess("piper_pick", arguments, self._log)
 
     def drive(self, seconds: float) -> bool:
@@ -149,6 +164,9 @@ class _Run:
     def _check_alive(self) -> None:
         if trouble := self._graph.trouble():
             raise DemoError(trouble)
+        if self._has_page and (page := PAGE.search(self._log.read_text(errors="replace"))):
+            self._has_page = False
+            self._console.print(f"for a browser on this machine: {page[0]}", soft_wrap=True)
 
 
 def _report(run_dir: Path, console: Console, interrupted: bool) -> int:

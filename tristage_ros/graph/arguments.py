@@ -130,6 +130,9 @@ PIPER_PICK = (
     Argument("episodes", "", "folder into which episodes are recorded on request; empty: none are", path=True),
     Argument("rqt", "false", "start rqt beside the graph: rates, times, overlay, diagnostics", BOOLEAN),
     Argument("rviz", "false", "start RViz beside the graph: the arm, and the cloud by what was kept", BOOLEAN),
+    Argument(
+        "rerun", "false", "show the cell in the Rerun viewer, without a display as a page on this machine", BOOLEAN
+    ),
     Argument("foxglove", "false", f"start foxglove_bridge beside the graph, on port {FOXGLOVE_PORT}", BOOLEAN),
 )
 

@@ -74,7 +74,8 @@ class Graph:
 SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listens on this machine only
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
-OF_THE_SITE = ("arm", "episodes", "simulation", "point_cloud", MODEL)  # nodes that read the site file
+RERUN = "rerun_viewer"  # node and program
+OF_THE_SITE = ("arm", "episodes", "simulation", "point_cloud", MODEL, RERUN)  # nodes that read the site file
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 
@@ -153,6 +154,9 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         files = {"cameras_file": str(cameras)} if given["cameras_file"] or elsewhere else {}
         nodes.append(NodeSpec("episodes", "episodes", settings | files | {"cameras": _names_in(cameras)}))
     nodes += _viewers([name for name in ("rqt", "rviz", "foxglove") if given[name] == "true"])
+    if given["rerun"] == "true":
+        files = {"cameras_file": str(cameras)} if given["cameras_file"] or elsewhere else {}
+        nodes.append(NodeSpec(RERUN, RERUN, files | ({"image_transport": "compressed"} if machine == HOST else {})))
     if site:
         for node in nodes:
             if node.name in OF_THE_SITE:
@@ -187,7 +191,7 @@ def _simulated_channel(namespace: str) -> str:
 
 # Nodes that a parameter file may have a section for, by name, whatever the graph runs of them, and their programs.
 SECTIONS: dict[str, str | None] = {
-    **{n: n for n in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", MODEL, "simulation")},
+    **{n: n for n in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", MODEL, RERUN, "simulation")},
     **{f"{name}_viewer": "viewer" for name in VIEWS},
 }
 

@@ -17,7 +17,7 @@ from tristage_ros.nodes.camera import node as camera
 from tristage_ros.nodes.policy import parameters as policy
 from tristage_ros.nodes.recorder import episodes
 from tristage_ros.nodes.recorder import node as recorder
-from tristage_ros.nodes.viewers import robot_model, viewer
+from tristage_ros.nodes.viewers import rerun_viewer, robot_model, viewer
 from tristage_ros.ros.parameters import Parameter
 
 LISTS: dict[str, Sequence[Parameter]] = {
@@ -27,6 +27,7 @@ LISTS: dict[str, Sequence[Parameter]] = {
     "point_cloud": point_cloud.PARAMETERS,
     "policy": policy.PARAMETERS,
     "recorder": recorder.PARAMETERS,
+    "rerun_viewer": rerun_viewer.PARAMETERS,
     "robot_model": robot_model.PARAMETERS,
     "simulation": simulation.PARAMETERS,
     "viewer": viewer.PARAMETERS,

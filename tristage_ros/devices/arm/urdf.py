@@ -23,7 +23,7 @@ from tristage_ros.devices.arm.kinematics import (
 )
 from tristage_ros.devices.arm.values import BASE_FRAME
 
-_COLORS = {"shell": "0.90 0.90 0.92 1", "joint": "0.20 0.20 0.22 1"}
+COLORS = {"shell": "0.90 0.90 0.92 1", "joint": "0.20 0.20 0.22 1"}
 # By link, in its own frame: ends of a cylinder and its radius, m.
 CYLINDERS: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...], float, str], ...]] = {
     BASE_FRAME: (((0, 0, 0), (0, 0, 0.065), 0.056, "joint"),),
@@ -51,7 +51,7 @@ def urdf(dh_is_offset: bool, tcp: float = TOOL_OFFSET) -> str:
         tcp: m from the flange to the grasp centre.
     """
     robot = ET.Element("robot", name="piper")
-    for name, color in _COLORS.items():
+    for name, color in COLORS.items():
         ET.SubElement(ET.SubElement(robot, "material", name=name), "color", rgba=color)
     arm = [BASE_FRAME, *(f"link{k}" for k in range(1, 7))]
     for name in (*arm, "flange", "tool", "gripper_opening", "finger_left", "finger_right"):

@@ -1,0 +1,1 @@
+"""A run as pictures and curves in the Rerun viewer: live, from a bag, or as a recording."""
