@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from rclpy.node import Node
 from std_msgs.msg import Float64
@@ -11,7 +12,7 @@ from tristage_msgs.msg import StageTimings
 
 from tristage_ros.devices.arm.chunks import ChunkLimits
 from tristage_ros.ros import qos
-from tristage_ros.ros.diagnostics import OK, WARN, Part
+from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Part
 from tristage_ros.simulation.cell import Cell
 from tristage_ros.simulation.pace import MOST, Demands, Pace
 
@@ -21,10 +22,10 @@ _STUCK_AFTER = 3.0  # s without an action of a policy that works
 class KeptPace:
     """Let the cell's time pass as slowly as its cameras and the policy need it on this computer, and say so."""
 
-    def __init__(self, node: Node, cell: Cell, frame_rate: float) -> None:
-        """Listen to the policy of `node`'s graph; `frame_rate`: Hz, of the cameras."""
+    def __init__(self, node: Node, cell: Cell, frame_rate: float, tell: Callable[[], None]) -> None:
+        """Listen to the policy of `node`'s graph; `frame_rate`: Hz, of the cameras; `tell` the diagnostics now."""
         self.pace = Pace(Demands(frame_rate, ChunkLimits().max_age))
-        self._node, self._cell = node, cell
+        self._node, self._cell, self._tell = node, cell, tell
         self._silent_since: float | None = None  # s, monotonic clock, since when the policy works and no action comes
         node.create_subscription(Float64, qos.REHEARSAL_TOPIC, lambda said: self._acted(said.data), qos.NEWEST)
         node.create_subscription(StageTimings, "tristage/timings", self._on_timings, 10)
@@ -47,6 +48,7 @@ class KeptPace:
         measured = f"{drawing * 1e3:.0f} ms to draw a moment, {acting * 1e3:.0f} ms from it to the action"
         self._node.get_logger().info(f"simulated time passes {self.pace.in_words()} ({measured}; was {before:g})")
         self._cell.dilate(self.pace.dilation)
+        self._tell()
 
     def _is_stuck(self) -> bool:
         """Tell whether the policy works, but all that it is shown is too old by then."""
@@ -66,5 +68,5 @@ class KeptPace:
             "drawing [ms]": pace.drawing * 1e3,
             "camera to action [ms]": pace.acting * 1e3,
         }
-        most = pace.dilation == MOST
-        return Part(OK if pace.settled and not most else WARN, f"simulated time passes {pace.in_words()}", values)
+        level = WARN if not pace.settled else ERROR if pace.dilation == MOST else OK
+        return Part(level, f"simulated time passes {pace.in_words()}", values)

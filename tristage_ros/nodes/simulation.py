@@ -129,7 +129,7 @@ class SimulationNode(Node):
         self._diagnostics.add("task", self._task_part)
         self._kept: KeptPace | None = None
         if not self.settings.real_time:
-            self._kept = KeptPace(self, self.cell, self.settings.frame_rate)
+            self._kept = KeptPace(self, self.cell, self.settings.frame_rate, self._diagnostics.publish)
             self._diagnostics.add("pace", self._kept.part)
         self.done: bool | None = None
         self._done_publisher = self.create_publisher(Bool, "tristage/task_done", qos.LATCHED)
