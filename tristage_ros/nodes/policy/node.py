@@ -66,7 +66,7 @@ class PolicyNode(TunableNode):
         self.policy: MlaPolicy | None = None
         self.pacing: Pacing | None = None
         self._replayed = bool(self.get_parameter("use_sim_time").value)
-        self._clock = ArmClock(self._now if self._replayed else time.monotonic)
+        self._arms_clock = ArmClock(self._now if self._replayed else time.monotonic)
         self._rehearsal: Rehearsal | None = None
         self._thread: threading.Thread | None = None
         self._inputs = Subscriptions(self)
@@ -124,7 +124,7 @@ class PolicyNode(TunableNode):
         except Exception as error:  # the lifecycle would swallow it without a word
             return self.refuse(f"{type(error).__name__}: {error}")
         self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance))
-        self.buffer.dilate(self._clock.dilation)
+        self.buffer.dilate(self._arms_clock.dilation)
         self._subscribe()
         self._tell_scales()
         if self.policy.random_weights:
@@ -273,11 +273,11 @@ class PolicyNode(TunableNode):
 
     def _steady(self) -> float:
         """Return the arm's seconds, for the pacing: by the replayed clock, else by one that nobody sets."""
-        return self._clock.now()
+        return self._arms_clock.now()
 
     def _dilate(self, dilation: float) -> None:
         """Keep the beat of an arm whose time is slower, and judge ages by it."""
-        self._clock.dilate(dilation)
+        self._arms_clock.dilate(dilation)
         self._front_color.dilation = dilation
         if hasattr(self, "buffer"):  # else once it is configured
             self.buffer.dilate(dilation)
@@ -356,7 +356,7 @@ class PolicyNode(TunableNode):
             self._frames_skipped += self.buffer.clouds_between(since, observation.stamp)
         self._wanted_since = None
         with self._lock:
-            since_last = (observation.stamp - self._last_stamp) / self._clock.dilation
+            since_last = (observation.stamp - self._last_stamp) / self._arms_clock.dilation
             if self._last_stamp and since_last > self.settings.reset_after:
                 self.policy.reset(self.settings.instruction)
             if pruning != self.policy.pruner.config and self.policy.pruner.configure(pruning):
@@ -404,7 +404,7 @@ class PolicyNode(TunableNode):
         if self.settings.looks != "moving" or not self._moves() or not self.policy.steps:
             return False
         try:
-            dilation = self._clock.dilation
+            dilation = self._arms_clock.dilation
             observation = self.buffer.observation(self._now(), self._last_stamp + dilation / self.settings.rate_hz)
             if observation.stamp - self._last_stamp > dilation * self.settings.reset_after:
                 return False
