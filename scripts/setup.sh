@@ -70,9 +70,10 @@ messages_are_current() { [[ -f $MESSAGES_STAMP && $(<"$MESSAGES_STAMP") == "$(me
 # --- running and explaining ------------------------------------------------------------------------------------------
 
 run() {
-  local what=$1 failed=0 teller
+  local what=$1 failed=0 from teller
   shift
-  tell_progress "$(wc -c <"$LOG")" 9>&- & # without the lock, which the next set-up waits for
+  from=$(wc -c <"$LOG")
+  tell_progress "$from" 9>&- & # without the lock, which the next set-up waits for
   teller=$!
   "$@" >>"$LOG" 2>&1 || failed=1
   kill "$teller" 2>/dev/null || true
@@ -111,7 +112,7 @@ how_far() {
       loaded += megabytes(part[1], part[2]); name = $1 == "Using" ? $3 : $2; sub(/.*\//, "", name); sub(/-[0-9].*/, "", name)
       text = sprintf("downloading: %d packages, %d MB, %s %s %s", ++files, loaded, name, part[1], part[2])
     }
-    /^Installing collected packages: / { wanted = NF - 3; }
+    /^Installing collected packages: / { wanted = NF - 3 }
     /^(Get:|Unpacking|Setting up)/ { text = tolower($1) == "setting" ? "setting up " $3 : tolower($1) " " $2 }
     END { print wanted ? "installing " wanted " packages, " there " are there" : text }'
 }
