@@ -151,6 +151,8 @@ class PointCloudNode(Node):
         self.published += 1
         self.empty += len(built.cloud.points) == 0
         self.last_points, self.milliseconds = len(built.cloud.points), built.milliseconds
+        if self.published == 1:
+            self._diagnostics.publish()  # somebody waits for it, perhaps, to enable the arm
         if self.agreement.due(built.stamp):
             self._to_compare = built.stamp, dict(built.frames)
             self._compare()

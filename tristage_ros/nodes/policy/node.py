@@ -154,6 +154,7 @@ class PolicyNode(TunableNode):
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
         self.get_logger().info(f"ready: {in_words(self.policy, self.settings, self.tuning)}")
+        self._diagnostics.publish()  # somebody waits for it, perhaps, to enable the arm
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
