@@ -200,7 +200,7 @@ class PointCloudNode(Node):
             return Part(WARN, f"the newest cloud is {age:.1f} s old", values)
         if self.last_points == 0:
             return Part(WARN, "the cloud is empty: nothing measured inside the workspace", values)
-        if self.milliseconds > self.settings.slow_cloud:
+        if self.milliseconds > self.settings.slow_cloud * self._dilation:
             return Part(WARN, f"the cloud takes {self.milliseconds:.0f} ms, more than slow_cloud", values)
         return Part(OK, f"{self.last_points} points in {self.milliseconds:.0f} ms", values)
 

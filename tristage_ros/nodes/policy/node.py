@@ -149,7 +149,7 @@ class PolicyNode(TunableNode):
         self.policy.reset(self.settings.instruction)
         self._last_stamp, self._answer, self.pacing = 0.0, [], self._new_pacing()
         self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
-        if self.settings.rehearse and self._rehearsal is None:
+        if self.settings.rehearse and not self._replayed and self._rehearsal is None:
             self._rehearsal = Rehearsal(self)
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
@@ -486,7 +486,7 @@ class PolicyNode(TunableNode):
             values["checkpoint"] = self.settings.checkpoint or "none: RANDOM WEIGHTS"
         if self._looked:
             values |= {"looks": self._looked, "look [ms]": self._look_ms}
-        part = step_part(self._newest, values, self.settings)
+        part = step_part(self._newest, values, self.settings, self._arms_clock.dilation)
         if self.failure:
             return Part(ERROR, self.failure, part.values)
         if policy is None or self._thread is None:
