@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from statistics import median
 
 MOST = 20.0  # times slower; a computer that needs more is none for this
-_DRAWN, _ACTED = 15, 3  # newest images and actions that are looked at, and that are wanted before it is settled
+_DRAWN, _ACTED = 15, 5  # newest images and actions that are looked at, and that are wanted before it is settled
 _DRAWING = 0.7  # of a camera's period that drawing may take
-_ROOM = 0.6  # of the age at which an action is refused that it may have in the mean
+_ROOM = 0.6  # of the age at which an action is refused that it may have, in the middle of five, for real time
+_MORE_ROOM = 0.4  # likewise in slowed time: what a busy computer takes varies
 _ALARM = 0.8  # likewise of a single one, from where on time is too fast
 _REAL = 1.1  # up to where real time will do
 _GRAIN = 0.5
@@ -68,7 +69,8 @@ class Pace:
             if len(self._acted) < _ACTED:
                 return False
             self.settled = True
-            return self._set(max(self.dilation, self._needed()))
+            keeps_up = self.dilation == 1.0 and self._keeps_up()
+            return not keeps_up and self._set(max(self.dilation, self._needed()))
         late = bool(self._acted) and self._acted[-1] > _ALARM * self._demands.max_age * self.dilation
         slow = self.drawing > self.dilation / self._demands.frame_rate
         return (late or slow) and self._set(max(self._needed(), self.dilation + _GRAIN))
@@ -77,12 +79,16 @@ class Pace:
         """Double it: not one action has come of what was drawn, since all of it was too old; return whether it may."""
         return self._set(2.0 * self.dilation)
 
-    def _needed(self) -> float:
+    def _keeps_up(self) -> bool:
+        """Tell whether this computer is fast enough for real time."""
         drawing = self.drawing * self._demands.frame_rate / _DRAWING
-        oldest = max(self.acting, self._acted[-1]) if self.settled and self._acted else self.acting
-        acting = oldest / (_ROOM * self._demands.max_age) if self._acted else 1.0
-        needed = max(drawing, acting)
-        return 1.0 if needed <= _REAL else math.ceil(needed / _GRAIN) * _GRAIN
+        return max(drawing, self.acting / (_ROOM * self._demands.max_age)) <= _REAL
+
+    def _needed(self) -> float:
+        """Return how many times slower time has to be, on one that is not."""
+        drawing = self.drawing * self._demands.frame_rate / _DRAWING
+        ages = [0.0] if not self._acted else [self.acting / _MORE_ROOM, max(self._acted) / _ROOM]
+        return math.ceil(max(drawing, max(ages) / self._demands.max_age) / _GRAIN) * _GRAIN
 
     def _set(self, dilation: float) -> bool:
         before, self.dilation = self.dilation, min(MOST, dilation)
