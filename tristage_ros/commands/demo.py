@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 LABELS = ("pruned", "unpruned")  # of two runs that are compared
 START_UP = 120.0  # s for the cell to come up
 CALM = 3.0  # simulated s after the task is done, at which a demo in slowed time ends: the rest would take too long
+SLOWED = (
+    "This computer is too slow, or too busy, for real time: the cell runs {:g} times slower than the clock, and no longer "
+    "than until its task is done."
+)
 INTERRUPTED = 130
 
 
@@ -201,13 +205,7 @@ class _Run:
 
     def _watch(self, operator: Operator, executor: SingleThreadedExecutor, seconds: float) -> None:
         """Show the run until `seconds` of the cell's time have passed."""
-        if operator.dilation > 1.0:
-            self._console.print(
-                f"This computer is too slow, or too busy, for real time: the cell runs {operator.dilation:g} times "
-                "slower than the clock, and no longer than until its task is done.",
-                soft_wrap=True,
-            )
-        passed, calm, before, due = 0.0, 0.0, time.monotonic(), 0.0
+        passed, calm, before, due, told = 0.0, 0.0, time.monotonic(), 0.0, 1.0
         with Live(
             status_table(operator, seconds), console=self._console, refresh_per_second=4, transient=False
         ) as live:
@@ -217,7 +215,10 @@ class _Run:
                 now = time.monotonic()
                 simulated = (now - before) / operator.dilation
                 passed, calm, before = passed + simulated, calm + simulated if self._done else 0.0, now
-                if operator.dilation > 1.0 and calm > CALM:
+                if operator.dilation != told:
+                    told = operator.dilation
+                    self._console.print(SLOWED.format(told), soft_wrap=True, highlight=False)
+                if told > 1.0 and calm > CALM:
                     return
                 if now >= due:
                     due = now + 0.25
