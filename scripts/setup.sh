@@ -12,6 +12,11 @@ readonly PACKAGES_STAMP=$VENV/.packages-stamp
 readonly MESSAGES_STAMP=$VENV/.messages-stamp
 readonly TORCH_INDEX=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 
+# MB to download when nothing is cached, as measured with constraints.txt; the build with CUDA brings NVIDIA's libraries.
+readonly PACKAGES_MB=600
+declare -rA TORCH_MB=([cpu]=190 [cuda]=2700)
+readonly TELL_EVERY=${TELL_EVERY:-$([[ -t 1 ]] && echo 1 || echo 15)}  # s between two lines of progress
+
 # A sourced ROS 2, or a Python of its wheels that called this, would mix its libraries with those of .venv.
 unset PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PYTHONNOUSERSITE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_REQUIRE_VIRTUALENV=1
@@ -65,10 +70,54 @@ messages_are_current() { [[ -f $MESSAGES_STAMP && $(<"$MESSAGES_STAMP") == "$(me
 # --- running and explaining ------------------------------------------------------------------------------------------
 
 run() {
-  local what=$1
+  local what=$1 failed=0 from teller
   shift
-  "$@" >>"$LOG" 2>&1 || explain "$what"
+  from=$(wc -c <"$LOG")
+  tell_progress "$from" 9>&- & # without the lock, which the next set-up waits for
+  teller=$!
+  "$@" >>"$LOG" 2>&1 || failed=1
+  kill "$teller" 2>/dev/null || true
+  wait "$teller" 2>/dev/null || true
+  [[ ! -t 1 ]] || printf '\r\033[K'
+  ((failed == 0)) || explain "$what"
 }
+
+# Says how far what is logged from byte $1 on has come, for as long as this script runs.
+tell_progress() {
+  local now said='' waited
+  while true; do
+    for ((waited = 0; waited < TELL_EVERY; waited++)); do
+      sleep 1
+      kill -0 $$ 2>/dev/null || return 0 # interrupted: what runs in the background does not hear of it
+    done
+    now=$(tail -c "+$(($1 + 1))" "$LOG" | how_far)
+    [[ -n $now && $now != "$said" ]] || continue
+    said=$now
+    if [[ -t 1 ]]; then
+      printf '\rset-up: %.70s\033[K' "$now"
+    else
+      say "$now"
+    fi
+  done
+}
+
+# In words, what pip and apt have said so far. Pip names all that it installs in one line, and then each when it is there.
+how_far() {
+  awk -v there="$(count_installed)" '
+    function megabytes(size, unit) { return unit ~ /^G/ ? size * 1000 : unit ~ /^M/ ? size : size / 1000 }
+    /^ *Collecting / { found++; name = $2; sub(/[=<>!~;\[].*/, "", name); text = "looking: " found " packages found, " name }
+    /^ *(Downloading|Using cached) .*\([0-9.]+ [kKMG]?B\)/ && !/metadata/ {
+      match($0, /\([0-9.]+ [kKMG]?B\)/)
+      split(substr($0, RSTART + 1, RLENGTH - 2), part, " ")
+      loaded += megabytes(part[1], part[2]); name = $1 == "Using" ? $3 : $2; sub(/.*\//, "", name); sub(/-[0-9].*/, "", name)
+      text = sprintf("downloading: %d packages, %d MB, %s %s %s", ++files, loaded, name, part[1], part[2])
+    }
+    /^Installing collected packages: / { wanted = NF - 3 }
+    /^(Get:|Unpacking|Setting up)/ { text = tolower($1) == "setting" ? "setting up " $3 : tolower($1) " " $2 }
+    END { print wanted ? "installing " wanted " packages, " there " are there" : text }'
+}
+
+count_installed() { find "$VENV"/lib/python3*/site-packages -maxdepth 1 -name '*.dist-info' 2>/dev/null | wc -l; }
 
 explain() {
   if grep -qiE 'No space left on device|Errno 28' "$LOG"; then
@@ -162,6 +211,8 @@ install_packages() {
     run "cannot create .venv" "$python" -m venv "$VENV"
   fi
   say "installing Python packages, torch for $torch (minutes the first time; log: .venv/setup.log)"
+  $whole || say "to download: about $((PACKAGES_MB + TORCH_MB[$torch])) MB, of which torch is ${TORCH_MB[$torch]}; pip keeps" \
+    "what it has loaded before"
   [[ $torch == cuda ]] || install_torch_for_cpu
   run "cannot install the Python packages" \
     "$VENV/bin/python" -m pip install -r requirements-venv.txt -c constraints.txt

@@ -117,6 +117,32 @@ def test_index_without_an_answer_costs_gigabytes_and_says_so_once(tree: Path, in
     assert set_up(tree, indexes, **environment) == ""
 
 
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("", ""),
+        ("Collecting numpy==2.2 (from -c c.txt (line 3))\n  Downloading numpy-2.2.whl.metadata (62 kB)\n"
+         "Collecting torch>=2.5", "looking: 2 packages found, torch"),
+        ("Collecting numpy==2.2\n  Downloading numpy-2.2-cp311.whl (16.8 MB)\n"
+         "  Using cached https://x/y/torch-2.13-cp311.whl (1.2 GB)\nDownloading a_b-1.0.tar.gz (500 kB)",
+         "downloading: 3 packages, 1217 MB, a_b 500 kB"),
+        ("Downloading a-1.whl (1 MB)\nInstalling collected packages: a, b, c", "installing 3 packages, 0 are there"),
+        ("Get:1 http://deb x\nSetting up libegl1:amd64 (1.2)", "setting up libegl1:amd64"),
+    ],
+)  # fmt: skip
+def test_what_pip_and_apt_say_is_told_in_a_line(tree: Path, log: str, told: str) -> None:
+    (tree / "log").write_text(log)
+    assert say(tree, "how_far <log").strip() == told
+
+
+def test_a_long_step_says_how_far_it_is(tree: Path) -> None:
+    (tree / ".venv").mkdir()
+    told = 'say() { echo "told: $*"; touch told; }; '
+    step = 'run "cannot" bash -c "echo Collecting numpy; until [[ -e told ]]; do sleep 0.1; done"; echo end'
+    said = say(tree, f'{told} : >"$LOG"; {step}', TELL_EVERY="1")
+    assert said == "told: looking: 1 packages found, numpy\nend\n"
+
+
 def test_gpu_decides_once(tree: Path, tmp_path: Path) -> None:
     command = tmp_path / "nvidia-smi"
     for answer, build in (("true", "cuda"), ("false", "cpu")):

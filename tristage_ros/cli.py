@@ -25,6 +25,7 @@ from tristage_ros.commands.options import (
 )
 from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments, positive
+from tristage_ros.graph.load import load
 from tristage_ros.graph.namespaces import NamespaceError, add_node_options, node_arguments
 from tristage_ros.graph.prerequisites import complaint, require
 from tristage_ros.reports.compare.options import add_compare_options, add_replay_options
@@ -85,10 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments")
     run.set_defaults(command=_run)
     demo = commands.add_parser("demo", help="run the simulated pick cell, show it live, write a report and a bag")
-    demo.add_argument("--seconds", type=positive, default=60.0, help="how long the policy runs (default: 60)")
+    demo.add_argument("--seconds", type=positive, default=60.0, help="of simulated time (default: 60)")
     demo.add_argument("--out", type=user_path, help="folder of the report (default: runs/<time>)")
     demo.add_argument("--lead", action="store_true", help="a scripted hand leads the arm by a second one: lead:=true")
     demo.add_argument("--show", action="store_true", help="in the Rerun viewer, without a display a page: rerun:=true")
+    demo.add_argument("--compare", action="store_true", help="the same scene unpruned as well, both side by side")
+    demo.add_argument("--load", type=load, default=0, metavar="N", help="busy processes beside it (default: 0)")
+    demo.add_argument("--no-browser", action="store_true", help="do not show the page, also where there is a display")
     demo.add_argument("arguments", nargs="*", metavar="NAME:=VALUE", help="launch arguments of piper_pick")
     demo.set_defaults(command=_demo)
     monitor = commands.add_parser("monitor", help="show a run live in this terminal")
@@ -205,7 +209,8 @@ def _demo(options: argparse.Namespace) -> int:
     interruptible()
     short = {"lead": options.lead, "rerun": options.show}
     given = {name: "true" for name, is_wanted in short.items() if is_wanted}
-    return demo(options.seconds, options.out, given | parse_arguments(options.arguments))
+    arguments = given | parse_arguments(options.arguments)
+    return demo(options.seconds, options.out, arguments, options.compare, options.load, not options.no_browser)
 
 
 def _monitor(options: argparse.Namespace) -> int:

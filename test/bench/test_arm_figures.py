@@ -13,9 +13,9 @@ from tristage_ros.bench.arm.conditions import Account, Figure, verdict
 from tristage_ros.bench.arm.contact import PLACES, Contact, noticed_within
 from tristage_ros.bench.arm.faults import FAULTS
 from tristage_ros.bench.arm.reactions import Reaction, moved_within
-from tristage_ros.bench.machine import busy
 from tristage_ros.bench.options import PLACES as OFFERED
 from tristage_ros.bench.options import add_measurements
+from tristage_ros.graph.load import busy
 
 NAN, INF = math.nan, math.inf
 

@@ -1,6 +1,7 @@
 """The demo as a user types it, and interrupted as a user does."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,6 +51,7 @@ def test_the_demo_runs_and_leaves_a_report_and_a_bag(start, tmp_path):
     out, _ = process.communicate(timeout=150)
     assert process.returncode == 0, out
     assert "run/report.html" in out and "run/bag" in out
+    assert re.search(r"(?m)^(Done: |Not done in )", out) and re.search(r"control steps? of \d+ ms", out), out
     html = (tmp_path / "run" / "report.html").read_text()
     assert "mini.safetensors" in html and "put the banana on the blue plate" in html
     assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"pruning.png", "timings.png", "episode.png"}
@@ -99,3 +101,24 @@ def test_paths_are_shown_relative_to_where_the_user_stands():
     from tristage_ros.graph.supervisor import shown
 
     assert shown(Path.cwd() / "a" / "b") == os.path.join("a", "b")
+
+
+def test_the_page_is_shown_where_there_is_a_display(tmp_path):
+    """In a process of its own: webbrowser looks for browsers once."""
+    browser, shown = tmp_path / "browser", tmp_path / "shown"
+    browser.write_text(f'#!/bin/sh\necho "$1" >>{shown}\n')
+    browser.chmod(0o755)
+    script = f"""
+import os
+from pathlib import Path
+from rich.console import Console
+from tristage_ros.commands import demo
+from tristage_ros.reports.report import ReportPaths
+for wanted, display in ((True, ""), (False, ":9"), (True, ":9")):
+    os.environ["DISPLAY"] = display
+    demo._show({{"run": ReportPaths(Path("{tmp_path}/report.html"), {{}})}}, Path("x"), "0", Console(), wanted)
+"""
+    environment = os.environ | {"BROWSER": f"{browser} %s"}
+    environment.pop("WAYLAND_DISPLAY", None)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    assert shown.read_text() == f"file://{tmp_path}/report.html\n"

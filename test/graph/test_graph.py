@@ -232,3 +232,22 @@ def test_a_second_arm_leads_without_a_policy_in_the_simulation_and_on_hardware(m
     monkeypatch.setattr(graph, "_camera_nodes", lambda *cameras: [])  # none is plugged in
     real = parameters(graph.build("piper_pick", {"lead": "true", "hardware": "piper"}), "arm")
     assert real["leader_can"] == "can1" and real["dry_run"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "slows"),
+    [
+        ({}, True),
+        ({"control": "rate", "record": "true"}, True),
+        ({"real_time": "true"}, False),
+        ({"lead": "true"}, False),
+        ({"policy": "false"}, False),
+        ({"machine": "robot"}, False),
+        ({"episodes": "somewhere"}, False),  # from which a real arm learns
+    ],
+)
+def test_simulated_time_is_slowed_where_nobody_needs_it_real(arguments, slows):
+    described = graph.build("piper_pick", arguments)
+    assert parameters(described, "simulation").get("real_time", True) is not slows
+    if "policy" in names(described):
+        assert parameters(described, "policy").get("rehearse", False) is slows

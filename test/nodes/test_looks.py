@@ -6,10 +6,12 @@ from itertools import pairwise
 import pytest
 import rclpy
 from node_setting import made_by
+from std_msgs.msg import Float64
 from std_srvs.srv import SetBool
 from test_policy import Setting
 from tristage_msgs.msg import ActionChunk, ArmStatus
 
+from tristage_ros.ros import qos
 from tristage_ros.ros.convert import header, seconds, to_stamp
 from tristage_ros.ros.runner import ConfigurationError
 
@@ -123,3 +125,23 @@ def test_at_a_rate_there_is_no_way_to_look_on(ros_domain, tmp_path):
     with pytest.raises(ConfigurationError, match="looks:=arrival needs control:=keyframe: at a rate every step looks"):
         Setting(tmp_path, "allow_random_weights:=true", "looks:=arrival")
     rclpy.try_shutdown()
+
+
+def test_before_the_arm_can_move_it_rehearses_for_nothing_but_the_time_it_takes(setting):
+    def first_action(*parameters):
+        s = setting("initial_noise:=fresh", *parameters)
+        ages, arm = [], Arm(s)
+        s.helper.create_subscription(Float64, qos.REHEARSAL_TOPIC, lambda said: ages.append(said.data), 10)
+        waits = iter(range(12))
+        arm.until(
+            lambda: len(ages) > 2 or ("rehearse:=true" not in parameters and next(waits) == 11), ArmStatus.DISABLED
+        )
+        assert not (s.actions or s.pruning or s.timings)
+        arm.until(lambda: len(s.actions) == 1 and s.pruning, ArmStatus.HOLDING)
+        assert s.pruning[0].step == 1 and not s.pruning[0].pruned
+        action = s.actions[0].translation[0]
+        s.close()
+        return ages, (action.x, action.y, action.z)
+
+    (ages, rehearsed), (none, as_ever) = first_action("rehearse:=true"), first_action()
+    assert all(age > 0.0 for age in ages) and none == [] and rehearsed == as_ever

@@ -4,14 +4,15 @@ import time
 
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float64
 
 from tristage_ros.nodes.simulation import SimulationNode
 from tristage_ros.ros import qos
 from tristage_ros.ros.parameters import ParameterError
+from tristage_ros.simulation.pace import MOST
 
 PATIENCE = 60.0  # s, only ever used up by a failing test
 
@@ -83,3 +84,27 @@ def test_the_table_holds_what_the_task_is_about(simulation):
 def test_an_unknown_task_is_named(simulation):
     with pytest.raises(ParameterError, match="task"):
         simulation("task:=lamp")
+
+
+def test_time_passes_as_slowly_as_the_policy_needs_it(simulation):
+    node = simulation("real_time:=false", "frame_rate:=60.0")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    listener = Listener()
+    executor.add_node(listener)
+    ages = listener.create_publisher(Float64, qos.REHEARSAL_TOPIC, qos.NEWEST)
+    spin(executor, lambda: "simulation: pace" in listener.parts)
+    assert listener.parts["simulation: pace"].level == DiagnosticStatus.WARN
+    assert node.cell.firmware.dilation == 1.0
+
+    def slower():
+        ages.publish(Float64(data=1.2))
+        return node.cell.firmware.dilation > 1.0
+
+    spin(executor, slower)
+    dilation = node.cell.firmware.dilation
+    assert dilation >= 4.0  # more where this machine draws slowly
+    spin(executor, lambda: f"{dilation:g} times slower" in listener.parts["simulation: pace"].message)
+    assert listener.parts["simulation: pace"].level == DiagnosticStatus.OK or dilation == MOST
+    listener.destroy_node()
+    executor.shutdown()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from tristage_ros.perception.extrinsics import load_extrinsics, save_extrinsics
 
@@ -104,3 +105,14 @@ def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_extrinsics(tmp_path / "nowhere.yaml")
+
+
+def test_a_rotation_is_bit_by_bit_that_of_scipy(tmp_path: Path) -> None:
+    path, draw = tmp_path / "cameras.yaml", np.random.default_rng(5)
+    for _ in range(20):
+        rotation = draw.normal(size=4)
+        rotation = np.round(rotation / np.linalg.norm(rotation), 5)
+        entry = f"{{parent: flange, translation: [0.0, 0.0, 0.0], rotation: {rotation.tolist()}}}"
+        path.write_text(f"cameras: {{front: {entry}}}\n")
+        expected = Rotation.from_quat(rotation).as_matrix()
+        assert np.array_equal(load_extrinsics(path)["front"].pose[:3, :3], expected)

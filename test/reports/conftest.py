@@ -16,13 +16,21 @@ STEP = 0.4  # s between control steps
 
 @pytest.fixture
 def record_run(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that records a made-up run; topics that contain a word of `without` are left out."""
+    """Return a function that records a made-up run; topics that contain a word of `without` are left out.
 
-    def record(steps: int = 12, without: Sequence[str] = ()) -> Path:
-        path = tmp_path / "run" / "bag"
+    `also`: what else was said, by time (s) and topic. `name`: of the run's folder.
+    """
+
+    def record(
+        steps: int = 12,
+        without: Sequence[str] = (),
+        also: Sequence[tuple[float, str, Any]] = (),
+        name: str = "run",
+    ) -> Path:
+        path = tmp_path / name / "bag"
         path.parent.mkdir(exist_ok=True)
         with BagWriter(path, queue_bytes=1 << 30) as writer:
-            for time, topic, message in made_up_run(steps):
+            for time, topic, message in (*also, *made_up_run(steps)):
                 if not any(word in topic for word in without):
                     data = bytes(typestore().serialize_cdr(message, message.__msgtype__))
                     writer.write(topic, message.__msgtype__, data, 10**18 + round(time * 1e9))

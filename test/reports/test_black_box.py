@@ -13,6 +13,7 @@ from tristage_ros.bags.black_box.writing import write
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.cli import main
 from tristage_ros.devices.arm.black_box import SENT, TICK, BusRecord, Ring
+from tristage_ros.devices.arm.clock import DILATION_FRAME, dilation_data
 from tristage_ros.devices.arm.values import ArmMode
 from tristage_ros.reports.black_box.frames import ARM, OTHERS, US
 from tristage_ros.reports.black_box.record import is_black_box, read
@@ -126,9 +127,11 @@ def test_one_that_was_asked_for_is_told_by_its_end(tmp_path):
     event = box.Event(now, wall, box.INFO, box.REQUEST, "written at a person's call")
     path = tmp_path / box.name(wall)
     frames.add(now - 0.1, wall - 0.1, 0x2A5, 0, 8, bytes(8))
+    frames.add(now - 0.05, wall - 0.05, DILATION_FRAME, 0, 8, dilation_data(3.5))
     write(box.Contents(path, 5, now, wall, "can0", frames.pieces(), events=[event]))
     assert main(["report", str(path), "--out", str(tmp_path / "out")]) == 0
-    assert "none: written at a person" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "none: written at a person" in page and "passed 3.5 times more slowly" in page
 
 
 def test_a_recorded_run_is_no_black_box_and_neither_is_what_cannot_be_read(record_run, tmp_path):

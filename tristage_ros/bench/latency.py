@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         GraphError: a launch argument is wrong.
     """
-    given = {"control": "frame", "can_channel": "127.0.0.1:54701"} | parse_arguments(options.arguments)
+    fixed = {"control": "frame", "can_channel": "127.0.0.1:54701", "real_time": "true"}
+    given = fixed | parse_arguments(options.arguments)
     os.environ.update(environment(simulated=True))
     rclpy.init(args=[])
     notes = Notes()

@@ -1,13 +1,9 @@
-"""The machine that something is measured on: what a reader has to know of it, and how it is kept busy."""
+"""The machine that something is measured on: what a reader has to know of it."""
 
 from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -26,15 +22,3 @@ def described(command: str, load: int = 0) -> str:
     before = os.getloadavg()[0]
     beside = f" --load {load}" if load else ""
     return f"{when}, {cpu_model()}, {os.cpu_count()} cores, load {load} (before: {before:.1f}); {command}{beside}"
-
-
-@contextmanager
-def busy(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Keep the machine busy with processes that never rest; they end with the block."""
-    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
-    try:
-        yield spinning
-    finally:
-        for process in spinning:
-            process.kill()
-            process.wait()

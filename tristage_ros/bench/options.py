@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from tristage_ros.graph.arguments import positive
+from tristage_ros.graph.load import load
 from tristage_ros.resources import user_path
 
 SIZES = ("tiny", "mini", "7b")
@@ -22,7 +23,6 @@ FUZZED = (  # what reads what is not ours
     "datasets/lerobot_info", "datasets/lerobot_rows", "datasets/lerobot_episodes", "datasets/lerobot_video",
     "datasets/lerobot_mapping",
 )  # fmt: skip
-MOST_LOAD = 64  # busy processes beside a measurement
 
 
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +120,7 @@ def _add_arm_measurements(parser: argparse.ArgumentParser) -> None:
     box = arm.add_parser("black-box", help="what the record of the last minute costs, and to write it")
     box.add_argument("--times", type=_count, default=5, help="that it is written (default: 5)")
     for each in (reactions, contact, stop, stalls, alarms, lead, box):
-        each.add_argument("--load", type=_load, default=0, metavar="N", help="busy processes beside it (default: 0)")
+        each.add_argument("--load", type=load, default=0, metavar="N", help="busy processes beside it (default: 0)")
     for each in (reactions, contact):
         each.add_argument("--slow", action="store_true", help="feedback at 20 Hz and 80 ms late; its own limits")
 
@@ -141,12 +141,6 @@ def _fuzzed(text: str) -> list[str]:
     if wrong := [name for name in text.split(",") if name not in known]:
         raise argparse.ArgumentTypeError(f"{wrong[0]!r} is no kind; there are: {', '.join(FUZZED)}")
     return text.split(",")
-
-
-def _load(text: str) -> int:
-    if not text.isdecimal() or int(text) > MOST_LOAD:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of processes from 0 to {MOST_LOAD}")
-    return int(text)
 
 
 def _seed(text: str) -> int:

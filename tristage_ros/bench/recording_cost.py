@@ -63,7 +63,7 @@ class _Counter(Operator):
 
 def measure(seconds: float, folder: Path, arguments: Sequence[str], record: bool) -> Cost:
     """Run the cell for `seconds`, controlled at policy.rate_hz unless `arguments` say otherwise; return its cost."""
-    given = ["control:=rate", f"record:={str(record).lower()}", f"run_dir:={folder}", *arguments]
+    given = ["control:=rate", "real_time:=true", f"record:={str(record).lower()}", f"run_dir:={folder}", *arguments]
     with _cell(given, folder / "log.txt") as log, _counter() as counter:
         end = time.monotonic() + START_UP
         while not counter.ready():

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 
 import torch
 
-from tristage_ros.bench.machine import busy
 from tristage_ros.bench.model.timing import describe
+from tristage_ros.graph.load import busy
 from tristage_ros.start import NODES
 
 RATE = "control:=rate"  # to infer without an operator

@@ -148,13 +148,15 @@ def headline(operator: Operator) -> Text:
         )
     if step is None:
         return Text("No control step yet: nothing on /tristage/pruning", style="bold yellow")
-    silence = operator.silence("tristage/pruning")
+    silence = operator.silence("tristage/pruning") / operator.dilation
     text = Text(f"step {step.step}", style="bold")
     if step.pruned:
         shares = f"2D {step.rate_2d:.0%}, 3D {step.rate_3d:.0%}"
         text += Text(f": {step.rate:.0%} pruned ({shares}), kept {step.tokens_2d} + {step.tokens_3d}", style="not bold")
     else:
         text += Text(": on all tokens", style="not bold")
+    if operator.dilation > 1.0:
+        text += Text(f"   time {operator.dilation:g} times slower", style="yellow")
     return text + Text(f"   no step for {silence:.0f} s" if silence > QUIET else "", style="bold yellow")
 
 
@@ -227,7 +229,8 @@ def status_table(operator: Operator, remaining: float) -> Group:
         head: RenderableType = Text(f"led by hand, {remaining:.0f} s left", style="bold")
     else:
         tables = Group(pruning_table(operator.pruning), Text(), timings_table(operator.timings))
-        head = Panel(tables, title=f"step {step}", subtitle=f"{remaining:.0f} s left", expand=False)
+        slowed = f", {operator.dilation:g} times slower" if operator.dilation > 1.0 else ""
+        head = Panel(tables, title=f"step {step}", subtitle=f"{remaining:.0f} s left{slowed}", expand=False)
     return Group(head, arm_text(operator.arm), *(Text(line, style="yellow") for line in operator.trouble()))
 
 

@@ -105,6 +105,13 @@ PIPER_PICK = (
         "cached: the prefix is computed once per step; recompute: once per denoising pass",
         ("cached", "recompute"),
     ),
+    Argument(
+        "real_time",
+        "false",
+        "true: the simulation's time is the clock's, also where this computer cannot keep up; false: it passes more "
+        "slowly there, but for lead:=true, policy:=false, episodes and two machines",
+        BOOLEAN,
+    ),
     Argument("seed", "0", "seed of the scene and of the policy's noise"),
     Argument(
         "lead",

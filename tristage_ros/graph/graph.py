@@ -126,6 +126,9 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     ]
     if simulated:
         scene = {"task": given["task"], "varied": given["varied"] == "true", "seed": seed}
+        if not _in_real_time(given, with_policy):
+            scene["real_time"] = False
+            next(node for node in nodes if node.name == "policy").parameters["rehearse"] = True
         nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, **scene}))
     elif machine != HOST:
         _require_can(channel)
@@ -165,6 +168,12 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
     described = _with_parameters(nodes, parameters, namespace, _names_in(cameras))
     return Graph("piper_pick", described, parameters, variables, namespace)
+
+
+def _in_real_time(given: Mapping[str, str], with_policy: bool) -> bool:
+    """Tell whether simulated time is the clock's: where a person leads, and for what a real arm is to learn from."""
+    alone = given["machine"] == ALL and with_policy
+    return given["real_time"] == "true" or not alone or bool(given["episodes"])
 
 
 def _lead(nodes: list[NodeSpec], channel: str) -> None:

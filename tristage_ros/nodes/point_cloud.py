@@ -20,6 +20,7 @@ from tristage_ros.ros import qos
 from tristage_ros.ros.convert import cloud_message, seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, limits_of
 from tristage_ros.ros.diagnostics import PARAMETERS as STREAM_PARAMETERS
+from tristage_ros.ros.dilation import follow_dilation
 from tristage_ros.ros.image_transport import IMAGE_TRANSPORT, subscribe_image
 from tristage_ros.ros.joints import zero_of
 from tristage_ros.ros.parameters import Parameter, declare
@@ -57,6 +58,7 @@ class PointCloudNode(Node):
         self.streams = {name: Stream(limits_of(s, s.max_age)) for name in self.inputs}
         self.published = self.incomplete = self.empty = 0
         self.milliseconds = 0.0
+        self._dilation = 1.0
         self.last_points = 0
         self._newest: PointCloud2 | None = None  # of the assembly's last stamp
         self._to_compare: tuple[float, dict[str, RgbdFrame]] | None = None  # frames that wait for their joint states
@@ -70,6 +72,7 @@ class PointCloudNode(Node):
             subscribe_image(subscriptions, aligned, partial(self._on_depth, name), s.image_transport, refuse)
         subscriptions.add(JointState, "joint_states", self._on_joints, 10)
         subscriptions.add(ArmStatus, "arm/status", self._on_arm_status, 1)
+        follow_dilation(self, self._dilate)
         self.agreement = AgreementCheck(self, s, self.workspace, not self._replayed)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.add("cloud", self._cloud_part)
@@ -119,6 +122,13 @@ class PointCloudNode(Node):
     def _on_arm_status(self, message: ArmStatus) -> None:
         self.assembly.dh_is_offset = zero_of(self, message, self.assembly.dh_is_offset)
 
+    def _dilate(self, dilation: float) -> None:
+        """Judge ages and rates by an arm whose time is slower."""
+        self.assembly.dilate(dilation)
+        self._dilation = dilation
+        for stream in self.streams.values():
+            stream.dilation = dilation
+
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
@@ -141,6 +151,8 @@ class PointCloudNode(Node):
         self.published += 1
         self.empty += len(built.cloud.points) == 0
         self.last_points, self.milliseconds = len(built.cloud.points), built.milliseconds
+        if self.published == 1:
+            self._diagnostics.publish()  # somebody waits for it, perhaps, to enable the arm
         if self.agreement.due(built.stamp):
             self._to_compare = built.stamp, dict(built.frames)
             self._compare()
@@ -184,11 +196,11 @@ class PointCloudNode(Node):
         if not self.published:
             return Part(ERROR, "no cloud yet: no usable depth frame has come", values)
         age = self._now() - self.assembly.last_stamp
-        if age > self.settings.max_age:
+        if age > self.settings.max_age * self._dilation:
             return Part(WARN, f"the newest cloud is {age:.1f} s old", values)
         if self.last_points == 0:
             return Part(WARN, "the cloud is empty: nothing measured inside the workspace", values)
-        if self.milliseconds > self.settings.slow_cloud:
+        if self.milliseconds > self.settings.slow_cloud * self._dilation:
             return Part(WARN, f"the cloud takes {self.milliseconds:.0f} ms, more than slow_cloud", values)
         return Part(OK, f"{self.last_points} points in {self.milliseconds:.0f} ms", values)
 

@@ -14,6 +14,7 @@ from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.arm.site import load_site
 from tristage_ros.devices.arm.values import LET_GO, LeadState
+from tristage_ros.nodes.pace import KeptPace
 from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import camera_info_message
@@ -33,7 +34,12 @@ PARAMETERS = (
     Parameter("task", "banana", "whose things stand on the table", choices=tuple(INSTRUCTIONS)),
     Parameter("varied", False, "light, colours, clutter and the arm's start vary with the seed, too"),
     Parameter("seed", 0, "seed of the object poses", low=0, high=2**31 - 1),
-    Parameter("frame_rate", 15.0, "camera frames per second", "Hz", 1.0, 60.0),
+    Parameter("frame_rate", 15.0, "camera frames per simulated second", "Hz", 1.0, 60.0),
+    Parameter(
+        "real_time",
+        True,
+        "simulated time is the clock's; false: it passes more slowly where this computer cannot keep up",
+    ),
     Parameter("width", 640, "image width", "pixels", 64, 1920),
     Parameter("height", 480, "image height", "pixels", 64, 1080),
     Parameter("can_channel", "", "where the firmware's CAN bus is served, on this machine only"),
@@ -101,7 +107,7 @@ class ScriptedHand:
 
 
 class SimulationNode(Node):
-    """Run the cell in real time and publish its cameras."""
+    """Run the cell, in real time where this computer can, and publish its cameras."""
 
     def __init__(self) -> None:
         """Build the scene and open the CAN bus."""
@@ -121,6 +127,10 @@ class SimulationNode(Node):
         self._diagnostics = Diagnostics(self, "simulated cell")
         self._diagnostics.add("cameras", self._camera_part)
         self._diagnostics.add("task", self._task_part)
+        self._kept: KeptPace | None = None
+        if not self.settings.real_time:
+            self._kept = KeptPace(self, self.cell, self.settings.frame_rate, self._diagnostics.publish)
+            self._diagnostics.add("pace", self._kept.part)
         self.done: bool | None = None
         self._done_publisher = self.create_publisher(Bool, "tristage/task_done", qos.LATCHED)
         self.create_timer(0.2, self._judge)
@@ -148,13 +158,15 @@ class SimulationNode(Node):
                 self.failure = f"simulation: cameras stopped: {why}"
 
     def _capture_until_stopped(self) -> None:
-        period = 1.0 / self.settings.frame_rate
         due = time.monotonic()
         while not self._stop.is_set():
+            began = time.monotonic()
             for name, capture in self.cell.capture().items():
                 self._publish(name, capture)
+            if self._kept:
+                self._kept.pace.drew(time.monotonic() - began)
             self.frames += 1
-            due += period
+            due += self.cell.firmware.dilation / self.settings.frame_rate
             if time.monotonic() > due:  # skip what is late instead of catching up
                 self.late += 1
                 due = time.monotonic()

@@ -96,6 +96,12 @@ class CloudAssembly:
         self.last_stamp = 0.0  # s, of the newest that was built
         self._first = self.inputs[mounts[0].name]
         self._settings, self._built, self._refused = settings, built, refused
+        self._dilation = 1.0
+
+    def dilate(self, dilation: float) -> None:
+        """Take a second of the limits for so many of the stamps: an emulated arm's time passes more slowly."""
+        self.joints.span *= dilation / self._dilation
+        self._dilation = dilation
 
     def add_info(self, name: str, message: Message, image: str = "") -> None:
         """Take a camera's intrinsics; `image` is the topic of what it sees."""
@@ -116,14 +122,14 @@ class CloudAssembly:
     def add_depth(self, name: str, message: Message, now: float) -> bool:
         """Take a depth image at `now` (s, ROS time); return whether its cloud was built before."""
         source, stamp = self.inputs[name], seconds(message.header.stamp)
-        age = now - stamp
-        if abs(age) > self._settings.max_age:
+        age, limit = now - stamp, self._settings.max_age * self._dilation
+        if abs(age) > limit:
             hint = (
                 "is the clock of the camera's machine right?"
                 if age < 0
                 else "is the camera frozen or the machine overloaded?"
             )
-            source.refuse("stale", f"frame is {age:.2f} s old, limit {self._settings.max_age:g} s; {hint}")
+            source.refuse("stale", f"frame is {age:.2f} s old, limit {limit:g} s; {hint}")
             return False
         if source is self._first and self._pending():
             self._build()  # what it waited for never came

@@ -51,6 +51,13 @@ class ObservationBuffer:
         self.joints = JointHistory()
         self._held: float | None = None  # stamp of the first cloud in a row that joint states had not reached
         self._cloud_stamps: deque[float] = deque(maxlen=1024)  # s
+        self._dilation = 1.0
+
+    def dilate(self, dilation: float) -> None:
+        """Take a second of the limits for so many of the stamps: an emulated arm's time passes more slowly."""
+        with self._lock:
+            self.joints.span *= dilation / self._dilation
+            self._dilation = dilation
 
     def add_image(self, message: Message) -> None:
         """Take a colour image of the front camera."""
@@ -144,14 +151,14 @@ class ObservationBuffer:
         """
         if self.joints.newest < stamp:
             self._held = stamp if self._held is None else self._held
-            if abs(stamp - self._held) < self.JOINTS_LATE:
+            if abs(stamp - self._held) < self.JOINTS_LATE * self._dilation:
                 raise NotReadyError("the joint states have not reached the stamp of the cloud yet")
         self._held = None
 
     def _check_age(self, name: str, stamp: float, now: float) -> None:
-        age = now - stamp
-        if abs(age) > self._limits.max_age:
-            raise NotReadyError(f"the newest {name} is {age:.2f} s old, limit {self._limits.max_age:g} s")
+        age, limit = now - stamp, self._limits.max_age * self._dilation
+        if abs(age) > limit:
+            raise NotReadyError(f"the newest {name} is {age:.2f} s old, limit {limit:g} s")
 
     def _nearest(self, messages: list[Message], stamp: float) -> Message | None:
         apart = [abs(seconds(message.header.stamp) - stamp) for message in messages]

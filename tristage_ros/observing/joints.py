@@ -39,8 +39,8 @@ class JointHistory:
     """Keep joint states by stamp and interpolate between them."""
 
     def __init__(self, span: float = 3.0) -> None:
-        """Keep the last `span` seconds."""
-        self._span = span
+        """Keep the last `span` seconds, which may be changed."""
+        self.span = span
         self._samples: deque[tuple[float, NDArray[np.float64]]] = deque()
 
     def add(self, message: Message) -> None:
@@ -55,7 +55,7 @@ class JointHistory:
             self._samples.clear()
         insort(self._samples, (stamp, sample), key=itemgetter(0))
         stamp = self._samples[-1][0]
-        while self._samples[0][0] < stamp - self._span:
+        while self._samples[0][0] < stamp - self.span:
             self._samples.popleft()
 
     @property

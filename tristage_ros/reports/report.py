@@ -65,6 +65,7 @@ class ReportPaths:
 
     html: Path
     figures: dict[str, Path]  # by section; those without data are missing
+    run: Run | None = None  # that it tells about; None: of a black box
 
 
 def report(bag: str | Path, out_dir: str | Path | None, facts: Mapping[str, object]) -> ReportPaths:
@@ -112,7 +113,7 @@ def _run(bag: Path, folder: Path, facts: Mapping[str, object]) -> ReportPaths:
     parts += [_events(run), _diagnostics(run)]
     html = folder / "report.html"
     html.write_text(_page(f"Run {_name(bag)}", parts), encoding="utf-8")
-    return ReportPaths(html, paths)
+    return ReportPaths(html, paths, run)
 
 
 def _name(bag: Path) -> str:

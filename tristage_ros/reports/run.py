@@ -14,8 +14,12 @@ from tristage_ros.bags.changes import TOPICS, Change, changes_of
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.messages import IMAGE
 from tristage_ros.bags.reader import BagError, BagReader, Message
+from tristage_ros.devices.arm.clock import ArmClock
 from tristage_ros.devices.arm.site import Site, SiteError, parse_site
 from tristage_ros.devices.arm.smoothness import Smoothness
+from tristage_ros.reports.dilation import TOPIC as DILATION
+from tristage_ros.reports.dilation import TYPE as DILATION_TYPE
+from tristage_ros.reports.dilation import clock_of
 from tristage_ros.reports.smoothness import ARM_JOINTS, of_arm_status, of_joint_states
 
 PRUNING, TIMINGS, ACTION, OVERLAY = "/tristage/pruning", "/tristage/timings", "/tristage/action", "/tristage/overlay"
@@ -29,6 +33,7 @@ KINDS = {
     JOINTS: "sensor_msgs/msg/JointState",
     DIAGNOSTICS: "diagnostic_msgs/msg/DiagnosticArray",
     TASK_DONE: "std_msgs/msg/Bool",
+    DILATION: DILATION_TYPE,
     OVERLAY: IMAGE,
 }
 JOINT_NAMES = (*ARM_JOINTS, "gripper")
@@ -61,11 +66,18 @@ class Run:
     views: dict[str, list[Message]] = field(default_factory=dict)  # colour images by camera
     diagnostics: Sequence[tuple[float, Any]] = ()  # diagnostic_msgs/DiagnosticStatus
     task_done: Sequence[tuple[float, bool]] = ()  # whether the simulation's task is done
+    clock: ArmClock = field(default_factory=ArmClock)  # counts simulated seconds by those of the bag's stamps, absolute
+    slowest: float = 1.0  # the most seconds of the clock that one of the cell's took
     changes: Sequence[Change] = ()  # what was set on the policy meanwhile, where it is other than before
 
     def since_start(self, stamp: int) -> float:
         """Return a time of the run's clock, ns, in s since the start of the run."""
         return (stamp - self.start) * 1e-9
+
+    def simulated(self, begin: float, end: float) -> float:
+        """Return how many of the cell's seconds passed between two times, s since the start of the run."""
+        start = self.start * 1e-9
+        return self.clock.at(start + end) - self.clock.at(start + begin)
 
     def seconds(self, message: Message) -> float:
         """Return the time at which a message was recorded, in s since the start of the run."""
@@ -120,6 +132,8 @@ def read_run(path: str | Path) -> Run:
         return [((message.stamp - start) * 1e-9, message.value) for message in by_topic.get(topic, [])]
 
     states, status = timed(JOINTS), timed(STATUS)
+    dilations = by_topic.get(DILATION, [])
+    clock = clock_of((message.stamp * 1e-9, message.value) for message in dilations)
     joint_times, joint_positions = _joints(states)
     return Run(
         Path(path),
@@ -137,12 +151,14 @@ def read_run(path: str | Path) -> Run:
         status=status,
         joint_times=joint_times,
         joint_positions=joint_positions,
-        targets_moved=of_arm_status([message for _, message in status]),
-        joints_moved=of_joint_states([message for _, message in states]),
+        targets_moved=of_arm_status([message for _, message in status], clock),
+        joints_moved=of_joint_states([message for _, message in states], clock),
         overlays=by_topic.get(OVERLAY, []),
         views=_views(by_topic),
         diagnostics=[(time, status) for time, array in timed(DIAGNOSTICS) for status in array.status],
         task_done=[(time, bool(message.data)) for time, message in timed(TASK_DONE)],
+        clock=clock,
+        slowest=max([1.0, *(message.value.data for message in dilations)]),
         changes=_changes(by_topic),
     )
 

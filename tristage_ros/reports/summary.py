@@ -63,6 +63,8 @@ def _about(run: Run, facts: Mapping[str, object]) -> list[Row]:
         rows.append(Row("Versions", ", ".join(f"{name} {versions[name]}" for name in TOLD if name in versions)))
     if run.task_done:
         rows.append(_task(run))
+    if run.slowest > 1.0:
+        rows.append(Row("Simulated time", _slowed(run), alarming=True))
     if site := site_of(run):
         kept = ", ".join(box.name for box in site.keep_out) or "no keep-out boxes"
         rows.append(Row("Site", f"{site.path}: table {site.table_height:g} m, {kept}, tool {site.tool_speed:g} m/s"))
@@ -72,9 +74,30 @@ def _about(run: Run, facts: Mapping[str, object]) -> list[Row]:
 
 
 def _task(run: Run) -> Row:
-    instruction = str(run.facts.parameters.get("policy", {}).get("instruction") or "the task")
     time, done = run.task_done[-1]  # published when it changes
-    return Row("Task done", f"yes, after {time:.1f} s: {instruction}" if done else f"no: {instruction}", not done)
+    told = f"yes, after {in_seconds(run, 0.0, time)}: {instruction(run)}"
+    return Row("Task done", told if done else f"no: {instruction(run)}", not done)
+
+
+def instruction(run: Run) -> str:
+    """Return what the policy was told to do."""
+    return str(run.facts.parameters.get("policy", {}).get("instruction") or "the task")
+
+
+def in_seconds(run: Run, begin: float, end: float) -> str:
+    """Say how long it was between two times, s since the start; simulated seconds where these were other ones."""
+    clock, simulated = end - begin, run.simulated(begin, end)
+    if run.slowest == 1.0:
+        return f"{clock:.1f} s"
+    return f"{simulated:.1f} simulated s ({clock:.1f} s of the clock)"
+
+
+def _slowed(run: Run) -> str:
+    return (
+        f"passed up to {run.slowest:g} times more slowly than the clock, since this computer was too slow for real "
+        f"time: {in_seconds(run, 0.0, run.duration)}. What the arm is judged by (speed, jerk, ages at the arm) is of "
+        "simulated seconds; stamps, milliseconds of a step and rates are the clock's"
+    )
 
 
 def _reported_checkpoint(run: Run) -> str:

@@ -93,6 +93,7 @@ class Stream:
     def __init__(self, limits: StreamLimits) -> None:
         """Start without a message."""
         self.limits = limits
+        self.dilation = 1.0  # how many seconds of the stamps one of the limits' takes
         self.received = 0
         self._stamps: deque[float] = deque()
 
@@ -120,7 +121,7 @@ class Stream:
     @property
     def loss(self) -> float:
         """Return the share of messages, 0..1, that the expected rate has and the last seconds lack."""
-        expected = self._span() * self.limits.rate
+        expected = self._span() * self.limits.rate / self.dilation
         return max(0.0, 1.0 - (len(self._stamps) - 1) / expected) if expected > 0 else 0.0
 
     def part(self, now: float, complaint: str = "", **values: object) -> Part:
@@ -132,16 +133,18 @@ class Stream:
             "rate [Hz]": self.rate,
             "age [ms]": age * 1e3,
             "loss [%]": self.loss * 100,
-            "rate wanted [Hz]": limits.rate,
+            "rate wanted [Hz]": limits.rate / self.dilation,
             "received": self.received,
             **values,
         }
         if complaint:
             return Part(WARN, complaint, values)
-        if age > limits.max_age:
-            return Part(ERROR if age > limits.silent_after else WARN, f"no frame for {age:.1f} s", values)
+        if age > limits.max_age * self.dilation:
+            silent = age > limits.silent_after * self.dilation
+            return Part(ERROR if silent else WARN, f"no frame for {age:.1f} s", values)
         if self.loss > limits.max_loss:
-            return Part(WARN, f"{self.loss:.0%} of the frames are lost: {self.rate:.1f} of {limits.rate:g} Hz", values)
+            wanted = f"{limits.rate / self.dilation:.3g} Hz"
+            return Part(WARN, f"{self.loss:.0%} of the frames are lost: {self.rate:.1f} of {wanted}", values)
         return Part(OK, f"{self.rate:.1f} Hz", values)
 
     def _span(self) -> float:

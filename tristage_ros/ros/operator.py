@@ -12,6 +12,10 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ArmStatus, PruningStats, StageTimings
 
+from tristage_ros.ros.dilation import follow_dilation
+
+PACE = "simulation: pace"  # of the diagnostics: of a simulated cell whose time may pass more slowly
+
 
 class Operator(Node):
     """Listen to the run and call the arm's services."""
@@ -28,12 +32,14 @@ class Operator(Node):
         self.pruning: PruningStats | None = None
         self.timings: StageTimings | None = None
         self.arm: ArmStatus | None = None
+        self.dilation = 1.0  # how many seconds of the clock one of the arm's takes
         self.first_pruning: PruningStats | None = None
         self.diagnostics: dict[str, DiagnosticStatus] = {}
         self.create_subscription(PruningStats, "tristage/pruning", self._on_pruning, 10)
         self.create_subscription(StageTimings, "tristage/timings", self._on_timings, 10)
         self.create_subscription(ArmStatus, "arm/status", self._on_arm, 10)
         self._diagnostics = self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, 50)
+        follow_dilation(self, self._on_dilation)
         self._arm_services = {
             name: self.create_client(Trigger, f"arm/{name}") for name in ("enable", "stop", "clear_fault")
         }
@@ -50,6 +56,9 @@ class Operator(Node):
     def _on_arm(self, message: ArmStatus) -> None:
         self.heard["arm/status"] = time.monotonic()
         self.arm = message
+
+    def _on_dilation(self, dilation: float) -> None:
+        self.dilation = dilation
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics |= {status.name: status for status in message.status}
@@ -83,6 +92,7 @@ class Operator(Node):
             and self._arm_services["enable"].service_is_ready(),
             "point cloud": self.led or self._level("point_cloud: cloud") == DiagnosticStatus.OK,
             "policy": self.led or self._level("policy: policy") is not None,
+            "pace": self._level(PACE) != DiagnosticStatus.WARN,  # it is one while this computer is measured
         }
         return ", ".join(name for name, up in wanted.items() if not up)
 

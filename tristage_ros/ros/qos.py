@@ -23,6 +23,12 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
+# By how much an emulated arm's time is slower than the clock, 1 for any other; the arm says it.
+DILATION_TOPIC = "arm/time_dilation"
+
+# How old an observation would be when its action is there: what a policy told to rehearse found before it may act, s.
+REHEARSAL_TOPIC = "policy/rehearsal"
+
 # The policy repeats the header of every arm/status: a late one is of no use, and the next one comes at once.
 HEARTBEAT_TOPIC = "policy/heartbeat"
 HEARTBEAT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1)

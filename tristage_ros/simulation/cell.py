@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.devices.arm.clock import is_emulated
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.simulation.arm import Plant
@@ -109,6 +110,16 @@ class Cell:
     def start(self) -> None:
         """Let time run: physics and firmware in a thread of their own."""
         self.firmware.start()
+
+    def dilate(self, dilation: float) -> None:
+        """Let the cell's time pass so many times more slowly than the clock's from now on; who drives the arm hears it.
+
+        Raises:
+            ValueError: the bus leaves this computer, or it is no such number.
+        """
+        if not is_emulated(self.config.can_interface, self.can_channel):
+            raise ValueError(f"on {self.can_description} time cannot be slowed down: a real arm may be there")
+        self.firmware.dilate(dilation)
 
     def capture(self) -> dict[str, Capture]:
         """Render every camera at the present state, by camera name.

@@ -1,5 +1,7 @@
 """The arm on a CAN bus: one thread that takes commands, steps the controller and sends its feedback at 200 Hz.
 
+Its time may pass more slowly than the clock's, on a computer that cannot keep up. The feedback still comes 200 times a
+second, but less happens between two of it, and a frame that no Piper sends says so on the bus.
 Between the arm and the bus is a `Wire`, which loses, exchanges and freezes frames when a test asks for it.
 """
 
@@ -13,7 +15,8 @@ from collections.abc import Iterable
 
 import can
 
-from tristage_ros.simulation.arm import Obstacle
+from tristage_ros.devices.arm.clock import DILATION_FRAME, MOST, dilation_data
+from tristage_ros.simulation.arm import TIME_STEP, Obstacle
 from tristage_ros.simulation.controller import Controller
 from tristage_ros.simulation.frames import ArmStatus, Frame, MotorStatus
 
@@ -25,7 +28,7 @@ class Firmware:
     """Run a controller in real time on a python-can bus: 14 frames at 200 Hz and six at 40 Hz, 3040 frames/s.
 
     Commands take effect, and are answered, at the next tick. Ticks that come a period late or more are skipped and
-    counted, not caught up: simulated time then falls behind.
+    counted, not caught up: simulated time then falls behind, but for a slower time, in which there is time for that.
     `lock` guards the controller and its plant: hold it to read or change them while the thread runs. `wire` loses,
     exchanges and freezes frames on demand.
     """
@@ -38,6 +41,8 @@ class Firmware:
         self.wire = Wire()
         self._controller, self._bus = controller, bus
         self._ticks = 0
+        self._dilation, self._tells = 1.0, False  # and whether that was ever another
+        self._owed = 0.0  # s of simulated time that have not been stepped: less than a step of the physics
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="firmware", daemon=True)
 
@@ -51,6 +56,23 @@ class Firmware:
         if self._thread.is_alive():
             self._thread.join()
         self._bus.shutdown()
+
+    @property
+    def dilation(self) -> float:
+        """Return how many seconds of the clock a simulated one takes."""
+        return self._dilation
+
+    def dilate(self, dilation: float) -> None:
+        """Let simulated time pass so many times more slowly from the next tick on, and say so on the bus.
+
+        Raises:
+            ValueError: not 1 to `MOST`.
+        """
+        if not 1.0 <= dilation <= MOST:
+            raise ValueError(f"simulated time is 1 to {MOST:g} times slower, not {dilation}")
+        with self.lock:
+            self._dilation = dilation
+            self._tells = self._tells or dilation > 1.0
 
     def silence(self, seconds: float | None) -> None:
         """Neither hear nor say anything for `seconds`; see Wire.silence."""
@@ -119,17 +141,27 @@ class Firmware:
         with self.lock:
             self._controller.refuses_enabling = refuse
 
-    def tick(self) -> None:
-        """Take the waiting commands, advance by one period and send answers and feedback."""
+    def tick(self, missed: int = 0) -> None:
+        """Take the waiting commands, advance by one period and send answers and feedback; `missed` ticks before."""
         received = self.wire.up(self._received())
         self._ticks += 1
         with self.lock:
             sent = [answer for frame in received for answer in self._controller.handle(frame)]
-            self._controller.step(1 / RATE)
+            self._step(1 + missed * (self._dilation > 1.0))
             self.stamp = time.time()
-            sent += self._controller.feedback(with_health=self._ticks % HEALTH_EVERY == 0)
+            health = self._ticks % HEALTH_EVERY == 0
+            sent += self._controller.feedback(with_health=health)
+            if self._tells and health:
+                sent.append(Frame(DILATION_FRAME, dilation_data(self._dilation)))
         for can_id, data in self.wire.down(sent):
             self._bus.send(can.Message(self.stamp, can_id, is_extended_id=False, data=data))
+
+    def _step(self, ticks: int) -> None:
+        """Let the simulated time of so many ticks pass, in whole steps of the physics."""
+        self._owed += ticks / (RATE * self._dilation)
+        if steps := math.floor(self._owed / TIME_STEP + 1e-6):
+            self._controller.step(steps * TIME_STEP)
+            self._owed = max(0.0, self._owed - steps * TIME_STEP)
 
     def _received(self) -> list[Frame]:
         received = []
@@ -138,9 +170,9 @@ class Firmware:
         return received
 
     def _run(self) -> None:
-        due = time.monotonic()
+        due, missed = time.monotonic(), 0
         while not self._stop.is_set():
-            self.tick()
+            self.tick(missed)
             due += 1 / RATE
             missed = max(0, math.floor((time.monotonic() - due) * RATE))
             self.missed_ticks += missed

@@ -20,7 +20,8 @@ from tristage_ros.bench.arm.jitter import JITTER, KINDS, jittered
 from tristage_ros.bench.arm.reactions import reaction_rows
 from tristage_ros.bench.arm.soak import soak
 from tristage_ros.bench.arm.stream import stream
-from tristage_ros.bench.machine import busy, described
+from tristage_ros.bench.machine import described
+from tristage_ros.graph.load import busy
 
 
 def run(options: argparse.Namespace) -> int:

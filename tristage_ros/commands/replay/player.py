@@ -27,6 +27,7 @@ from rclpy.qos import QoSProfile
 from rich.console import Console
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
+from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
@@ -77,6 +78,7 @@ class Player(Node):
             self.create_subscription(kind, REPLAYED[relative(topic)], self._taker(topic, kind), qos.IMAGES, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self.create_subscription(ParameterEvent, EVENTS, self._on_event, 100, raw=True)
+        self._dilation = self.create_publisher(Float64, qos.DILATION_TOPIC, qos.LATCHED)
         self._reset = self.create_client(Trigger, "/policy/reset")
         self._look = self.create_client(SetBool, "/policy/look")
         self._parameters = self.create_client(SetParameters, "/policy/set_parameters")
@@ -119,6 +121,10 @@ class Player(Node):
         """Set the replayed clock to `now` (ns); it never goes back."""
         self.now = max(self.now, now)
         self._clock.publish(Clock(clock=Time(sec=self.now // 10**9, nanosec=self.now % 10**9)))
+
+    def dilate(self, dilation: float) -> None:
+        """Let the nodes judge ages by a recorded cell whose time passed so many times more slowly than its stamps."""
+        self._dilation.publish(Float64(data=dilation))
 
     def publish(self, message: Message) -> None:
         """Publish one message."""

@@ -30,6 +30,7 @@ from tristage_ros.commands.replay.settings import LIVE, Settings, to_repeat
 from tristage_ros.commands.replay.usable import require_usable
 from tristage_ros.graph import graph
 from tristage_ros.reports.compare.command import compare_and_tell
+from tristage_ros.reports.dilation import slowest_in
 
 SETTABLE = ("instruction", facts.OWN_SCALE, *LIVE)
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
@@ -137,6 +138,8 @@ def replay(request: Request, console: Console) -> Outcome:
         writer = stack.enter_context(BagWriter(outcome.bag))
         stop = stop_on_signals(stack)
         player = player_of((*plan.recording.topics,), writer, stack)
+        if (slowest := slowest_in(request.bag)) > 1.0:
+            player.dilate(slowest)
         nodes = nodes_of(arguments, player, request.out / "log.txt", console, stop, stack)
         first = plan.frames[0].stamp if plan.frames else plan.recording.start
         writer.offer(facts.TOPIC, offered(1, latched=True))

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from tristage_ros.devices.arm import flash, traffic
 from tristage_ros.devices.arm.black_box import BusRecord, LoopRecord
+from tristage_ros.devices.arm.clock import ArmClock
 from tristage_ros.devices.arm.config import ControllerConfig, check_scale
 from tristage_ros.devices.arm.following import Following
 from tristage_ros.devices.arm.guard import RefusedError
@@ -38,7 +40,7 @@ class ArmController:
     ) -> None:
         """Take a connected driver, and perhaps a leader that listens; `close` will disconnect both."""
         self.config = config or ControllerConfig()
-        self._driver, self._leader = driver, leader
+        self._driver, self._leader, self._clock = driver, leader, driver.clock
         self._led: Led | None = None  # the newest of the leader's that was taken
         self._motion = Motion(self.config, driver.dh_is_offset, driver.read())
         self._counts = dict.fromkeys(("sent", "limited", "accepted", "refused"), 0)
@@ -57,6 +59,11 @@ class ArmController:
         return self._driver.dh_is_offset
 
     @property
+    def clock(self) -> ArmClock:
+        """Return what all stamps and times here are seconds of; a leader's are of the monotonic clock."""
+        return self._clock
+
+    @property
     def frames(self) -> BusRecord:
         """Return the frames of the last minute on the arm's bus."""
         return self._driver.frames
@@ -68,8 +75,8 @@ class ArmController:
     def close(self) -> None:
         """Slow down along the path, hold, then stop the thread and disconnect; the motors stay on."""
         self.stop("the controller is closing")
-        patience = time.monotonic() + 2.0 / self.config.motion.feed_slope
-        while self._thread.is_alive() and self._motion.moving and time.monotonic() < patience:
+        patience = self._clock.now() + 2.0 / self.config.motion.feed_slope
+        while self._thread.is_alive() and self._motion.moving and self._clock.now() < patience:
             time.sleep(1.0 / self.config.rate)
         self._closing.set()
         if self._thread.is_alive():
@@ -99,6 +106,8 @@ class ArmController:
 
     def _unfit(self) -> str:
         """Return what of the arm's own settings forbids to enable it, by what is known of them, "" if nothing."""
+        if impostor := self._driver.impostor():
+            return impostor
         if self._motion.feedback.control_mode == LEADING:
             return f"the arm is in the role of a leader; {traffic.MAKE_FOLLOWER}"
         if wrong := flash.corrupt(self._driver.limits):
@@ -116,7 +125,7 @@ class ArmController:
                 if motion.execution is not None and not motion.dry:
                     released, motion.held = motion.held, ""
                     return True, f"released: {released}" if released else "already enabled"
-                if other := self._driver.other_master(time.monotonic() - _QUIET):
+                if other := self._driver.other_master(self._clock.now() - _QUIET):
                     return False, other
                 arm = motion.feedback
                 try:  # all that is asked once the motors are on is asked before, too
@@ -126,7 +135,7 @@ class ArmController:
                 was_dry, motion.dry = motion.dry, False
                 released, motion.held = motion.held, ""  # a stop from here on counts
                 motion.release("the dry run ended")
-            on, asked = False, time.monotonic()
+            on, asked = False, self._clock.now()
             try:
                 self._driver.set_speed(motion.percent)
                 self._driver.enable(self.config.enable_timeout)
@@ -135,8 +144,8 @@ class ArmController:
                     raise PiperError(other)
                 with self._lock:
                     motion.take(self._driver.read())
-                    motion.engage(time.monotonic())
-                    self._last_sent = time.monotonic()
+                    motion.engage(self._clock.now())
+                    self._last_sent = self._clock.now()
             except (PiperError, RefusedError) as error:
                 with self._lock:
                     motion.dry, motion.held = was_dry, motion.held or released
@@ -168,7 +177,7 @@ class ArmController:
             if cause := self._present_cause():
                 return False, f"still {cause}; fault: {was}"
             self._motion.restart()
-            self._last_sent = time.monotonic()  # a sending that fails from now on is a new fault
+            self._last_sent = self._clock.now()  # a sending that fails from now on is a new fault
             return True, f"cleared: {was}"
 
     def set_speed_scale(self, scale: float) -> None:
@@ -189,9 +198,9 @@ class ArmController:
                 self._motion.hold("")
 
     def policy_heard(self, stamp: float) -> None:
-        """Take a stamp of the arm's, s on the monotonic clock, that the policy has repeated."""
+        """Take a stamp of the arm's, s of its clock, that the policy has repeated."""
         with self._lock:
-            self._motion.link.heard(stamp, time.monotonic())
+            self._motion.link.heard(stamp, self._clock.now())
 
     def submit(self, chunk: ActionChunk, objection: str = "") -> tuple[bool, str]:
         """Begin a chunk instead of the present path, without a jump; return whether it was accepted, and why not.
@@ -203,10 +212,10 @@ class ArmController:
         with self._planning:
             try:
                 with self._lock:
-                    job = motion.open_chunk(chunk, time.monotonic(), objection)
+                    job = motion.open_chunk(chunk, self._clock.now(), objection)
                 path = motion.plan(job)
                 with self._lock:
-                    motion.begin_chunk(chunk, path, time.monotonic())
+                    motion.begin_chunk(chunk, path, self._clock.now())
             except ValueError as error:
                 with self._lock:
                     motion.refuse(chunk, str(error))
@@ -233,15 +242,15 @@ class ArmController:
         motion = self._motion
         with self._planning:
             with self._lock:
-                job = motion.open_path(path, time.monotonic())
+                job = motion.open_path(path, self._clock.now())
             planned = motion.plan(job)
             with self._lock:
-                return motion.begin_path(path, planned, time.monotonic())
+                return motion.begin_path(path, planned, self._clock.now())
 
     def objection(self, source: CommandSource) -> str:
         """Return why nothing that `source` commands would be begun now, "" when it may be."""
         with self._lock:
-            return self._motion.objection(source, time.monotonic())
+            return self._motion.objection(source, self._clock.now())
 
     def give_up(self, following: Following, reason: str) -> None:
         """Slow down and hold, if the arm is still on that joint path."""
@@ -256,7 +265,7 @@ class ArmController:
         """
         with self._lock:
             try:
-                self._motion.go_home(time.monotonic())
+                self._motion.go_home(self._clock.now())
             except ValueError as error:
                 return False, str(error)
             return True, "going home; set command_source to give the arm back"
@@ -280,7 +289,7 @@ class ArmController:
         with self._lock:
             motion = self._motion
             if source is motion.source:
-                motion.leading.hear(led)
+                motion.leading.hear(self._by_arms_clock(led))
 
     def object_to(self, source: CommandSource, reason: str) -> None:
         """Let a leader, if that is the command source, lead nothing until something else is heard of it."""
@@ -292,7 +301,7 @@ class ArmController:
         """Let the leader lead the arm from now on, if it is near enough; return success and a reason."""
         with self._lock:
             try:
-                self._motion.engage_leader(time.monotonic())
+                self._motion.engage_leader(self._clock.now())
             except ValueError as error:
                 return False, str(error)
             return True, f"the arm belongs to {OWNERS[self._motion.source]}: it catches up, and follows"
@@ -331,9 +340,9 @@ class ArmController:
 
     def snapshot(self) -> ArmState:
         """Return a consistent picture of the arm now."""
-        lately = [window.over(time.monotonic()) for window in (self._sent, self._measured)]
+        lately = [window.over(self._clock.now()) for window in (self._sent, self._measured)]
         with self._lock:
-            motion, now = self._motion, time.monotonic()
+            motion, now = self._motion, self._clock.now()
             feedback, sent = motion.feedback, motion.sent
             mode, reason = self._mode()
             return ArmState(
@@ -361,6 +370,7 @@ class ArmController:
                 chunks_accepted=self._counts["accepted"],
                 chunks_refused=self._counts["refused"],
                 lead=motion.lead_status(now),
+                dilation=self._clock.dilation,
             )
 
     def limits_in_words(self) -> list[str]:
@@ -371,7 +381,7 @@ class ArmController:
         period, due = 1.0 / self.config.rate, time.monotonic()
         while not self._closing.is_set():
             try:
-                self._tick(time.monotonic())
+                self._tick(self._clock.now())
             except Exception as error:
                 # the thread must outlive anything, or the arm would be without a guard
                 with self._lock:
@@ -397,7 +407,7 @@ class ArmController:
                 self._sent.add(now, setpoint.position)
                 return
         try:
-            if (stood := time.monotonic() - now) > self.config.guard.command_timeout:
+            if (stood := self._clock.now() - now) > self.config.guard.command_timeout:
                 raise TimeoutError(f"this computer stood still for {stood:.2f} s")  # as old as that is the set-point
             self._driver.set_speed(motion.percent)
             self._driver.send(setpoint.position, setpoint.gripper)
@@ -415,7 +425,8 @@ class ArmController:
         """Keep this tick in the record."""
         with self._lock:
             motion = self._motion
-            self.record.tick(self._mode()[0], motion.sent, motion.feedback, self._counts["sent"], motion.guard.fault)
+            arm = replace(motion.feedback, stamp=self._clock.monotonic(motion.feedback.stamp))  # as the frames' stamps
+            self.record.tick(self._mode()[0], motion.sent, arm, self._counts["sent"], motion.guard.fault)
 
     def _watch_others(self) -> None:
         """Fall silent as soon as somebody else commands the arm: never fight, never pull it back."""
@@ -437,7 +448,10 @@ class ArmController:
             motion.leading.object(complaint)
         elif (led := leader.newest()) is not None and led is not self._led:
             self._led = led
-            motion.leading.hear(led)
+            motion.leading.hear(self._by_arms_clock(led))
+
+    def _by_arms_clock(self, led: Led) -> Led:
+        return replace(led, stamp=self._clock.at(led.stamp))
 
     def _sending_failed(self, now: float, error: Exception) -> None:
         with self._lock:
@@ -450,7 +464,7 @@ class ArmController:
         """Return what makes a fault of an arm whose motors are on, "" when nothing does."""
         if self._silence() > self.config.guard.lost_after:
             return self._no_feedback()
-        return self._motion.feedback.complaint(motors_off=False) or self._motion.link_complaint(time.monotonic())
+        return self._motion.feedback.complaint(motors_off=False) or self._motion.link_complaint(self._clock.now())
 
     def _mode(self) -> tuple[ArmMode, str]:
         motion = self._motion
@@ -468,7 +482,7 @@ class ArmController:
         return ArmMode.HOLDING, motion.held or f"waiting for {OWNERS[motion.source]}"
 
     def _silence(self) -> float:
-        return time.monotonic() - self._motion.feedback.stamp
+        return self._clock.now() - self._motion.feedback.stamp
 
     def _no_feedback(self) -> str:
         role = self._driver.traffic.role()

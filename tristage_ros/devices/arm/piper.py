@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from tristage_ros.devices.arm import kinematics, listeners
 from tristage_ros.devices.arm.black_box import BusRecord
 from tristage_ros.devices.arm.can_bus import OF_A_MASTER, ChannelLock, ChannelTakenError, permits
+from tristage_ros.devices.arm.clock import DILATION_FRAME, ArmClock, is_emulated, told_dilation
 from tristage_ros.devices.arm.firmware import QUARTER_TORQUE
 from tristage_ros.devices.arm.flash import Flash, MotorLimits
 from tristage_ros.devices.arm.sdk import PiperError, close_bus, new_sdk, open_bus, require_up
@@ -67,6 +68,7 @@ class PiperDriver:
             raise ValueError(f"gripper_effort is 0 to 5 N m, not {gripper_effort}")
         self.interface, self.channel = interface, channel
         self.firmware = ""  # known once connected, as "S-V1.8-9"
+        self.clock = ArmClock()
         self.frames = BusRecord()
         self._effort = round(gripper_effort * 1000)
         self._sdk = new_sdk(interface, channel)
@@ -100,7 +102,7 @@ class PiperDriver:
         self._reader = threading.Thread(target=self._receive, name="piper-reader", daemon=True)
         self._reader.start()
         try:
-            self._await_feedback(time.monotonic() + timeout)
+            self._await_feedback(self.clock.now() + timeout)
             self._ask_for_limits()  # whose answers come when they come
         except PiperError:
             self.close()
@@ -127,7 +129,7 @@ class PiperDriver:
         return self._bus_error
 
     def other_master(self, since: float) -> str:
-        """Return what was heard since then (s, monotonic clock) of somebody else who commands it, "" if nothing."""
+        """Return what was heard since then (s of the arm's clock) of somebody else who commands it, "" if nothing."""
         when, identifier = self._foreign
         if when < since:
             return ""
@@ -152,6 +154,17 @@ class PiperDriver:
         return self._traffic
 
     @property
+    def emulated(self) -> bool:
+        """Tell whether the bus ends within this computer: only there an arm may let its time pass more slowly."""
+        return is_emulated(self.interface, self.channel)
+
+    def impostor(self) -> str:
+        """Return that an emulated arm is heard on the bus of a real one, "" where it is not."""
+        if self.emulated or DILATION_FRAME not in self._traffic.heard:
+            return ""
+        return f"an emulated arm is on {self.channel}, too (frame 0x{DILATION_FRAME:03x}): end that program"
+
+    @property
     def limits(self) -> tuple[MotorLimits, ...]:
         """Return the limits in the arm's flash by motor, 6, as far as they were told."""
         return self._flash.limits
@@ -162,16 +175,16 @@ class PiperDriver:
         Raises:
             PiperError: not connected, or the bus did not take a frame.
         """
-        deadline = time.monotonic() + timeout
-        while self._flash.missing() and time.monotonic() < deadline:
-            if time.monotonic() > self._asked_for_limits + _ASK_AGAIN:
+        deadline = self.clock.now() + timeout
+        while self._flash.missing() and self.clock.now() < deadline:
+            if self.clock.now() > self._asked_for_limits + _ASK_AGAIN:
                 self._ask_for_limits()
             time.sleep(0.005)
         return self.limits
 
     def _ask_for_limits(self) -> None:
         """Ask each motor for what it has not told; a query changes nothing."""
-        self._asked_for_limits = time.monotonic()
+        self._asked_for_limits = self.clock.now()
         for motor, content in self._flash.missing():
             with self._send_lock:
                 self._connected_sdk().SearchMotorMaxAngleSpdAccLimit(motor, content)
@@ -222,17 +235,17 @@ class PiperDriver:
         Raises:
             PiperError: not connected, no feedback, the arm was taken or complains, a motor stayed off for `timeout` s.
         """
-        began = time.monotonic()
-        while time.monotonic() < began + timeout:
+        began = self.clock.now()
+        while self.clock.now() < began + timeout:
             measured = self._fresh()
             if taken := measured.complaint(motors_off=False) or self.other_master(began):
                 raise PiperError(taken)
             self._percent = 0  # so that the mode is asked for
             self.send(np.clip(measured.position, *kinematics.JOINT_LIMITS.T), measured.gripper)
-            asked = time.monotonic()
+            asked = self.clock.now()
             with self._send_lock:
                 self._connected_sdk().EnableArm(7)
-            while time.monotonic() < asked + 0.1:  # motor states come at 40 Hz
+            while self.clock.now() < asked + 0.1:  # motor states come at 40 Hz
                 time.sleep(0.005)
                 if min(self._arrived[id] for id in _MOTORS) > asked and all(self.read().motors_enabled):
                     return
@@ -247,10 +260,10 @@ class PiperDriver:
         Raises:
             PiperError: none came within a quarter of a second.
         """
-        asked = time.monotonic()
+        asked = self.clock.now()
         while (arm := self.read()).stamp <= asked:
-            if time.monotonic() > asked + _FRESH:
-                raise PiperError(f"no joint feedback on {self.channel} for {time.monotonic() - arm.stamp:.2f} s")
+            if self.clock.now() > asked + _FRESH:
+                raise PiperError(f"no joint feedback on {self.channel} for {self.clock.now() - arm.stamp:.2f} s")
             time.sleep(0.002)
         return arm
 
@@ -280,7 +293,7 @@ class PiperDriver:
                 self._percent = self._wanted_percent
                 sdk.MotionCtrl_2(ctrl_mode=1, move_mode=1, move_spd_rate_ctrl=self._percent, is_mit_mode=0)
             sdk.JointCtrl(*millidegrees)
-            if time.monotonic() - self._arrived[_GRIPPER] < _GRIPPER_SILENT:
+            if self.clock.now() - self._arrived[_GRIPPER] < _GRIPPER_SILENT:
                 sdk.GripperCtrl(round(gripper * 1e6), self._effort, gripper_code=1, set_zero=0)
 
     def reset(self) -> None:
@@ -347,27 +360,28 @@ class PiperDriver:
 
     def _forget(self) -> None:
         self._joints: tuple[float, NDArray[np.float64]] | None = None
-        self._arrived = dict.fromkeys(_READ, -math.inf)  # s, monotonic clock, by frame
+        self._arrived = dict.fromkeys(_READ, -math.inf)  # s of the arm's clock, by frame
         self._samples = 0  # of the joints
         self._counted = dict.fromkeys(_READ, 0)  # how many of them had come with a frame
         self._periods = dict.fromkeys(_READ, 0.0)  # s between two frames, smoothed
-        self._steady_since = -math.inf  # s, monotonic clock, since when the joints have come without a gap
+        self._steady_since = -math.inf  # s of the arm's clock, since when the joints have come without a gap
         self._joint_frames = 0  # of the present sample that have come, in their order
         self._percent = 0
         self._repeats = 0
         self._traffic, self._flash = Traffic(time.monotonic()), Flash()
-        self._asked_for_limits = -math.inf  # s, monotonic clock
+        self._asked_for_limits = -math.inf  # s of the arm's clock
         self._foreign = (-math.inf, 0)  # when a command of somebody else was heard, and which
         self._effort_scale = np.ones(6)
         self._for_person = False
         self._bus_error = ""
         self._version = ""
         self.firmware = ""
+        self.clock.dilate(1.0)
 
     def _await_feedback(self, deadline: float) -> None:
         ask_at = -math.inf
         while missing := self._missing():
-            now = time.monotonic()
+            now = self.clock.now()
             if now > deadline:
                 where = f"{self.interface} {self.channel}"
                 raise PiperError(f"no {', '.join(missing)} on {where}: {self._why()} {self._bus_error}".rstrip())
@@ -408,6 +422,8 @@ class PiperDriver:
                 old, new = backlog.receive(0.1)
                 for message in (*old, *new):
                     self.frames.received(message)
+                    if message.arbitration_id == DILATION_FRAME and self.emulated:
+                        self.clock.dilate(told_dilation(bytes(message.data)) or self.clock.dilation)
                 for message in new:
                     if message.arbitration_id in _READ and message.dlc == 8:
                         self._sdk.ParseCANFrame(message)
@@ -426,13 +442,13 @@ class PiperDriver:
 
     def _hear(self, message: can.Message, tells_of_now: bool = True) -> None:
         """Take note of a frame: of its content by the SDK before, if it tells of now."""
-        now, identifier = time.monotonic(), message.arbitration_id
+        now, identifier = self.clock.now(), message.arbitration_id
         if identifier in OF_A_MASTER:
             self._foreign = (now, identifier)
         if message.dlc == 8:
             if tells_of_now:
                 self._note(identifier, now)
-            self._traffic.note(identifier, now)
+            self._traffic.note(identifier, time.monotonic())
 
     def _note(self, arbitration_id: int, now: float) -> None:
         """Stamp a frame; take the joint positions once their three frames have come in order.

@@ -1,6 +1,7 @@
 """The values that go in and out of the arm: what it reports about itself, what it is asked for, and its state.
 
-Frame numbers in the comments are those of the Piper's CAN bus; stamps are s on the monotonic clock.
+Frame numbers in the comments are those of the Piper's CAN bus; stamps are s on the arm's clock (`clock`),
+which is the monotonic one but for an emulated arm whose time is slower.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class MotorHealth:
 class ArmFeedback:
     """Hold one consistent sample of the arm's feedback."""
 
-    stamp: float  # s, monotonic clock: when the joint positions had all arrived
+    stamp: float  # s of the arm's clock: when the joint positions had all arrived
     position: NDArray[np.float64]  # [6] rad
     velocity: NDArray[np.float64]  # [6] rad/s
     effort: NDArray[np.float64]  # [6] N m
@@ -125,7 +126,7 @@ class ArmFeedback:
     bus_load: float  # 0..1 of what the bus can carry
     # By group of frames: when all of it was last there, s; how often it comes, s; samples of the joints since then.
     groups: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
-    steady_since: float = -math.inf  # s, monotonic clock, since when the joint positions have come without a gap
+    steady_since: float = -math.inf  # s of the arm's clock, since when the joint positions have come without a gap
     move_mode: int = MOVE_JOINTS  # see MOVE_MODES
 
     def silent(self) -> str:
@@ -190,7 +191,7 @@ BASE_FRAME = "base_link"  # at the foot of the arm: z up, x forward
 class ActionChunk:
     """Hold the actions that one control step asks for."""
 
-    stamp: float  # s, monotonic clock: when the observation was made
+    stamp: float  # s of the arm's clock: when the observation was made
     time_step: float  # s between actions; 0: key frames, each as soon as the one before is reached
     translation: NDArray[np.float64]  # [n, 3] m, base frame, relative to the measured tool position at `stamp`
     orientation: NDArray[np.float64]  # [n, 4] unit quaternion x, y, z, w of the tool in the base frame, absolute
@@ -274,7 +275,7 @@ class ChunkState(IntEnum):
 class ArmState:
     """Hold a consistent picture of the arm at one moment."""
 
-    stamp: float  # s, monotonic clock
+    stamp: float  # s of the arm's clock
     mode: ArmMode
     reason: str  # why it is in this mode, for a person
     dry_run: bool  # nothing is sent
@@ -284,7 +285,7 @@ class ArmState:
     target: NDArray[np.float64]  # [6] rad, the joint target last sent
     gripper: float  # m, measured total opening
     gripper_target: float  # m, last sent
-    chunk_stamp: float  # s, monotonic clock: observation stamp of the newest chunk, NaN before the first
+    chunk_stamp: float  # s of the arm's clock: observation stamp of the newest chunk, NaN before the first
     chunk_state: ChunkState
     chunk_reason: str
     feedback_age: float  # s since the last joint feedback
@@ -298,3 +299,4 @@ class ArmState:
     chunks_accepted: int
     chunks_refused: int
     lead: LeadStatus  # of the command sources that lead
+    dilation: float  # how many times slower its time passes; 1: an arm's, or an emulated one's in real time

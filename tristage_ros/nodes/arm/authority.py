@@ -16,6 +16,7 @@ from rclpy.time import Time
 from std_srvs.srv import Trigger
 from tristage_msgs.srv import ConfirmedTrigger
 
+from tristage_ros.devices.arm.clock import ArmClock
 from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.recovery import Answer, GripperCare, Recovery
 from tristage_ros.devices.arm.values import ArmMode
@@ -129,6 +130,26 @@ def rivals(node: Node, topic: str) -> str:
     return ""
 
 
+class Stamps:
+    """Tell stamps of ROS time from those of an arm's clock, by one reading of both."""
+
+    def __init__(self, offset: float, clock: ArmClock) -> None:
+        """Take ROS time minus monotonic time, s."""
+        self._offset, self._clock = offset, clock
+
+    def ros(self, arm: float) -> float:
+        """Return the ROS time, s, of a time of the arm's clock."""
+        return self._clock.monotonic(arm) + self._offset
+
+    def arm(self, ros: float) -> float:
+        """Return the arm's time, s, at a ROS time."""
+        return self._clock.at(ros - self._offset)
+
+    def now(self) -> float:
+        """Return the arm's present time, s."""
+        return self._clock.now()
+
+
 # The offset of a clock that somebody may set, and for how long its stamps then mean nothing.
 
 _STEP = 0.02  # s; slewing is a thousand times slower
@@ -154,8 +175,11 @@ class SetClock:
         self._offset = offset
         return offset
 
-    def complaint(self, monotonic: float) -> str:
-        """Return why stamps cannot be told from one another now, s on the monotonic clock; "" while they can."""
-        if monotonic - self._set_at > self._max_age:
+    def complaint(self, monotonic: float, dilation: float = 1.0) -> str:
+        """Return why stamps cannot be told from one another now, s on the monotonic clock; "" while they can.
+
+        `dilation`: how many of its seconds make one of the arm's.
+        """
+        if monotonic - self._set_at > self._max_age * dilation:
             return ""
         return f"this computer's clock was set by {self._change:+.3f} s: what was observed before cannot be told apart"

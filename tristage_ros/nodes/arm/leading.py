@@ -20,7 +20,7 @@ from tristage_ros.devices.arm.leader import PiperLeader
 from tristage_ros.devices.arm.named_joints import UNITS, NamedJoints
 from tristage_ros.devices.arm.twist import check_twist
 from tristage_ros.devices.arm.values import BASE_FRAME, ArmState, CommandSource, LeadState, Led
-from tristage_ros.nodes.arm.authority import rivals
+from tristage_ros.nodes.arm.authority import Stamps, rivals
 from tristage_ros.nodes.arm.black_box import BlackBox
 from tristage_ros.ros.convert import header
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
@@ -133,13 +133,13 @@ class LeadTopics:
         except ValueError as error:
             arm.object_to(source, str(error))
 
-    def publish(self, state: ArmState, clock_offset: float) -> None:
-        """Say where the leader is, as understood, if it was heard since; `clock_offset`: ROS time less monotonic, s."""
+    def publish(self, state: ArmState, stamps: Stamps) -> None:
+        """Say where the leader is, as understood, if it was heard since."""
         led = state.lead.led
         if led is None or led is self._published or led.position is None:
             return
         self._published = led
-        message = JointState(header=header(led.stamp + clock_offset, BASE_FRAME))
+        message = JointState(header=header(stamps.ros(led.stamp), BASE_FRAME))
         gripper = math.nan if led.gripper is None else led.gripper
         message.name, message.position = [*ARM_JOINTS, GRIPPER_JOINT], [*led.position.tolist(), gripper]
         self._heard.publish(message)

@@ -10,6 +10,7 @@ from tristage_msgs.msg import ArmStatus
 
 from tristage_ros.devices.arm.kinematics import forward, matrix_to_quaternion, tool_pose
 from tristage_ros.devices.arm.values import BASE_FRAME, ArmMode, ArmState, ChunkState, MotorBits, MotorHealth
+from tristage_ros.nodes.arm.authority import Stamps
 from tristage_ros.ros.convert import header
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Part
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
@@ -17,10 +18,10 @@ from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 _HOT = 70.0  # deg C, of a motor or its driver
 
 
-def joint_state(state: ArmState, clock_offset: float) -> JointState:
-    """Return the measured joints, stamped when they arrived; `clock_offset`: ROS time less monotonic time, s."""
+def joint_state(state: ArmState, stamps: Stamps) -> JointState:
+    """Return the measured joints, stamped when they arrived."""
     feedback = state.feedback
-    message = JointState(header=header(feedback.stamp + clock_offset, BASE_FRAME))
+    message = JointState(header=header(stamps.ros(feedback.stamp), BASE_FRAME))
     message.name = [*ARM_JOINTS, GRIPPER_JOINT]
     message.position = [*state.position.tolist(), state.gripper]
     message.velocity = [*state.velocity.tolist(), 0.0]
@@ -28,9 +29,9 @@ def joint_state(state: ArmState, clock_offset: float) -> JointState:
     return message
 
 
-def end_pose(state: ArmState, clock_offset: float, dh_is_offset: bool, tcp: float) -> PoseStamped:
+def end_pose(state: ArmState, stamps: Stamps, dh_is_offset: bool, tcp: float) -> PoseStamped:
     """Return the measured pose of the grasp centre, `tcp` m from the flange, from the joints."""
-    pose = PoseStamped(header=header(state.feedback.stamp + clock_offset, BASE_FRAME))
+    pose = PoseStamped(header=header(stamps.ros(state.feedback.stamp), BASE_FRAME))
     tool = tool_pose(forward(state.position, dh_is_offset), tcp)
     pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = tool[:3, 3].tolist()
     o = pose.pose.orientation
@@ -38,14 +39,14 @@ def end_pose(state: ArmState, clock_offset: float, dh_is_offset: bool, tcp: floa
     return pose
 
 
-def arm_status(state: ArmState, clock_offset: float, chunk_stamp: Time) -> ArmStatus:
+def arm_status(state: ArmState, stamps: Stamps, chunk_stamp: Time) -> ArmStatus:
     """Return all that is known about the arm; `chunk_stamp`: of the newest chunk, on the ROS clock.
 
     How targets and joints moved is NaN where it is not known: before the first, and 5 s after the last of them.
     """
     feedback, motors = state.feedback, state.feedback.motors
     return ArmStatus(
-        header=header(state.stamp + clock_offset, BASE_FRAME),
+        header=header(stamps.ros(state.stamp), BASE_FRAME),
         mode=int(state.mode),
         reason=state.reason,
         dry_run=state.dry_run,
@@ -100,6 +101,7 @@ def arm_part(state: ArmState) -> Part:
         "bus load [%]": state.feedback.bus_load * 1e2,
         "feedback age [ms]": state.feedback_age * 1e3,
         "speed scale": state.speed_scale,
+        "time dilation": state.dilation,
         "error code": f"0x{state.feedback.error_code:04x} {state.feedback.errors()}".rstrip(),
     }
     return Part(level, f"{state.mode.name.lower()}: {state.reason}", values)

@@ -13,7 +13,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
+from std_msgs.msg import Float64, Header
 from trajectory_msgs.msg import JointTrajectory
 from tristage_msgs.msg import ActionChunk, ArmStatus
 from visualization_msgs.msg import MarkerArray
@@ -25,7 +25,7 @@ from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.site import Site, load_site
 from tristage_ros.devices.arm.values import CommandSource
 from tristage_ros.nodes.arm import black_box, leading, messages
-from tristage_ros.nodes.arm.authority import ArmServices, SetClock, rivals
+from tristage_ros.nodes.arm.authority import ArmServices, SetClock, Stamps, rivals
 from tristage_ros.nodes.arm.black_box import BlackBox
 from tristage_ros.nodes.arm.leading import LeadTopics
 from tristage_ros.nodes.arm.markers import site_markers
@@ -85,6 +85,8 @@ class ArmNode(ManagedNode):
         self._joint_publisher = self.create_publisher(JointState, "joint_states", 10)
         self._pose_publisher = self.create_publisher(PoseStamped, "arm/end_pose", 10)
         self._status_publisher = self.create_publisher(ArmStatus, "arm/status", 10)
+        self._dilation_publisher = self.create_publisher(Float64, qos.DILATION_TOPIC, qos.LATCHED)
+        self._told_dilation = 0.0  # before it was told
         self._site_publisher = self.create_publisher(MarkerArray, "arm/site", qos.LATCHED)
         commands = Subscriptions(self)  # none of which may be lost
         commands.add(ActionChunk, ACTIONS, self._on_chunk, 1, fixed=True)
@@ -94,7 +96,7 @@ class ArmNode(ManagedNode):
         connected, active = (lambda: self.controller), (lambda: self.active)
         self._person = ArmServices(self, connected, active, self._black_box)
         self._lead = LeadTopics(self, commands, leading.named_joints(self.settings), connected, self._black_box)
-        self._action = TrajectoryAction(self, connected, active, self._clock_offset, self._black_box)
+        self._action = TrajectoryAction(self, connected, active, self._stamps, self._black_box)
         self.create_timer(1.0 / self.settings.state_rate, self._publish_joints)
         self.create_timer(0.05, self._publish_status)
         self.add_on_set_parameters_callback(self._black_box.parameters(self._on_parameters))
@@ -191,19 +193,19 @@ class ArmNode(ManagedNode):
     def _on_chunk(self, message: ActionChunk) -> None:
         if not self.active or self.controller is None:
             return
-        chunk = self._chunk(message)
+        chunk = self._chunk(message, self._stamps(self.controller))
         self._newest_chunk = (chunk.stamp, message.header.stamp)
-        objection = rivals(self, ACTIONS) or self._ros_clock.complaint(time.monotonic())
+        objection = rivals(self, ACTIONS) or self._ros_clock.complaint(time.monotonic(), self.controller.clock.dilation)
         accepted, reason = self.controller.submit(chunk, objection)
         self._black_box.message("/tristage/action", message)
         self._black_box.answered("chunk", f"chunk {message.sequence}", accepted, reason)
         if not accepted:
             self.get_logger().warning(f"chunk {message.sequence} refused: {reason}", throttle_duration_sec=1.0)
 
-    def _chunk(self, message: ActionChunk) -> values.ActionChunk:
+    def _chunk(self, message: ActionChunk, stamps: Stamps) -> values.ActionChunk:
         most = slice(MAX_ACTIONS + 1)  # of what is too long anyway no more is looked at
         return values.ActionChunk(
-            stamp=seconds(message.header.stamp) - self._clock_offset(),
+            stamp=stamps.arm(seconds(message.header.stamp)),
             time_step=message.time_step,
             translation=np.array([(v.x, v.y, v.z) for v in message.translation[most]]).reshape(-1, 3),
             orientation=np.array([(q.x, q.y, q.z, q.w) for q in message.orientation[most]]).reshape(-1, 4),
@@ -213,7 +215,7 @@ class ArmNode(ManagedNode):
 
     def _on_heartbeat(self, message: Header) -> None:
         if self.controller:
-            self.controller.policy_heard(seconds(message.stamp) - self._clock_offset())
+            self.controller.policy_heard(self._stamps(self.controller).arm(seconds(message.stamp)))
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         if not self.active or self.controller is None:
@@ -221,7 +223,7 @@ class ArmNode(ManagedNode):
         done, reason = False, rivals(self, TRAJECTORIES)
         if not reason:
             try:
-                done, reason = self.controller.follow(joint_path(message, self._clock_offset()))
+                done, reason = self.controller.follow(joint_path(message, self._stamps(self.controller)))
             except ValueError as error:
                 reason = str(error)
         self._black_box.message("/arm/joint_trajectory", message)
@@ -247,20 +249,20 @@ class ArmNode(ManagedNode):
                 self.controller.set_speed_scale(self.settings.speed_scale)
         return SetParametersResult(successful=True)
 
-    def _clock_offset(self) -> float:
-        """Return ROS time minus monotonic time, s."""
-        return self._ros_clock.offset(self.get_clock().now, time.monotonic)
+    def _stamps(self, arm: ArmController) -> Stamps:
+        """Return what tells ROS time from the arm's clock now."""
+        return Stamps(self._ros_clock.offset(self.get_clock().now, time.monotonic), arm.clock)
 
     def _publish_joints(self) -> None:
         if self.controller is None:
             return
-        state, offset = self.controller.snapshot(), self._clock_offset()
+        state, stamps = self.controller.snapshot(), self._stamps(self.controller)
         tcp = self.controller.config.guard.body.tool.tcp
         if not math.isfinite(state.feedback_age) or state.feedback_age > 0.05:
             return  # an old position with a new stamp would be a lie
-        self._joint_publisher.publish(messages.joint_state(state, offset))
-        self._pose_publisher.publish(messages.end_pose(state, offset, self._dh_is_offset, tcp))
-        self._lead.publish(state, offset)
+        self._joint_publisher.publish(messages.joint_state(state, stamps))
+        self._pose_publisher.publish(messages.end_pose(state, stamps, self._dh_is_offset, tcp))
+        self._lead.publish(state, stamps)
 
     def _publish_status(self) -> None:
         if self.controller is None:
@@ -268,10 +270,20 @@ class ArmNode(ManagedNode):
         state = self.controller.snapshot()
         monotonic, chunk_stamp = self._newest_chunk
         newest = chunk_stamp if state.chunk_stamp == monotonic else Time()
-        status = messages.arm_status(state, self._clock_offset(), newest)
+        status = messages.arm_status(state, self._stamps(self.controller), newest)
+        self._tell_dilation(state.dilation)
         self._lead.look(state)
         self._black_box.look(state.mode, status)
         self._status_publisher.publish(status)
+
+    def _tell_dilation(self, dilation: float) -> None:
+        """Say by how much the arm's time is slower, to those who look and decide for it, where that changes."""
+        if dilation == self._told_dilation:
+            return
+        if self._told_dilation or dilation > 1.0:
+            self.get_logger().info(f"the emulated arm's time is {dilation:g} times slower from here on")
+        self._told_dilation = dilation
+        self._dilation_publisher.publish(Float64(data=dilation))
 
     def _part(self, part: Callable[[values.ArmState], Part]) -> Part:
         return part(self.controller.snapshot()) if self.controller else Part(WARN, "not connected")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 from tristage_ros.devices.arm.following import Tolerances
 from tristage_ros.devices.arm.guard import RefusedError
 from tristage_ros.devices.arm.joint_path import MAX_POINTS, JointPath
+from tristage_ros.nodes.arm.authority import Stamps
 from tristage_ros.ros.convert import seconds
 from tristage_ros.ros.joints import ARM_JOINTS, GRIPPER_JOINT
 
@@ -26,8 +26,8 @@ class JointsError(RefusedError):
     """Say that a trajectory is not for the joints of this arm."""
 
 
-def joint_path(message: JointTrajectory, clock_offset: float, allowed: Tolerances | None = None) -> JointPath:
-    """Return what a message asks for; `clock_offset`: ROS time less monotonic time, s.
+def joint_path(message: JointTrajectory, stamps: Stamps, allowed: Tolerances | None = None) -> JointPath:
+    """Return what a message asks for, by the arm's clock.
 
     Velocities, accelerations and efforts of its points are left out: the arm passes them as fast as their times say.
 
@@ -44,7 +44,7 @@ def joint_path(message: JointTrajectory, clock_offset: float, allowed: Tolerance
         raise RefusedError(f"every point has {len(names)} positions, one for each joint name")
     points = np.array([point.positions for point in message.points]).reshape(-1, len(names))
     times = np.array([_length(point.time_from_start) for point in message.points])
-    start = seconds(message.header.stamp) - clock_offset if message.header.stamp != Time() else time.monotonic()
+    start = stamps.arm(seconds(message.header.stamp)) if message.header.stamp != Time() else stamps.now()
     gripper = points[:, names.index(GRIPPER_JOINT)] if GRIPPER_JOINT in names else None
     arm = points[:, [names.index(joint) for joint in ARM_JOINTS]]
     return JointPath(start, times, arm, gripper, allowed or Tolerances())

@@ -27,7 +27,7 @@ from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.following import Ended, Following, Tracked
 from tristage_ros.devices.arm.joint_path import LateError
 from tristage_ros.devices.arm.values import BASE_FRAME, CommandSource
-from tristage_ros.nodes.arm.authority import rivals
+from tristage_ros.nodes.arm.authority import Stamps, rivals
 from tristage_ros.nodes.arm.black_box import BlackBox
 from tristage_ros.nodes.arm.trajectories import TRAJECTORIES, JointsError, joint_path, tolerances
 from tristage_ros.ros.convert import header
@@ -56,15 +56,15 @@ class TrajectoryAction:
         node: Node,
         controller: Callable[[], ArmController | None],
         active: Callable[[], bool],
-        clock_offset: Callable[[], float],
+        stamps: Callable[[ArmController], Stamps],
         box: BlackBox,
     ) -> None:
-        """Offer it on `node`; `controller` is None while the arm is not connected, `clock_offset` as in joint_path.
+        """Offer it on `node`; `controller` is None while the arm is not connected, `stamps`: those of now.
 
         `box` keeps what became of every goal.
         """
         self._box = box
-        self._node, self._controller, self._active, self._clock_offset = node, controller, active, clock_offset
+        self._node, self._controller, self._active, self._stamps = node, controller, active, stamps
         if FollowJointTrajectory is None:
             name = node.resolve_service_name(ACTION)
             node.get_logger().info(
@@ -118,7 +118,7 @@ class TrajectoryAction:
         if arm is None:
             return handle.execute()
         try:
-            following = arm.begin(joint_path(goal.trajectory, self._clock_offset(), tolerances(goal)))
+            following = arm.begin(joint_path(goal.trajectory, self._stamps(arm), tolerances(goal)))
         except ValueError as error:
             return handle.execute(partial(self._abort, code=_code_of(error), reason=str(error)))
         self._node.get_logger().info(f"goal accepted: {following.points} points to go")
@@ -165,7 +165,7 @@ class TrajectoryAction:
             if others := self._rivals():
                 arm.give_up(following, others)
             if following.newest:
-                handle.publish_feedback(_feedback(following.newest, following, self._clock_offset(), with_gripper))
+                handle.publish_feedback(_feedback(following.newest, following, self._stamps(arm), with_gripper))
         return True
 
 
@@ -179,8 +179,8 @@ def _code_of(refusal: ValueError) -> int:
 
 def _come_to_rest(arm: ArmController) -> None:
     """Wait until the arm stands, or does not come to rest because something else moves it."""
-    patience, before = time.monotonic() + _PATIENCE, arm.snapshot()
-    while time.monotonic() < patience:
+    patience, before = arm.clock.now() + _PATIENCE, arm.snapshot()
+    while arm.clock.now() < patience:
         time.sleep(_PERIOD)
         now = arm.snapshot()
         if np.array_equal(now.target, before.target) and np.abs(now.position - before.position).max() < _STANDS:
@@ -188,7 +188,7 @@ def _come_to_rest(arm: ArmController) -> None:
         before = now
 
 
-def _feedback(now: Tracked, following: Following, clock_offset: float, with_gripper: bool) -> Any:
+def _feedback(now: Tracked, following: Following, stamps: Stamps, with_gripper: bool) -> Any:
     """Return targets, measured joints and the difference, in the order of ARM_JOINTS, the gripper last."""
     wished, actual = ([*now.target, now.target_gripper], [*now.position, now.gripper])
     wished_velocity, actual_velocity = ([*now.target_velocity, 0.0], [*now.velocity, 0.0])
@@ -205,7 +205,7 @@ def _feedback(now: Tracked, following: Following, clock_offset: float, with_grip
         )
 
     message = FollowJointTrajectory.Feedback(
-        header=header(now.stamp + clock_offset, BASE_FRAME),
+        header=header(stamps.ros(now.stamp), BASE_FRAME),
         joint_names=names,
         desired=point(wished, wished_velocity),
         actual=point(actual, actual_velocity),

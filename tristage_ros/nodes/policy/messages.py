@@ -171,8 +171,13 @@ PARAMETERS = (
 )
 
 
-def step_part(newest: StageTimings | None, values: dict[str, object], limits: SimpleNamespace) -> Part:
-    """Return how the policy's control steps go; `values` are facts that the timings do not know."""
+def step_part(
+    newest: StageTimings | None, values: dict[str, object], limits: SimpleNamespace, dilation: float = 1.0
+) -> Part:
+    """Return how the policy's control steps go; `values` are facts that the timings do not know.
+
+    `dilation`: how many of their seconds make one of the arm's, in which a step is slow.
+    """
     if newest is None:
         return Part(OK, "no step yet", values)
     values = values | {
@@ -182,7 +187,7 @@ def step_part(newest: StageTimings | None, values: dict[str, object], limits: Si
         "pruning overhead [%]": newest.overhead_percent,
         "wanted frames missed": newest.frames_skipped,
     }
-    if newest.total_ms > limits.slow_step:
+    if newest.total_ms > limits.slow_step * dilation:
         return Part(WARN, f"the step took {newest.total_ms:.0f} ms, more than slow_step", values)
     if newest.overhead_percent > limits.high_overhead:
         return Part(WARN, f"pruning takes {newest.overhead_percent:.0f} % of the step, more than high_overhead", values)

@@ -20,6 +20,7 @@ from std_srvs.srv import SetBool, Trigger
 from tristage_msgs.msg import ActionChunk, ArmStatus, PruningStats, StageTimings
 
 from tristage_ros.bags.facts import OWN_SCALE
+from tristage_ros.devices.arm.clock import ArmClock
 from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.approach import Pace
 from tristage_ros.mla.policy import MlaPolicy, ModelOutputError
@@ -36,6 +37,7 @@ from tristage_ros.nodes.policy.messages import (
 )
 from tristage_ros.nodes.policy.parameters import PARAMETERS
 from tristage_ros.nodes.policy.readiness import KeyFramePacing, Pacing, RatePacing, pacing_of
+from tristage_ros.nodes.policy.rehearsal import Rehearsal, rehearse
 from tristage_ros.nodes.policy.tunable import TunableNode
 from tristage_ros.observing.buffer import Limits, NotReadyError, ObservationBuffer
 from tristage_ros.perception.color import draw_overlay
@@ -44,6 +46,7 @@ from tristage_ros.resources import resource
 from tristage_ros.ros import qos
 from tristage_ros.ros.convert import image_message, seconds
 from tristage_ros.ros.diagnostics import ERROR, OK, WARN, Diagnostics, Part, Stream, limits_of
+from tristage_ros.ros.dilation import follow_dilation
 from tristage_ros.ros.image_transport import subscribe_image
 from tristage_ros.ros.joints import zero_of
 from tristage_ros.ros.qos import sending
@@ -63,6 +66,8 @@ class PolicyNode(TunableNode):
         self.policy: MlaPolicy | None = None
         self.pacing: Pacing | None = None
         self._replayed = bool(self.get_parameter("use_sim_time").value)
+        self._arms_clock = ArmClock(self._now if self._replayed else time.monotonic)
+        self._rehearsal: Rehearsal | None = None
         self._thread: threading.Thread | None = None
         self._inputs = Subscriptions(self)
         self._stop = threading.Event()
@@ -84,6 +89,7 @@ class PolicyNode(TunableNode):
         self._overlays = self.create_publisher(Image, "tristage/overlay", qos.IMAGES)
         self._kept_clouds = self.create_publisher(PointCloud2, "tristage/kept_cloud", qos.IMAGES)
         self._front_color = Stream(limits_of(self.settings, self.settings.max_age))
+        follow_dilation(self, self._dilate)
         self._undecodable, self._complaint = 0, ""  # front images, and why the newest of them since it was last told
         self.create_service(Trigger, "policy/reset", self._on_reset)
         if self._replayed:
@@ -118,6 +124,7 @@ class PolicyNode(TunableNode):
         except Exception as error:  # the lifecycle would swallow it without a word
             return self.refuse(f"{type(error).__name__}: {error}")
         self.buffer = ObservationBuffer(mount, Limits(s.max_age, s.sync_tolerance))
+        self.buffer.dilate(self._arms_clock.dilation)
         self._subscribe()
         self._tell_scales()
         if self.policy.random_weights:
@@ -142,9 +149,12 @@ class PolicyNode(TunableNode):
         self.policy.reset(self.settings.instruction)
         self._last_stamp, self._answer, self.pacing = 0.0, [], self._new_pacing()
         self._stop = threading.Event()  # of this thread alone: one that is late to end must not come back to life
+        if self.settings.rehearse and not self._replayed and self._rehearsal is None:
+            self._rehearsal = Rehearsal(self)
         self._thread = threading.Thread(target=self._work, args=(self._stop,), name="policy", daemon=True)
         self._thread.start()
         self.get_logger().info(f"ready: {in_words(self.policy, self.settings, self.tuning)}")
+        self._diagnostics.publish()  # somebody waits for it, perhaps, to enable the arm
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -263,8 +273,15 @@ class PolicyNode(TunableNode):
         return self.get_clock().now().nanoseconds * 1e-9
 
     def _steady(self) -> float:
-        """Return seconds for the pacing: those of the replayed clock, else of one that nobody sets."""
-        return self._now() if self._replayed else time.monotonic()
+        """Return the arm's seconds, for the pacing: by the replayed clock, else by one that nobody sets."""
+        return self._arms_clock.now()
+
+    def _dilate(self, dilation: float) -> None:
+        """Keep the beat of an arm whose time is slower, and judge ages by it."""
+        self._arms_clock.dilate(dilation)
+        self._front_color.dilation = dilation
+        if hasattr(self, "buffer"):  # else once it is configured
+            self.buffer.dilate(dilation)
 
     @property
     def _key_frames(self) -> bool:
@@ -305,7 +322,7 @@ class PolicyNode(TunableNode):
         hold = self.pacing.waits_for(monotonic, now)
         if hold:
             self._waiting_for, self._wanted_since = hold, None
-            if not self._look_on_the_way():
+            if not self._look_on_the_way() and not self._rehearse():
                 self._stop.wait(0.005)
             return
         if self._wanted_since is None:
@@ -340,7 +357,8 @@ class PolicyNode(TunableNode):
             self._frames_skipped += self.buffer.clouds_between(since, observation.stamp)
         self._wanted_since = None
         with self._lock:
-            if self._last_stamp and observation.stamp - self._last_stamp > self.settings.reset_after:
+            since_last = (observation.stamp - self._last_stamp) / self._arms_clock.dilation
+            if self._last_stamp and since_last > self.settings.reset_after:
                 self.policy.reset(self.settings.instruction)
             if pruning != self.policy.pruner.config and self.policy.pruner.configure(pruning):
                 self.policy.reset(self.settings.instruction)
@@ -363,6 +381,20 @@ class PolicyNode(TunableNode):
             observation, report, StepTiming(age, now - observation.stamp, self._rate(), self._frames_skipped)
         )
 
+    def _rehearse(self) -> bool:
+        """Work on the next observation as if the arm could move; return whether there was one."""
+        assert self.policy is not None
+        if self._rehearsal is None or self._rehearsal.over or self.sequence:
+            return False
+        try:
+            observation = self.buffer.observation(self._now(), self._rehearsal.after)
+            with self._lock:
+                rehearse(self.policy, observation, self.settings.instruction)
+        except (NotReadyError, ModelOutputError, ValueError):  # a step says what is wrong
+            return False
+        self._rehearsal.say(self._now() - observation.stamp, self._now())
+        return True
+
     def _look_on_the_way(self) -> bool:
         """Look at a new frame while the arm moves, `rate_hz` times a second; return whether there was one.
 
@@ -373,8 +405,9 @@ class PolicyNode(TunableNode):
         if self.settings.looks != "moving" or not self._moves() or not self.policy.steps:
             return False
         try:
-            observation = self.buffer.observation(self._now(), self._last_stamp + 1 / self.settings.rate_hz)
-            if observation.stamp - self._last_stamp > self.settings.reset_after:
+            dilation = self._arms_clock.dilation
+            observation = self.buffer.observation(self._now(), self._last_stamp + dilation / self.settings.rate_hz)
+            if observation.stamp - self._last_stamp > dilation * self.settings.reset_after:
                 return False
             return self._look(observation, unless=lambda: not self._moves())
         except (NotReadyError, ModelOutputError, ValueError):  # a step says what is wrong
@@ -453,7 +486,7 @@ class PolicyNode(TunableNode):
             values["checkpoint"] = self.settings.checkpoint or "none: RANDOM WEIGHTS"
         if self._looked:
             values |= {"looks": self._looked, "look [ms]": self._look_ms}
-        part = step_part(self._newest, values, self.settings)
+        part = step_part(self._newest, values, self.settings, self._arms_clock.dilation)
         if self.failure:
             return Part(ERROR, self.failure, part.values)
         if policy is None or self._thread is None:

@@ -80,6 +80,11 @@ PARAMETERS = (
     ),
     Parameter("max_age", 0.5, "no inference on observations older than this", "s", 0.05, 10.0),
     Parameter("sync_tolerance", 0.05, "image and cloud this close belong together", "s", 0.0, 1.0),
+    Parameter(
+        "rehearse",
+        False,
+        "before the arm can move, work on a few observations, for nothing but to say how old they are by then",
+    ),
     Parameter("reset_after", 30.0, "a pause between two observations that resets the pruning state", "s", 0.5, 3600.0),
     IMAGE_TRANSPORT,
     *HEALTH_PARAMETERS,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tristage_ros.bags.black_box.contents import EVENTS, FAULT, JOINTS, NAMES, RECEIVED, SENT, SETPOINTS, STATUS
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.reader import BagReader, Message
+from tristage_ros.devices.arm.clock import DILATION_FRAME, told_dilation
 from tristage_ros.devices.arm.kinematics import dh_is_offset, forward, tool_pose
 from tristage_ros.devices.arm.values import ArmMode
 from tristage_ros.reports.black_box.frames import Word, words
@@ -71,6 +72,7 @@ class BlackBox:
     longest_gap: float = np.nan  # s between two samples of the joints in that second
     tool_speed: Floats = field(default_factory=lambda: np.zeros(0))  # [n] m/s
     facts: Facts = field(default_factory=Facts)
+    dilation: float = 1.0  # the most seconds of its stamps that one of an emulated arm's took
 
 
 def is_black_box(path: Path) -> bool:
@@ -125,6 +127,7 @@ def read(path: Path) -> BlackBox:
         float(np.diff(samples).max()) if len(samples) > 1 else np.nan,
         _tool_speed(steps, next((message.firmware for _, message in status if message.firmware), "")),
         facts,
+        max([1.0, *(told_dilation(bytes(frame.data)) or 1.0 for _, _, frame in frames if frame.id == DILATION_FRAME)]),
     )
 
 

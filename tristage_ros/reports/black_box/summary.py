@@ -23,6 +23,9 @@ def summarize(box: BlackBox) -> list[Row]:
         Row("When", f"{when}, this computer's time"),
         Row("Recorded", f"{-box.start:.1f} s before, {box.end:.1f} s after it"),
     ]
+    if box.dilation > 1.0:
+        slowed = f"an emulated arm's passed {box.dilation:g} times more slowly; speeds here are of the clock's seconds"
+        rows.append(Row("Simulated time", slowed, alarming=True))
     if before := [status for at, status in box.status if at < 0.0]:
         last = before[-1]
         owner = CommandSource(last.command_source).name.lower()

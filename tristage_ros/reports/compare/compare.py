@@ -17,6 +17,8 @@ from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.devices.arm.kinematics import quaternion_to_matrix
 from tristage_ros.devices.arm.smoothness import Smoothness
 from tristage_ros.reports.compare.options import LEAST
+from tristage_ros.reports.dilation import TOPIC as DILATION
+from tristage_ros.reports.dilation import clock_of
 from tristage_ros.reports.run import ACTION, JOINTS, KINDS, PRUNING, STATUS, TIMINGS
 from tristage_ros.reports.smoothness import as_numbers, of_arm_status, of_joint_states
 
@@ -130,13 +132,14 @@ def read_steps(path: str | Path) -> Steps:
     Raises:
         BagError: it cannot be read or holds no control step; the message says what it lacks.
     """
-    by_topic: dict[str, dict[int, Any]] = {topic: {} for topic in (ACTION, PRUNING, TIMINGS, STATUS, JOINTS)}
+    by_topic: dict[str, dict[int, Any]] = {topic: {} for topic in (ACTION, PRUNING, TIMINGS, STATUS, JOINTS, DILATION)}
     with BagReader(path) as bag:
         facts, pictures = read_facts(bag), _pictures(bag)
         for message in bag.messages_of({topic: KINDS[topic] for topic in by_topic}):
             if message.topic == TIMINGS and not message.value.step:
                 continue  # a look
-            by_topic[message.topic].setdefault(message.header_stamp, message.value)
+            stamp = message.stamp if message.topic == DILATION else message.header_stamp
+            by_topic[message.topic].setdefault(stamp, message.value)
         missing = [topic for topic in (ACTION, PRUNING) if not by_topic[topic]]
         if missing:
             lacks = f"bag {path} has no messages on {' and '.join(missing)}: there is nothing to compare"
@@ -146,7 +149,11 @@ def read_steps(path: str | Path) -> Steps:
         for stamp, action in sorted(by_topic[ACTION].items())
         if stamp in by_topic[PRUNING]
     ]
-    moved = of_arm_status(list(by_topic[STATUS].values())), of_joint_states(list(by_topic[JOINTS].values()))
+    clock = clock_of((stamp * 1e-9, message) for stamp, message in by_topic[DILATION].items())
+    moved = (
+        of_arm_status(list(by_topic[STATUS].values()), clock),
+        of_joint_states(list(by_topic[JOINTS].values()), clock),
+    )
     return Steps(Path(path), facts, steps, pictures, *moved, notes=bag.told)
 
 
