@@ -1,6 +1,6 @@
 """What goes over the wire: msgpack, with numpy arrays as OpenPI's client packs them.
 
-An array is a map of four entries, a numpy scalar one of three. Nothing is ever unpickled: only numbers have a kind here.
+An array is a map of four entries, a numpy scalar one of three. Nothing is ever unpickled: only numbers have a kind.
 What a message declares is checked before memory is taken for it, and what it is made of is counted while it is read.
 """
 
@@ -17,7 +17,7 @@ from tristage_ros.words import one_line, shown
 
 ARRAY, SCALAR = b"__ndarray__", b"__npgeneric__"
 KINDS = frozenset(
-    np.dtype(kind + size).newbyteorder(order).str
+    np.dtype(order + kind + size).str
     for order in "<>"
     for kind, sizes in (("b", "1"), ("i", "1248"), ("u", "1248"), ("f", "248"))
     for size in sizes
@@ -96,7 +96,8 @@ class _Count:
 
 
 def _array(entries: dict[Any, Any]) -> NDArray[Any]:
-    data, shape = entries.get(b"data"), entries.get(b"shape")
+    data: Any = entries.get(b"data")
+    shape: Any = entries.get(b"shape")
     kind = _kind(entries)
     if not isinstance(data, bytes):
         raise WireError(f"the data of an array are bytes, not {shown(data)}")
@@ -105,11 +106,13 @@ def _array(entries: dict[Any, Any]) -> NDArray[Any]:
         raise WireError(f"the shape of an array is {shown(shape)}; it is up to {MOST_DIMENSIONS} sizes of 1 or more")
     if (needed := math.prod(shape) * kind.itemsize) != len(data):
         raise WireError(f"an array of {kind.str} {shape} takes {needed} bytes, and {len(data)} came")
-    return np.frombuffer(data, kind).reshape(shape)
+    array: NDArray[Any] = np.frombuffer(data, kind).reshape(shape)
+    return array
 
 
 def _scalar(entries: dict[Any, Any]) -> object:
-    value, kind = entries.get(b"data"), _kind(entries)
+    value: Any = entries.get(b"data")
+    kind = _kind(entries)
     fits = isinstance(value, bool) if kind.kind == "b" else type(value) in (int, float) and abs(value) < 1 << 62
     if not fits and not (type(value) is float and kind.kind == "f"):  # NaN and infinity
         raise WireError(f"{shown(value)} is no {kind.str}")
