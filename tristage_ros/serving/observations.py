@@ -111,7 +111,7 @@ class Reader:
         return prompt
 
     def _image(self, message: Mapping[str, Any]) -> NDArray[np.uint8]:
-        image: NDArray[np.uint8] = self._array(message, "image")
+        image = self._array(message, "image")
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             odd = f" with {_odd(image)}" if not np.isfinite(image).all() else ""
             told = f"is {image.dtype} {list(image.shape)}{odd}; it is to be uint8 [H, W, 3], RGB from 0 to 255"
@@ -120,7 +120,7 @@ class Reader:
         if not all(low <= side <= high for side in image.shape[:2]):
             told = f"is {image.shape[1]}x{image.shape[0]} pixels; both sides are to be from {low} to {high}"
             raise ObservationError(f"{self._called('image')} {told}")
-        return image.copy()  # the message's own cannot be written, which torch complains about
+        return np.array(image, np.uint8)  # the message's own cannot be written, which torch complains about
 
     def _array(self, message: Mapping[str, Any], entry: str) -> NDArray[Any]:
         value = self._entry(message, entry)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PING_S = 20.0  # a client that does not answer a ping so long after it was sent is gone
 WAITING_MESSAGES = 1  # of a client that are taken off the network before their turn
-CLOSING_S = 5.0
+CLOSING_S = 1.0  # for good manners
 MOST_FRAGMENTS = 1024  # of a message
 
 
@@ -77,7 +77,7 @@ class PolicyServer:
             while await self._exchange(connection, session, pace, client):
                 pass
         except ConnectionClosed:
-            logger.info("%s: %s", client, _how_it_ended(connection))
+            _tell_end(connection, client)
         finally:
             self._door.inside.discard(connection)
 
@@ -139,12 +139,13 @@ async def _whole(connection: ServerConnection) -> bytes | None:
     return b"".join(binary) if len(binary) == len(parts) else None
 
 
-def _how_it_ended(connection: ServerConnection) -> str:
-    """Return why a connection is no more, in a line: what this side said of it, where it was this side that closed."""
-    ours = connection.protocol.close_sent
-    if ours is not None and ours.code not in (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY):
-        return f"closed: {one_line(ours.reason or ours.code)}"
-    return "left" if connection.close_code in (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY) else "lost"
+def _tell_end(connection: ServerConnection, client: str) -> None:
+    """Say how a connection ended: that it was too much for this side, or that the other one left."""
+    usual, ours = (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY), connection.protocol.close_sent
+    if ours is not None and ours.code not in usual:
+        logger.warning("%s: %s; closed", client, one_line(ours.reason or f"code {ours.code}"))
+    else:
+        logger.info("%s: %s", client, "left" if connection.close_code in usual else "lost")
 
 
 class _OneLine(logging.Filter):
