@@ -38,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     key = os.environ.get(KEY_VARIABLE, "") if o.api_key is None else o.api_key
     require_key(o.host, key)
+    if not 0 <= o.port < 1 << 16:
+        raise ValueError(f"--port {o.port} must be from 0 to {(1 << 16) - 1}")
     limits = Limits(o.max_bytes, o.max_rate, o.idle, o.handshake, o.clients)
     names = load_names(o.names) if o.names else Names()
     pruning = preset(o.pruning)
@@ -82,4 +84,7 @@ async def _serve(server: PolicyServer, host: str, port: int, told: str) -> None:
     def ready(port: int) -> None:
         print(f"serving {told}, on ws://{host}:{port} (Ctrl-C ends it)", flush=True)
 
-    await server.run(host, port, stop, ready)
+    try:
+        await server.run(host, port, stop, ready)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
