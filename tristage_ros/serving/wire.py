@@ -59,7 +59,8 @@ def unpack(data: bytes) -> dict[str, Any]:
     except WireError:
         raise
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
-        raise WireError(f"not a message in msgpack: {type(error).__name__}: {one_line(error)}") from None
+        told = f"{type(error).__name__} {one_line(error)}".strip()
+        raise WireError(f"not a message in msgpack: {told}") from None
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
         raise WireError(f"a message is a map of names to values, not {shown(message)}")
     return message
