@@ -1,5 +1,6 @@
 """Whoever has no key, asks for too much, or sends what is no message: told in a line, and nobody else notices."""
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -9,6 +10,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from serving.conftest import message_of, serving
@@ -160,6 +162,19 @@ def test_there_is_room_for_so_many(tiny_policy):
                 return
             time.sleep(0.05)
         pytest.fail("a client that left still takes room")
+
+
+def test_there_is_room_for_so_many_however_many_come_at_once(tiny_policy):
+    async def crowd(port: int) -> list[object]:
+        address = f"ws://127.0.0.1:{port}"
+        coming = [connect(address, compression=None, proxy=None, close_timeout=0.2) for _ in range(20)]
+        came = await asyncio.gather(*coming, return_exceptions=True)
+        await asyncio.gather(*(each.close() for each in came if not isinstance(each, BaseException)))
+        return came
+
+    with serving(tiny_policy, Limits(clients=3)) as served:
+        came = asyncio.run(crowd(served.port))
+    assert sum(isinstance(each, InvalidStatus) for each in came) == 17
 
 
 def test_more_than_the_rate_waits(tiny_policy):
