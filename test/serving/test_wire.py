@@ -95,8 +95,10 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_no_memory_is_taken_for_what_a_message_only_declares(bomb):
     tracemalloc.start()
-    with pytest.raises(WireError):
-        unpack(BOMBS[bomb])
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    try:
+        with pytest.raises(WireError):
+            unpack(BOMBS[bomb])
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert most < 100 * MOST_VALUES + len(BOMBS[bomb])
