@@ -10,10 +10,8 @@ import urllib.request
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from serving.conftest import message_of, serving
+from serving.served_policy import ConnectionClosed, InvalidStatus, connect, message_of, serving
 from tristage_ros.cli import main
 from tristage_ros.serving.admission import Limits, is_loopback
 from tristage_ros.serving.wire import pack

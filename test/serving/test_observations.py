@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.conftest import DOWN, WORKSPACE, message_of
+from serving.served_policy import DOWN, WORKSPACE, message_of
 from tristage_ros.serving.names import Names, load_names
 from tristage_ros.serving.observations import CloudSettings, ObservationError, Reader
 

@@ -7,13 +7,21 @@ import threading
 import time
 import urllib.request
 
-import msgpack
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
-from serving.conftest import BANANA, BOX, Client, message_of, serving
+from serving.served_policy import (
+    BANANA,
+    BOX,
+    DOWN,
+    WORKSPACE,
+    Client,
+    ConnectionClosed,
+    connect,
+    message_of,
+    msgpack,
+    serving,
+)
 from tristage_ros.cli import main
 from tristage_ros.mla.values import Observation
 from tristage_ros.perception.camera import CameraModel
@@ -75,8 +83,6 @@ def test_another_prompt_a_reset_and_a_new_connection_begin_anew(served, how):
 
 
 def test_depth_becomes_the_cloud_of_the_workspace(served):
-    from serving.conftest import DOWN, WORKSPACE
-
     message = message_of(0, points=None)
     camera = CameraModel(64, 48, 50.0, 50.0, 31.5, 23.5, DOWN)
     color, depth = message["observation/image"], message["observation/depth"].astype(np.float32) * np.float32(1e-3)
