@@ -13,7 +13,7 @@ from tristage_ros.perception.extrinsics import load_extrinsics
 
 
 def preset(path: Path) -> object:
-    return pytest.importorskip("tristage_ros.nodes.policy.tuning").pruning_config(str(path))
+    return pytest.importorskip("tristage_ros.pruning.preset_file").pruning_config(str(path))
 
 
 def recipe(path: Path) -> object:

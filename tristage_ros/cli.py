@@ -21,6 +21,7 @@ from tristage_ros.commands.options import (
     add_jog_options,
     add_preset_options,
     add_record_options,
+    add_serve_options,
     add_teach_options,
 )
 from tristage_ros.graph import middleware
@@ -128,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="compare the actions, masks, rates and times of two runs")
     add_compare_options(compare)
     compare.set_defaults(command=_run_of("tristage_ros.reports.compare.command"))
+    serve = commands.add_parser("serve", help="serve the policy to any robot over a websocket, without ROS")
+    add_serve_options(serve)
+    serve.set_defaults(command=_run_of("tristage_ros.commands.serve"))
     report = commands.add_parser("report", help="write the report of a recorded run, or of a fault from its black box")
     report.add_argument("bag", type=user_path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
     report.add_argument("--out", type=user_path, help="folder of the report (default: the run's; a black box's own)")

@@ -72,3 +72,17 @@ def test_what_is_wrong_with_an_observation_changes_nothing(make_policy, observat
     with pytest.raises(ValueError, match="none of the 64 points"):
         policy.look(observation(1, points=np.full((64, 3), np.nan, np.float32)), lambda: False)
     assert equal(states(policy.pruner), before) and policy.steps == 1
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_policies_over_one_model_in_turn_do_what_each_does_alone(make_policy, observation, captured):
+    """Static passes are shared memory, and nothing of a step stays there."""
+    first, alone = (make_policy(TriStagePruner(CONFIG), captured=captured) for _ in range(2))
+    second, other = (policy.another(TriStagePruner(CONFIG)) for policy in (first, alone))
+    assert second.model is first.model and second.seed == first.seed
+    for policy in (second, other):
+        policy.reset("close the box")
+    expected = [[policy.act(observation(seed))[0] for seed in range(3)] for policy in (alone, other)]
+    for step in range(3):
+        for policy, actions in zip((first, second), expected, strict=True):
+            assert (policy.act(observation(step))[0].translation == actions[step].translation).all()

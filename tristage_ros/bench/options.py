@@ -21,7 +21,7 @@ FUZZED = (  # what reads what is not ours
     "training/frames", "training/plan",
     "bags/mcap", "bags/sqlite3", "bags/metadata", "bags/facts",
     "datasets/lerobot_info", "datasets/lerobot_rows", "datasets/lerobot_episodes", "datasets/lerobot_video",
-    "datasets/lerobot_mapping",
+    "datasets/lerobot_mapping", "serving/message", "serving/socket",
 )  # fmt: skip
 
 

@@ -94,6 +94,51 @@ def add_record_options(parser: argparse.ArgumentParser) -> None:
     add_node_options(parser)
 
 
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `tristage serve`."""
+    parser.description = "Serve the policy over OpenPI's websocket protocol, without ROS: docs/serve.md."
+    parser.add_argument(
+        "--checkpoint", default="", metavar="PATH", help="file or run directory; random (default: the shipped mini)"
+    )
+    parser.add_argument("--pruning", default="robot", metavar="PRESET", help="name or YAML file (default: robot)")
+    parser.add_argument("--engine", choices=("cached", "recompute"), default="cached", help="default: cached")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    parser.add_argument("--dtype", default="stored", help="of the weights: docs/model.md (default: stored)")
+    parser.add_argument("--dataset", help="whose statistics of a run directory to use (default: the only one)")
+    parser.add_argument("--tokenizer", metavar="FILE", help="of a released model (default: beside the checkpoint)")
+    parser.add_argument("--threads", type=int, default=2, help="of the model on a CPU (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise, which every reset starts anew (default: 0)")
+    parser.add_argument(
+        "--table-height", type=float, default=0.0, metavar="M", help="of the table in the base frame (default: 0)"
+    )
+    parser.add_argument(
+        "--workspace",
+        type=float,
+        nargs=6,
+        default=(0.05, -0.40, -0.02, 0.65, 0.40, 0.60),
+        metavar="M",
+        help="lower and upper corner, base frame, of clouds made of depth (default: 0.05 -0.4 -0.02 0.65 0.4 0.6)",
+    )
+    parser.add_argument("--names", type=user_path, metavar="FILE", help="under which names observations come")
+    network = parser.add_argument_group("network")
+    network.add_argument("--host", default="127.0.0.1", help="to listen on; beyond this machine needs a key")
+    network.add_argument("--port", type=int, default=8000, help="default: 8000; 0: one that is free")
+    network.add_argument(
+        "--api-key", metavar="KEY", help="that clients must have (default: what TRISTAGE_API_KEY holds, none)"
+    )
+    network.add_argument("--clients", type=int, default=8, metavar="N", help="at once (default: 8)")
+    network.add_argument("--max-bytes", type=int, default=16 << 20, help="of a message (default: 16777216)")
+    network.add_argument(
+        "--max-rate", type=positive, default=100.0, metavar="HZ", help="of a client's messages; more wait"
+    )
+    network.add_argument(
+        "--idle", type=positive, default=600.0, metavar="S", help="without a message that end a connection"
+    )
+    network.add_argument(
+        "--handshake", type=positive, default=10.0, metavar="S", help="that a client has to say what it wants"
+    )
+
+
 def add_teach_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `tristage teach`."""
     parser.add_argument("--task", required=True, metavar="SENTENCE", help="what is shown, as the policy will be told")

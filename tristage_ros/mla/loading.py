@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, load_checkpoint
@@ -23,10 +24,14 @@ from tristage_ros.mla.passes import (
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.scales import load_scales
+from tristage_ros.mla.values import Observation
+from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import PruningConfig, TriStagePruner, make_pruner
 from tristage_ros.pruning.baselines import METHODS, Baseline
 
 logger = logging.getLogger(__name__)
+
+WARMING = "put the banana on the blue plate"  # an instruction for steps on nothing
 
 
 def load_model(
@@ -114,3 +119,29 @@ def build_policy(
         seed=seed,
         random_weights=checkpoint is None,
     )
+
+
+def warm_up(policy: MlaPolicy) -> None:
+    """Take a few steps on nothing, all tokens and pruned, so that the first real ones are not the slow ones.
+
+    The state of the policy stays as it is.
+    """
+    blank = Observation(
+        image=np.zeros((480, 640, 3), np.uint8),
+        camera=CameraModel(640, 480, 600.0, 600.0, 319.5, 239.5),
+        points=np.random.default_rng(0).uniform(-0.5, 0.5, (1024, 3)).astype(np.float32),
+        state=np.zeros(7, np.float32),
+    )
+    # Blank frames have no scale that is worth to be kept.
+    other = policy.another(TriStagePruner(policy.pruner.config.carried(1.0)))
+    other.reset(WARMING)
+    for _ in range(3):
+        other.act(blank)
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError when torch cannot run on the device."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # an unknown name, and a torch without CUDA
+        raise ValueError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error

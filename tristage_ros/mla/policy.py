@@ -146,6 +146,7 @@ class MlaPolicy:
         table_height: float = 0.0,
         seed: int = 0,
         random_weights: bool = False,
+        passes: StaticPasses | None = None,
     ) -> None:
         """Join the parts.
 
@@ -161,6 +162,7 @@ class MlaPolicy:
             table_height: m, of the table in the base frame; the model hears of heights above it, as it learned them.
             seed: of the noise; every `reset()` starts its sequence anew.
             random_weights: whether the model was never trained.
+            passes: static ones over the same model that this policy shares; None: it makes its own.
         """
         if engine not in ENGINES:
             raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINES)}")
@@ -180,7 +182,7 @@ class MlaPolicy:
             denoising.steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
         )
         captured = model.device.type == "cuda" if captured is None else captured
-        self._passes = StaticPasses(model.llm) if captured and engine == "cached" else None
+        self._passes = passes or (StaticPasses(model.llm) if captured and engine == "cached" else None)
         with torch.inference_mode():
             self._times = model.t_embedder(torch.tensor(self._sampler.timesteps, device=model.device))
         self._noise, self._starts = torch.Generator(), torch.Generator()
@@ -189,6 +191,26 @@ class MlaPolicy:
         self._before: Observation | None = None
         self._expected: Tensor | None = None  # what denoising came to in the step before
         self._steps = 0
+
+    def another(self, pruner: Pruner) -> MlaPolicy:
+        """Return a policy over the same model, set as this one, with a pruner and a state of its own, not reset yet.
+
+        Memory of static passes is shared as well: let one of them finish its step before another begins.
+        """
+        return MlaPolicy(
+            self.model,
+            self._tokenizer,
+            self.statistics,
+            pruner,
+            engine=self.engine,
+            denoising=self.denoising,
+            state_source=self.state_source,
+            captured=self._passes is not None,
+            table_height=self.table_height,
+            seed=self.seed,
+            random_weights=self.random_weights,
+            passes=self._passes,
+        )
 
     @torch.inference_mode()
     def reset(self, instruction: str) -> None:

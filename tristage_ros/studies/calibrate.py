@@ -16,7 +16,6 @@ from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.prompt import prompt_text
 from tristage_ros.mla.scales import save_magnitudes
 from tristage_ros.mla.trace_file import load_trace, save_trace
-from tristage_ros.nodes.policy.tuning import pruning_config
 from tristage_ros.perception.extrinsics import mount_of
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.calibration import (
@@ -29,6 +28,7 @@ from tristage_ros.pruning.calibration import (
     magnitudes_of,
 )
 from tristage_ros.pruning.config import FEATURES, Feature
+from tristage_ros.pruning.preset_file import pruning_config
 from tristage_ros.pruning.scale import PAPER_MEAN, Magnitudes
 from tristage_ros.reports.style import BLUE, DARK, GREEN, LIGHT, ORANGE, STYLE, legend_below
 from tristage_ros.resources import find_checkpoint, resource

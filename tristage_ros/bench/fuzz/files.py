@@ -14,8 +14,8 @@ from tristage_ros.devices.arm.site import SiteError, load_site
 from tristage_ros.graph.graph import serial_numbers
 from tristage_ros.graph.machines import MachinesError, read_machines
 from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError, known
-from tristage_ros.nodes.policy.tuning import pruning_config
 from tristage_ros.perception.extrinsics import load_extrinsics
+from tristage_ros.pruning.preset_file import pruning_config
 from tristage_ros.resources import resource
 from tristage_ros.simulation.sensing import vertical_fov
 from tristage_ros.training.recipe import Recipe, RecipeError

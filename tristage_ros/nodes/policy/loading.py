@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-
 from tristage_ros.bags.facts import OWN_SCALE
-from tristage_ros.mla.loading import build_policy
+from tristage_ros.mla.loading import build_policy, check_device, warm_up
 from tristage_ros.mla.memory import QUANTISED
 from tristage_ros.mla.passes import Denoising, ParallelDenoising
 from tristage_ros.mla.policy import MlaPolicy
-from tristage_ros.mla.values import Observation
 from tristage_ros.nodes.policy.tuning import Tuning
-from tristage_ros.perception.camera import CameraModel
 from tristage_ros.pruning import PruningConfig, TriStagePruner
 from tristage_ros.pruning.config import FEATURES
 
@@ -41,9 +36,7 @@ def loaded(settings: Any, pruning: PruningConfig) -> MlaPolicy:
     )
     pruner = tristage_pruner(policy)
     pruner.scales |= {f: scale for f in FEATURES if (scale := getattr(s, OWN_SCALE + f))}
-    policy.pruner = TriStagePruner(pruning.carried(1.0))  # blank frames have no scale that is worth to be kept
-    _warm_up(policy, s.instruction)
-    policy.pruner = pruner
+    warm_up(policy)
     policy.reset(s.instruction)
     return policy
 
@@ -52,19 +45,6 @@ def tristage_pruner(policy: MlaPolicy) -> TriStagePruner:
     """Return the pruner of a policy node's policy, which is tri-stage."""
     assert isinstance(policy.pruner, TriStagePruner)
     return policy.pruner
-
-
-def _warm_up(policy: MlaPolicy, instruction: str) -> None:
-    """Take a few steps on nothing, all tokens and pruned, so that the first real ones are not the slow ones."""
-    blank = Observation(
-        image=np.zeros((480, 640, 3), np.uint8),
-        camera=CameraModel(640, 480, 600.0, 600.0, 319.5, 239.5),
-        points=np.random.default_rng(0).uniform(-0.5, 0.5, (1024, 3)).astype(np.float32),
-        state=np.zeros(7, np.float32),
-    )
-    policy.reset(instruction)
-    for _ in range(3):
-        policy.act(blank)
 
 
 def denoising_of(settings: Any) -> Denoising:
@@ -84,11 +64,3 @@ def in_words(policy: MlaPolicy, settings: Any, tuning: Tuning) -> str:
         f"pruning {tuning}, engine {s.engine}, denoising {s.denoising}, control {s.control}; "
         f"instruction {s.instruction!r}"
     )
-
-
-def check_device(name: str) -> None:
-    """Raise ValueError when torch cannot run on the device."""
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:  # an unknown name, and a torch without CUDA
-        raise ValueError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error

@@ -11,10 +11,8 @@ from tristage_ros.bags.facts import OFF, OWN_SCALE, PRUNER, pruner_settings
 from tristage_ros.graph.graph import preset
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.config import FEATURES
-from tristage_ros.resources import read_text
+from tristage_ros.pruning.preset_file import pruning_config
 from tristage_ros.ros.parameters import Parameter, ParameterError
-from tristage_ros.words import shown
-from tristage_ros.yaml_text import parse
 
 PRESET = Parameter(
     "pruning",
@@ -129,22 +127,6 @@ class Tuning:
         changed = [f"{name} {_in_words(v)}" for name, v in self.config.to_dict().items() if v != base[name]]
         name = Path(self.preset).stem if self.preset else "robot"
         return f"{name} (changed: {', '.join(changed)})" if changed else name
-
-
-def pruning_config(path: str) -> PruningConfig:
-    """Return the pruning preset in a YAML file.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it is no preset; the message names the file and what is wrong with it.
-    """
-    try:
-        settings = parse(read_text(path)) or {}
-        if not isinstance(settings, dict):
-            raise ValueError(f"it holds {shown(settings)}, not settings of the pruner by their names")
-        return PruningConfig.from_dict(settings)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _told(name: str, value: Any) -> Any:
