@@ -25,6 +25,7 @@ ROOMS = {
     "training": "demonstrations, weights",
     "simulation": "the cell in MuJoCo",
     "observing": "messages become observations",
+    "openpi": "policies of others",
     "devices": "arm and cameras",
     "mla": "the model, a control step",
     "pruning": "the three stages",

@@ -99,7 +99,7 @@ class _Run:
         stop: threading.Event,
     ) -> None:
         self._namespace = described.namespace
-        self._led = "policy" not in described.executables
+        self._led = "policy" not in [node.name for node in described.nodes]
         self._console, self._stop, self._log = console, stop, run_dir / "log.txt"
         self._has_page = graph.RERUN in described.executables and not has_display()  # that is still to be told
         self._graph = GraphProcess("piper_pick", arguments, self._log)
