@@ -88,7 +88,7 @@ class Connection:
         # recv waits in a thread of its own; only what is sent may not take for ever
         self._socket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(_SENDS), 0))
         try:
-            self.metadata = self._hear(within, "its metadata, the first message of OpenPI's protocol")
+            self.metadata = self._hear(within, "its metadata")
         except ServerError:
             self.close()
             raise

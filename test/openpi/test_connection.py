@@ -1,0 +1,139 @@
+"""A real server on a real socket: what it says, and whatever else comes."""
+
+import http.client
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+from policy_server import SILENCE, PolicyServer
+
+from tristage_ros.openpi import connection as module
+from tristage_ros.openpi.connection import Connection, ServerError, address, described
+
+ACTIONS = {"actions": np.zeros((5, 7), np.float32)}
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def serve(answer=lambda observation: ACTIONS, metadata=None):
+        servers.append(PolicyServer(answer, metadata))
+        return servers[-1]
+
+    yield serve
+    for each in servers:
+        each.close()
+
+
+@pytest.fixture
+def connect():
+    made = []
+
+    def connect(url, within=5.0):
+        made.append(Connection(url, within))
+        return made[-1]
+
+    yield connect
+    for each in made:
+        each.close()
+
+
+def test_metadata_come_first_and_every_question_has_its_answer(serve, connect):
+    server = serve(metadata={"reset_pose": [0, -1.5], "mean": np.ones(2)})
+    connected = connect(server.url)
+    assert connected.metadata["reset_pose"] == [0, -1.5]
+    assert described(connected.metadata) == '{"mean": [1.0, 1.0], "reset_pose": [0, -1.5]}'
+    for prompt in ("a", "b"):
+        answer = connected.ask({"prompt": prompt, "image": np.zeros((224, 224, 3), np.uint8)}, 5.0)
+        np.testing.assert_array_equal(answer["actions"], ACTIONS["actions"])
+    assert [asked["prompt"] for asked in server.asked] == ["a", "b"]
+    assert connected.echo().wait(5.0) and connected.echo() is not None
+
+
+def test_healthz_says_ok(serve):
+    asked = http.client.HTTPConnection("127.0.0.1", serve().port, timeout=5.0)
+    asked.request("GET", "/healthz")
+    assert asked.getresponse().read() == b"OK\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Traceback (most recent call last):\n  File x\nKeyError: 'state'\n", "failed: KeyError: 'state'"),
+        (b"\xc1\xc1", "another protocol: instead of an answer it said 2 bytes that are no msgpack"),
+        (b"\x01", "another protocol: instead of an answer it said 1"),
+        (SILENCE, "is silent: it did not say an answer within 0.2 s"),
+    ],
+)
+def test_what_is_no_answer_ends_the_connection_with_a_line(serve, connect, said, words):
+    with pytest.raises(ServerError, match=words) as caught:
+        connect(serve(lambda observation: said).url).ask({}, 0.2 if said is SILENCE else 5.0)
+    assert "\n" not in str(caught.value)
+    assert caught.value.traceback == (said if isinstance(said, str) else "")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ("hello", "failed: hello"),
+        (b"\xc1", "another protocol: instead of its metadata"),
+        (SILENCE, "is silent: it did not say its metadata within 0.2 s"),
+    ],
+)
+def test_a_server_whose_first_words_are_others_is_of_another_protocol(serve, connect, metadata, words):
+    with pytest.raises(ServerError, match=words):
+        connect(serve(metadata=metadata).url, 0.2 if metadata is SILENCE else 5.0)
+
+
+def test_a_message_that_is_too_large_is_told_as_that(serve, connect, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST", 1 << 20)
+    with pytest.raises(ServerError, match="sent a message of more than 1 MB"):
+        connect(serve(lambda observation: bytes(2 << 20)).url).ask({}, 10.0)
+
+
+def test_a_server_that_dies_meanwhile_is_noticed(serve, connect):
+    server = serve(lambda observation: SILENCE)
+    connected = connect(server.url)
+    threading.Timer(0.2, server.die).start()
+    with pytest.raises(ServerError, match="ended the connection"):
+        connected.ask({}, 30.0)
+    assert connected.echo() is None
+
+
+def test_nobody_has_to_wait_for_an_answer(serve, connect):
+    connected, begun = connect(serve(lambda observation: SILENCE).url), time.monotonic()
+    with pytest.raises(ServerError, match="nobody waits"):
+        connected.ask({}, 300.0, lambda: time.monotonic() > begun + 0.1)
+
+
+def test_where_there_is_no_server_that_is_said(free_port):
+    with pytest.raises(ServerError, match=f"no policy server at ws://127.0.0.1:{free_port}: .*refused"):
+        Connection(f"ws://127.0.0.1:{free_port}")
+
+
+def test_a_port_of_something_else_is_told(free_port):
+    def hang_up(listening):
+        while True:
+            try:
+                client = listening.accept()[0]
+            except OSError:
+                return
+            client.recv(4096)
+            client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            client.close()
+
+    with socket.create_server(("127.0.0.1", free_port)) as listening:
+        threading.Thread(target=hang_up, args=(listening,), daemon=True).start()
+        with pytest.raises(ServerError, match="does not speak WebSocket: .*404; GET /healthz says 404: is that the port"):
+            Connection(f"ws://127.0.0.1:{free_port}")
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("text", ["", "host:8000", "http://host:8000", "ws://host", "ws://:8000", "ws://host:99999"])
+def test_what_is_no_address_is_refused_by_name(text):
+    with pytest.raises(ValueError, match=r"is no address of a policy server; write ws://HOST:PORT"):
+        address(text)
+    assert address(" ws://gpu:8000 ") == "ws://gpu:8000"

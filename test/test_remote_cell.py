@@ -1,0 +1,101 @@
+"""The whole cell with somebody else's policy: a server of the scripted expert, through our node, the guard and the bus.
+
+`EPISODES=20 python -m pytest -m long -k expert test/test_remote_cell.py` tries as many seeds of either action space.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from cell_process import spin_until
+from std_msgs.msg import Bool
+
+pytest.importorskip("policy_server")  # needs msgpack and websockets
+
+from tristage_ros.bags.facts import read_facts  # noqa: E402
+from tristage_ros.bags.reader import BagReader  # noqa: E402
+from tristage_ros.graph import graph, supervisor  # noqa: E402
+from tristage_ros.reports.report import report  # noqa: E402
+from tristage_ros.resources import resource  # noqa: E402
+from tristage_ros.ros import qos  # noqa: E402
+from tristage_ros.ros.operator import Operator  # noqa: E402
+
+pytestmark = [pytest.mark.serial, pytest.mark.long, pytest.mark.timeout(600)]
+EPISODES = int(os.environ.get("EPISODES", "1"))
+PATIENT = {  # a machine that tests beside other work is slower than a robot's
+    "simulation": {"frame_rate": 10.0, "width": 320, "height": 240},
+    "point_cloud": {"points": 1000, "max_age": 2.0, "sync_tolerance": 0.2},
+    "remote_policy": {"max_age": 2.0, "sync_tolerance": 0.2, "answer_within": 5.0},
+    "arm": {"max_age": 2.0, "connect_timeout": 90.0},
+    "machines": {"link_timeout": 5.0},
+}
+MAPS = {"joints": "joints", "tool": "libero"}
+
+
+@pytest.fixture
+def cell(free_port, tmp_path, ros_context):
+    processes = []
+
+    def start(kind, seed):
+        content = yaml.safe_load(resource("config", "piper_pick.yaml").read_text())
+        for node, values in PATIENT.items():
+            content.setdefault(node, {"ros__parameters": {}})["ros__parameters"] |= values
+        (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+        described = graph.build("piper_pick", {
+            "policy": f"openpi:ws://127.0.0.1:{free_port}", "map": MAPS[kind], "parameters": str(tmp_path / "own.yaml"),
+            "seed": str(seed), "record": "true", "run_dir": str(tmp_path),
+        })  # fmt: skip
+        files = graph.parameter_files(described.nodes)
+        for node in described.nodes:
+            command = supervisor._command(node, described, files.get(node.name))
+            if node.name == "simulation":  # its program is ours
+                command[1:4] = [str(Path(__file__).with_name("expert_cell.py")), str(free_port), kind]
+            log = (tmp_path / f"{node.name}.txt").open("w")
+            environment = os.environ | described.environment_of(node) | {"PYTHONUNBUFFERED": "1"}
+            processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment))
+
+    def end():
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        return [process.wait(30) for process in processes]
+
+    start.end = end
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("seed", range(EPISODES))
+@pytest.mark.parametrize("kind", MAPS)
+def test_the_expert_behind_a_server_puts_the_banana_on_the_plate(cell, tmp_path, kind, seed):
+    operator, done = Operator(), []
+    operator.create_subscription(Bool, "/tristage/task_done", lambda message: done.append(message.data), qos.LATCHED)
+    try:
+        cell(kind, seed)
+        spin_until(operator, operator.ready, what=f"the cell comes up: {operator.missing()}")
+        enabled = operator.call("enable")
+        spin_until(operator, enabled.done, 30, "an answer")
+        assert enabled.result().success, enabled.result().message
+        spin_until(operator, lambda: done and done[-1], 150, "the banana lies on the plate")
+        told = {name: status.message for name, status in operator.diagnostics.items()}
+        accepted, refused = operator.arm.chunks_accepted, operator.arm.chunks_refused
+    finally:
+        operator.destroy_node()
+    print(f"{kind}, seed {seed}: {accepted} chunks accepted, {refused} refused; {told['policy: policy']}")
+    assert told["policy: server"] == "connected" and accepted > 5 * refused
+    assert cell.end() == [0] * 5
+
+    with BagReader(tmp_path / "bag") as bag:
+        facts, (server,) = read_facts(bag), [m.value.data for m in bag.messages("/tristage/server")]
+    assert json.loads(server)["metadata"] == {"policy": f"expert, {kind}"}
+    assert facts.parameters["policy"]["instruction"] == "put the banana on the blue plate"
+    assert "rate: 20.0" in facts.files["policy.map"]
+    page = report(tmp_path / "bag", tmp_path, {}).html.read_text()
+    assert "yes, after" in page and "the policy server at ws://127.0.0.1" in page
