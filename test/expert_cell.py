@@ -6,6 +6,7 @@ true state; what it is told of the arm, and what it answers, is as the maps `joi
 
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 from policy_server import PolicyServer
@@ -51,7 +52,7 @@ class ExpertPolicy:
         before[:3, 3] = observation["observation/state"][:3]
         before[:3, :3] = Rotation.from_rotvec(observation["observation/state"][3:6]).as_matrix()
         steps = np.concatenate([before[None], poses])
-        turned = [Rotation.from_matrix(b[:3, :3] @ a[:3, :3].T).as_rotvec() for a, b in zip(steps, steps[1:])]
+        turned = [Rotation.from_matrix(b[:3, :3] @ a[:3, :3].T).as_rotvec() for a, b in pairwise(steps)]
         moved = np.diff(steps[:, :3, 3], axis=0)
         return {"actions": np.column_stack([moved / POSITION, np.array(turned) / ROTATION, 1.0 - 2.0 * gripper])}
 

@@ -84,6 +84,10 @@ class Setting(NodeSetting):
             self.executor.spin_once(timeout_sec=0.02)
             assert now() < end, f"nothing came; {self.state()}"
 
+    def goes_on(self, span):
+        end = now() + span
+        self.seen(lambda: now() > end)
+
     def answered(self, count=1):
         """Return the newest action once there are `count` more."""
         wanted = len(self.actions) + count
@@ -119,7 +123,7 @@ def test_moment_after_moment_is_asked_about_and_answered_with_a_chunk(setting, s
     s = setting(serve(metadata={"action_dim": 7}))
     first, second = s.answered(), s.answered()
     assert (first.sequence, second.sequence) == (1, 2) and first.header.frame_id == "base_link"
-    assert seconds(second.header.stamp) - seconds(first.header.stamp) >= 0.5  # ten steps at 20 Hz
+    assert seconds(second.header.stamp) - seconds(first.header.stamp) >= 0.48  # ten steps at 20 Hz
     assert len(first.gripper) == 26 and first.time_step == pytest.approx(0.05)
     np.testing.assert_allclose([[t.x, t.y, t.z] for t in first.translation], 0.0, atol=1e-6)
     assert set(first.gripper) == {1.0}
@@ -143,7 +147,7 @@ def test_the_arms_words_come_back_only_by_way_of_the_server(setting, serve):
     s.server.die()
     s.seen(lambda: "ended the connection" in s.words() or "no policy server" in s.words())
     s.beats.clear()
-    s.seen(lambda end=now() + 0.5: now() > end)
+    s.goes_on(0.5)
     assert not s.beats
 
 
@@ -190,7 +194,7 @@ def test_a_bad_answer_is_told_and_not_sent_and_a_good_one_is_afterwards(setting,
         s.server.answer = lambda observation, said=said: said
         s.complains(words)
         count = len(s.actions)
-        s.seen(lambda end=now() + 0.2: now() > end)
+        s.goes_on(0.2)
         assert len(s.actions) == count and not s.node.failure
         s.server.answer = standing
         s.answered()
@@ -214,7 +218,7 @@ def test_key_frames_wait_until_the_arm_is_there(setting, serve, tmp_path):
     s = setting(serve(), f"map:={path}")
     chunk = s.answered()
     assert chunk.time_step == 0.0 and len(chunk.gripper) == 1
-    s.seen(lambda end=now() + 0.3: now() > end)
+    s.goes_on(0.3)
     assert len(s.actions) == 1
     reached = ArmStatus(header=header(now(), "base_link"), mode=ArmStatus.HOLDING)
     reached.chunk_stamp, reached.chunk_state = chunk.header.stamp, ArmStatus.CHUNK_REACHED
@@ -254,6 +258,7 @@ def test_a_refused_chunk_is_followed_by_another_soon():
     assert pacing.waits_for(0.0, 0.0) == ""
     pacing.on_sent(chunk, 0.0)
     assert pacing.waits_for(0.0, 104.9) == ChunkPacing.RUNS and pacing.waits_for(0.0, 105.0) == ""
+    assert 104.9 < pacing.newer_than < 105.0
     pacing.on_arm_status(ArmStatus(chunk_stamp=header(99.0, "").stamp, chunk_state=ArmStatus.CHUNK_REFUSED), 0.0)
     assert pacing.waits_for(0.0, 101.0)
     pacing.on_arm_status(ArmStatus(chunk_stamp=chunk.header.stamp, chunk_state=ArmStatus.CHUNK_REFUSED), 0.0)

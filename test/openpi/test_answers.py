@@ -116,7 +116,10 @@ def changed(step, column, value, n=20):
         (changed(2, 3, np.nan), "number 4 of step 3 of actions is nan"),
         (changed(2, 3, np.inf), "number 4 of step 3 of actions is inf"),
         (answer(np.degrees(in_joints())), "joint 1 of step .* rad, beyond -2.6179 to 2.6179; are these degrees"),
-        (answer(in_joints() * 0.0 + [0.9, 1.2, -1.1, 0.2, 0.9, -0.3]), "the joint of step 1 is 0.8 rad from where the arm"),
+        (
+            answer(in_joints() * 0.0 + [0.9, 1.2, -1.1, 0.2, 0.9, -0.3]),
+            "the joint of step 1 is 0.8 rad from where the arm",
+        ),
         (changed(5, 0, 1.0), "the joint of step 6 is .* rad from the step before"),
         (answer(in_joints(), 35.0), "the gripper of step 1 is 35; closed is 0, open 0.07"),
     ],

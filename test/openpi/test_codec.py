@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("msgpack", reason="no msgpack here: pip install -r requirements.txt")
 
-from tristage_ros.openpi.codec import CodecError, packed, unpacked  # noqa: E402
+from tristage_ros.openpi.codec import CodecError, packed, unpacked
 
 # What openpi-client 0.1.2 makes of {"a": float32 [0, 1], "b": float32 2.5}.
 THEIRS = bytes.fromhex(

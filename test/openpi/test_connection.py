@@ -10,7 +10,8 @@ import pytest
 from policy_server import SILENCE, PolicyServer
 
 from tristage_ros.openpi import connection as module
-from tristage_ros.openpi.connection import Connection, ServerError, address, described
+from tristage_ros.openpi.address import address
+from tristage_ros.openpi.connection import Connection, ServerError, described
 
 ACTIONS = {"actions": np.zeros((5, 7), np.float32)}
 
@@ -127,7 +128,9 @@ def test_a_port_of_something_else_is_told(free_port):
 
     with socket.create_server(("127.0.0.1", free_port)) as listening:
         threading.Thread(target=hang_up, args=(listening,), daemon=True).start()
-        with pytest.raises(ServerError, match="does not speak WebSocket: .*404; GET /healthz says 404: is that the port"):
+        with pytest.raises(
+            ServerError, match=r"does not speak WebSocket: .*404; GET /healthz says 404: is that the port"
+        ):
             Connection(f"ws://127.0.0.1:{free_port}")
         listening.shutdown(socket.SHUT_RDWR)
 

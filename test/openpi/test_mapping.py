@@ -40,7 +40,9 @@ def test_what_is_shipped_tells_what_its_layout_has(name, width, shapes):
     asked = question(mapped, moment(), "close the box")
     assert mapped.width == width and asked["prompt"] == "close the box"
     assert {key: asked[key].shape for key in shapes} == shapes
-    assert all(value.dtype == np.uint8 for key, value in asked.items() if "image" in key and not isinstance(value, dict))
+    assert all(
+        value.dtype == np.uint8 for key, value in asked.items() if "image" in key and not isinstance(value, dict)
+    )
 
 
 def test_aloha_has_its_pictures_in_a_map_of_their_own_channels_first():
@@ -87,7 +89,11 @@ def test_pictures_are_near_those_that_openpi_resizes():
     ("place", "value", "words"),
     [
         (("action", "columns"), [{"joints": {"unit": "rad", "of": "absolute"}}], "columns of action are joints; write"),
-        (("action", "columns", 0), {"joints": {"unit": "grad", "of": "absolute"}}, "unit of joints of action is 'grad'"),
+        (
+            ("action", "columns", 0),
+            {"joints": {"unit": "grad", "of": "absolute"}},
+            "unit of joints of action is 'grad'",
+        ),
         (("action", "columns", 0), {"joints": {"unit": "rad", "of": "arm"}}, "of of joints of action is 'arm'"),
         (("action", "columns", 0), {"wheels": {}}, "there is no wheels of action"),
         (("action", "columns", 1), {"gripper": {"closed": 1, "open": 1}}, "are both 1"),

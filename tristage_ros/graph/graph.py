@@ -23,7 +23,7 @@ from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
 from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
-from tristage_ros.openpi.connection import address
+from tristage_ros.openpi.address import address
 from tristage_ros.openpi.mapping import MapError, map_file, read_map
 from tristage_ros.perception.extrinsics import load_extrinsics, mount_of, save_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, read_text, resource, user_path

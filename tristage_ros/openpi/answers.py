@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from tristage_ros.devices.arm.chunks import MAX_ACTIONS
 from tristage_ros.devices.arm.kinematics import JOINT_LIMITS, forward, matrix_to_quaternion, rpy_to_matrix, tool_pose
-from tristage_ros.devices.arm.values import ActionChunk
+from tristage_ros.devices.arm.values import MAX_ACTIONS, ActionChunk
 from tristage_ros.openpi.mapping import Key, Part, PolicyMap
 from tristage_ros.openpi.questions import Moment
 from tristage_ros.words import one_line, shown
@@ -171,7 +170,7 @@ def _matrices(part: Part, numbers: Floats) -> Floats:
         return np.asarray(Rotation.from_rotvec(numbers * part.unit).as_matrix())
     quaternions = numbers if part.form == "quaternion_xyzw" else numbers[:, [1, 2, 3, 0]]
     lengths = np.linalg.norm(quaternions, axis=1)
-    if (wrong := np.abs(lengths - 1.0) > 0.1).any():
+    if (wrong := np.abs(lengths - 1.0) > 0.3).any():
         step = int(wrong.argmax())
         raise AnswerError(f"the quaternion of step {step + 1} has length {lengths[step]:.3g} instead of 1")
     return np.asarray(Rotation.from_quat(quaternions).as_matrix())

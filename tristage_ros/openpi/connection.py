@@ -22,7 +22,6 @@ import numpy as np
 from tristage_ros.openpi.codec import LARGEST, CodecError, packed, unpacked
 from tristage_ros.words import one_line, shown
 
-SCHEMES = ("ws", "wss")
 CONNECTS = 2.0  # s in which a server has to take a connection and to say its metadata
 _SENDS = 1.0  # s in which the network has to take a part of a question
 _LOOKS = 0.05  # s between two looks whether to give up
@@ -36,22 +35,6 @@ class ServerError(RuntimeError):
         """Take the line, and the server's own words."""
         super().__init__(reason)
         self.traceback = traceback
-
-
-def address(text: str) -> str:
-    """Return the address of a server, as ws://HOST:PORT.
-
-    Raises:
-        ValueError: it is none; the message says what to write.
-    """
-    parts = urlsplit(text.strip())
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if parts.scheme not in SCHEMES or not parts.hostname or not port or parts.query or parts.fragment:
-        raise ValueError(f"{shown(text)} is no address of a policy server; write ws://HOST:PORT")
-    return parts.geturl()
 
 
 def described(metadata: Mapping[str, Any]) -> str:

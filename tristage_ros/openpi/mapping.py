@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tristage_ros.devices.arm.chunks import MAX_ACTIONS
+from tristage_ros.devices.arm.values import MAX_ACTIONS
 from tristage_ros.resources import read_text, resource, user_path
 from tristage_ros.words import one_line, shown
 from tristage_ros.yaml_text import parse

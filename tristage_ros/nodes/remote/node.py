@@ -29,8 +29,8 @@ from tristage_ros.nodes.remote.messages import (
 from tristage_ros.nodes.remote.pacing import ChunkPacing, Pacing, pacing_of
 from tristage_ros.nodes.remote.parameters import PARAMETERS
 from tristage_ros.observing.buffer import NotReadyError, ObservationBuffer
+from tristage_ros.openpi.address import address
 from tristage_ros.openpi.answers import AnswerError, chunk
-from tristage_ros.openpi.connection import address
 from tristage_ros.openpi.mapping import map_file, read_map
 from tristage_ros.openpi.questions import Moment, question
 from tristage_ros.perception.extrinsics import load_extrinsics
