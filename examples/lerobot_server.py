@@ -3,10 +3,9 @@
     pip install msgpack "websockets>=13"        # beside lerobot
     python lerobot_server.py outputs/train/act/checkpoints/last/pretrained_model --device cuda
 
-It takes observations by the names of the policy's own inputs (observation.state, observation.images.front, ...) and
-answers with a chunk under `action`, in the numbers of the dataset that it learnt from: map:=tristage is for datasets
-that `tristage dataset export` wrote. Images come as uint8 [H, W, 3], in the size that the policy asks for in its
-metadata; write that size into a copy of the map.
+It takes observations by the names of the policy's inputs (observation.state, observation.images.front, ...), images as
+uint8 [H, W, 3] in the size that its metadata tell, and answers with a chunk under `action`, in the numbers of the
+dataset that it learnt from: map:=tristage is for what `tristage dataset export` wrote; a copy of it has that size.
 """
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ def as_map(value):
 
 def as_array(told):
     """Unpack what `as_map` packed."""
-    if b"__ndarray__" in told:
-        return np.frombuffer(told[b"data"], np.dtype(told[b"dtype"])).reshape(told[b"shape"]).copy()
-    return told
+    return np.ndarray(told[b"shape"], told[b"dtype"], bytearray(told[b"data"])) if b"__ndarray__" in told else told
 
 
 class LerobotPolicy:
@@ -44,10 +41,10 @@ class LerobotPolicy:
         config = PreTrainedConfig.from_pretrained(path)
         config.device = self.device = device
         self.policy = get_policy_class(config.type).from_pretrained(path, config=config).to(device).eval()
-        there = {"device_processor": {"device": device}}
-        self.before, self.after = make_pre_post_processors(config, path, preprocessor_overrides=there)
+        on = {"device_processor": {"device": device}}
+        self.before, self.after = make_pre_post_processors(config, path, preprocessor_overrides=on)
         self.inputs = {name: list(feature.shape) for name, feature in config.input_features.items()}
-        self.metadata = {"policy": config.type, "inputs": self.inputs}
+        self.metadata, self.reset = {"policy": config.type, "inputs": self.inputs}, self.policy.reset
 
     def answer(self, observation):
         """Return the chunk [steps, width] for an observation."""
@@ -57,12 +54,34 @@ class LerobotPolicy:
             raise KeyError(f"the observation lacks {', '.join(missing)}; it has {', '.join(observation)}")
         batch = {"task": observation.get("prompt", ""), "robot_type": ""}
         for name in self.inputs:
-            tensor = torch.from_numpy(observation[name]).to(self.device)
-            batch[name] = (tensor.permute(2, 0, 1).float() / 255 if tensor.ndim == 3 else tensor.float())[None]
+            told = torch.from_numpy(observation[name]).to(self.device)
+            batch[name] = (told.permute(2, 0, 1).float() / 255 if told.ndim == 3 else told.float())[None]
         with torch.inference_mode():
             chunk = self.policy.predict_action_chunk(self.before(batch))
             steps = [self.after(chunk[:, k]) for k in range(chunk.shape[1])]
         return torch.stack(steps, 1)[0].float().cpu().numpy()
+
+
+def serving(policy, host, port):
+    """Return a server of `policy`; a new connection is a new beginning, a text frame the traceback of a failure."""
+
+    def handler(connection):
+        policy.reset()
+        try:
+            connection.send(msgpack.packb(policy.metadata))
+            while True:
+                asked, begun = msgpack.unpackb(connection.recv(), object_hook=as_array), time.perf_counter()
+                told = {"action": policy.answer(asked)}
+                told["server_timing"] = {"infer_ms": 1e3 * (time.perf_counter() - begun)}
+                connection.send(msgpack.packb(told, default=as_map))
+        except ConnectionClosed:
+            pass
+        except Exception:
+            connection.send(traceback.format_exc())
+            raise
+
+    health = {"process_request": lambda asked, to: asked.respond(200, "OK\n") if to.path == "/healthz" else None}
+    return serve(handler, host, port, compression=None, max_size=None, **health)
 
 
 def main():
@@ -70,32 +89,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("policy", help="folder pretrained_model of a run, or a name on the Hub")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--host", default="0.0.0.0")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     policy = LerobotPolicy(options.policy, options.device)
-
-    def handler(connection):
-        policy.policy.reset()  # a new connection is a new beginning
-        try:
-            connection.send(msgpack.packb(policy.metadata))
-            while True:
-                begun, asked = time.perf_counter(), msgpack.unpackb(connection.recv(), object_hook=as_array)
-                told = {"action": policy.answer(asked)}
-                told["server_timing"] = {"infer_ms": 1e3 * (time.perf_counter() - begun)}
-                connection.send(msgpack.packb(told, default=as_map))
-        except ConnectionClosed:
-            pass
-        except Exception:
-            connection.send(traceback.format_exc())  # a text frame: the client tells it and begins anew
-            raise
-
-    def health(connection, request):
-        return connection.respond(200, "OK\n") if request.path == "/healthz" else None
-
-    with serve(handler, options.host, options.port, compression=None, max_size=None, process_request=health) as server:
-        print(f"{options.policy} at ws://{options.host}:{options.port}: {policy.metadata}", flush=True)
-        server.serve_forever()
+    print(policy.metadata, flush=True)
+    serving(policy, "0.0.0.0", options.port).serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The simulated cell as its node, with a policy server in the same process whose policy is the task's scripted expert.
 
 `python test/expert_cell.py PORT joints|tool --ros-args ...` in the place of the node `simulation`. The expert sees the
-true state; what it is told of the arm, and what it answers, is as the maps `joints` and `libero` have it.
+true state; what it is told of the arm, and what it answers, is as the maps `joints` and `libero` have it. SIGUSR1 ends
+the server alone.
 """
 
+import signal
 import sys
 import time
 from itertools import pairwise
@@ -64,6 +66,7 @@ class ExpertCell(SimulationNode):
         super().__init__()
         policy = ExpertPolicy(self.cell, kind)
         self._served = PolicyServer(lambda observation: policy.answer(observation), {"policy": f"expert, {kind}"}, port)
+        signal.signal(signal.SIGUSR1, lambda *_: self._served.die())
 
     def close(self):
         self._served.close()

@@ -8,15 +8,16 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from cell_process import spin_until
+from policy_server import PolicyServer
 from std_msgs.msg import Bool
 from tristage_msgs.msg import ArmStatus
-
-pytest.importorskip("policy_server")  # needs msgpack and websockets
 
 from tristage_ros.bags.facts import read_facts
 from tristage_ros.bags.reader import BagReader
@@ -60,6 +61,7 @@ def cell(free_port, tmp_path, ros_context):
             log = (tmp_path / f"{node.name}.txt").open("w")
             environment = os.environ | described.environment_of(node) | {"PYTHONUNBUFFERED": "1"}
             processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment))
+        return processes[0]
 
     def end():
         for process in processes:
@@ -90,16 +92,20 @@ def watched(operator):
 
 @pytest.mark.parametrize("seed", range(EPISODES))
 @pytest.mark.parametrize("kind", MAPS)
-def test_the_expert_behind_a_server_puts_the_banana_on_the_plate(cell, tmp_path, kind, seed):
+def test_the_expert_behind_a_server_puts_the_banana_on_the_plate(cell, tmp_path, free_port, kind, seed):
     operator, done = Operator(), []
     operator.create_subscription(Bool, "/tristage/task_done", lambda message: done.append(message.data), qos.LATCHED)
     try:
-        cell(kind, seed)
+        simulation = cell(kind, seed)
         spin_until(operator, operator.ready, what=f"the cell comes up: {operator.missing()}")
         enable(operator)
         spin_until(operator, lambda: watched(operator) and done and done[-1], 150, "the banana lies on the plate")
         told = {name: status.message for name, status in operator.diagnostics.items()}
         accepted, refused = operator.arm.chunks_accepted, operator.arm.chunks_refused
+        simulation.send_signal(signal.SIGUSR1)  # the server dies
+        spin_until(operator, lambda: operator.arm.mode == ArmStatus.FAULT, 30, "the arm holds")
+        assert "no word from the policy" in operator.arm.reason
+        assert "no policy server" in operator.diagnostics["policy: server"].message
     finally:
         operator.destroy_node()
     print(f"{kind}, seed {seed}: {accepted} chunks accepted, {refused} refused; {told['policy: policy']}")
@@ -113,3 +119,23 @@ def test_the_expert_behind_a_server_puts_the_banana_on_the_plate(cell, tmp_path,
     assert "rate: 20.0" in facts.files["policy.map"]
     page = report(tmp_path / "bag", tmp_path, {}).html.read_text()
     assert "yes, after" in page and "the policy server at ws://127.0.0.1" in page
+
+    asked_again(tmp_path, free_port, kind)
+
+
+def asked_again(folder, port, kind):
+    """Replay the bag to a server at the same address, which answers that the arm is to stay: for every action one."""
+    stay = {"joints": lambda state: [*state[:6], 0.07], "tool": lambda state: [0.0] * 6 + [-1.0]}[kind]
+    server = PolicyServer(
+        lambda observation: {"actions": np.tile(np.float32(stay(observation["observation/state"])), (30, 1))}, port=port
+    )
+    command = [sys.executable, "-m", "tristage_ros", "replay", "bag", "--lockstep", "--out", "again"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    finally:
+        server.close()
+    print(done.stdout[-600:])
+    assert done.returncode == 0, done.stderr
+    told = json.loads((folder / "again" / "replay.json").read_text())
+    assert told["steps"] == told["frames"] > 0 and not told["frames without an action"]
+    assert all(asked["prompt"] == "put the banana on the blue plate" for asked in server.asked)

@@ -1,18 +1,26 @@
 """A real server on a real socket: what it says, and whatever else comes."""
 
 import http.client
+import importlib.util
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from policy_server import SILENCE, PolicyServer
+from test_mapping import moment
 
 from tristage_ros.openpi import connection as module
 from tristage_ros.openpi.address import address
+from tristage_ros.openpi.answers import chunk
 from tristage_ros.openpi.connection import Connection, ServerError, described
+from tristage_ros.openpi.mapping import map_file, read_map
+from tristage_ros.openpi.questions import question
 
+DOCUMENTS = Path(__file__).resolve().parents[2] / "docs"
+JOINTS = read_map(map_file("joints"))
 ACTIONS = {"actions": np.zeros((5, 7), np.float32)}
 
 
@@ -40,6 +48,17 @@ def connect():
     yield connect
     for each in made:
         each.close()
+
+
+def patiently(connect, url):
+    """Connect to a server that is being started."""
+    end = time.monotonic() + 10.0
+    while True:
+        try:
+            return connect(url)
+        except ServerError:
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
 
 def test_metadata_come_first_and_every_question_has_its_answer(serve, connect):
@@ -140,3 +159,36 @@ def test_what_is_no_address_is_refused_by_name(text):
     with pytest.raises(ValueError, match=r"is no address of a policy server; write ws://HOST:PORT"):
         address(text)
     assert address(" ws://gpu:8000 ") == "ws://gpu:8000"
+
+
+def test_the_server_of_twenty_lines_is_one(connect, free_port):
+    text = (DOCUMENTS / "any_policy.md").read_text(encoding="utf-8")
+    lines = text.split("```python\n")[1].split("```")[0].replace("8000", str(free_port))
+    threading.Thread(target=exec, args=(lines, {}), daemon=True).start()
+    asked = question(JOINTS, moment(), "go on")
+    told = patiently(connect, f"ws://127.0.0.1:{free_port}").ask(asked, 5.0)
+    assert len(chunk(JOINTS, told, moment()).gripper) == 20
+
+
+def test_the_server_for_lerobot_speaks_the_protocol(connect, free_port):
+    class Policy:
+        metadata, begun = {"policy": "act"}, 0
+
+        def reset(self):
+            self.begun += 1
+
+        def answer(self, observation):
+            return np.tile(observation["observation.state"], (3, 1))
+
+    spec = importlib.util.spec_from_file_location("lerobot_server", DOCUMENTS.parent / "examples" / "lerobot_server.py")
+    module, policy = importlib.util.module_from_spec(spec), Policy()
+    spec.loader.exec_module(module)
+    server = module.serving(policy, "127.0.0.1", free_port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    connected = patiently(connect, f"ws://127.0.0.1:{free_port}")
+    told = connected.ask({"observation.state": np.arange(7, dtype=np.float32)}, 5.0)
+    assert connected.metadata == {"policy": "act"} and policy.begun == 1
+    assert told["action"].shape == (3, 7) and told["server_timing"]["infer_ms"] >= 0.0
+    with pytest.raises(ServerError, match=r"failed: KeyError: 'observation.state'"):
+        connected.ask({}, 5.0)
+    server.shutdown()

@@ -157,6 +157,13 @@ PIPER_PICK = (
 REPLAY = (
     NAMESPACE,
     Argument("parameters", "", "parameter file of point cloud and policy; empty: config/piper_pick.yaml", path=True),
+    Argument(
+        "policy",
+        "true",
+        "true: ours; openpi:ws://HOST:PORT: a server's, as the parameter file says",
+        ("true",),
+        prefix=OPENPI,
+    ),
     Argument("checkpoint", "", "see piper_pick; empty: that of the parameter file", path=True),
     Argument("pruning", "", "see piper_pick; empty: that of the parameter file", path=True),
     Argument(

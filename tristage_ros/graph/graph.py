@@ -337,10 +337,14 @@ def replay(arguments: Mapping[str, str]) -> Graph:
         policy["checkpoint"] = _checkpoint(given["checkpoint"], simulated=True)
     if given["pruning"]:
         policy["pruning"] = str(preset(given["pruning"]))
-    nodes = (
-        NodeSpec("point_cloud", "point_cloud", common, remappings=REPLAYED),
-        NodeSpec("policy", "policy", policy, remappings=REPLAYED),
-    )
+    asks = NodeSpec("policy", "policy", policy, remappings=REPLAYED)
+    if given["policy"] != "true":
+        told = {
+            "server": given["policy"].removeprefix(OPENPI),
+            "control": "frame" if given["control"] == "frame" else "map",
+        }
+        asks = NodeSpec("policy", REMOTE, common | told, remappings=REPLAYED, of_file=REMOTE)
+    nodes = (NodeSpec("point_cloud", "point_cloud", common, remappings=REPLAYED), asks)
     namespace = _namespace(given["namespace"])
     described = _with_parameters(nodes, parameters, namespace)
     return Graph("replay", described, parameters, environment(simulated=True), namespace)

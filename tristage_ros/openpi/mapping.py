@@ -117,7 +117,19 @@ def read_map(path: Path) -> PolicyMap:
         MapError: it is missing or wrong; the message names the key.
     """
     try:
-        content = _section(parse(read_text(path)), "the file", ("metadata", "observation", "action"))
+        return parsed_map(read_text(path), path)
+    except OSError as error:
+        raise MapError(f"{path}: {one_line(error)}") from error
+
+
+def parsed_map(text: str, path: Path = Path("map.yaml")) -> PolicyMap:
+    """Return the map in a text, which is that of `path`.
+
+    Raises:
+        MapError: it is wrong; the message names the key.
+    """
+    try:
+        content = _section(parse(text), "the file", ("metadata", "observation", "action"))
         seen = _section(content.get("observation"), "observation", ("images", "state", "prompt"))
         return PolicyMap(
             path,
@@ -127,7 +139,7 @@ def read_map(path: Path) -> PolicyMap:
             _key(seen.get("prompt"), "prompt"),
             **_action(_section(content.get("action"), "action", ("key", "rate", "execute", "columns"))),
         )
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise MapError(f"{path}: {one_line(error)}") from error
 
 
