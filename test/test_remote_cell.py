@@ -36,7 +36,7 @@ PATIENT = {  # a machine that tests beside other work is slower than a robot's
     "arm": {"max_age": 2.0, "connect_timeout": 90.0},
     "machines": {"link_timeout": 5.0},
 }
-FIRMWARE_STOOD_STILL = re.compile("no (motor states|arm status|efforts|joint feedback) for")
+STOOD_STILL = re.compile("no (motor states|arm status|efforts|joint feedback) for|this computer stood still")
 MAPS = {"joints": "joints", "tool": "libero"}
 
 
@@ -83,8 +83,8 @@ def enable(operator):
 
 
 def watched(operator):
-    """Do what a person does beside an arm whose emulated firmware stood still, as on a machine with other work."""
-    if operator.arm.mode == ArmStatus.FAULT and FIRMWARE_STOOD_STILL.search(operator.arm.reason):
+    """Do what a person does where the computer, or the emulated firmware on it, stood still for other work."""
+    if operator.arm.mode == ArmStatus.FAULT and STOOD_STILL.search(operator.arm.reason):
         print(f"enabled again after: {operator.arm.reason}")
         enable(operator)
     return True

@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from tristage_ros.openpi.answers import contradiction
 from tristage_ros.openpi.connection import Connection, ServerError
 from tristage_ros.openpi.mapping import PolicyMap
+from tristage_ros.ros.diagnostics import ERROR, OK, Part
 
 AGAIN = 1.0  # s from a connection that failed to the next
 
@@ -98,6 +99,11 @@ class Asking:
     def begin_anew(self) -> None:
         """Have a new connection made: to a server that is the beginning of something else."""
         self._anew.set()
+
+    def part(self, took: Mapping[str, object]) -> Part:
+        """Return the state of the connection for diagnostics, beside what the server says that it `took`."""
+        values = {"address": self.url, "connections": self.connections, **took}
+        return Part(ERROR, self.trouble, values) if self.trouble else Part(OK, "connected", values)
 
     def close(self) -> None:
         """End the connection, and whatever waits for an answer; there is none any more."""

@@ -280,11 +280,7 @@ class RemotePolicyNode(ManagedNode):
     # Diagnostics
 
     def _server_part(self) -> Part:
-        asking = self.asking
-        if asking is None:
-            return Part(WARN, "not configured")
-        values = {"address": asking.url, "connections": asking.connections, **self._server_took}
-        return Part(ERROR, asking.trouble, values) if asking.trouble else Part(OK, "connected", values)
+        return self.asking.part(self._server_took) if self.asking else Part(WARN, "not active")
 
     def _policy_part(self) -> Part:
         s, newest = self.settings, self._newest
