@@ -239,7 +239,18 @@ def _simulated_channel(namespace: str) -> str:
 SECTIONS: dict[str, str | None] = {
     **{
         n: n
-        for n in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", REMOTE, MODEL, RERUN, "simulation")
+        for n in (
+            "arm",
+            "episodes",
+            "machines",
+            "point_cloud",
+            "policy",
+            "recorder",
+            REMOTE,
+            MODEL,
+            RERUN,
+            "simulation",
+        )
     },
     **{f"{name}_viewer": "viewer" for name in VIEWS},
 }
