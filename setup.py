@@ -12,8 +12,19 @@ from setuptools.command.develop import develop
 
 NAME = "tristage_ros"
 MESSAGES = "tristage_msgs"
-NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "rerun_viewer", "robot_model", "simulation",
-         "viewer")  # fmt: skip
+NODES = (
+    "arm",
+    "camera",
+    "episodes",
+    "point_cloud",
+    "policy",
+    "recorder",
+    "remote_policy",
+    "rerun_viewer",
+    "robot_model",
+    "simulation",
+    "viewer",
+)
 SHIPPED = ("config", "launch", "msg")
 
 

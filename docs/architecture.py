@@ -26,6 +26,7 @@ ROOMS = {
     "simulation": "the cell in MuJoCo",
     "observing": "messages become observations",
     "serving": "the policy over a websocket",
+    "openpi": "policies of others",
     "devices": "arm and cameras",
     "mla": "the model, a control step",
     "pruning": "the three stages",

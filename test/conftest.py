@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Where the tests' own modules are; the option `pythonpath` is unknown to pytest 6, which Humble has.
-sys.path[:0] = [str(ROOT / folder) for folder in ("test", "test/nodes", "test/bags")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("test", "test/nodes", "test/bags", "test/openpi")]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 # Where an arm's black boxes go: never to the home of who runs the tests.
 os.environ["ROS_HOME"] = str(Path(tempfile.gettempdir()) / "tristage-test-ros-home")

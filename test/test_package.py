@@ -29,8 +29,19 @@ PIP_NAMES = {"can": "python-can", "can_remote": "python-can-remote", "open3d": "
 # Of these apt's compiled packages need apt's versions; see locks/apt.
 OF_APT = {"matplotlib", "opencv-python", "opencv-python-headless", "pyyaml", "scipy", "setuptools"}
 LOCKS = {"humble": "3.10", "jazzy": "3.12", "lyrical": "3.14"}
-NODES = ("arm", "camera", "episodes", "point_cloud", "policy", "recorder", "rerun_viewer", "robot_model", "simulation",
-         "viewer")  # fmt: skip
+NODES = (
+    "arm",
+    "camera",
+    "episodes",
+    "point_cloud",
+    "policy",
+    "recorder",
+    "remote_policy",
+    "rerun_viewer",
+    "robot_model",
+    "simulation",
+    "viewer",
+)
 INSTALLED = ("tristage_ros", "config", "launch", "msg", "resource", "package.xml", "setup.py", "setup.cfg")
 
 

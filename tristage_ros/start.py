@@ -34,6 +34,7 @@ NODES = {  # by name, the modules whose `main` runs them
     "point_cloud": "tristage_ros.nodes.point_cloud",
     "policy": "tristage_ros.nodes.policy.node",
     "recorder": "tristage_ros.nodes.recorder.node",
+    "remote_policy": "tristage_ros.nodes.remote.node",
     "rerun_viewer": "tristage_ros.nodes.viewers.rerun_viewer",
     "robot_model": "tristage_ros.nodes.viewers.robot_model",
     "simulation": "tristage_ros.nodes.simulation",
@@ -165,6 +166,6 @@ def node(name: str) -> NoReturn:
     leave(main())
 
 
-arm, camera, episodes, point_cloud, policy, recorder, rerun_viewer, robot_model, simulation, viewer = (
+arm, camera, episodes, point_cloud, policy, recorder, remote_policy, rerun_viewer, robot_model, simulation, viewer = (
     partial(node, name) for name in NODES
 )

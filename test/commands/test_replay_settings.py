@@ -1,5 +1,7 @@
 """With which settings a bag is replayed."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -7,6 +9,7 @@ from tristage_ros.bags.changes import Change
 from tristage_ros.bags.facts import Facts
 from tristage_ros.commands.replay.settings import Settings, to_repeat
 from tristage_ros.graph.graph import GraphError, build
+from tristage_ros.openpi.mapping import map_file
 from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.resources import resource
 
@@ -122,3 +125,20 @@ def test_a_replay_sees_through_the_lens_of_the_recorded_cameras_file(tmp_path):
 def test_a_number_may_be_written_as_people_write_them():
     settings = Settings.recorded_with(FACTS).changed(["pruning.tau_2d=5e-2", "policy.rate_hz=5"])
     assert (settings.pruning["tau_2d"], settings.parameters["policy"]["rate_hz"]) == (0.05, 5.0)
+
+
+def test_a_run_of_a_policy_server_is_asked_of_it_again_by_the_map_that_it_had(tmp_path):
+    told = {"server": "ws://gpu:8000", "map": "/gone/own.yaml", "instruction": "close the box", "control": "map"}
+    text = map_file("joints").read_text()
+    settings = Settings.recorded_with(Facts({"policy": told, "arm": {}}, {"policy.map": text}))
+    assert settings.pictures == ("front", "wrist")
+    content = yaml.safe_load(settings.changed(("policy.server=ws://other:9000",)).write(tmp_path).read_text())
+    asked = content["remote_policy"]["ros__parameters"]
+    assert asked["server"] == "ws://other:9000" and asked["instruction"] == "close the box" and "policy" not in content
+    assert Path(asked["map"]).read_text() == text
+    described = build("replay", {"parameters": str(tmp_path / "parameters.yaml"), "policy": "openpi:ws://other:9000"})
+    (policy,) = (node for node in described.nodes if node.name == "policy")
+    assert policy.executable == "remote_policy" and policy.parameters["map"] == asked["map"]
+    assert policy.parameters["control"] == "map" and policy.parameters["use_sim_time"]
+    with pytest.raises(GraphError, match=r"there is no policy\.engine; there are: .*server"):
+        settings.changed(("policy.engine=recompute",))

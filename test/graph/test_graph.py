@@ -62,6 +62,32 @@ def test_who_leads_the_arm_needs_no_policy_and_no_checkpoint(monkeypatch):
         graph.build("piper_pick", {"policy": "false", "machine": "host"})
 
 
+def test_a_policy_server_takes_the_place_of_our_policy_and_is_watched_like_one_on_another_machine(
+    tmp_path, monkeypatch
+):
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump({"remote_policy": {"ros__parameters": {"answer_within": 0.5}}}))
+    given = {"policy": "openpi:ws://gpu:8000", "map": "joints", "task": "box", "parameters": str(file)}
+    described = graph.build("piper_pick", given)
+    assert names(described) == ["simulation", "point_cloud", "policy", "arm"]
+    assert described.executables == ["simulation", "point_cloud", "remote_policy", "arm"]
+    assert parameters(described, "policy") == {
+        "server": "ws://gpu:8000",
+        "map": str(resource("config", "openpi", "joints.yaml")),
+        "instruction": "close the box",
+        "answer_within": 0.5,
+    }
+    assert parameters(described, "arm")["link_timeout"] == 1.0
+    site = graph.build("piper_pick", given | {"site_file": str(resource("config", "sites", "raised_table.yaml"))})
+    assert parameters(site, "policy")["site_file"].endswith("raised_table.yaml")
+    monkeypatch.setattr(graph, "_require_can", lambda channel: None)
+    monkeypatch.setattr(graph, "_camera_nodes", lambda *cameras: [])  # none is plugged in
+    real = graph.build("piper_pick", given | {"hardware": "piper"})  # whose weights are, is the server's business
+    assert parameters(real, "arm")["dry_run"] and parameters(real, "arm")["link_timeout"] == 1.0
+    host = graph.build("piper_pick", given | {"machine": "host"})
+    assert host.executables == ["point_cloud", "remote_policy"]
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / "model.safetensors"
@@ -82,6 +108,10 @@ def checkpoint(tmp_path):
         ({"seed": "one"}, ["seed", "one"]),
         ({"record": "yes"}, ["yes", "true", "false"]),
         ({"task": "lamp"}, ["lamp", "banana", "umbrella"]),
+        ({"policy": "pi0"}, ["pi0", "true", "false", "openpi:"]),
+        ({"policy": "openpi:gpu"}, ["openpi:gpu", "ws://HOST:PORT"]),
+        ({"policy": "openpi:ws://gpu:8000", "map": "pi0"}, ["map:=pi0", "aloha", "tristage"]),
+        ({"policy": "openpi:ws://gpu:8000", "checkpoint": "random"}, ["checkpoint:=random", "our own policy"]),
     ],
 )
 def test_wrong_arguments_are_named_with_the_valid_ones(arguments, words):

@@ -87,7 +87,7 @@ class Order:
         """Return the messages of a frame; it may be shown again."""
         joints = [message for message in played.joints if message.header_stamp >= self._newest]
         self._newest = max((message.header_stamp for message in joints), default=self._newest)
-        return [*played.settings, *played.first, *played.partners, *joints]
+        return [*played.settings, *played.first, *played.partners, *played.pictures, *joints]
 
 
 @dataclass

@@ -40,8 +40,8 @@ LABELS = ("pruned", "unpruned")  # of two runs that are compared
 START_UP = 120.0  # s for the cell to come up
 CALM = 3.0  # simulated s after the task is done, at which a demo in slowed time ends: the rest would take too long
 SLOWED = (
-    "This computer is too slow, or too busy, for real time: the cell runs {:g} times slower than the clock, and no longer "
-    "than until its task is done."
+    "This computer is too slow, or too busy, for real time: the cell runs {:g} times slower than the clock, and no "
+    "longer than until its task is done."
 )
 INTERRUPTED = 130
 PAGE = re.compile(rf"http://{re.escape(LOOPBACK)}:\d+/\S+")  # of the Rerun viewer, in the log
@@ -164,7 +164,7 @@ class _Run:
         stop: threading.Event,
     ) -> None:
         self._namespace = described.namespace
-        self._led = "policy" not in described.executables
+        self._led = "policy" not in [node.name for node in described.nodes]
         self._console, self._stop, self._log = console, stop, run_dir / "log.txt"
         self._has_page = graph.RERUN in described.executables and not has_display()  # that is still to be told
         self._done = False  # the task, by the true state
@@ -287,8 +287,3 @@ def _show(reports: Mapping[str, ReportPaths], folder: Path, seed: str, console: 
     if browser and has_display():
         webbrowser.open(page.as_uri())
     return 0
-
-
-def has_display() -> bool:
-    """Tell whether a person sees windows of this computer: elsewhere a browser would take the terminal."""
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

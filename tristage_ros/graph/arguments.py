@@ -15,6 +15,7 @@ BOOLEAN = ("true", "false")
 COLOR_FORMATS = ("jpeg", "png", "raw")
 FOXGLOVE_PORT = 8765
 CAMERA_DRIVERS = ("tristage", "realsense2")
+OPENPI = "openpi:"  # in front of the address of a policy server
 
 
 class GraphError(ValueError):
@@ -30,6 +31,7 @@ class Argument:
     description: str
     choices: tuple[str, ...] = ()
     path: bool = False
+    prefix: str = ""  # what begins so is no choice, but as good
 
     def check(self, value: str) -> str:
         """Return `value`, a path without ~ and variables; raise GraphError when it is no path or no choice."""
@@ -38,9 +40,12 @@ class Argument:
                 return str(user_path(value))
             except PathError as error:
                 raise GraphError(f"{self.name}:={error}") from error
+        if self.prefix and value.startswith(self.prefix):
+            return value
         value = value.lower() if self.choices == BOOLEAN else value
         if self.choices and value not in self.choices:
-            raise GraphError(f"{self.name}:={value} is unknown; choose one of {', '.join(self.choices)}")
+            others = f", or write {self.prefix}..." if self.prefix else ""
+            raise GraphError(f"{self.name}:={value} is unknown; choose one of {', '.join(self.choices)}{others}")
         return value
 
     @property
@@ -82,7 +87,19 @@ PIPER_PICK = (
         "simulation only",
         path=True,
     ),
-    Argument("policy", "true", "false: cameras and arm alone, as for a person who leads it", BOOLEAN),
+    Argument(
+        "policy",
+        "true",
+        "false: cameras and arm alone, as for a person who leads it; openpi:ws://HOST:PORT: the policy of a server",
+        BOOLEAN,
+        prefix=OPENPI,
+    ),
+    Argument(
+        "map",
+        "tristage",
+        "with policy:=openpi:..., what its numbers mean: a file in config/openpi, or the path of a YAML file",
+        path=True,
+    ),
     Argument("pruning", "robot", "pruning preset (a file in config/pruning) or the path of a YAML file", path=True),
     Argument("task", "banana", "what stands on the simulated table, and is to be done", tuple(INSTRUCTIONS)),
     Argument("varied", "false", "light, colours, clutter and the arm's start vary with the seed, too", BOOLEAN),
@@ -147,6 +164,13 @@ PIPER_PICK = (
 REPLAY = (
     NAMESPACE,
     Argument("parameters", "", "parameter file of point cloud and policy; empty: config/piper_pick.yaml", path=True),
+    Argument(
+        "policy",
+        "true",
+        "true: ours; openpi:ws://HOST:PORT: a server's, as the parameter file says",
+        ("true",),
+        prefix=OPENPI,
+    ),
     Argument("checkpoint", "", "see piper_pick; empty: that of the parameter file", path=True),
     Argument("pruning", "", "see piper_pick; empty: that of the parameter file", path=True),
     Argument(

@@ -17,12 +17,14 @@ from zlib import crc32
 
 from tristage_ros.devices.arm.site import load_site
 from tristage_ros.graph import middleware
-from tristage_ros.graph.arguments import PIPER_PICK, REPLAY, GraphError, resolve
+from tristage_ros.graph.arguments import OPENPI, PIPER_PICK, REPLAY, GraphError, resolve
 from tristage_ros.graph.machines import ALL, HOST, ON_HOST, ROBOT, Machines, MachinesError, read_machines
 from tristage_ros.graph.namespaces import GLOBAL_NAMES, NamespaceError, absolute
 from tristage_ros.graph.parameter_file import ParameterFile, ParameterFileError, write_parameters
 from tristage_ros.graph.prerequisites import is_installed
 from tristage_ros.graph.viewers import MODEL, VIEWS, NotInstalledError, view_nodes
+from tristage_ros.openpi.address import address
+from tristage_ros.openpi.mapping import MapError, map_file, read_map
 from tristage_ros.perception.extrinsics import load_extrinsics, mount_of, save_extrinsics
 from tristage_ros.resources import RANDOM, find_checkpoint, read_text, resource, user_path
 from tristage_ros.simulation import misspelt_backend
@@ -31,6 +33,7 @@ from tristage_ros.simulation.viewpoint import anywhere
 from tristage_ros.yaml_text import parse
 
 OURS = "tristage_ros"  # the package
+REMOTE = "remote_policy"  # what asks a policy server, as the node `policy`
 PUBLISH_IMAGES = ("camera", "realsense2_camera_node", "simulation")  # executables
 
 
@@ -44,6 +47,12 @@ class NodeSpec:
     package: str = OURS
     arguments: tuple[str, ...] = ()
     remappings: dict[str, str] = field(default_factory=dict)  # topics; names without a leading / are in the namespace
+    of_file: str = ""  # section of the parameter file; empty: that of its name
+
+    @property
+    def section(self) -> str:
+        """Return which section of the parameter file is its own."""
+        return self.of_file or self.name
 
     @property
     def publishes_images(self) -> bool:
@@ -75,7 +84,7 @@ SIMULATED_INTERFACE = "remote"  # python-can over a WebSocket; the server listen
 SIMULATED_PORTS = range(20000, 30000)  # below those that Linux gives to connections
 SIMULATED_ARM = {"can_interface": SIMULATED_INTERFACE, "speed_scale": 0.5}
 RERUN = "rerun_viewer"  # node and program
-OF_THE_SITE = ("arm", "episodes", "simulation", "point_cloud", MODEL, RERUN)  # nodes that read the site file
+OF_THE_SITE = ("arm", "episodes", "simulation", "point_cloud", REMOTE, MODEL, RERUN)  # sections of who reads it
 REAL_ARM = {"can_interface": "socketcan", "dry_run": True}  # until /arm/enable; slow until the operator raises it
 
 
@@ -93,10 +102,12 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     parameters = _parameter_file(given["parameters"])
     machines = _machines(parameters, namespace) if machine != ALL else None
     continuous = given["control"] != "keyframe"
-    led, with_policy = given["lead"] == "true", given["policy"] == "true" and given["lead"] == "false"
+    led, with_policy = given["lead"] == "true", given["policy"] != "false" and given["lead"] == "false"
+    server = _server(given) if with_policy and given["policy"] != "true" else ""
     if not with_policy and machine == HOST:
         raise GraphError(f"{'lead:=true' if led else 'policy:=false'} leaves nothing for machine:=host")
-    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if with_policy and machine != ROBOT else ""
+    ours = with_policy and not server and machine != ROBOT
+    checkpoint = _checkpoint(given["checkpoint"], simulated, continuous) if ours else ""
     channel = given["can_channel"] or (_simulated_channel(namespace) if simulated else "can0")
     seed = _integer("seed", given["seed"])
     cameras = _cameras_file(given["cameras_file"])
@@ -106,9 +117,12 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
             raise GraphError("camera:=anywhere is for hardware:=sim; a real camera is where cameras_file:=FILE says")
         cameras = _calibrated_anywhere(cameras, seed)
     site, table = _site(given["site_file"], cameras)
+    instruction = {"instruction": given["instruction"] or INSTRUCTIONS[given["task"]]}
     nodes = [
         NodeSpec("point_cloud", "point_cloud"),
-        NodeSpec(
+        _remote(server, given["map"], instruction)
+        if server
+        else NodeSpec(
             "policy",
             "policy",
             {
@@ -116,7 +130,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
                 "allow_random_weights": simulated,
                 "pruning": str(preset(given["pruning"])),
                 "seed": seed,
-                "instruction": given["instruction"] or INSTRUCTIONS[given["task"]],
+                **instruction,
                 "control": given["control"],
                 "engine": given["engine"],
                 "table_height": table,
@@ -126,7 +140,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
     ]
     if simulated:
         scene = {"task": given["task"], "varied": given["varied"] == "true", "seed": seed}
-        if not _in_real_time(given, with_policy):
+        if not (server or _in_real_time(given, with_policy)):
             scene["real_time"] = False
             next(node for node in nodes if node.name == "policy").parameters["rehearse"] = True
         nodes.insert(0, NodeSpec("simulation", "simulation", {"can_channel": channel, **scene}))
@@ -139,6 +153,8 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
             node.parameters["cameras_file"] = str(cameras)
     if machines and with_policy:
         _divide(nodes, machine, machines)
+    elif server:
+        _watch(nodes, _machines(parameters, namespace))
     if not with_policy:
         nodes = [node for node in nodes if node.name not in ON_HOST]
     if machine != HOST:
@@ -162,7 +178,7 @@ def piper_pick(arguments: Mapping[str, str]) -> Graph:
         nodes.append(NodeSpec(RERUN, RERUN, files | ({"image_transport": "compressed"} if machine == HOST else {})))
     if site:
         for node in nodes:
-            if node.name in OF_THE_SITE:
+            if node.section in OF_THE_SITE:
                 node.parameters["site_file"] = site
     _require_own_names(cameras)
     variables = environment(simulated) if machines is None else middleware.unless_set(machines.environment(machine))
@@ -174,6 +190,36 @@ def _in_real_time(given: Mapping[str, str], with_policy: bool) -> bool:
     """Tell whether simulated time is the clock's: where a person leads, and for what a real arm is to learn from."""
     alone = given["machine"] == ALL and with_policy
     return given["real_time"] == "true" or not alone or bool(given["episodes"])
+
+
+def _server(given: Mapping[str, str]) -> str:
+    """Return the address of the policy server in `policy`; nothing beside it may be meant for our own policy."""
+    defaults = {argument.name: argument.default for argument in PIPER_PICK}
+    for name in ("checkpoint", "pruning", "control", "engine"):
+        if given[name] != defaults[name]:
+            raise GraphError(f"{name}:={given[name]} is for our own policy, not for policy:={given['policy']}")
+    try:
+        return address(given["policy"].removeprefix(OPENPI))
+    except ValueError as error:
+        raise GraphError(f"policy:={given['policy']}: {error}") from error
+
+
+def _remote(server: str, name: str, instruction: dict[str, str]) -> NodeSpec:
+    """Return the node that asks a policy server, by the map called `name`, in the place of the policy."""
+    try:
+        path = map_file(name)
+        read_map(path)
+    except MapError as error:
+        raise GraphError(f"map:={name}: {error}") from error
+    parameters = {"server": server, "map": str(path), **instruction}
+    return NodeSpec("policy", REMOTE, dict(parameters), of_file=REMOTE)
+
+
+def _watch(nodes: Iterable[NodeSpec], machines: Machines) -> None:
+    """Have the arm hold when the policy falls silent, which is on another machine, or as good as that."""
+    for node in nodes:
+        if node.name == "arm":
+            node.parameters["link_timeout"] = machines.link_timeout
 
 
 def _lead(nodes: list[NodeSpec], channel: str) -> None:
@@ -200,7 +246,21 @@ def _simulated_channel(namespace: str) -> str:
 
 # Nodes that a parameter file may have a section for, by name, whatever the graph runs of them, and their programs.
 SECTIONS: dict[str, str | None] = {
-    **{n: n for n in ("arm", "episodes", "machines", "point_cloud", "policy", "recorder", MODEL, RERUN, "simulation")},
+    **{
+        n: n
+        for n in (
+            "arm",
+            "episodes",
+            "machines",
+            "point_cloud",
+            "policy",
+            "recorder",
+            REMOTE,
+            MODEL,
+            RERUN,
+            "simulation",
+        )
+    },
     **{f"{name}_viewer": "viewer" for name in VIEWS},
 }
 
@@ -217,8 +277,8 @@ def _with_parameters(
     try:
         file = ParameterFile(path)
         cameras = (*cameras, *_names_in(resource("config", "cameras.yaml")), *file.of("point_cloud").get("cameras", ()))
-        file.check(dict.fromkeys(cameras) | SECTIONS | {node.name: _program(node) for node in nodes})
-        return tuple(replace(n, parameters=file.of(n.name, namespace, _program(n)) | n.parameters) for n in nodes)
+        file.check(dict.fromkeys(cameras) | SECTIONS | {node.section: _program(node) for node in nodes})
+        return tuple(replace(n, parameters=file.of(n.section, namespace, _program(n)) | n.parameters) for n in nodes)
     except ParameterFileError as error:
         raise GraphError(str(error)) from error
 
@@ -260,8 +320,8 @@ def _divide(nodes: list[NodeSpec], machine: str, machines: Machines) -> None:
     for node in nodes:
         if machine == HOST:
             node.parameters["image_transport"] = "compressed"
-        elif node.name == "arm":
-            node.parameters["link_timeout"] = machines.link_timeout
+    if machine != HOST:
+        _watch(nodes, machines)
 
 
 def _parameter_file(path: str) -> Path:
@@ -297,10 +357,14 @@ def replay(arguments: Mapping[str, str]) -> Graph:
         policy["checkpoint"] = _checkpoint(given["checkpoint"], simulated=True)
     if given["pruning"]:
         policy["pruning"] = str(preset(given["pruning"]))
-    nodes = (
-        NodeSpec("point_cloud", "point_cloud", common, remappings=REPLAYED),
-        NodeSpec("policy", "policy", policy, remappings=REPLAYED),
-    )
+    asks = NodeSpec("policy", "policy", policy, remappings=REPLAYED)
+    if given["policy"] != "true":
+        told = {
+            "server": given["policy"].removeprefix(OPENPI),
+            "control": "frame" if given["control"] == "frame" else "map",
+        }
+        asks = NodeSpec("policy", REMOTE, common | told, remappings=REPLAYED, of_file=REMOTE)
+    nodes = (NodeSpec("point_cloud", "point_cloud", common, remappings=REPLAYED), asks)
     namespace = _namespace(given["namespace"])
     described = _with_parameters(nodes, parameters, namespace)
     return Graph("replay", described, parameters, environment(simulated=True), namespace)

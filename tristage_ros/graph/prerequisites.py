@@ -22,6 +22,7 @@ OF_NODE = {  # by executable
     "point_cloud": ("cv2", "fpsample", "rosbags", "scipy", "tristage_msgs"),
     "policy": ("cv2", "fpsample", "rosbags", "safetensors", "scipy", "tokenizers", "torch", "tristage_msgs"),
     "recorder": ("cv2", "rosbags", "scipy", "tristage_msgs"),
+    "remote_policy": ("cv2", "msgpack", "rosbags", "scipy", "tristage_msgs", "websockets"),
     "rerun_viewer": ("cv2", "rosbags", "scipy", "tristage_msgs"),
     "robot_model": ("scipy", "tristage_msgs"),
     "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy", "tristage_msgs"),

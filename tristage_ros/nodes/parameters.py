@@ -17,6 +17,7 @@ from tristage_ros.nodes.camera import node as camera
 from tristage_ros.nodes.policy import parameters as policy
 from tristage_ros.nodes.recorder import episodes
 from tristage_ros.nodes.recorder import node as recorder
+from tristage_ros.nodes.remote import parameters as remote
 from tristage_ros.nodes.viewers import rerun_viewer, robot_model, viewer
 from tristage_ros.ros.parameters import Parameter
 
@@ -27,6 +28,7 @@ LISTS: dict[str, Sequence[Parameter]] = {
     "point_cloud": point_cloud.PARAMETERS,
     "policy": policy.PARAMETERS,
     "recorder": recorder.PARAMETERS,
+    "remote_policy": remote.PARAMETERS,
     "rerun_viewer": rerun_viewer.PARAMETERS,
     "robot_model": robot_model.PARAMETERS,
     "simulation": simulation.PARAMETERS,

@@ -98,6 +98,11 @@ class ObservationBuffer:
             self.joints.add(message)
             self._lock.notify_all()
 
+    def measured(self, stamp: float) -> NDArray[np.float64] | None:
+        """Return [7] joint positions (rad) and gripper opening (m) at `stamp`; None where nothing is near enough."""
+        with self._lock:
+            return self.joints.at(stamp)
+
     def clouds_between(self, after: float, before: float) -> int:
         """Return how many clouds were made between two moments (s, ROS time)."""
         with self._lock:
@@ -135,8 +140,7 @@ class ObservationBuffer:
             raise NotReadyError(self.NEXT_FRAME)
         if cloud.width * cloud.height == 0:
             raise NotReadyError("the cloud is empty: nothing was measured inside the workspace")
-        with self._lock:
-            joints = self.joints.at(stamp)
+        joints = self.measured(stamp)
         if joints is None:
             raise NotReadyError("no joint state at the stamp of the cloud")
         self._wait_for_joints(stamp)

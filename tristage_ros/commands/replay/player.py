@@ -51,6 +51,7 @@ OUTPUTS = {
     "/tristage/overlay": Image,
 }
 ANSWERS = ("/tristage/action", "/tristage/pruning", "/tristage/timings")  # what a whole control step publishes
+REMOTE_ANSWERS = ("/tristage/action", "/tristage/timings")  # the same of a policy server's
 ERROR = DiagnosticStatus.ERROR
 DEPTH = 50  # messages of joint states and arm status that wait for a reader
 
@@ -58,9 +59,13 @@ DEPTH = 50  # messages of joint states and arm status that wait for a reader
 class Player(Node):
     """Stand for cameras and arm; use its methods from a thread other than its executor's."""
 
-    def __init__(self, topics: Iterable[str], writer: BagWriter) -> None:
-        """Make a publisher for each of `topics`; what point cloud and policy answer goes to `writer`."""
+    def __init__(self, topics: Iterable[str], writer: BagWriter, answers: Sequence[str] = ANSWERS) -> None:
+        """Make a publisher for each of `topics`; what point cloud and policy answer goes to `writer`.
+
+        `answers`: the topics of a whole control step.
+        """
         super().__init__("player")
+        self._wanted = tuple(answers)
         self._clock = self.create_publisher(Clock, "/clock", 10)
         self._inputs = {topic: self._input(topic) for topic in topics}
         self._writer = writer
@@ -181,7 +186,7 @@ class Player(Node):
     def _answered(self, stamp: int) -> bool:
         if self._looking:
             return _near(self._looked, stamp)
-        return all(_near(self._heard[topic], stamp) for topic in ANSWERS)
+        return all(_near(self._heard[topic], stamp) for topic in self._wanted)
 
     def _is_empty(self, stamp: int) -> bool:
         return _near(self._empty, stamp)
@@ -274,15 +279,15 @@ def stop_on_signals(stack: ExitStack) -> threading.Event:
     return stop
 
 
-def player_of(topics: Sequence[str], writer: BagWriter, stack: ExitStack) -> Player:
-    """Return a player whose callbacks run until `stack` is closed.
+def player_of(topics: Sequence[str], writer: BagWriter, stack: ExitStack, answers: Sequence[str] = ANSWERS) -> Player:
+    """Return a player whose callbacks run until `stack` is closed; `answers` as it takes them.
 
     Raises:
         ReplayError: other nodes of the same ROS domain would hear it, or be taken for it.
     """
     begin([])
     stack.callback(rclpy.try_shutdown)
-    player, executor = Player(topics, writer), SingleThreadedExecutor()
+    player, executor = Player(topics, writer, answers), SingleThreadedExecutor()
     stack.callback(player.destroy_node)
     executor.add_node(player)
 

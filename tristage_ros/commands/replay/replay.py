@@ -25,10 +25,20 @@ from tristage_ros.bags.changes import Change, read_changes
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.bags.recording import SAME, STATUS, Frame, Played, Recording, Restart, restarts
 from tristage_ros.bags.writer import BagWriter, offered
-from tristage_ros.commands.replay.player import Nodes, Player, ReplayError, nodes_of, player_of, stop_on_signals
+from tristage_ros.commands.replay.player import (
+    ANSWERS,
+    REMOTE_ANSWERS,
+    Nodes,
+    Player,
+    ReplayError,
+    nodes_of,
+    player_of,
+    stop_on_signals,
+)
 from tristage_ros.commands.replay.settings import LIVE, Settings, to_repeat
 from tristage_ros.commands.replay.usable import require_usable
 from tristage_ros.graph import graph
+from tristage_ros.graph.arguments import OPENPI
 from tristage_ros.reports.compare.command import compare_and_tell
 from tristage_ros.reports.dilation import slowest_in
 
@@ -131,13 +141,16 @@ def replay(request: Request, console: Console) -> Outcome:
     plan = _plan(request, outcome)
     request.out.mkdir(parents=True, exist_ok=True)
     arguments = {"parameters": str(plan.settings.write(request.out)), "image_transport": "raw", "control": plan.control}
+    if plan.settings.map:
+        arguments["control"] = "frame" if request.lockstep else "rate"  # else as its map says
+        arguments["policy"] = f"{OPENPI}{plan.settings.parameters['policy']['server']}"
     os.environ.update(graph.build("replay", arguments).environment)
     for note in outcome.notes:
         console.print(f"[yellow]note:[/yellow] {note}", soft_wrap=True)
     with ExitStack() as stack:
         writer = stack.enter_context(BagWriter(outcome.bag))
         stop = stop_on_signals(stack)
-        player = player_of((*plan.recording.topics,), writer, stack)
+        player = player_of((*plan.recording.topics,), writer, stack, REMOTE_ANSWERS if plan.settings.map else ANSWERS)
         if (slowest := slowest_in(request.bag)) > 1.0:
             player.dilate(slowest)
         nodes = nodes_of(arguments, player, request.out / "log.txt", console, stop, stack)
@@ -166,14 +179,19 @@ def _plan(request: Request, outcome: Outcome) -> _Plan:
         recorded.parameters["policy"] |= {name: value for name, value in began.items() if name.startswith(SETTABLE)}
     settings = Settings.recorded_with(recorded).changed(request.changes)
     control = settings.parameters["policy"]["control"]
-    if request.lockstep and control != "frame":
+    if request.lockstep and control != "frame" and not settings.map:
         settings = settings.changed((f"policy.frame_sends={control}",))
     cloud = settings.parameters["point_cloud"]
-    recording = Recording(request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"])
+    recording = Recording(
+        request.bag, cloud["cameras"], request.remap, cloud["sync_tolerance"], pictures=settings.pictures
+    )
     outcome.notes = _notes(recording, settings)
     require_usable(recording, settings.lenses)
     control = _control(request, settings, recording, outcome)
     policy = settings.parameters["policy"]
+    if settings.map:
+        frames, _ = _frames(request, recording, outcome, looks=False) if request.lockstep else ([], frozenset())
+        return _Plan(recording, settings, control, frames, anew, to_repeat(changes, request.changes), frozenset())
     if (policy["frame_sends"] if control == "frame" else control) == "rate" and policy["looks"] != "off":
         outcome.notes.append(f"at a rate every step looks anew: policy.looks={policy['looks']} is left out")
         settings = settings.changed(("policy.looks='off'",))
@@ -231,6 +249,9 @@ def _facts(plan: _Plan, settings: Settings, folder: Path) -> facts.Facts:
     parameters = {node: dict(values) for node, values in settings.parameters.items()}
     for values in parameters.values():
         values["cameras_file"] = str(folder / "cameras.yaml")
+    if settings.map:
+        parameters["policy"] |= {"map": str(folder / "map.yaml"), "control": plan.control}
+        return facts.gather(parameters, {})[0]
     parameters["policy"] |= {"pruning": str(folder / "pruning.yaml"), "control": plan.control}
     for name, value in settings.pruning.items():
         parameters["policy"][facts.PRUNER + name] = facts.OFF if value is None else value

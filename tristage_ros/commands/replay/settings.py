@@ -14,9 +14,11 @@ import yaml
 
 from tristage_ros.bags.changes import Change
 from tristage_ros.bags.facts import OWN_SCALE, PRUNER, Facts, pruner_settings
-from tristage_ros.graph.graph import GraphError, preset
+from tristage_ros.graph.graph import REMOTE, GraphError, preset
 from tristage_ros.nodes.point_cloud import PARAMETERS as CLOUD_PARAMETERS
 from tristage_ros.nodes.policy.parameters import PARAMETERS as POLICY_PARAMETERS
+from tristage_ros.nodes.remote.parameters import PARAMETERS as REMOTE_PARAMETERS
+from tristage_ros.openpi.mapping import parsed_map
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.resources import read_text, resource
 from tristage_ros.ros.parameters import Parameter
@@ -26,6 +28,7 @@ KNOWN: dict[str, Sequence[Parameter]] = {
     "point_cloud": CLOUD_PARAMETERS,
     "policy": [parameter for parameter in POLICY_PARAMETERS if not parameter.name.startswith(PRUNER)],
 }
+KNOWN_OF_A_SERVER = KNOWN | {"policy": REMOTE_PARAMETERS}  # where one was asked in the place of our policy
 LIVE = ("rate_hz", PRUNER)  # how the names begin of what is set again where it was set while the run was recorded
 OWN = ("autostart", "image_transport", "allow_random_weights")  # the replay's business, whatever was recorded
 
@@ -38,21 +41,35 @@ class Settings:
     pruning: dict[str, Any]
     cameras: str  # YAML
     recorded: bool  # whether the bag knew them
+    map: str = ""  # YAML, of the policy server that was asked; empty: our own policy was
 
     @staticmethod
     def recorded_with(facts: Facts) -> Settings:
         """Return the settings of a recorded run, for what the bag does not know those of a fresh one."""
         shipped = yaml.safe_load(resource("config", "piper_pick.yaml").read_text(encoding="utf-8"))
+        mapped = facts.files.get("policy.map", "") if "server" in facts.parameters.get("policy", {}) else ""
+        if mapped:
+            shipped["policy"] = {"ros__parameters": {}}
         parameters = {
             node: {p.name: p.default for p in known}
             | shipped[node]["ros__parameters"]
             | {p.name: facts.parameters[node][p.name] for p in known if p.name in facts.parameters.get(node, {})}
-            for node, known in KNOWN.items()
+            for node, known in (KNOWN_OF_A_SERVER if mapped else KNOWN).items()
         }
         fresh = resource("config", "cameras.yaml").read_text(encoding="utf-8")
         robot = yaml.safe_load(resource("config", "pruning", "robot.yaml").read_text(encoding="utf-8"))
         cameras = facts.files.get("policy.cameras_file", fresh)
-        return Settings(parameters, facts.pruning or robot, cameras, bool(facts.parameters))
+        return Settings(parameters, facts.pruning or robot, cameras, bool(facts.parameters), mapped)
+
+    @property
+    def known(self) -> dict[str, Sequence[Parameter]]:
+        """Return the parameters that the nodes have, by node."""
+        return KNOWN_OF_A_SERVER if self.map else KNOWN
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Return the cameras that a server's policy sees; none for our own, which sees what it always does."""
+        return parsed_map(self.map).cameras if self.map else ()
 
     @property
     def lenses(self) -> dict[str, str]:
@@ -87,7 +104,7 @@ class Settings:
             return replace(self, pruning=self.pruning | {parameter: value})
         if (node, parameter) == ("policy", "pruning"):
             return replace(self, pruning=parse(read_text(preset(str(value)))) or {})
-        known = {p.name: p for p in KNOWN.get(node, ()) if p.name not in OWN}
+        known = {p.name: p for p in self.known.get(node, ()) if p.name not in OWN}
         if parameter not in known:
             valid = ", ".join(known) if known else "pruning, point_cloud, policy"
             raise GraphError(f"--set {text}: there is no {name}; there are: {valid}")
@@ -116,11 +133,15 @@ class Settings:
         files = {"pruning": folder / "pruning.yaml", "cameras_file": folder / "cameras.yaml"}
         files["pruning"].write_text(yaml.safe_dump(self.pruning), encoding="utf-8")
         files["cameras_file"].write_text(self.cameras, encoding="utf-8")
+        if self.map:
+            files["map"] = folder / "map.yaml"
+            files["map"].write_text(self.map, encoding="utf-8")
         sections = {}
         for node, values in self.parameters.items():
-            known = [p.name for p in KNOWN[node] if p.name not in OWN]
+            known = [p.name for p in self.known[node] if p.name not in OWN]
             named = {name: str(path.resolve()) for name, path in files.items() if name in known}
-            sections[node] = {"ros__parameters": {name: values[name] for name in known} | named}
+            section = REMOTE if self.map and node == "policy" else node
+            sections[section] = {"ros__parameters": {name: values[name] for name in known} | named}
         path = folder / "parameters.yaml"
         path.write_text(yaml.safe_dump(sections), encoding="utf-8")
         return path

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from tristage_ros.devices.arm import kinematics
 from tristage_ros.devices.arm.guard import GuardConfig, RefusedError
 from tristage_ros.devices.arm.trajectory import Waypoint
-from tristage_ros.devices.arm.values import BASE_FRAME, ActionChunk
+from tristage_ros.devices.arm.values import BASE_FRAME, MAX_ACTIONS, ActionChunk
 
 Floats = NDArray[np.float64]
-
-MAX_ACTIONS = 256
 
 
 @dataclass(frozen=True)

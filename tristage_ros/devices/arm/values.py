@@ -184,6 +184,7 @@ class ArmFeedback:
 
 # What the arm is asked for, and its state as the controller tells it.
 
+MAX_ACTIONS = 256  # of a chunk
 BASE_FRAME = "base_link"  # at the foot of the arm: z up, x forward
 
 

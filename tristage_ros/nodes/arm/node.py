@@ -19,11 +19,11 @@ from tristage_msgs.msg import ActionChunk, ArmStatus
 from visualization_msgs.msg import MarkerArray
 
 from tristage_ros.devices.arm import values
-from tristage_ros.devices.arm.chunks import MAX_ACTIONS, ChunkLimits
+from tristage_ros.devices.arm.chunks import ChunkLimits
 from tristage_ros.devices.arm.controller import ArmController, ControllerConfig
 from tristage_ros.devices.arm.piper import PiperDriver, PiperError
 from tristage_ros.devices.arm.site import Site, load_site
-from tristage_ros.devices.arm.values import CommandSource
+from tristage_ros.devices.arm.values import MAX_ACTIONS, CommandSource
 from tristage_ros.nodes.arm import black_box, leading, messages
 from tristage_ros.nodes.arm.authority import ArmServices, SetClock, Stamps, rivals
 from tristage_ros.nodes.arm.black_box import BlackBox

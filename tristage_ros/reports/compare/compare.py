@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.bags.facts import Facts, differences, read_facts
-from tristage_ros.bags.messages import IMAGE
+from tristage_ros.bags.messages import IMAGE, new_message
 from tristage_ros.bags.reader import BagError, BagReader
 from tristage_ros.devices.arm.kinematics import quaternion_to_matrix
 from tristage_ros.devices.arm.smoothness import Smoothness
@@ -140,6 +140,8 @@ def read_steps(path: str | Path) -> Steps:
                 continue  # a look
             stamp = message.stamp if message.topic == DILATION else message.header_stamp
             by_topic[message.topic].setdefault(stamp, message.value)
+        if "server" in facts.parameters.get("policy", {}):  # which does not say what it prunes
+            by_topic[PRUNING] = dict.fromkeys(by_topic[ACTION], new_message(KINDS[PRUNING]))
         missing = [topic for topic in (ACTION, PRUNING) if not by_topic[topic]]
         if missing:
             lacks = f"bag {path} has no messages on {' and '.join(missing)}: there is nothing to compare"
