@@ -149,7 +149,12 @@ class Change:
 
     def in_words(self, compared: bool = True) -> str:
         """Return it for print, the difference where it is `compared`."""
-        return f"{self.mean:.{_digits(self.mean)}f}" + (f" ({self.span})" if compared and self.n > 1 else "")
+        return self.own + (f" ({self.span})" if compared and self.n > 1 else "")
+
+    @property
+    def own(self) -> str:
+        """Return the mean, for print."""
+        return f"{self.mean:.{_digits(self.mean)}f}"
 
     @property
     def other(self) -> str:
