@@ -1,7 +1,7 @@
 """`tristage trial` with runs that start no process: what each is told lands in a file, and ends as the file says.
 
-Called as `python pretended_attempt.py WHAT.json trial ...`; WHAT.json has `bag`, that of a run, and `by_itself`, why the
-runs end that end by themselves, by their number.
+Called as `python pretended_attempt.py WHAT.json trial ...`; WHAT.json has `bag`, that of a run, and `by_itself`, why
+the runs end that end by themselves, by their number.
 """
 
 import json

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -198,9 +197,7 @@ def test_the_order_is_drawn_pair_by_pair_and_a_matter_of_the_seed():
     assert order == Plan({}, {"pruning": "none"}, 400, 11).order() != Plan({}, {}, 400, 12).order()
     first = order.count("ab")
     assert set(order) == {"ab", "ba"} and 160 < first < 240
-    assert 160 < sum(one == other for one, other in zip(order, order[1:], strict=False)) < 240, (
-        "nobody can guess the next"
-    )
+    assert 160 < sum(one == other for one, other in pairwise(order)) < 240, "nobody can guess the next"
 
 
 @pytest.mark.long
