@@ -1,20 +1,34 @@
 """`tristage trial`: an operator at a terminal, blind and interrupted; bad input; one run, and the real cell."""
 
+import contextlib
 import json
 import re
 import signal
 import subprocess
 import sys
+import threading
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from pseudo_terminal import Terminal
+from rclpy.parameter import Parameter
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
+from commands.test_teach import Arm, spinning
 from tristage_ros import cli
+from tristage_ros.bags.episodes.folder import Collection
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.writer import BagWriter
+from tristage_ros.commands.trial.attempt import Attempt, AttemptError
+from tristage_ros.commands.trial.unattended import unattended
+from tristage_ros.nodes.recorder.episodes import EpisodesNode
 from tristage_ros.reports.trial.file import Plan, Result, Trial, opened
+from tristage_ros.ros import qos
 
 PRETENDED = Path(__file__).parents[1] / "pretended_attempt.py"
 A, B = "pruning:=robot", "pruning:=none"
@@ -198,6 +212,52 @@ def test_the_order_is_drawn_pair_by_pair_and_a_matter_of_the_seed():
     first = order.count("ab")
     assert set(order) == {"ab", "ba"} and 160 < first < 240
     assert 160 < sum(one == other for one, other in pairwise(order)) < 240, "nobody can guess the next"
+
+
+class Cell(Arm):
+    """What a run needs of the graph; its task is done as soon as the arm may move."""
+
+    def __init__(self):
+        super().__init__()
+        self.refuses = True
+        self.create_service(Trigger, "/policy/reset", lambda _, answer: self.answer("reset", answer))
+        self.done = self.create_publisher(Bool, "/tristage/task_done", qos.LATCHED)
+        self.diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(0.2, self.say)
+
+    def say(self):
+        parts = [DiagnosticStatus(level=b"\0", name=name) for name in ("point_cloud: cloud", "policy: policy")]
+        self.diagnostics.publish(DiagnosticArray(status=parts))
+
+    def answer(self, name, answer):
+        answer = super().answer(name, answer)
+        if name == "enable":
+            answer.success = not self.refuses
+            self.done.publish(Bool(data=not self.refuses))
+        return answer
+
+
+def test_a_run_is_recorded_judged_and_stopped(ros_context, tmp_path, monkeypatch):
+    graph = SimpleNamespace(trouble=str, end=lambda: None)
+    monkeypatch.setattr("tristage_ros.commands.trial.attempt.GraphProcess", lambda *_: graph)
+    with contextlib.ExitStack() as nodes:
+        cell, recorder = (
+            nodes.enter_context(contextlib.contextmanager(spinning)(node())) for node in (Cell, EpisodesNode)
+        )
+        recorder.set_parameters([Parameter("folder", value=str(tmp_path / "episodes"))])
+        attempt = Attempt(tmp_path, "001-1", {"seed": "3", "task": "box"})
+        with pytest.raises(AttemptError, match="arm/enable: enable: done"):
+            unattended(attempt, 30.0, threading.Event(), str)
+        cell.refuses = False
+        ended = unattended(attempt, 30.0, threading.Event(), str)
+        attempt.end(ended)
+    assert (ended.outcome, ended.reason) == ("success", "the task is done") and ended.seconds < 5.0
+    assert cell.called == ["reset", "enable", "reset", "enable", "stop"]
+    refused, done = Collection(tmp_path / "episodes").places()
+    assert refused.is_whole and refused.read().outcome == "" and attempt.number == 2
+    episode = done.read()
+    assert done.is_whole and (episode.outcome, episode.reason) == ("success", "the task is done")
+    assert episode.task == "close the box" and episode.seconds >= 1.0, "until it stayed done"
 
 
 @pytest.mark.long

@@ -65,9 +65,9 @@ class Attempt:
         self._before = shared_memory()
         log = folder / LOGS / f"{name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._graph = GraphProcess("piper_pick", arguments, log)
         self._node, self._executor = Examiner(), SingleThreadedExecutor()
         self._executor.add_node(self._node)
+        self._graph = GraphProcess("piper_pick", arguments, log)
 
     # What is seen
 
@@ -159,11 +159,9 @@ class Attempt:
     def _leave(self) -> None:
         if self.trouble():
             return
-        if self._began is not None:
-            self._until(self._node.call("stop").done, ANSWER)
-        if self._node.recording:
-            self._until(self._node.episodes("quit").done, ANSWER)
-            self._until(lambda: not self._node.recording, ANSWER)
+        if self._node.recording:  # nobody has said how it ended
+            answers = [self._node.call("stop"), self._node.episodes("quit")]
+            self._until(lambda: all(answer.done() for answer in answers) and not self._node.recording, ANSWER)
         self._until(lambda: self._node.idle, WHOLE)
 
     def _asked(self, answer: Future, who: str) -> None:

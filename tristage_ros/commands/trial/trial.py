@@ -26,7 +26,18 @@ from tristage_ros.graph.middleware import unwritable, without_images
 from tristage_ros.graph.namespaces import inside
 from tristage_ros.graph.supervisor import shown
 from tristage_ros.reports.statistics import smallest_difference
-from tristage_ros.reports.trial.file import CELL, OPERATOR, SIDES, Plan, Result, Trial, TrialError, opened, write_json
+from tristage_ros.reports.trial.file import (
+    CELL,
+    MOST_PAIRS,
+    OPERATOR,
+    SIDES,
+    Plan,
+    Result,
+    Trial,
+    TrialError,
+    opened,
+    write_json,
+)
 from tristage_ros.reports.trial.verdict import NAMES, VERDICT, in_words, least, progress, rows, sentences, verdict
 from tristage_ros.ros.context import begin
 from tristage_ros.start import EXIT_INTERRUPTED
@@ -62,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _planned(options: argparse.Namespace) -> Plan:
-    if options.n < 1:
-        raise TrialError(f"-n {options.n}: a trial has one pair at least")
+    if not 1 <= options.n <= MOST_PAIRS:
+        raise TrialError(f"-n {options.n}: a trial has 1 to {MOST_PAIRS} pairs")
     seed = Plan.drawn() if options.seed is None else options.seed
     if not 0 <= seed <= HIGHEST_SEED - options.n:
         raise TrialError(f"--seed {seed} is not a whole number from 0 to {HIGHEST_SEED - options.n}")

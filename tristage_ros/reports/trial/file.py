@@ -22,6 +22,7 @@ OUTCOMES = (SUCCESS, FAILURE, ABORT)
 DONE = "the task is done"  # why a success ended
 OPERATOR, CELL = "operator", "cell"  # who judges
 SIDES = ("a", "b")
+MOST_PAIRS = 10_000
 # From where the seed is drawn: below those that were trained on, above those that studies run.
 SEEDS = range(1_000_000, 4_000_000)
 
@@ -181,9 +182,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _of(folder: Path, content: Mapping[str, Any]) -> Trial:
     plan = Plan(**content["plan"])
-    for name, kind in (("a", dict), ("b", dict), ("n", int), ("seed", int), ("judge", str)):
+    kinds = {"a": dict, "b": dict, "n": int, "seed": int, "judge": str, "max_seconds": (int, float)}
+    for name, kind in kinds.items():
         if not isinstance(getattr(plan, name), kind):
             raise ValueError(f"{name} is {shown(getattr(plan, name))}")
+    if not 1 <= plan.n <= MOST_PAIRS:
+        raise ValueError(f"n is {shown(plan.n)}")
     for given in (plan.a, plan.b):
         try:
             resolve(PIPER_PICK, given)

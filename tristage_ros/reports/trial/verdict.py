@@ -138,7 +138,7 @@ def sentences(found: Verdict) -> list[str]:
     seen, low, high = (
         100 * value for value in (found.difference.difference, found.difference.low, found.difference.high)
     )
-    alone = f"in {found.difference.only_second} pairs a succeeded alone, in {found.difference.only_first} b"
+    alone = f"a alone succeeded in {found.difference.only_second} pairs, b alone in {found.difference.only_first}"
     if found.difference.p_value <= 0.05:
         better, worse = ("b", "a") if seen > 0 else ("a", "b")
         lines = [f"{better} succeeds more often than {worse}: {alone}."]
@@ -148,18 +148,22 @@ def sentences(found: Verdict) -> list[str]:
             f"b may be from {low:+.0f} to {high:+.0f} points better."
         ]
     lines.append(least(found.n, found.smallest))
-    lines.append(
-        f"Times, paths, jerk and reversals: means over the {found.solved} pairs in which both succeeded, and Student's "
-        "interval of the difference. Intervals are of 95 %."
-    )
+    if found.solved:
+        lines.append(
+            f"Times, paths, jerk and reversals: means over the {found.solved} pairs in which both succeeded, and "
+            "Student's interval of the difference. Intervals are of 95 %."
+        )
+    else:
+        lines.append("In no pair both succeeded, so that nothing is said of times and paths. Intervals are of 95 %.")
     return lines
 
 
 def least(n: int, smallest: float | None, seen: str = ", of which as many differ as did here,") -> str:
     """Return what `n` pairs can show."""
+    pairs = f"{n} pair{'' if n == 1 else 's'}"
     if smallest is None:
-        return f"{n} pairs can show no difference, however large: six are the least."
-    return f"{n} pairs{seen} show a difference of {100 * smallest:.0f} points or more (in 4 of 5 trials)."
+        return f"{pairs} can show no difference, however large: six are the least."
+    return f"{pairs}{seen} show a difference of {100 * smallest:.0f} points or more (in 4 of 5 trials)."
 
 
 def _rate(side: Side) -> str:
