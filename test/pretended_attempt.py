@@ -43,6 +43,8 @@ class PretendedAttempt:
     def start_picture(self):
         return self.collection.start_picture()
 
+    overlay = "/episodes/start_overlay"
+
     def missing(self):
         return "policy" if time.monotonic() < self.started + 0.1 else ""
 

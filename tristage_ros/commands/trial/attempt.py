@@ -62,6 +62,7 @@ class Attempt:
         self._collection = Collection(folder / EPISODES)
         self.number = 0  # of its episode; 0: there is none yet
         self._began: float | None = None
+        self._obeyed = False  # as far as the arm's status told
         self._before = shared_memory()
         log = folder / LOGS / f"{name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +92,11 @@ class Attempt:
         """Return the newest image that a run began with."""
         return self._collection.start_picture()
 
+    @property
+    def overlay(self) -> str:
+        """Return the topic that lays it over the live image."""
+        return f"{self._described.namespace}/episodes/start_overlay"
+
     def missing(self) -> str:
         """Return what is not up yet, for a person; empty when the run may begin."""
         return self._node.missing()
@@ -101,7 +107,9 @@ class Attempt:
 
     def over(self) -> str:
         """Return why the run is over by itself, empty while it is not."""
-        return self.trouble() or self._node.arm_trouble()
+        trouble = self._node.arm_trouble()
+        self._obeyed |= not trouble
+        return self.trouble() or (trouble if self._obeyed or self.seconds > SETTLED else "")
 
     def arm(self) -> Text:
         """Return some lines about the arm."""
@@ -129,7 +137,6 @@ class Attempt:
             self._node.episodes("stop")
             raise
         self._began = time.monotonic()
-        self._until(lambda: not self._node.arm_trouble(), SETTLED)
 
     def conclude(self, outcome: str) -> None:
         """Stop the arm, and end the episode with its outcome; an abort is a failure."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -63,7 +62,7 @@ class Desk:
 
     def _start(self, attempt: Attempt, heading: str, again: bool) -> None:
         """Wait until the scene is set and the operator lets the arm go."""
-        trouble, scene = "", _scene(attempt.start_picture, again)
+        trouble, scene = "", _scene(attempt, again)
         while True:
             missing = attempt.missing()
             lines = [*scene, f"! {trouble}" if trouble else ""]
@@ -92,7 +91,9 @@ class Desk:
                     why = STOPPED
             if why:
                 attempt.halt()
-                return Ended(self._outcome(attempt, heading, why), why, seconds)
+                outcome = self._outcome(attempt, heading, why)
+                unsaid = why == STOPPED and outcome != SUCCESS
+                return Ended(outcome, "" if unsaid else why, seconds)
 
     def _outcome(self, attempt: Attempt, heading: str, why: str) -> str:
         """Ask what came of a run that ended by itself, or was stopped."""
@@ -131,12 +132,13 @@ class Desk:
         return pressed.lower() if quits else pressed
 
 
-def _scene(picture: Path | None, again: bool) -> list[str]:
+def _scene(attempt: Attempt, again: bool) -> list[str]:
     """Return what is to be done before a run."""
+    picture = attempt.start_picture
     if picture is None:
         return ["Set the scene, and bring the arm to where it is to begin."]
     first = "Set the scene again as it was, and the arm where it was, when the last run began:"
     return [
         first if again else "Set a scene for this pair, and the arm where it is to begin. The last run began so:",
-        f"{shown(picture)}; over the live image: ros2 run rqt_image_view rqt_image_view /episodes/start_overlay",
+        f"{shown(picture)}; over the live image: ros2 run rqt_image_view rqt_image_view {attempt.overlay}",
     ]

@@ -40,7 +40,7 @@ from tristage_ros.reports.trial.file import (
 )
 from tristage_ros.reports.trial.verdict import NAMES, VERDICT, in_words, least, progress, rows, sentences, verdict
 from tristage_ros.ros.context import begin
-from tristage_ros.start import EXIT_INTERRUPTED
+from tristage_ros.start import EXIT_INTERRUPTED, interruptible
 
 HIGHEST_SEED = 2**31 - 1  # of a simulated cell
 
@@ -122,6 +122,7 @@ class _Session:
             return self._trial, 0
         finally:
             rclpy.try_shutdown()
+            interruptible()
         told = f"{progress(self._trial)}; the same command goes on"
         self._console.print(told, soft_wrap=True, markup=False, highlight=False)
         return self._trial, code

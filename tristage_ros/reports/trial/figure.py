@@ -59,10 +59,11 @@ def _pairs(ax: Axes, trial: Trial) -> None:
 def _times(ax: Axes, trial: Trial) -> None:
     pairs = zip(*(trial.of(side) for side in SIDES), strict=True)
     solved = [(a.seconds, b.seconds) for a, b in pairs if a.outcome == b.outcome == SUCCESS]
-    ax.set(title="Time to success", xlabel="a [s]", ylabel="b [s]", aspect="equal", adjustable="datalim")
+    ax.set(title="Time to success", xlabel="a [s]", ylabel="b [s]")
     if not solved:
         ax.text(0.5, 0.5, "no pair in which both succeeded", ha="center", transform=ax.transAxes, color=DARK)
         return
-    ends = [min(map(min, solved)), max(map(max, solved))]
+    ends = [0.95 * min(map(min, solved)), 1.05 * max(map(max, solved))]
     ax.plot(ends, ends, color=LIGHT, lw=2, zorder=0)
     ax.plot(*zip(*solved, strict=True), "o", color=BLUE)
+    ax.set(xlim=ends, ylim=ends)

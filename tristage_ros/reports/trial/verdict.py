@@ -42,7 +42,7 @@ class Verdict:
     n: int  # pairs
     a: Side
     b: Side
-    difference: Paired
+    difference: Paired  # its first is b
     smallest: float | None  # that so many pairs, differing as often as these, show with a power of 0.8
     solved: int  # pairs in which both succeeded, of which the changes are
     changes: dict[str, Change]
@@ -50,7 +50,10 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, None what is unknown."""
-        return _plain(asdict(self))
+        content = _plain(asdict(self))
+        content["difference"]["only_b"] = content["difference"].pop("only_first")
+        content["difference"]["only_a"] = content["difference"].pop("only_second")
+        return content
 
 
 def verdict(trial: Trial, told: Callable[[str], None] = lambda line: None) -> Verdict:
@@ -62,14 +65,15 @@ def verdict(trial: Trial, told: Callable[[str], None] = lambda line: None) -> Ve
     if trial.next:
         raise TrialError(f"{trial.folder}: {progress(trial)}; there is a verdict once all are")
     unread: list[str] = []
-    measures = {}
-    for result in trial.results:
-        told(f"reading episode {result.episode}")
+    of_episode: dict[int, Measures] = {}
+    for number in dict.fromkeys(result.episode for result in trial.results):
+        told(f"reading episode {number}")
         try:
-            measures[result] = measured(Collection(trial.folder / EPISODES).place(result.episode).bag)
+            of_episode[number] = measured(Collection(trial.folder / EPISODES).place(number).bag)
         except (BagError, EpisodeError) as error:
-            measures[result] = Measures()
+            of_episode[number] = Measures()
             unread.append(str(error))
+    measures = {result: of_episode[result.episode] for result in trial.results}
     first, second = (trial.of(side) for side in SIDES)
     sides = [_side(results, measures) for results in (first, second)]
     difference = paired(*([result.outcome == SUCCESS for result in results] for results in (second, first)))
@@ -138,14 +142,15 @@ def sentences(found: Verdict) -> list[str]:
     seen, low, high = (
         100 * value for value in (found.difference.difference, found.difference.low, found.difference.high)
     )
-    alone = f"a alone succeeded in {found.difference.only_second} pairs, b alone in {found.difference.only_first}"
+    only_b, only_a = found.difference.only_first, found.difference.only_second
+    alone = f"of {found.n} pairs a alone succeeded in {only_a}, b alone in {only_b}"
     if found.difference.p_value <= 0.05:
         better, worse = ("b", "a") if seen > 0 else ("a", "b")
         lines = [f"{better} succeeds more often than {worse}: {alone}."]
     else:
         lines = [
             f"No difference in success was shown ({alone}), which does not say that there is none: "
-            f"b may be from {low:+.0f} to {high:+.0f} points better."
+            f"it may be anything from {low:+.0f} to {high:+.0f} points."
         ]
     lines.append(least(found.n, found.smallest))
     if found.solved:
