@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from tristage_ros.bags.facts import Facts, read_facts
 from tristage_ros.bags.reader import BagReader
 from tristage_ros.devices.arm.smoothness import Resampler
-from tristage_ros.reports.figures import tool_path
 from tristage_ros.reports.run import JOINTS, KINDS, STATUS, Run
 from tristage_ros.reports.smoothness import ARM_JOINTS, of_joint_states
 from tristage_ros.reports.summary import arm_events
@@ -37,6 +36,8 @@ def measured(bag: Path) -> Measures:
     Raises:
         BagError: it cannot be read.
     """
+    from tristage_ros.reports.figures import tool_path  # and with it matplotlib, only where it is needed
+
     states, status, facts = [], [], Facts()
     with BagReader(bag) as reader:
         with suppress(ValueError):  # a foreign bag may have something else on that topic
