@@ -23,6 +23,7 @@ from tristage_ros.commands.options import (
     add_record_options,
     add_serve_options,
     add_teach_options,
+    add_trial_options,
 )
 from tristage_ros.graph import middleware
 from tristage_ros.graph.arguments import ARGUMENTS, GraphError, parse_arguments, positive
@@ -118,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     episodes = commands.add_parser("episodes", help="list, mark, trim and show episodes")
     add_episodes_options(episodes)
     episodes.set_defaults(command=_run_of("tristage_ros.commands.episodes"))
+    trial = commands.add_parser(
+        "trial", help="compare two ways to run in pairs of trials, blind, and say how sure it is"
+    )
+    add_trial_options(trial)
+    trial.set_defaults(speaks=True, command=_run_of("tristage_ros.commands.trial.trial"))
     dataset = commands.add_parser(
         "dataset", help="what a policy learns from episodes: look at it, check, part, make it"
     )
@@ -132,8 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve the policy to any robot over a websocket, without ROS")
     add_serve_options(serve)
     serve.set_defaults(command=_run_of("tristage_ros.commands.serve"))
-    report = commands.add_parser("report", help="write the report of a recorded run, or of a fault from its black box")
-    report.add_argument("bag", type=user_path, metavar="BAG|RUN", help="a bag, a run's folder, or an arm's black box")
+    report = commands.add_parser("report", help="write the report of a recorded run, a trial, or a fault")
+    report.add_argument(
+        "bag", type=user_path, metavar="BAG|RUN", help="a bag, a run's folder, a trial's, or an arm's black box"
+    )
     report.add_argument("--out", type=user_path, help="folder of the report (default: the run's; a black box's own)")
     report.add_argument(
         "--format",
@@ -242,6 +250,7 @@ def _record(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from tristage_ros.bags.reader import BagError
     from tristage_ros.reports.report import report
+    from tristage_ros.reports.trial.file import TrialError
 
     interruptible()
     try:
@@ -249,7 +258,7 @@ def _report(options: argparse.Namespace) -> int:
             print(_recording(options.bag, options.out))
         else:
             print(report(options.bag, options.out, {}).html)
-    except BagError as error:
+    except (BagError, TrialError) as error:
         raise UsageError(str(error)) from error
     return 0
 

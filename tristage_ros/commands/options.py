@@ -165,3 +165,22 @@ def add_teach_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--cameras-file", type=user_path, help="calibration to keep (default: config/cameras.yaml)")
     own.add_argument("--site", type=user_path, metavar="FILE", help="site file to keep (default: config/site.yaml)")
     add_node_options(parser)
+
+
+def add_trial_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `tristage trial`."""
+    told = 'launch arguments of piper_pick, as "pruning:=none", or a YAML file with them'
+    parser.add_argument("--a", required=True, metavar="RUN", help=told)
+    parser.add_argument("--b", required=True, metavar="RUN", help="the same of what is compared with it")
+    parser.add_argument("-n", type=int, required=True, metavar="PAIRS", help="how many; fixed from now on")
+    parser.add_argument(
+        "--out", type=user_path, default=Path("trial"), metavar="FOLDER",
+        help="of the trial; the same command again goes on with it (default: trial)",
+    )  # fmt: skip
+    parser.add_argument("--unattended", action="store_true", help="the simulated cell judges, and nobody presses a key")
+    parser.add_argument(
+        "--max-seconds", type=positive, default=60.0, metavar="S", help="a run ends by itself then (default: 60)"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="of the order; pair p has the scene N + p (default: nobody chooses it)"
+    )

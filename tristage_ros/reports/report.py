@@ -16,6 +16,8 @@ from tristage_ros.reports.episode_figure import episode
 from tristage_ros.reports.figures import salience
 from tristage_ros.reports.run import Run, bag_of, read_run
 from tristage_ros.reports.summary import Row, arm_events, summarize
+from tristage_ros.reports.trial import page as trial
+from tristage_ros.reports.trial.file import FILE
 
 STAGES = "Stage 1 and 2 show what each would prune alone; applied is what is left after fusion, budget and guards."
 STRIP = (
@@ -45,6 +47,10 @@ MARKS = "Red lines in the figures are where it took hold."
 LAST_SECOND = (
     "In steps of 10 ms: what was asked of every joint, where it was, what its motor did; who said what, by its number."
 )
+OUTCOMES = (
+    "Bars are intervals of 95 %: Wilson's of the rates, Newcombe's of their difference. A pair is a column, a "
+    "dot marks its first run. Below, the pairs in which both succeeded: on the line both took as long."
+)
 ERROR = 2
 LEVELS = {1: "warning", ERROR: "error", 3: "stale"}
 ALARM = ' class="alarm"'
@@ -69,7 +75,7 @@ class ReportPaths:
 
 
 def report(bag: str | Path, out_dir: str | Path | None, facts: Mapping[str, object]) -> ReportPaths:
-    """Write `report.html` and its figures as PNG files about `bag`, or a run's folder with one, into `out_dir`.
+    """Write `report.html` and its figures as PNG files about `bag`, or a folder with one or a trial, into `out_dir`.
 
     Without an `out_dir` it goes into the run's folder or beside the bag; that of an arm's black box, of which many lie
     in one folder, into one of its name. `facts` are shown in the summary: `checkpoint` (empty: random weights, shown as
@@ -77,9 +83,12 @@ def report(bag: str | Path, out_dir: str | Path | None, facts: Mapping[str, obje
 
     Raises:
         BagError: the bag cannot be read.
+        TrialError: the trial is not done, or its file is damaged.
         OSError: the report cannot be written.
     """
     path = Path(bag)
+    if (path / FILE).exists():
+        return _trial(path, Path(out_dir or path))
     if is_black_box(bag_of(path)):
         return _black_box(path, Path(out_dir or path.with_suffix("")))
     return _run(path, Path(out_dir or (path if (path / "bag").exists() else path.parent)), facts)
@@ -92,6 +101,15 @@ def _black_box(path: Path, folder: Path) -> ReportPaths:
     parts += [f"<h2>{escape(title)}</h2>{content}" for title, content in told]
     html = folder / "report.html"
     html.write_text(_page(f"Black box {path.stem}", parts), encoding="utf-8")
+    return ReportPaths(html, {picture.stem: picture})
+
+
+def _trial(path: Path, folder: Path) -> ReportPaths:
+    told, rows, picture = trial.sections(path, folder)
+    parts = [_summary(path, rows), "<h2>Outcomes</h2>", _figure("Outcomes", picture, OUTCOMES)]
+    parts += [f"<h2>{escape(title)}</h2>{content}" for title, content in told]
+    html = folder / "report.html"
+    html.write_text(_page(f"Trial {path.resolve().name}", parts), encoding="utf-8")
     return ReportPaths(html, {picture.stem: picture})
 
 

@@ -23,9 +23,9 @@ ENGAGED = (ArmStatus.CATCHING_UP, ArmStatus.LEADING)
 class Teacher(Operator):
     """An operator who also leads the arm and records episodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "teach") -> None:
         """Subscribe, and look for the services."""
-        super().__init__("teach")
+        super().__init__(name)
         self.episode: EpisodeStatus | None = None
         self.create_subscription(EpisodeStatus, "episodes/status", self._on_episode, qos.LATCHED)
         self._clients_of = {name: self.create_client(Trigger, f"episodes/{name}") for name in EPISODE_SERVICES}

@@ -6,13 +6,9 @@ alone: by key frames the arm stands still between two of them, whatever prunes.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from collections.abc import Callable
 
-from scipy.stats import t as student
-
+from tristage_ros.reports.statistics import Change, change
 from tristage_ros.studies.record import Record
 from tristage_ros.studies.summary import Episodes
 
@@ -24,23 +20,6 @@ YARDSTICKS: dict[str, Callable[[Record], float | None]] = {
 }
 
 
-@dataclass(frozen=True)
-class Change:
-    """Hold a mean and the mean difference to the unpruned policy's on the same episodes, with its 95 % interval."""
-
-    mean: float
-    difference: float
-    low: float  # of Student's interval; NaN for a single episode
-    high: float
-    n: int
-
-    def in_words(self, compared: bool = True) -> str:
-        """Return it for print, the difference where it is `compared`."""
-        digits = _digits(self.mean)
-        span = f"{self.difference:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
-        return f"{self.mean:.{digits}f}" + (f" ({span})" if compared and self.n > 1 else "")
-
-
 def changes(first: Episodes, unpruned: Episodes) -> dict[str, Change]:
     """Return the yardsticks by name; none where no episode was solved by both."""
     solved = [key for key in first if first[key].success and key in unpruned and unpruned[key].success]
@@ -49,16 +28,5 @@ def changes(first: Episodes, unpruned: Episodes) -> dict[str, Change]:
         pairs = [(measure(first[key]), measure(unpruned[key])) for key in solved]
         known = [(one, other) for one, other in pairs if one is not None and other is not None]
         if known:
-            found[name] = _change([one for one, _ in known], [one - other for one, other in known])
+            found[name] = change([one for one, _ in known], [other for _, other in known])
     return found
-
-
-def _change(values: Sequence[float], differences: Sequence[float]) -> Change:
-    n, middle = len(values), fmean(differences)
-    half = stdev(differences) / math.sqrt(n) * float(student.ppf(0.975, n - 1)) if n > 1 else math.nan
-    return Change(fmean(values), middle, middle - half, middle + half, n)
-
-
-def _digits(value: float) -> int:
-    """Return the digits behind the point that three significant ones need."""
-    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from math import ceil
 
 from tristage_ros.bench.model.table import Table
+from tristage_ros.reports.statistics import holm, proportion
 from tristage_ros.studies.parts.core import MAIN_RATE, OURS, Table2, Table3
 from tristage_ros.studies.parts.part import Chapter, Part, Row, percent, points
 from tristage_ros.studies.protocol import ELSEWHERE, FAMILIES, MARGIN, METHOD, Family
-from tristage_ros.studies.summary import Episodes, compare, holm, proportion
+from tristage_ros.studies.summary import Episodes, compare
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
 ROWS = Table2.numbers | Table3.numbers

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from tristage_ros.reports.statistics import Proportion
 from tristage_ros.reports.style import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, RED, SKY, legend_below
-from tristage_ros.studies.summary import Proportion
 from tristage_ros.studies.variant import UNPRUNED, Variant
 
 COLORS = {

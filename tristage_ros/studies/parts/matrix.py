@@ -10,6 +10,7 @@ from typing import ClassVar
 from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.mla.passes import EngineName
 from tristage_ros.pruning.baselines import LABELS
+from tristage_ros.reports.statistics import Change
 from tristage_ros.studies.cell import Mode
 from tristage_ros.studies.compared import (
     IN_PASS,
@@ -26,7 +27,7 @@ from tristage_ros.studies.protocol import RATE
 from tristage_ros.studies.record import Record
 from tristage_ros.studies.summary import Summary
 from tristage_ros.studies.variant import UNPRUNED, Variant
-from tristage_ros.studies.yardsticks import YARDSTICKS, Change, changes
+from tristage_ros.studies.yardsticks import YARDSTICKS, changes
 
 Found = Sequence[tuple[Row, Summary]]
 
