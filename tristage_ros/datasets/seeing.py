@@ -21,6 +21,7 @@ from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.values import Observation
 from tristage_ros.observing.assembly import Built, CloudAssembly, CloudSettings
 from tristage_ros.observing.buffer import Limits, NotReadyError, ObservationBuffer
+from tristage_ros.observing.messages import parts
 from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.cloud import PointCloud, RgbdFrame, Workspace
 from tristage_ros.perception.color import color_image
@@ -183,8 +184,8 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
 
 def _cloud_message(cloud: PointCloud) -> Any:
     """Return the cloud as its node would have published it, at whose stamps the policy looks."""
-    nanoseconds = round(cloud.stamp * 1e9)
-    stamp = new_message("builtin_interfaces/msg/Time", sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    sec, nanosec = parts(cloud.stamp)
+    stamp = new_message("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
     fields = [
         new_message(POINT_FIELD, name=name, offset=4 * i, datatype=FLOAT32, count=1) for i, name in enumerate("xyz")
     ]
