@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,7 @@ class Eyes:
         Raises:
             OSError, ValueError: a file cannot be read, or a setting is wrong.
         """
-        shipped = parse(read_text(resource("config", "piper_pick.yaml")))
-        cloud, policy = (shipped[node]["ros__parameters"] | facts.parameters.get(node, {}) for node in NODES)
+        cloud, policy = (_shipped(node) | facts.parameters.get(node, {}) for node in NODES)
         mounts = _mounts(facts, folder, cameras_file)
         lacking = [name for name in dict.fromkeys((*cloud["cameras"], VIEW)) if name not in mounts]
         if lacking:
@@ -68,6 +68,10 @@ class Eyes:
             Limits(policy["max_age"], policy["sync_tolerance"]),
         )
 
+    def without_cloud(self) -> Eyes:
+        """Return what sees the same but for the cloud, of which no more is left than that it is not empty."""
+        return replace(self, cloud=replace(self.cloud, points=1, voxel=0.0))
+
     def calibration(self, infos: Mapping[str, Message]) -> dict[str, Calibration]:
         """Return the calibration of all cameras, that of the view first; `infos` by camera.
 
@@ -79,6 +83,12 @@ class Eyes:
             name: Calibration(camera_model(infos[name].value, mount.lens, color_topic(name)), mount)
             for name, mount in mounts.items()
         }
+
+
+@cache
+def _shipped(node: str) -> Mapping[str, Any]:
+    parameters: Mapping[str, Any] = parse(read_text(resource("config", "piper_pick.yaml")))[node]["ros__parameters"]
+    return parameters
 
 
 def _mounts(facts: Facts, folder: Path, cameras_file: Path | None) -> dict[str, CameraMount]:
@@ -136,7 +146,7 @@ class Seeing:
         joints = self._buffer.joints.at(observation.stamp)
         assert joints is not None  # else there were no observation
         images = {VIEW: observation.image} | {m.topic.split("/")[1]: _pixels(m.value) for m in played.pictures}
-        depths = {name: np.nan_to_num(frame.depth, nan=0.0) for name, frame in self._frames.items()}
+        depths = {name: _without_nan(frame.depth) for name, frame in self._frames.items()}
         return Seen(observation, joints, images, depths)
 
     def _hear(self, message: Message) -> None:
@@ -176,6 +186,13 @@ def _require_metres(camera: str, depth: NDArray[np.float32]) -> None:
         raise ValueError(
             f"{depth_topic(camera)}: {middle:g} m in the middle, which looks like another unit; 16UC1 holds mm, 32FC1 m"
         )
+
+
+def _without_nan(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return depth ([H, W] m, NaN: none) with 0 where nothing was measured."""
+    filled = depth.copy()
+    filled[np.isnan(depth)] = 0.0
+    return filled
 
 
 def _pixels(image: Any) -> NDArray[np.uint8]:

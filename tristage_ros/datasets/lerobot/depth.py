@@ -1,8 +1,8 @@
 """Depth in 12 bits, as LeRobotDataset keeps it: 4096 steps from a nearest to a farthest distance.
 
-The format has no word for a pixel that was not measured: its own writer makes it the nearest distance. Here step 0 is
-for these alone, and what was measured is in the steps above: whoever reads with other tools drops what is at
-`nearest`, which no measured pixel is.
+The format has no word for a pixel that was not measured: its own writer makes it the nearest distance. Here that is 0,
+and a step is a millimetre: what a camera says in whole ones is the step itself, and lerobot, too, reads 0 where nothing
+was measured.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,10 @@ MILLIMETRES = 1000.0
 
 @dataclass(frozen=True)
 class DepthScale:
-    """Say what a step means. Linear from 0.1 to 2 m a step is 0.46 mm, so whole millimetres come back as they were."""
+    """Say what a step means; as it stands, a millimetre."""
 
-    nearest: float = 0.1  # m
-    farthest: float = 2.0  # m
+    nearest: float = 0.0  # m
+    farthest: float = STEPS / MILLIMETRES  # m
     shift: float = 3.5  # m, of the logarithm
     logarithmic: bool = False
 
@@ -43,10 +42,6 @@ class DepthScale:
             and (not self.logarithmic or self.nearest + self.shift > 0.0)
         ):
             raise ValueError(f"depth from {self.nearest:g} to {self.farthest:g} m, shifted {self.shift:g}, is no range")
-
-    def steps(self, depth: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """Return the steps of depth in mm on a linear scale; what was not measured, or is out of it, becomes 0."""
-        return self._of_millimetres[depth]
 
     @property
     def table(self) -> NDArray[np.uint16]:
@@ -82,16 +77,17 @@ class DepthScale:
             float(values["depth_min"]), float(values["depth_max"]), float(values["shift"]), bool(values["use_log"])
         )
 
-    @cached_property
-    def _of_millimetres(self) -> NDArray[np.uint16]:
-        """Return the step of every whole millimetre, uint16 [65536]."""
-        depth = np.arange(1 << 16)
-        share = (depth / MILLIMETRES - self.nearest) / (self.farthest - self.nearest)
-        steps = np.clip(np.rint(share * STEPS), 1, STEPS).astype(np.uint16)
-        near, far = math.ceil(self.nearest * MILLIMETRES - 1e-6), math.floor(self.farthest * MILLIMETRES + 1e-6)
-        steps[(depth == 0) | (depth < near) | (depth > far)] = 0
-        return steps
-
     @property
     def _ends(self) -> tuple[float, float]:
         return math.log(self.nearest + self.shift), math.log(self.farthest + self.shift)
+
+
+OURS = DepthScale()
+
+
+def steps(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return depth ([H, W] m, 0: not measured) in steps of `OURS`; what is beyond them becomes 0, not measured."""
+    millimetres = depth * np.float32(MILLIMETRES)
+    np.rint(millimetres, out=millimetres)
+    millimetres[~(millimetres <= STEPS)] = 0
+    return millimetres.astype(np.uint16)
