@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,7 +24,7 @@ def write(dataset: Dataset, options: argparse.Namespace) -> int:
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    began, frames = time.monotonic(), 0
+    began, busy, frames = time.monotonic(), time.process_time(), 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=len(dataset))
 
@@ -37,4 +39,17 @@ def write(dataset: Dataset, options: argparse.Namespace) -> int:
     codecs = sorted({str(feature.info["video.codec"]) for feature in info.cameras.values()})
     speed = f", {frames / info.fps / took:.1f} times real time" if dataset.rate else ""
     print(f"{counted(frames, 'frame')} written in {took:.1f} s{speed}; videos are {' and '.join(codecs)}")
+    print(f"{spent(busy, frames)}; {size(options.out) / 1e6:.1f} MB")
     return 0
+
+
+def spent(since: float, frames: int) -> str:
+    """Return what writing took beside time; `since` is the process's own time at its beginning, s."""
+    seconds, most = time.process_time() - since, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    each = f", {1e3 * seconds / frames:.0f} ms for a frame" if frames else ""
+    return f"{seconds:.1f} s of a processor{each}; {most / 1e3:.0f} MB of memory at most"
+
+
+def size(folder: Path) -> int:
+    """Return how many bytes the files of a folder have."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
