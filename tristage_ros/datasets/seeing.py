@@ -16,6 +16,7 @@ from tristage_ros.bags.facts import Facts
 from tristage_ros.bags.messages import as_current, new_message
 from tristage_ros.bags.reader import Message
 from tristage_ros.bags.recording import JOINTS, STATUS, VIEW, Order, Played, color_topic, depth_topic, info_topic
+from tristage_ros.datasets.distances import require_metres
 from tristage_ros.datasets.values import Calibration
 from tristage_ros.devices.arm.kinematics import dh_is_offset
 from tristage_ros.devices.arm.values import BASE_FRAME
@@ -33,8 +34,6 @@ from tristage_ros.yaml_text import parse
 NODES = ("point_cloud", "policy")
 POINT_CLOUD, POINT_FIELD = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/PointField"
 FLOAT32 = 7  # of a PointField
-NEAREST, FARTHEST = 0.03, 20.0  # m, half of what a camera sees is between these
-THINNED = 8  # pixels from one that is looked at to the next
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Seeing:
         for message in self._order(played):
             self._hear(message)
         for camera, frame in self._frames.items():
-            _require_metres(camera, frame.depth)
+            require_metres(frame.depth, depth_topic(camera), "16UC1 holds mm, 32FC1 m")
         try:
             observation = self._buffer.observation(self._now, self._last)
         except NotReadyError as reason:
@@ -176,16 +175,6 @@ class Seeing:
 
     def _on_refused(self, camera: str, reason: str) -> None:
         self._refused = f"{camera}: {reason}"
-
-
-def _require_metres(camera: str, depth: NDArray[np.float32]) -> None:
-    """Raise ValueError where a depth image ([H, W] m, NaN: none) is of a room that no arm stands in."""
-    measured = depth[::THINNED, ::THINNED]
-    middle = float(np.median(measured[np.isfinite(measured)])) if np.isfinite(measured).any() else NEAREST
-    if not NEAREST <= middle <= FARTHEST:
-        raise ValueError(
-            f"{depth_topic(camera)}: {middle:g} m in the middle, which looks like another unit; 16UC1 holds mm, 32FC1 m"
-        )
 
 
 def _without_nan(depth: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,13 +8,15 @@ was measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tristage_ros.datasets.distances import require_metres
 from tristage_ros.words import shown
 
 STEPS = 4095
@@ -83,6 +85,34 @@ class DepthScale:
 
 
 OURS = DepthScale()
+UNITS = {"mm": 1 / MILLIMETRES, "m": 1.0}  # m
+
+
+def in_metres(info: Mapping[str, Any], is_video: bool) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Return what makes depth ([H, W] m, 0: not measured) of the images of a feature whose info this is.
+
+    The scale of a video is in metres, whatever `depth_unit` says that it was recorded in. Images that are kept one by
+    one are in that unit; what returns their depth raises ValueError where they cannot be.
+
+    Raises:
+        ValueError: the unit is none that is known, or the scale is none.
+    """
+    unit = info.get("depth_unit")
+    if not (unit is None and is_video) and not (isinstance(unit, str) and unit in UNITS):
+        raise ValueError(f"depth_unit is {shown(unit)}; {' and '.join(UNITS)} can be read")
+    if is_video:
+        table = DepthScale.read(info).table.astype(np.float32) * np.float32(1 / MILLIMETRES)
+        return lambda steps: table[np.minimum(steps, STEPS)]
+    return partial(_scaled, unit=str(unit))
+
+
+def _scaled(image: NDArray[Any], unit: str) -> NDArray[np.float32]:
+    if image.dtype not in (np.uint16, np.float32) or (image.dtype == np.uint16 and unit == "m"):
+        raise ValueError(f"depth_unit is {unit}, and pixels are {image.dtype}; uint16 in mm, float32 in both can be read")
+    depth = image.astype(np.float32) * np.float32(UNITS[unit])
+    depth[~((depth > 0) & (depth < np.inf))] = 0
+    require_metres(depth, "depth", f"depth_unit is {unit}")
+    return depth
 
 
 def steps(depth: NDArray[np.float32]) -> NDArray[np.uint16]:

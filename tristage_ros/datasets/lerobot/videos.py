@@ -20,6 +20,7 @@ from tristage_ros.datasets.values import Episode, Frame
 from tristage_ros.words import one_line
 
 LATE = 0.2  # of a period that a frame may be beside its time: beginnings are sums of rounded durations
+DEPTH_BITS = 12  # of which others would be made others
 LARGEST = 1 << 24  # pixels of an image
 
 
@@ -136,5 +137,9 @@ def _decoded(container: InputContainer, section: Section, depth: bool) -> Iterat
             )
         if (frame.height, frame.width) != section.shape:
             raise LerobotError(f"{section.place}: frame {count} is {frame.width} x {frame.height}")
+        if depth and (bits := frame.format.components[0].bits) != DEPTH_BITS:
+            raise LerobotError(
+                f"{section.place}: depth of {bits} bits in frame {count} ({frame.format.name}); {DEPTH_BITS} can be read"
+            )
         yield frame.to_ndarray(format=DEPTH_PIXELS if depth else COLOR_PIXELS)
         count += 1
