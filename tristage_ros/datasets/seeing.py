@@ -85,8 +85,8 @@ class Eyes:
 
 
 @cache
-def _shipped(node: str) -> Mapping[str, Any]:
-    parameters: Mapping[str, Any] = parse(read_text(resource("config", "piper_pick.yaml")))[node]["ros__parameters"]
+def _shipped(node: str) -> dict[str, Any]:
+    parameters: dict[str, Any] = parse(read_text(resource("config", "piper_pick.yaml")))[node]["ros__parameters"]
     return parameters
 
 
@@ -179,7 +179,7 @@ class Seeing:
 
 def _without_nan(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return depth ([H, W] m, NaN: none) with 0 where nothing was measured."""
-    filled = depth.copy()
+    filled: NDArray[np.float32] = depth.copy()
     filled[np.isnan(depth)] = 0.0
     return filled
 

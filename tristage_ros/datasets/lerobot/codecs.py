@@ -144,7 +144,7 @@ class VideoWriter:
             OSError: the disk does.
         """
         try:
-            frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format=self._pixels)
+            frame = VideoFrame.from_ndarray(image if image.flags.c_contiguous else image.copy(), format=self._pixels)
             frame.pts = self.frames
             frame.time_base = self._period
             with nullcontext() if self.frames else _own_scheduling():  # the first one opens the encoder

@@ -89,7 +89,7 @@ class LerobotDataset:
             known = columns.known_of(path.read_bytes())
         except (OSError, ValueError) as error:
             raise LerobotError(f"{path}: episode {entry.number}: {one_line(error)}") from error
-        colors, depths = {}, {}
+        colors, depths = dict[str, str](), dict[str, str]()
         for camera, one in known["calibration"].items():
             for key, found in ((columns.color_key(camera), colors), (columns.depth_key(camera), depths)):
                 feature = self.files.info.features.get(key)

@@ -101,15 +101,20 @@ def in_metres(info: Mapping[str, Any], is_video: bool) -> Callable[[NDArray[Any]
     if not (unit is None and is_video) and not (isinstance(unit, str) and unit in UNITS):
         raise ValueError(f"depth_unit is {shown(unit)}; {' and '.join(UNITS)} can be read")
     if is_video:
-        table = DepthScale.read(info).table.astype(np.float32) * np.float32(1 / MILLIMETRES)
-        return lambda steps: table[np.minimum(steps, STEPS)]
+        table: NDArray[np.float32] = DepthScale.read(info).table.astype(np.float32) * np.float32(1 / MILLIMETRES)
+        return partial(_looked_up, table=table)
     return partial(_scaled, unit=str(unit))
+
+
+def _looked_up(image: NDArray[Any], table: NDArray[np.float32]) -> NDArray[np.float32]:
+    depth: NDArray[np.float32] = table[np.minimum(image, STEPS)]
+    return depth
 
 
 def _scaled(image: NDArray[Any], unit: str) -> NDArray[np.float32]:
     if image.dtype not in (np.uint16, np.float32) or (image.dtype == np.uint16 and unit == "m"):
         raise ValueError(f"depth_unit is {unit}, and pixels are {image.dtype}; uint16 in mm, float32 in both can be read")
-    depth = image.astype(np.float32) * np.float32(UNITS[unit])
+    depth: NDArray[np.float32] = image.astype(np.float32) * np.float32(UNITS[unit])
     depth[~((depth > 0) & (depth < np.inf))] = 0
     require_metres(depth, "depth", f"depth_unit is {unit}")
     return depth
@@ -117,7 +122,7 @@ def _scaled(image: NDArray[Any], unit: str) -> NDArray[np.float32]:
 
 def steps(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Return depth ([H, W] m, 0: not measured) in steps of `OURS`; what is beyond them becomes 0, not measured."""
-    millimetres = depth * np.float32(MILLIMETRES)
+    millimetres: NDArray[np.float32] = depth * np.float32(MILLIMETRES)
     np.rint(millimetres, out=millimetres)
     millimetres[~(millimetres <= STEPS)] = 0
     return millimetres.astype(np.uint16)

@@ -33,11 +33,11 @@ def features_of(frame: Frame, fps: float, depth: bool) -> dict[str, Feature]:
     for camera, image in frame.images.items():
         found[columns.color_key(camera)] = _video(image.shape[:2], 3, fps, color_codec(), {"is_depth_map": False})
     told = {"is_depth_map": True, "depth_unit": "mm", **OURS.described()}
-    for camera, image in frame.depths.items() if depth else ():
+    for camera, distances in frame.depths.items() if depth else ():
         key = columns.depth_key(camera)
         if key in found:
             raise LerobotError(f"cameras are called {camera} and {camera}_depth; rename one")
-        found[key] = _video(image.shape, 1, fps, depth_codec(), told)
+        found[key] = _video(distances.shape, 1, fps, depth_codec(), told)
     return found | OWN
 
 
@@ -76,7 +76,7 @@ class RunningEpisode:
             source = sources.get(key)
             if not (source and source.feature.info == feature.info and take_over(source.section, self.video(key))):
                 codec = depth_codec() if feature.is_depth else color_codec()
-                self._writers[key] = VideoWriter(self.video(key), fps, feature.shape[:2], codec)
+                self._writers[key] = VideoWriter(self.video(key), fps, feature.size, codec)
 
     def video(self, key: str) -> Path:
         """Return where the video of a feature is written."""
@@ -153,8 +153,7 @@ class RunningEpisode:
             writer.abandon()
 
     def _look(self, key: str, number: int, counts: ImageStatistics) -> None:
-        shape = self._features[key].shape
-        for image in images(Section(self.video(key), 0.0, self.frames, self._fps, shape[:2], number)):
+        for image in images(Section(self.video(key), 0.0, self.frames, self._fps, self._features[key].size, number)):
             counts.add(image)
 
     def _sized(self, key: str, seen: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +65,7 @@ def sources_of(episode: Episode) -> Mapping[str, Source]:
     return episode.sources if isinstance(episode, FilmedEpisode) and episode.filmed is episode.frames else {}
 
 
-def images(section: Section, depth: bool = False) -> Iterator[NDArray[Any]]:
+def images(section: Section, depth: bool = False) -> Generator[NDArray[Any], None, None]:
     """Return the images one by one: uint8 [H, W, 3] RGB, or of depth its steps, uint16 [H, W].
 
     Raises:
