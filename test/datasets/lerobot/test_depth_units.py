@@ -101,8 +101,16 @@ def test_images_are_read_in_the_unit_that_they_are_in(unit, pixels, tmp_path):
     ("info", "pixels", "told"),
     [
         ({"depth_unit": "m"}, lambda depth: depth, "episode 0: .*depth_unit is m, and pixels are uint16"),
-        ({"depth_unit": "m"}, lambda d: d.astype(np.float32), r"episode 0: .*depth: \d+ m in the middle, .*another unit"),
-        ({"depth_unit": "mm"}, lambda d: d.astype(np.float32) * np.float32(1e-3), "episode 0: .*looks like another unit"),
+        (
+            {"depth_unit": "m"},
+            lambda d: d.astype(np.float32),
+            r"episode 0: .*depth: \d+ m in the middle, .*another unit",
+        ),
+        (
+            {"depth_unit": "mm"},
+            lambda d: d.astype(np.float32) * np.float32(1e-3),
+            "episode 0: .*looks like another unit",
+        ),
         ({"depth_unit": "mm"}, lambda depth: (depth >> 4).astype(np.uint8), "pixels are uint8"),
         ({}, lambda depth: depth, r"info\.json: observation\.images\.top_depth: depth_unit is None; mm and m can be"),
         ({"depth_unit": ["inch"]}, lambda depth: depth, r"depth_unit is \['inch'\]"),
@@ -123,5 +131,5 @@ def test_a_video_of_raw_millimetres_in_16_bits_is_refused_by_name(tmp_path):
         for at in range(5):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(truth(at), format="gray16le")))
         container.mux(stream.encode(None))
-    with pytest.raises(LerobotError, match=r"episode 0: depth of 16 bits in frame 0 \(gray16le\); 12 can be read"):
+    with pytest.raises(LerobotError, match=r"episode 0: frame 0 is depth of 16 bits \(gray16le\); 12 can be read"):
         read(root, tmp_path)

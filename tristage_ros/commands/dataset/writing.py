@@ -1,10 +1,11 @@
-"""Write a LeRobotDataset beside a bar that says how far it is."""
+"""Write a dataset beside a bar that says how far it is."""
 
 from __future__ import annotations
 
 import argparse
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -14,13 +15,30 @@ from tristage_ros.commands.dataset.common import counted
 from tristage_ros.datasets.lerobot.writer import write_dataset
 from tristage_ros.datasets.values import Dataset, Episode
 
+Told = Callable[[Episode, int], None]
+
 
 def write(dataset: Dataset, options: argparse.Namespace) -> int:
-    """Write the dataset that was typed into `options.out`; return the exit code.
+    """Write the LeRobotDataset that was typed into `options.out`; return the exit code.
 
     Raises:
         DatasetError: an episode cannot be read; those before it are whole.
         OSError: the folder cannot be written.
+    """
+
+    def act(told: Told) -> str:
+        info = write_dataset(dataset, options.out, depth=not options.no_depth, resume=options.resume, told=told)
+        print(f"{options.out}: {counted(info.episodes, 'episode')}, {counted(info.frames, 'frame')}")
+        return f"videos are {' and '.join(sorted({str(f.info['video.codec']) for f in info.cameras.values()}))}"
+
+    return with_bar(dataset, options.out, act)
+
+
+def with_bar(dataset: Dataset, out: Path, act: Callable[[Told], str]) -> int:
+    """Let `act` write `dataset` into the folder `out` beside a bar, and print what that took; return the exit code.
+
+    Raises:
+        DatasetError, OSError: `act` does.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -33,13 +51,11 @@ def write(dataset: Dataset, options: argparse.Namespace) -> int:
             frames += 1
             progress.update(bar, completed=episode.number, description=f"{episode.where}: frame {frame}")
 
-        info = write_dataset(dataset, options.out, depth=not options.no_depth, resume=options.resume, told=told)
+        what = act(told)
     took = max(time.monotonic() - began, 1e-3)
-    print(f"{options.out}: {counted(info.episodes, 'episode')}, {counted(info.frames, 'frame')}")
-    codecs = sorted({str(feature.info["video.codec"]) for feature in info.cameras.values()})
-    speed = f", {frames / info.fps / took:.1f} times real time" if dataset.rate else ""
-    print(f"{counted(frames, 'frame')} written in {took:.1f} s{speed}; videos are {' and '.join(codecs)}")
-    print(f"{spent(busy, frames)}; {size(options.out) / 1e6:.1f} MB")
+    speed = f", {frames / dataset.rate / took:.1f} times real time" if dataset.rate else ""
+    print(f"{counted(frames, 'frame')} written in {took:.1f} s{speed}; {what}")
+    print(f"{spent(busy, frames)}; {size(out) / 1e6:.1f} MB")
     return 0
 
 

@@ -113,7 +113,9 @@ def _looked_up(image: NDArray[Any], table: NDArray[np.float32]) -> NDArray[np.fl
 
 def _scaled(image: NDArray[Any], unit: str) -> NDArray[np.float32]:
     if image.dtype not in (np.uint16, np.float32) or (image.dtype == np.uint16 and unit == "m"):
-        raise ValueError(f"depth_unit is {unit}, and pixels are {image.dtype}; uint16 in mm, float32 in both can be read")
+        raise ValueError(
+            f"depth_unit is {unit}, and pixels are {image.dtype}; uint16 in mm, float32 in both can be read"
+        )
     depth: NDArray[np.float32] = image.astype(np.float32) * np.float32(UNITS[unit])
     depth[~((depth > 0) & (depth < np.inf))] = 0
     require_metres(depth, "depth", f"depth_unit is {unit}")

@@ -139,7 +139,7 @@ def _decoded(container: InputContainer, section: Section, depth: bool) -> Iterat
             raise LerobotError(f"{section.place}: frame {count} is {frame.width} x {frame.height}")
         if depth and (bits := frame.format.components[0].bits) != DEPTH_BITS:
             raise LerobotError(
-                f"{section.place}: depth of {bits} bits in frame {count} ({frame.format.name}); {DEPTH_BITS} can be read"
+                f"{section.place}: frame {count} is depth of {bits} bits ({frame.format.name}); {DEPTH_BITS} can be read"
             )
         yield frame.to_ndarray(format=DEPTH_PIXELS if depth else COLOR_PIXELS)
         count += 1
