@@ -138,8 +138,7 @@ def _decoded(container: InputContainer, section: Section, depth: bool) -> Iterat
         if (frame.height, frame.width) != section.shape:
             raise LerobotError(f"{section.place}: frame {count} is {frame.width} x {frame.height}")
         if depth and (bits := frame.format.components[0].bits) != DEPTH_BITS:
-            raise LerobotError(
-                f"{section.place}: frame {count} is depth of {bits} bits ({frame.format.name}); {DEPTH_BITS} can be read"
-            )
+            kind = f"{bits} bits ({frame.format.name})"
+            raise LerobotError(f"{section.place}: frame {count} is depth of {kind}; {DEPTH_BITS} can be read")
         yield frame.to_ndarray(format=DEPTH_PIXELS if depth else COLOR_PIXELS)
         count += 1
