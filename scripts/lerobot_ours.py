@@ -39,8 +39,7 @@ def seen(root: Path, path: Path) -> None:
                 ("action", theirs["action"][count], action),
             ]
             for camera in CAMERAS:
-                depth = frame.depths[camera] * 1e3
-                depth[depth == 0] = 100.0  # lerobot has no word for what was not measured: it is the nearest distance
+                depth = frame.depths[camera] * 1e3  # 0 where nothing was measured, for lerobot, too
                 pairs += [
                     ("colour", theirs[f"observation.images.{camera}"][count].transpose(1, 2, 0), frame.images[camera]),
                     ("depth, mm", theirs[f"observation.images.{camera}_depth"][count][0], depth),

@@ -49,10 +49,10 @@ def scene(at: int, seed: int = 0) -> np.ndarray:
 
 
 def depth_in_mm(at: int, seed: int = 0) -> np.ndarray:
-    """Return depth with holes, and with what is nearer and farther than is kept."""
+    """Return depth with holes, with what is near, and with what is farther than is kept."""
     rng = np.random.default_rng(1000 * seed + at)
     depth = rng.integers(100, 2001, (HEIGHT, WIDTH))
-    depth[0], depth[1], depth[2] = 0, 60, 2600
+    depth[0], depth[1], depth[2] = 0, 60, 4200
     return depth
 
 

@@ -86,6 +86,14 @@ def test_malformed_cloud_is_refused(message, words):
 
 def test_time_is_exact():
     assert convert.to_stamp(convert.seconds(Time(sec=1, nanosec=500_000_000))) == Time(sec=1, nanosec=500_000_000)
+    assert convert.to_stamp(-0.25) == Time(sec=-1, nanosec=750_000_000)
+
+
+def test_a_cloud_is_not_later_than_the_images_that_it_was_made_of():
+    """As it was by one bit of one in 30, which then waited for joint states beyond those of its own moment."""
+    for nanosec in range(0, 10**9, 333_667):
+        stamp = convert.seconds(Time(sec=1_796_097_463, nanosec=nanosec))
+        assert convert.seconds(convert.to_stamp(stamp)) == stamp
 
 
 @pytest.mark.parametrize(("step", "message"), [(0, "x, y, z beyond these"), (2**31, "points of 2147483648 bytes")])

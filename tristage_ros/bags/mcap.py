@@ -12,10 +12,11 @@ import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from pathlib import Path
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat, Qos
 from rosbags.rosbag2.storage_mcap import decompress, get_qos
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -58,7 +59,7 @@ class McapFile:
             self._stream.close()
             raise
 
-    @property
+    @cached_property
     def connections(self) -> list[Connection]:
         """Return the channels, with the number of their messages."""
         return [self._connection(identifier) for identifier in self._channels]
@@ -205,8 +206,13 @@ class McapFile:
         name = f"{package}/msg/{rest}" if rest and "/" not in rest else name  # as ROS 1 and some writers have it
         known = FORMATS.get(kind, MessageDefinitionFormat.NONE) if text else MessageDefinitionFormat.NONE
         definition = MessageDefinition(known, text.decode(errors="replace"))
-        extra = ConnectionExtRosbag2(encoding, get_qos(metadata))
+        extra = ConnectionExtRosbag2(encoding, _qos(metadata))
         return Connection(identifier, topic, name, definition, "", self._counts[identifier], extra, self)
+
+
+@lru_cache(maxsize=64)  # it is YAML, parsed slowly, and the same in every bag of a folder
+def _qos(metadata: bytes) -> list[Qos]:
+    return get_qos(metadata)
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes]]:

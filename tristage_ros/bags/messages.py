@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.interfaces import Connection, MessageDefinitionFormat, Nodetype
+from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat, Nodetype
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -64,23 +64,24 @@ def types_of(connections: Iterable[Connection]) -> Typestore:
     A bag that brings its definitions can be read although they have changed since. One that cannot be parsed is left
     out.
     """
+    return _types_of(tuple((connection.msgtype, connection.msgdef) for connection in connections))
+
+
+@functools.lru_cache(maxsize=8)  # the bags of a folder have the same
+def _types_of(definitions: tuple[tuple[str, MessageDefinition], ...]) -> Typestore:
     store = get_typestore(Stores.ROS2_KILTED)
-    for connection in connections:
+    for name, definition in definitions:
         with suppress(Exception):  # the parser and the compiler have errors of their own
-            store.register(_unknown(store, _defined(connection)))
+            store.register(_unknown(store, _defined(name, definition)))
     store.register(_unknown(store, typestore().fielddefs))
     return store
 
 
-def _defined(connection: Connection) -> Mapping[str, Any]:
-    kind, text = connection.msgdef
+def _defined(name: str, definition: MessageDefinition) -> Mapping[str, Any]:
+    kind, text = definition
     if kind == MessageDefinitionFormat.NONE:
         return {}
-    return (
-        get_types_from_idl(text)
-        if kind == MessageDefinitionFormat.IDL
-        else get_types_from_msg(text, connection.msgtype)
-    )
+    return get_types_from_idl(text) if kind == MessageDefinitionFormat.IDL else get_types_from_msg(text, name)
 
 
 def _unknown(store: Typestore, types: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,8 +101,7 @@ class Storage:
         """Return which files the metadata names; none where they are missing or cannot be read."""
         file = folder / METADATA
         try:
-            told = yaml.safe_load(file.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
-            return [Path(name).name for name in told["relative_file_paths"]]
+            return [Path(name).name for name in _paths_of(file.read_text(encoding="utf-8"))]
         except FileNotFoundError:
             trouble = f"{METADATA} is missing, as after a recorder that was killed"
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
@@ -146,6 +146,12 @@ def _found(folder: Path) -> list[Path]:
     by_name = {_bare(file.name): file for file in sorted(files, key=lambda file: -len(file.name))}
     numbered = {name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)] for name in by_name}
     return [by_name[name] for name in sorted(by_name, key=numbered.__getitem__)]
+
+
+@lru_cache(maxsize=8)  # a bag is opened several times, and its metadata is long
+def _paths_of(metadata: str) -> Sequence[str]:
+    paths: Sequence[str] = yaml.safe_load(metadata)["rosbag2_bagfile_information"]["relative_file_paths"]
+    return paths
 
 
 def _bare(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from tristage_ros.bags.facts import Facts
 from tristage_ros.bags.messages import as_current, new_message
 from tristage_ros.bags.reader import Message
 from tristage_ros.bags.recording import JOINTS, STATUS, VIEW, Order, Played, color_topic, depth_topic, info_topic
+from tristage_ros.datasets.distances import require_metres
 from tristage_ros.datasets.values import Calibration
 from tristage_ros.devices.arm.kinematics import dh_is_offset
 from tristage_ros.devices.arm.values import BASE_FRAME
 from tristage_ros.mla.values import Observation
 from tristage_ros.observing.assembly import Built, CloudAssembly, CloudSettings
 from tristage_ros.observing.buffer import Limits, NotReadyError, ObservationBuffer
+from tristage_ros.observing.messages import parts
 from tristage_ros.perception.camera_info import camera_model
 from tristage_ros.perception.cloud import PointCloud, RgbdFrame, Workspace
 from tristage_ros.perception.color import color_image
@@ -31,8 +34,6 @@ from tristage_ros.yaml_text import parse
 NODES = ("point_cloud", "policy")
 POINT_CLOUD, POINT_FIELD = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/PointField"
 FLOAT32 = 7  # of a PointField
-NEAREST, FARTHEST = 0.03, 20.0  # m, half of what a camera sees is between these
-THINNED = 8  # pixels from one that is looked at to the next
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ class Eyes:
         Raises:
             OSError, ValueError: a file cannot be read, or a setting is wrong.
         """
-        shipped = parse(read_text(resource("config", "piper_pick.yaml")))
-        cloud, policy = (shipped[node]["ros__parameters"] | facts.parameters.get(node, {}) for node in NODES)
+        cloud, policy = (_shipped(node) | facts.parameters.get(node, {}) for node in NODES)
         mounts = _mounts(facts, folder, cameras_file)
         lacking = [name for name in dict.fromkeys((*cloud["cameras"], VIEW)) if name not in mounts]
         if lacking:
@@ -67,6 +67,10 @@ class Eyes:
             Limits(policy["max_age"], policy["sync_tolerance"]),
         )
 
+    def without_cloud(self) -> Eyes:
+        """Return what sees the same but for the cloud, of which no more is left than that it is not empty."""
+        return replace(self, cloud=replace(self.cloud, points=1, voxel=0.0))
+
     def calibration(self, infos: Mapping[str, Message]) -> dict[str, Calibration]:
         """Return the calibration of all cameras, that of the view first; `infos` by camera.
 
@@ -78,6 +82,12 @@ class Eyes:
             name: Calibration(camera_model(infos[name].value, mount.lens, color_topic(name)), mount)
             for name, mount in mounts.items()
         }
+
+
+@cache
+def _shipped(node: str) -> dict[str, Any]:
+    parameters: dict[str, Any] = parse(read_text(resource("config", "piper_pick.yaml")))[node]["ros__parameters"]
+    return parameters
 
 
 def _mounts(facts: Facts, folder: Path, cameras_file: Path | None) -> dict[str, CameraMount]:
@@ -126,7 +136,7 @@ class Seeing:
         for message in self._order(played):
             self._hear(message)
         for camera, frame in self._frames.items():
-            _require_metres(camera, frame.depth)
+            require_metres(frame.depth, depth_topic(camera), "16UC1 holds mm, 32FC1 m")
         try:
             observation = self._buffer.observation(self._now, self._last)
         except NotReadyError as reason:
@@ -135,7 +145,7 @@ class Seeing:
         joints = self._buffer.joints.at(observation.stamp)
         assert joints is not None  # else there were no observation
         images = {VIEW: observation.image} | {m.topic.split("/")[1]: _pixels(m.value) for m in played.pictures}
-        depths = {name: np.nan_to_num(frame.depth, nan=0.0) for name, frame in self._frames.items()}
+        depths = {name: _without_nan(frame.depth) for name, frame in self._frames.items()}
         return Seen(observation, joints, images, depths)
 
     def _hear(self, message: Message) -> None:
@@ -167,14 +177,11 @@ class Seeing:
         self._refused = f"{camera}: {reason}"
 
 
-def _require_metres(camera: str, depth: NDArray[np.float32]) -> None:
-    """Raise ValueError where a depth image ([H, W] m, NaN: none) is of a room that no arm stands in."""
-    measured = depth[::THINNED, ::THINNED]
-    middle = float(np.median(measured[np.isfinite(measured)])) if np.isfinite(measured).any() else NEAREST
-    if not NEAREST <= middle <= FARTHEST:
-        raise ValueError(
-            f"{depth_topic(camera)}: {middle:g} m in the middle, which looks like another unit; 16UC1 holds mm, 32FC1 m"
-        )
+def _without_nan(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return depth ([H, W] m, NaN: none) with 0 where nothing was measured."""
+    filled: NDArray[np.float32] = depth.copy()
+    filled[np.isnan(depth)] = 0.0
+    return filled
 
 
 def _pixels(image: Any) -> NDArray[np.uint8]:
@@ -183,8 +190,8 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
 
 def _cloud_message(cloud: PointCloud) -> Any:
     """Return the cloud as its node would have published it, at whose stamps the policy looks."""
-    nanoseconds = round(cloud.stamp * 1e9)
-    stamp = new_message("builtin_interfaces/msg/Time", sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    sec, nanosec = parts(cloud.stamp)
+    stamp = new_message("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
     fields = [
         new_message(POINT_FIELD, name=name, offset=4 * i, datatype=FLOAT32, count=1) for i, name in enumerate("xyz")
     ]

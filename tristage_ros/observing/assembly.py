@@ -15,7 +15,7 @@ from tristage_ros.observing.joints import JointHistory
 from tristage_ros.observing.messages import Message, depth_image, seconds
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.camera_info import camera_model
-from tristage_ros.perception.cloud import PointCloud, RgbdFrame, Workspace, build_cloud
+from tristage_ros.perception.cloud import VOXEL, PointCloud, RgbdFrame, Workspace, build_cloud
 from tristage_ros.perception.extrinsics import CameraMount
 
 NO_COLOR = np.empty((0, 0, 3), np.uint8)
@@ -30,6 +30,7 @@ class CloudSettings:
     stride: int  # pixels
     max_age: float  # s
     sync_tolerance: float  # s
+    voxel: float = VOXEL  # m
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,9 @@ class CloudAssembly:
         cloud = None
         if named:
             frames = list(named.values())
-            cloud = build_cloud(frames, settings.workspace, count=settings.points, stride=settings.stride)
+            cloud = build_cloud(
+                frames, settings.workspace, count=settings.points, stride=settings.stride, voxel=settings.voxel
+            )
         self._built(Built(self.last_stamp, named, cloud, (time.perf_counter() - start) * 1e3))
 
     def _frame(self, source: DepthInput) -> RgbdFrame | None:

@@ -34,6 +34,7 @@ class PointCloud:
     stamp: float  # s, of the first frame that went into it
 
 
+VOXEL = 0.008  # m, edge of the cubes that a cloud is thinned by
 SLOT_BITS = 20
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: multiplying by it sends neighbouring cubes to far slots
 BUCKET_HEIGHT = 6  # of fpsample's tree; 5 to 7 are equally fast for some ten thousand points
@@ -55,7 +56,7 @@ class Workspace:
 
 
 def build_cloud(
-    frames: Sequence[RgbdFrame], workspace: Workspace, *, count: int = 1024, stride: int = 2, voxel: float = 0.008
+    frames: Sequence[RgbdFrame], workspace: Workspace, *, count: int = 1024, stride: int = 2, voxel: float = VOXEL
 ) -> PointCloud:
     """Merge `frames` into at most `count` points inside `workspace`, in the base frame, stamped with the first frame.
 
@@ -133,8 +134,8 @@ def thin(points: NDArray[np.float32], voxel: float) -> NDArray[np.float32]:
 
 def sample(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """Return `count` points ([N, 3]) by farthest-point sampling from the first one, or all if there are fewer."""
-    if len(points) <= count:
-        return points
+    if len(points) <= count or count == 1:
+        return points[:count]
     chosen = fpsample.bucket_fps_kdline_sampling(points, count, h=BUCKET_HEIGHT, start_idx=0)
     spread: NDArray[np.float32] = points[np.asarray(chosen, np.int64)]
     return spread

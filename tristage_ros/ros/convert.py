@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from tristage_ros.observing.messages import cloud_points, depth_image, seconds
+from tristage_ros.observing.messages import cloud_points, depth_image, parts, seconds
 from tristage_ros.perception.camera import CameraModel
 from tristage_ros.perception.lens_models import PLUMB_BOB
 
@@ -20,8 +20,8 @@ __all__ = ["camera_info_message", "cloud_message", "cloud_points", "depth_image"
 
 def to_stamp(value: float) -> Time:
     """Return seconds as a stamp."""
-    nanoseconds = round(value * 1e9)
-    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    sec, nanosec = parts(value)
+    return Time(sec=sec, nanosec=nanosec)
 
 
 def header(stamp: float, frame_id: str) -> Header:

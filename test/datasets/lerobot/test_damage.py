@@ -161,7 +161,7 @@ def test_damage_is_told_in_one_line_and_nothing_half_written_stays(damage, versi
         ("meta/tristage/episode-000001.json", "60.1", "NaN", "intrinsics of front is .*nan"),
         ("meta/tristage/dataset.json", '"format": 1', '"format": 2', "format is 2; this version reads 1"),
         ("meta/info.json", '"tristage.stamp"', '"tristage.stump"', "tristage.stamp is None, not as ours"),
-        ("meta/info.json", '"video.depth_min": 0.1', '"video.depth_min": 3', "depth from 3 to 2 m"),
+        ("meta/info.json", '"video.depth_min": 0.0', '"video.depth_min": 5', "depth from 5 to 4.095 m"),
     ],
 )
 def test_damage_to_what_is_beside_the_format_is_told_too(path, old, new, told, tmp_path):

@@ -63,10 +63,11 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, 
     each[1].add_argument("--workers", type=_count, help="processes (default: one per processor)")
     _add_out(each[1], "folder of the episodes; new ones come behind those that it has")
 
-    yield (each := action("exporting", "export", "write the frames in another format: LeRobotDataset v3.0"))
+    yield (each := action("exporting", "export", "write the frames in another format: LeRobotDataset v3.0, or arrays"))
     _add_folder(each[1])
     _add_sampling(each[1])
-    each[1].add_argument("--format", choices=("lerobot",), default="lerobot", help="(default: lerobot)")
+    each[1].add_argument("--format", choices=("lerobot", "arrays"), default="lerobot",
+                         help="arrays: an .npz per episode, by step, as RLDS (default: lerobot)")  # fmt: skip
     _add_writing(each[1])
 
     yield (each := action("importing", "import", "read a LeRobotDataset, v3.0 or v2.1, and write it as one of ours"))

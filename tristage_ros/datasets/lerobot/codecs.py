@@ -1,7 +1,8 @@
 """With what images become videos, and how these files are written.
 
-Colour is AV1 with the format's own settings, or H.264 where PyAV comes without that encoder. Depth is HEVC without
-loss, and has no other codec: one with loss would make distances out of pixels that have none.
+Colour is H.264, or AV1 with the format's own settings where PyAV comes without that encoder: where every second frame
+stands for itself, H.264 is as true at half as many bytes again, which beside depth are few, and five times as fast.
+Depth is HEVC without loss, and has no other codec: one with loss would make distances out of pixels that have none.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from tristage_ros.words import one_line
 
 GROUP = 2  # frames from one that stands for itself to the next: the format's own, for random access
 COLOR_PIXELS, DEPTH_PIXELS = "rgb24", "gray12le"
-# One thread: the bytes depend on nothing but the images. Blocks of one size: three times as fast as choosing them.
+# One thread: the bytes depend on nothing but the images. Blocks of one size: three times as fast as choosing them; of
+# 16 pixels a third smaller than of 32. What only pays with loss is left out.
 _LOSSLESS = (
     "lossless=1:log-level=none:info=0:pools=none:frame-threads=1:bframes=0:ref=1:me=dia:subme=0:merange=8:rd=1:"
-    "fast-intra=1:ctu=32:min-cu-size=32:max-tu-size=32"
+    "fast-intra=1:ctu=16:min-cu-size=16:max-tu-size=16:no-wpp=1:no-sao=1:no-deblock=1:aq-mode=0:rc-lookahead=0:"
+    "no-scenecut=1:no-cutree=1:no-weightp=1:max-merge=1:psy-rd=0:psy-rdoq=0:rdoq-level=0:no-signhide=1"
 )
 
 
@@ -66,8 +69,8 @@ class Codec:
 
 
 COLORS = (
+    Codec("libx264", "h264", "yuv420p", "ultrafast", 25, (("threads", "1"),)),
     Codec("libsvtav1", "av1", "yuv420p", 12, 30, (("svtav1-params", "fast-decode=0:lp=1"),)),
-    Codec("libx264", "h264", "yuv420p", "veryfast", 18, (("threads", "1"),)),
 )
 DEPTH = Codec("libx265", "hevc", DEPTH_PIXELS, "ultrafast", None, (("x265-params", _LOSSLESS),))
 
@@ -141,7 +144,7 @@ class VideoWriter:
             OSError: the disk does.
         """
         try:
-            frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format=self._pixels)
+            frame = VideoFrame.from_ndarray(image if image.flags.c_contiguous else image.copy(), format=self._pixels)
             frame.pts = self.frames
             frame.time_base = self._period
             with nullcontext() if self.frames else _own_scheduling():  # the first one opens the encoder

@@ -118,7 +118,7 @@ def known_of(text: bytes) -> dict[str, Any]:
         ValueError: it says something else; the message names it.
     """
     content = parse(text)
-    told = {key: content.get(key) for key in ("task", "outcome", "complaints", "dh_is_offset", "facts")}
+    told: dict[str, Any] = {key: content.get(key) for key in ("task", "outcome", "complaints", "dh_is_offset", "facts")}
     kinds = {"task": str, "outcome": str, "complaints": list, "dh_is_offset": bool, "facts": dict}
     for key, kind in kinds.items():
         if not isinstance(told[key], kind):

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tristage_ros.datasets.lerobot import columns
-from tristage_ros.datasets.lerobot.depth import STEPS, DepthScale
-from tristage_ros.datasets.lerobot.layout import INFO, OWN, VIDEO, Feature, LerobotError
+from tristage_ros.datasets.lerobot.depth import in_metres
+from tristage_ros.datasets.lerobot.layout import INFO, OWN, VIDEO, LerobotError
 from tristage_ros.datasets.lerobot.mapping import Conversion, Mapped, read_mapping
 from tristage_ros.datasets.lerobot.reader import Entry, Files
 from tristage_ros.datasets.lerobot.videos import FilmedEpisode, Source
 from tristage_ros.datasets.values import Episode, Frame, Trim
 from tristage_ros.words import one_line, shown
-
-METRES = np.float32(1e-3)  # of a millimetre
 
 
 def open_lerobot(root: Path, mapping: Path | None = None) -> LerobotDataset:
@@ -91,7 +89,7 @@ class LerobotDataset:
             known = columns.known_of(path.read_bytes())
         except (OSError, ValueError) as error:
             raise LerobotError(f"{path}: episode {entry.number}: {one_line(error)}") from error
-        colors, depths = {}, {}
+        colors, depths = dict[str, str](), dict[str, str]()
         for camera, one in known["calibration"].items():
             for key, found in ((columns.color_key(camera), colors), (columns.depth_key(camera), depths)):
                 feature = self.files.info.features.get(key)
@@ -164,7 +162,7 @@ def pictures(files: Files, entry: Entry, colors: Mapping[str, str], depths: Mapp
     with ExitStack() as stack:
         color = {name: stack.enter_context(closing(files.images(entry, key))) for name, key in colors.items()}
         depth = {name: stack.enter_context(closing(files.images(entry, key))) for name, key in depths.items()}
-        metres = {name: _metres(files, files.info.features[key], key) for name, key in depths.items()}
+        metres = {name: _metres(files, entry, key) for name, key in depths.items()}
         for _ in range(entry.length):
             yield (
                 {name: next(stream) for name, stream in color.items()},
@@ -172,15 +170,18 @@ def pictures(files: Files, entry: Entry, colors: Mapping[str, str], depths: Mapp
             )
 
 
-def _metres(files: Files, feature: Feature, key: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """Return what makes depth in m of the images of a feature."""
+def _metres(files: Files, entry: Entry, key: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Return what makes depth in m of the images of a feature, and names them where they are none."""
+    feature = files.info.features[key]
     try:
-        if feature.dtype == VIDEO:
-            table = DepthScale.read(feature.info).table.astype(np.float32) * METRES
-            return lambda steps: table[np.minimum(steps, STEPS)]
-        unit = feature.info.get("depth_unit")
-        if unit != "mm":
-            raise ValueError(f"depth_unit of images is {shown(unit)}; mm can be read")
+        convert = in_metres(feature.info, feature.dtype == VIDEO)
     except ValueError as error:
         raise LerobotError(f"{files.root / INFO}: {key}: {one_line(error)}") from error
-    return lambda image: image.astype(np.float32) * METRES
+
+    def converted(image: NDArray[Any]) -> NDArray[np.float32]:
+        try:
+            return convert(image)
+        except ValueError as error:
+            raise LerobotError(f"{entry.where}: {key}: {one_line(error)}") from error
+
+    return converted

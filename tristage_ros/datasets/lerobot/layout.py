@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tristage_ros.datasets.values import DatasetError
 from tristage_ros.json_text import parse
@@ -50,6 +50,11 @@ class Feature:
     def is_depth(self) -> bool:
         """Return whether its images are depth; older datasets say so under another key."""
         return any(self.info.get(key) is True for key in ("is_depth_map", "video.is_depth_map"))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return rows and columns of a camera's images."""
+        return self.shape[0], self.shape[1]
 
     def described(self) -> dict[str, Any]:
         """Return it as the file has it."""
@@ -142,7 +147,7 @@ def path_of(root: Path, template: str, **fields: Any) -> Path:
     return root / relative
 
 
-def is_name(value: Any) -> bool:
+def is_name(value: Any) -> TypeGuard[str]:
     """Return whether something can be a name that a person writes, and reads in a message."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
 
@@ -164,10 +169,17 @@ def _info(content: dict[str, Any]) -> Info:
     if robot is not None and not isinstance(robot, str):
         raise ValueError(f"robot_type is {shown(robot)}, not a name")
     return Info(
-        float(fps), read, robot or "", version, *(_count(content, f"total_{what}") for what in ("episodes", "frames",
-        "tasks")), _count(content, "chunks_size", 1), _text(content, "data_path"),
+        float(fps),
+        read,
+        robot or "",
+        version,
+        _count(content, "total_episodes"),
+        _count(content, "total_frames"),
+        _count(content, "total_tasks"),
+        _count(content, "chunks_size", 1),
+        _text(content, "data_path"),
         _text(content, "video_path") if has_video else (VIDEOS if not old else ""),
-    )  # fmt: skip
+    )
 
 
 def _feature(key: str, told: Any) -> Feature:
@@ -209,7 +221,7 @@ def _count(content: Mapping[str, Any], key: str, least: int = 0) -> int:
     value = content.get(key)
     if not _is_count(value) or value < least:
         raise ValueError(f"{key} is {shown(value)}, not a whole number from {least}")
-    return int(value)
+    return value
 
 
 def _text(content: Mapping[str, Any], key: str) -> str:
@@ -219,9 +231,9 @@ def _text(content: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

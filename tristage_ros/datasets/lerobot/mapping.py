@@ -200,8 +200,8 @@ def _places(where: str, features: Mapping[str, Feature], part: Columns) -> list[
     if len(names) != feature.shape[0]:
         raise LerobotError(f"{where}: {part.column} has {feature.shape[0]} numbers, and {len(names)} names")
     if lacking := [name for name in part.names if name not in names]:
-        there = one_line(", ".join(map(str, names)), 600)
-        raise LerobotError(f"{where}: {part.column} has no {', '.join(map(str, lacking))}; it has {there}")
+        told = one_line(", ".join(map(str, names)), 600)
+        raise LerobotError(f"{where}: {part.column} has no {', '.join(map(str, lacking))}; it has {told}")
     return [list(names).index(name) for name in part.names]
 
 

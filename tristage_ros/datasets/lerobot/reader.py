@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ class Files:
             self._require_finite(entry, key, values)
         return rows
 
-    def images(self, entry: Entry, key: str) -> Iterator[NDArray[Any]]:
+    def images(self, entry: Entry, key: str) -> Generator[NDArray[Any], None, None]:
         """Yield the images of a camera: uint8 [H, W, 3] RGB, or of depth what the file has, uint16 [H, W].
 
         Raises:
@@ -123,8 +123,7 @@ class Files:
     def section(self, entry: Entry, key: str) -> Section:
         """Return in which part of which video the images of a feature are."""
         path, begin = entry.videos[key]
-        shape = self.info.features[key].shape
-        return Section(path, begin, entry.length, self.info.fps, (shape[0], shape[1]), entry.number)
+        return Section(path, begin, entry.length, self.info.fps, self.info.features[key].size, entry.number)
 
     # v3.0
 
@@ -144,8 +143,9 @@ class Files:
     def _entry(self, path: Path, row: Mapping[str, Any], videos: Sequence[str]) -> Entry:
         where = f"{path}: episode {shown(row['episode_index'])}"
         for key, value in row.items():
-            kinds: tuple[type, ...] = (list,) if key == "tasks" else (int, float) if "timestamp" in key else (int,)
-            if not isinstance(value, kinds) or (key != "tasks" and not 0 <= value < 2**53):
+            number = (int, float) if "timestamp" in key else (int,)
+            fits = isinstance(value, list) if key == "tasks" else isinstance(value, number) and 0 <= value < 2**53
+            if not fits:
                 raise LerobotError(f"{where}: {key} is {shown(value)}")
         if not all(isinstance(task, str) for task in row["tasks"]):
             raise LerobotError(f"{where}: tasks is {shown(row['tasks'])}, not sentences")

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from tristage_ros.datasets.lerobot import columns, tables
 from tristage_ros.datasets.lerobot.codecs import Codec, VideoWriter, color_codec, depth_codec
-from tristage_ros.datasets.lerobot.depth import MILLIMETRES, STEPS, DepthScale
+from tristage_ros.datasets.lerobot.depth import OURS, STEPS, steps
 from tristage_ros.datasets.lerobot.layout import OWN, VIDEO, Feature, LerobotError
 from tristage_ros.datasets.lerobot.statistics import ImageStatistics, Stats, of_numbers
 from tristage_ros.datasets.lerobot.videos import Section, Source, images, take_over
 from tristage_ros.datasets.values import Episode, Frame
 
-SCALE = DepthScale()
 COLOR_VALUES = np.arange(256) / 255.0
-DEPTH_VALUES = SCALE.table.astype(np.float64)
+DEPTH_VALUES = OURS.table.astype(np.float64)
 ROWS = "rows.parquet"
 
 
@@ -33,12 +32,12 @@ def features_of(frame: Frame, fps: float, depth: bool) -> dict[str, Feature]:
     found = {key: feature for key, feature in columns.COLUMNS.items() if key not in OWN}
     for camera, image in frame.images.items():
         found[columns.color_key(camera)] = _video(image.shape[:2], 3, fps, color_codec(), {"is_depth_map": False})
-    told = {"is_depth_map": True, "depth_unit": "mm", **SCALE.described()}
-    for camera, image in frame.depths.items() if depth else ():
+    told = {"is_depth_map": True, "depth_unit": "mm", **OURS.described()}
+    for camera, distances in frame.depths.items() if depth else ():
         key = columns.depth_key(camera)
         if key in found:
             raise LerobotError(f"cameras are called {camera} and {camera}_depth; rename one")
-        found[key] = _video(image.shape, 1, fps, depth_codec(), told)
+        found[key] = _video(distances.shape, 1, fps, depth_codec(), told)
     return found | OWN
 
 
@@ -77,7 +76,7 @@ class RunningEpisode:
             source = sources.get(key)
             if not (source and source.feature.info == feature.info and take_over(source.section, self.video(key))):
                 codec = depth_codec() if feature.is_depth else color_codec()
-                self._writers[key] = VideoWriter(self.video(key), fps, feature.shape[:2], codec)
+                self._writers[key] = VideoWriter(self.video(key), fps, feature.size, codec)
 
     def video(self, key: str) -> Path:
         """Return where the video of a feature is written."""
@@ -102,11 +101,10 @@ class RunningEpisode:
             else:
                 counts.add(image)
         for key, counts in self._depths.items():
-            millimetres = np.rint(self._sized(key, deep) * np.float32(MILLIMETRES))
-            steps = SCALE.steps(np.minimum(millimetres, 65535).astype(np.uint16))
-            counts.add(steps)
+            image = steps(self._sized(key, deep))
+            counts.add(image)
             if key in self._writers:
-                self._writers[key].add(steps)
+                self._writers[key].add(image)
         self.frames += 1
 
     def finish(self, number: int, index: int, task: int) -> dict[str, Stats]:
@@ -125,12 +123,12 @@ class RunningEpisode:
             raise LerobotError(f"{self._episode.where}: it has no frames; leave it out, or trim it less")
         for writer in self._writers.values():
             writer.close()
-        steps = np.arange(self.frames)
+        numbers = np.arange(self.frames)
         values: dict[str, Any] = dict(self._values) | {
-            "timestamp": (steps / self._fps).astype(np.float32),
-            "frame_index": steps,
+            "timestamp": (numbers / self._fps).astype(np.float32),
+            "frame_index": numbers,
             "episode_index": np.full(self.frames, number),
-            "index": index + steps,
+            "index": index + numbers,
             "task_index": np.full(self.frames, task),
         }
         tables.write(self.folder / ROWS, tables.rows(self._features, values))
@@ -144,7 +142,7 @@ class RunningEpisode:
                 self._look(key, number, counts)
             stats[key] = counts.stats(COLOR_VALUES)
         for key, counts in self._depths.items():
-            stats[key] = counts.stats(DEPTH_VALUES, nothing=SCALE.nearest * MILLIMETRES)
+            stats[key] = counts.stats(DEPTH_VALUES, nothing=0.0)
         for key in (*self._colors, *self._depths):
             _flush(self.video(key))
         return stats
@@ -155,8 +153,7 @@ class RunningEpisode:
             writer.abandon()
 
     def _look(self, key: str, number: int, counts: ImageStatistics) -> None:
-        shape = self._features[key].shape
-        for image in images(Section(self.video(key), 0.0, self.frames, self._fps, shape[:2], number)):
+        for image in images(Section(self.video(key), 0.0, self.frames, self._fps, self._features[key].size, number)):
             counts.add(image)
 
     def _sized(self, key: str, seen: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

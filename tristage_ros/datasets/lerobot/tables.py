@@ -38,20 +38,20 @@ def write(path: Path, table: pa.Table) -> None:
 
 def rows(features: Mapping[str, Feature], values: Mapping[str, Sequence[Any] | NDArray[Any]]) -> pa.Table:
     """Return the rows of an episode; the schema says what they are, also to Hugging Face's `datasets`."""
-    fields, columns, told = [], [], {}
+    fields, columns, told = [], [], dict[str, Any]()
     for key, feature in features.items():
         if feature.is_camera:
             continue
-        kind, one = _KINDS[feature.dtype], {"dtype": feature.dtype, "_type": "Value"}
+        kind = _KINDS[feature.dtype]
+        told[key] = {"dtype": feature.dtype, "_type": "Value"}
         if feature.shape == (1,):
             columns.append(pa.array(values[key], kind))
         else:
             size = feature.shape[0]
             flat = np.ascontiguousarray(values[key], feature.dtype).reshape(-1)
             columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat, kind), size))
-            one = {"feature": one, "length": size, "_type": "List"}
+            told[key] = {"feature": told[key], "length": size, "_type": "List"}
         fields.append(pa.field(key, columns[-1].type))
-        told[key] = one
     schema = pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": told}})})
     return pa.Table.from_arrays(columns, schema=schema)
 
@@ -154,7 +154,9 @@ def batches(
 
 def _may_hold(group: Any, episode: int | None) -> bool:
     """Return whether rows of an episode may be in a row group, by what its file says of the smallest and largest."""
-    for place in range(group.num_columns if episode is not None else 0):
+    if episode is None:
+        return True
+    for place in range(group.num_columns):
         column = group.column(place)
         if column.path_in_schema == NUMBER and column.is_stats_set and column.statistics.has_min_max:
             least, most = column.statistics.min, column.statistics.max

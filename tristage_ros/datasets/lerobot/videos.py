@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from tristage_ros.datasets.values import Episode, Frame
 from tristage_ros.words import one_line
 
 LATE = 0.2  # of a period that a frame may be beside its time: beginnings are sums of rounded durations
+DEPTH_BITS = 12  # of which others would be made others
 LARGEST = 1 << 24  # pixels of an image
 
 
@@ -64,7 +65,7 @@ def sources_of(episode: Episode) -> Mapping[str, Source]:
     return episode.sources if isinstance(episode, FilmedEpisode) and episode.filmed is episode.frames else {}
 
 
-def images(section: Section, depth: bool = False) -> Iterator[NDArray[Any]]:
+def images(section: Section, depth: bool = False) -> Generator[NDArray[Any], None, None]:
     """Return the images one by one: uint8 [H, W, 3] RGB, or of depth its steps, uint16 [H, W].
 
     Raises:
@@ -136,5 +137,8 @@ def _decoded(container: InputContainer, section: Section, depth: bool) -> Iterat
             )
         if (frame.height, frame.width) != section.shape:
             raise LerobotError(f"{section.place}: frame {count} is {frame.width} x {frame.height}")
+        if depth and (bits := frame.format.components[0].bits) != DEPTH_BITS:
+            kind = f"{bits} bits ({frame.format.name})"
+            raise LerobotError(f"{section.place}: frame {count} is depth of {kind}; {DEPTH_BITS} can be read")
         yield frame.to_ndarray(format=DEPTH_PIXELS if depth else COLOR_PIXELS)
         count += 1
