@@ -18,10 +18,11 @@ from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.device import to_device
+from tristage_ros.mla.engines import PassOutput, Prefix
 from tristage_ros.mla.llama import RmsNorm
+from tristage_ros.mla.mid_pass import BlockOutput
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
-from tristage_ros.mla.passes import BlockOutput, PassOutput, Prefix
 from tristage_ros.mla.values import Observation
 from tristage_ros.mla.visual_tokens import farthest_points
 from tristage_ros.perception.edges import edge_patches
@@ -196,8 +197,7 @@ class SequenceLayout:
         return self.action + self.config.chunk + 1
 
 
-# Embeddings in their order: the prefix of a control step, and the suffix of every denoising pass; and back from the
-# rows of a pass to the visual tokens.
+# Embeddings in their order, the prefix of a control step; and back from the rows of a pass to the visual tokens.
 
 
 @dataclass(frozen=True)
@@ -240,11 +240,6 @@ class Instruction:
         layout = self.layout
         positions = [self._tail.new_zeros(1), layout.points + kept.points, layout.image + kept.image, self._tail]
         return Prefix(embeddings, torch.cat(positions))
-
-
-def suffix_embeddings(model: Mla, times: Tensor, noisy: Tensor) -> Tensor:
-    """Return [1, n * (1 + chunk), width] from diffusion steps [n, width] and noisy actions [n, chunk, action_dim]."""
-    return torch.cat([times[:, None], model.x_embedder(noisy)], 1).flatten(0, 1)[None]
 
 
 def salience_of(model: Mla, output: PassOutput, kept: KeptTokens, masks: TokenMasks, feature: str) -> Salience:

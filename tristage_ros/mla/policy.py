@@ -15,6 +15,7 @@ from torch import Tensor
 from tristage_ros.mla.captured import CapturedEngine, StaticPasses
 from tristage_ros.mla.config import StateSource
 from tristage_ros.mla.device import Stopwatch, to_device
+from tristage_ros.mla.engines import ENGINES, Engine, EngineName, PassOutput, Prefix, Suffix, make_engine
 from tristage_ros.mla.inputs import (
     Instruction,
     KeptTokens,
@@ -22,27 +23,13 @@ from tristage_ros.mla.inputs import (
     layer_attention_of,
     preprocess,
     salience_of,
-    suffix_embeddings,
     with_edges_and_speed,
 )
 from tristage_ros.mla.memory import MemoryShortageError, free_bytes, shortage
+from tristage_ros.mla.mid_pass import BlockOutput, MidPass, MidPassEngine
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.passes import (
-    ENGINES,
-    SEQUENTIAL,
-    BlockOutput,
-    DdimSampler,
-    Denoised,
-    Denoising,
-    Engine,
-    EngineName,
-    MidPass,
-    MidPassEngine,
-    PassOutput,
-    Prefix,
-    make_engine,
-)
+from tristage_ros.mla.passes import SEQUENTIAL, DdimSampler, Denoised, Denoising
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.values import Action, Observation, StepReport
 from tristage_ros.mla.visual_tokens import Centres
@@ -312,16 +299,16 @@ class MlaPolicy:
     def _encode(self, step: _Step, centres: Centres, instruction: Instruction) -> Engine:
         """Embed the kept tokens and start the engine on them."""
         prefix = self._embed(step, centres, instruction)
-        llm, positions = self.model.llm, instruction.suffix_positions
+        llm, suffix = self.model.llm, Suffix(self._times, instruction.suffix_positions)
         branches = len(self._sampler.timesteps) if self.denoising.parallel else 1
         engine: Engine
         if isinstance(self.pruner, MidPassPruner):
             mid = self._mid_pass(self.pruner, step, prefix)
-            engine = MidPassEngine(self.engine, llm, prefix, positions, mid, branches)
+            engine = MidPassEngine(self.engine, llm, prefix, suffix, mid, branches)
         elif self._passes is not None:
-            engine = CapturedEngine(self._passes, prefix, positions, branches)
+            engine = CapturedEngine(self._passes, prefix, suffix, branches)
         else:
-            engine = make_engine(self.engine, llm, prefix, positions, branches)
+            engine = make_engine(self.engine, llm, prefix, suffix, branches)
         step.clock.lap("prefill")
         return engine
 
@@ -362,15 +349,14 @@ class MlaPolicy:
 
         Salience is in what the last pass gave. Without stage 3 it is the first pass that is learned from, here.
         """
-        times, predicts, clock = self._times, self._predicts, step.clock
+        predicts, clock = self._predicts, step.clock
         passes, count = self.denoising.passes(self._sampler, self._initial_noise(), self._expected), 1
         first, noisy = next(passes)
         while True:
             step.go_on()
-            observed = first + len(noisy) == len(times) if predicts else count == 1
-            suffix = suffix_embeddings(self.model, times[first : first + len(noisy)], noisy)
-            output = engine.run(suffix, observed and self.pruner.wants_salience)
-            predicted = self.model.predict(output.suffix.view(len(noisy), -1, output.suffix.shape[-1])[:, 1:])
+            observed = first + len(noisy) == len(self._times) if predicts else count == 1
+            output = engine.run(first, self.model.x_embedder(noisy), observed and self.pruner.wants_salience)
+            predicted = self.model.predict(output.actions)
             clock.lap("prefill" if count == 1 else "denoise")
             if count == 1 and not predicts:
                 self._observe(step, output)

@@ -17,7 +17,7 @@ from tristage_ros.bench.model.table import Table, percent, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians, one_thread
 from tristage_ros.bench.model.variants import Running, TimedPruner, Variant, prune
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.passes import ENGINES, EngineName
+from tristage_ros.mla.engines import ENGINES, EngineName
 from tristage_ros.pruning import Salience, TokenGeometry, TokenMasks
 
 STAGES = ("stage1", "stage2", "stage3", "fusion")

@@ -9,7 +9,8 @@ from time import perf_counter
 from typing import Any
 
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.passes import ENGINES, SEQUENTIAL, Denoising
+from tristage_ros.mla.engines import ENGINES
+from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.mla.values import StepReport
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.baselines import LABELS, make_pruner
