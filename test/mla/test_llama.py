@@ -1,6 +1,5 @@
 import copy
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -74,11 +73,11 @@ def test_what_is_in_front_of_the_cache_sees_the_prefix_and_never_changes_it(llm,
     with torch.no_grad():
         whole, received = llm(x, positions, watched=LAST)
         cache = KvCache(llm.config, 2, 6, x)
-        first = llm.run(x[:, :6], llm.angles(positions[:6]), partial(cache.write, 2))
+        first = llm.run(x[:, :6], llm.angles(positions[:6]), cache.writer(2, 6))
         seen = torch.tensor([[True, False], [True, True]])
         seen = torch.cat([seen, seen.new_ones(2, 6)], 1)
         for last in (torch.randn_like(x[:, 6:]), x[:, 6:]):
-            second = llm.run(last, llm.angles(positions[6:]), partial(cache.write, 0), 2, seen)
+            second = llm.run(last, llm.angles(positions[6:]), cache.writer(0, 2), 2, seen)
         shares = attention_received(cache.queries, cache.store[0], seen).mean((0, 1, 3))
     torch.testing.assert_close(torch.cat([first, second], 1), whole)
     torch.testing.assert_close(shares.roll(-2, 1), received)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -90,10 +89,8 @@ class StaticPasses:
         rows = slice(begin, begin + front + more)
         self.cache.prefix = total
         cos, sin = self.angles[:, rows]
-        remember = partial(self.cache.write, begin)
-        self.hidden[:, rows] = self.llm.run(
-            self.x[:, rows], (cos, sin), remember, told, self.seen[:told, : front + total]
-        )
+        write = self.cache.writer(begin, front + more)
+        self.hidden[:, rows] = self.llm.run(self.x[:, rows], (cos, sin), write, told, self.seen[:told, : front + total])
 
     def _forget(self, kept: int) -> None:
         """Drop all recordings but the `kept` latest, none of them while it is played."""

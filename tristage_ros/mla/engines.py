@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -161,10 +160,11 @@ class CachedEngine:
             float32 [heads, S], mean over them.
         """
         front, queries = self.cache.front, list[Tensor]()
+        write = self.cache.writer(front, len(self.prefix))
 
         def remember(layer: int, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
             queries.append(query)
-            return self.cache.write(front, layer, query, key, value)
+            return write(layer, query, key, value)
 
         cos, sin = (part[front:] for part in self._angles)
         self._hidden = self.llm.run(self.prefix.embeddings, (cos, sin), remember)
@@ -190,7 +190,8 @@ class CachedEngine:
         seen = None if told == 1 else front.sight(cache.prefix, x.device)[:told]
         place = begin if self._steps is None else 0
         cos, sin = (part[place : place + x.shape[1]] for part in self._angles)
-        hidden = self.llm.run(x, (cos, sin), partial(cache.write, begin), told, seen)
+        write = cache.writer(begin, x.shape[1], queries=observe or self._steps is None)
+        hidden = self.llm.run(x, (cos, sin), write, told, seen)
         steps = None
         if self._steps is None:
             self._steps, steps = StepTokens.of(cache, front.steps), hidden[0, front.actions : told]

@@ -92,14 +92,24 @@ class KvCache:
         self.store = like.new_empty(2, *shape)  # (key and value, layers, 1, heads, S, head_width)
         self.queries = like.new_empty(*shape[:3], front, shape[-1])  # of what is in front
 
-    def write(self, start: int, layer: int, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put [1, heads, n, head_width] at place `start`, and return all from there on."""
-        keys, values = self.store[:, layer, :, :, start : self.front + self.prefix]
-        count = key.shape[2]
-        keys[:, :, :count], values[:, :, :count] = key, value
-        if start < self.front:
-            self.queries[layer, :, :, start : start + count] = query[:, :, : self.front - start]
-        return keys, values
+    def writer(self, start: int, count: int, queries: bool = True) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what takes queries, keys and values of `count` tokens, [1, heads, count, head_width], layer by layer.
+
+        It puts them at place `start`, and returns all keys and values from there on. `queries`: whether it keeps those
+        of what is in front.
+        """
+        kept = [part.unbind() for part in self.store[..., start : self.front + self.prefix, :]]
+        slots = [part.unbind() for part in self.store[..., start : start + count, :]]
+        asked = self.queries[..., start : start + count, :].unbind() if queries and start < self.front else ()
+
+        def write(layer: int, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+            slots[0][layer].copy_(key)
+            slots[1][layer].copy_(value)
+            if asked:
+                asked[layer].copy_(query[:, :, : self.front - start])
+            return kept[0][layer], kept[1][layer]
+
+        return write
 
     def keep(self, rows: Tensor) -> None:
         """Forget every token of the prefix but `rows`, long [n]."""

@@ -12,7 +12,8 @@ import torch
 from tristage_ros.mla.checkpoint import CheckpointError, load_checkpoint
 from tristage_ros.mla.config import MlaConfig, StateSource
 from tristage_ros.mla.engines import EngineName
-from tristage_ros.mla.memory import lay_out, loaded_as, quantise, require_memory
+from tristage_ros.mla.inference import settle
+from tristage_ros.mla.memory import loaded_as, quantise, require_memory
 from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.official import load_official, run_directory
@@ -33,16 +34,16 @@ def load_model(
     if checkpoint is None:
         dtype = dtype or torch.float32
         require_memory(MlaConfig.mini(), dtype, device)
-        return lay_out(random_model(MlaConfig.mini(), seed, device, dtype)), DatasetStatistics.tabletop()
+        return settle(random_model(MlaConfig.mini(), seed, device, dtype)), DatasetStatistics.tabletop()
     if run_directory(checkpoint) is None:
         model, statistics, _ = load_checkpoint(checkpoint, device, dtype)
-        return lay_out(model), statistics
+        return settle(model), statistics
     model, statistics, found = load_official(checkpoint, dataset, dtype=dtype or torch.bfloat16, device=device)
     about = (found.file, found.vintage, model.config.state_source, len(found.dropped))
     logger.info("%s: %s, the state is the %s one, %d weights not needed", *about)
     for warning in found.warnings:
         logger.warning("%s: %s", found.file, warning)
-    return lay_out(model), statistics
+    return settle(model), statistics
 
 
 def load_tokenizer(config: MlaConfig, path: str | None, checkpoint: str | None) -> PromptTokenizer:

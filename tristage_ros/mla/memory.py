@@ -72,18 +72,6 @@ def _gb(count: int) -> str:
     return f"{count / 1e9:.2f} GB"
 
 
-def lay_out(model: Mla) -> Mla:
-    """Store matrices input by input where a CPU runs in float32, in place, and return the model; no value changes.
-
-    A pass of one token multiplies one row by every matrix, which takes half the time so, and no longer for many rows.
-    """
-    for module in model.modules():
-        weight = module.weight if isinstance(module, nn.Linear) else None
-        if weight is not None and (weight.device.type, weight.dtype) == ("cpu", torch.float32):
-            weight.data = weight.data.t().contiguous().t()
-    return model
-
-
 # Bytes per weight: passes over few tokens take as long as reading the weights does.
 
 Quantised = Literal["int8", "float8"]

@@ -66,8 +66,8 @@ class Pruner(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
-    def report(self) -> PruningReport:
-        """Sum up the step."""
+    def report_later(self) -> Callable[[], PruningReport]:
+        """Return what sums up the step whenever it is called."""
 
 
 class ModelOutputError(ArithmeticError):
@@ -247,7 +247,7 @@ class MlaPolicy:
         clock, measured = Stopwatch(self.model.device), observation.state[:3]
         if self._commanded is not None:
             observation = replace(observation, state=self._commanded)
-        inputs = preprocess(observation, self.statistics, self.model.config)
+        inputs = preprocess(observation, self.statistics, self.model.config, self.pruner.config)
         if getattr(self.pruner, "wants_edges", False):
             frame = with_edges_and_speed(inputs.frame, observation, self._before, self.model.config.grid)
             inputs = replace(inputs, frame=frame)
@@ -392,15 +392,15 @@ class MlaPolicy:
         engine.keep(step.kept.rows_within(before, length))
 
     def _report(self, step: _Step, centres: Centres, passes: int) -> StepReport:
-        pruning = self.pruner.report()
+        summarise = self.pruner.report_later()
         step.clock.lap("observe")
         return StepReport(
             step=self._steps,
             masks=step.masks,
             patch_of_point=step.geometry.patch_of_point.numpy().astype(np.int64),
             token_centres=centres.xyz.numpy(),
-            pruning=pruning,
-            milliseconds=step.clock.result() | pruning.milliseconds,
+            summarise=summarise,
+            spent=step.clock.result(),
             state_clipped=step.inputs.state_clipped,
             points_dropped=step.inputs.points_dropped,
             passes=passes,

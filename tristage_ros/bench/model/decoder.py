@@ -72,8 +72,9 @@ def growth_tables(tokens: dict[str, dict[int, float]], points: dict[int, float])
 REFERENCE_TOKENS = {512: "unpruned", 160: "r = 70 %"}  # visual ones, and how that comes about
 REFERENCE_NOTE = (
     "Decoder alone, random weights of the same shapes: the prefix once, then the passes of a control step, one after "
-    "the other; ours have one token each, as those of the denoising steps went with the prefix, theirs two. Theirs is LlamaModel with SDPA attention and a static cache, not compiled, in "
-    "which each pass stands behind the one before. Speedup: ours over theirs."
+    "the other; ours have one token each, as those of the denoising steps go with the first of them, theirs two. "
+    "Theirs is LlamaModel with SDPA attention and a static cache, not compiled, in which each pass stands behind the "
+    "one before. Speedup: ours over theirs."
 )
 
 

@@ -25,12 +25,12 @@ class TimedPruner:
         """Wrap `pruner`."""
         self._pruner = pruner
         self.steps: list[dict[str, float]] = []  # milliseconds by method
-        for name in ("plan", "observe", "report"):
+        for name in ("plan", "observe", "report_later"):
             setattr(self, name, partial(self._timed, name))
 
     def begin_step(self) -> None:
         """Begin a step."""
-        self.steps.append({"plan": 0.0, "observe": 0.0, "report": 0.0})
+        self.steps.append({"plan": 0.0, "observe": 0.0, "report_later": 0.0})
         self._pruner.begin_step()
 
     def _timed(self, name: str, *arguments: Any, **named: Any) -> Any:
