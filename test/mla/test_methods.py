@@ -169,8 +169,8 @@ def test_dropped_for_good_the_released_loop_goes_on_as_if_the_others_had_never_b
             self.engine.renew(embed)
 
     for policy in policies:
-        encode = policy._encode
-        policy._encode = lambda *given, encode=encode: Watched(encode(*given))
+        encode = policy._engine
+        policy._engine = lambda *given, encode=encode: Watched(encode(*given))
         ran.append([])
         policy.act(seen)
     (first, *later), (published, *_) = ran
@@ -190,8 +190,8 @@ def test_dropped_for_good_the_released_loop_goes_on_as_if_the_others_had_never_b
 
     early = make_policy(Kept(), model, engine="recompute")
     early.act(observation())
-    engines, encode = [], early._encode
-    early._encode = lambda *given: engines.append(encode(*given)) or engines[0]
+    engines, encode = [], early._engine
+    early._engine = lambda *given: engines.append(encode(*given)) or engines[0]
     early.act(seen)
     with torch.inference_mode():
         for step, actions, said in later:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from tristage_ros.mla.llama import KvCache, Llama, attention_received, causal_mask
 
-EngineName = Literal["cached", "recompute"]
-ENGINES: tuple[EngineName, ...] = ("cached", "recompute")
+EngineName = Literal["cached", "recompute", "openvino", "onnx"]
+ENGINES: tuple[EngineName, ...] = ("cached", "recompute")  # that run everything; the others are those of `exported`
+ENGINE_CHOICES = ("auto", "cached", "recompute", "openvino", "onnx")  # auto: what is fastest here
 
 
 @dataclass(frozen=True)

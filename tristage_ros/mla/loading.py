@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -65,7 +65,7 @@ def build_policy(
     *,
     method: str = "tristage",
     method_options: Mapping[str, Any] | None = None,
-    engine: EngineName = "cached",
+    engine: EngineName | Literal["auto"] = "cached",
     denoising: Denoising = SEQUENTIAL,
     state_source: StateSource | None = None,
     table_height: float = 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor
 from tristage_ros.mla.captured import CapturedEngine, StaticPasses
 from tristage_ros.mla.config import StateSource
 from tristage_ros.mla.device import Stopwatch, to_device
-from tristage_ros.mla.engines import ENGINES, Engine, EngineName, PassOutput, Prefix, Suffix, make_engine
+from tristage_ros.mla.engines import ENGINE_CHOICES, Engine, EngineName, PassOutput, Prefix, Suffix, make_engine
+from tristage_ros.mla.exported import PACKAGES, ExportedDecoder, fastest
 from tristage_ros.mla.inputs import (
     Instruction,
     KeptTokens,
@@ -126,7 +127,7 @@ class MlaPolicy:
         statistics: DatasetStatistics,
         pruner: Pruner,
         *,
-        engine: EngineName = "cached",
+        engine: EngineName | Literal["auto"] = "cached",
         denoising: Denoising = SEQUENTIAL,
         state_source: StateSource | None = None,
         captured: bool | None = None,
@@ -138,7 +139,9 @@ class MlaPolicy:
 
         Args:
             engine: `cached` computes the prefix once per step; `recompute` in every denoising pass, from the tokenizers
-                on. The actions are the same.
+                on. `openvino` and `onnx` run the decoder of a step as one graph of that runtime, where denoising is
+                sequential and masks are planned beforehand, and else as `cached` does. `auto` is the fastest of them
+                that is installed and can run the model. The actions are the same.
             captured: whether the cached engine's passes are static ones, recorded on a GPU; None: on a GPU only. Passes
                 that prune inside themselves never are.
             denoising: in how many steps, from which noise, and in which order.
@@ -149,8 +152,8 @@ class MlaPolicy:
             seed: of the noise; every `reset()` starts its sequence anew.
             random_weights: whether the model was never trained.
         """
-        if engine not in ENGINES:
-            raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINES)}")
+        if engine not in ENGINE_CHOICES:
+            raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINE_CHOICES)}")
         state_source = state_source or model.config.state_source
         if state_source not in get_args(StateSource):
             raise ValueError(f"state_source = {state_source!r} must be one of {', '.join(get_args(StateSource))}")
@@ -160,16 +163,20 @@ class MlaPolicy:
                 "give the tokenizer that the model was trained with"
             )
         self.model, self.statistics, self.pruner = model, statistics, pruner
-        self.engine, self.denoising, self.seed, self.random_weights = engine, denoising, seed, random_weights
+        self.engine: EngineName = fastest(model) if engine == "auto" else engine
+        self.denoising, self.seed, self.random_weights = denoising, seed, random_weights
         self.state_source, self.table_height = state_source, table_height
         self._tokenizer = tokenizer
         self._sampler = DdimSampler.with_steps(
             denoising.steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
         )
         captured = model.device.type == "cuda" if captured is None else captured
-        self._passes = StaticPasses(model.llm) if captured and engine == "cached" else None
+        self._passes = StaticPasses(model.llm) if captured and self.engine == "cached" else None
         with torch.inference_mode():
             self._times = model.t_embedder(torch.tensor(self._sampler.timesteps, device=model.device))
+        self._exported = None
+        if self.engine in PACKAGES:
+            self._exported = ExportedDecoder(self.engine, model, self._times, self._sampler)
         self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
         self._commanded: NDArray[np.float32] | None = None
@@ -260,13 +267,18 @@ class MlaPolicy:
         step = _Step(inputs, geometry, masks, KeptTokens.of(masks, self.model.device), clock, unless)
         clock.lap("plan")
         step.go_on()
-        engine = self._encode(step, centres, instruction)
+        prefix, suffix = self._embed(step, centres, instruction), Suffix(self._times, instruction.suffix_positions)
+        if self._exported is not None and self._whole:
+            denoised, output = self._exported.denoise(prefix, suffix, self._initial_noise())
+            passes = len(self._times)
+        else:
+            engine = self._engine(step, prefix, suffix)
 
-        def embed_again() -> Prefix:
-            clock.lap("denoise")
-            return self._embed(step, centres, instruction)
+            def embed_again() -> Prefix:
+                clock.lap("denoise")
+                return self._embed(step, centres, instruction)
 
-        denoised, output, passes = self._denoise(step, engine, embed_again)
+            denoised, output, passes = self._denoise(step, engine, embed_again)
         said = denoised.action[0].cpu().numpy()
         if not np.isfinite(said).all():
             self._expected = None
@@ -284,6 +296,10 @@ class MlaPolicy:
         self._before = observation
         return action, self._report(step, centres, passes)
 
+    @property
+    def _in_torch(self) -> EngineName:
+        return "recompute" if self.engine == "recompute" else "cached"
+
     def _fps_starts(self) -> tuple[int, int]:
         config = self.model.config
         if config.fps_start == "first":
@@ -296,19 +312,22 @@ class MlaPolicy:
         patches = patch_of_points(centres.xyz.numpy(), camera, grid)
         return TokenGeometry(torch.from_numpy(patches), grid**2)
 
-    def _encode(self, step: _Step, centres: Centres, instruction: Instruction) -> Engine:
-        """Embed the kept tokens and start the engine on them."""
-        prefix = self._embed(step, centres, instruction)
-        llm, suffix = self.model.llm, Suffix(self._times, instruction.suffix_positions)
-        branches = len(self._sampler.timesteps) if self.denoising.parallel else 1
+    @property
+    def _whole(self) -> bool:
+        """Tell whether nothing is decided between the passes of a step."""
+        return self._predicts and self.denoising.parallel is None and not isinstance(self.pruner, MidPassPruner)
+
+    def _engine(self, step: _Step, prefix: Prefix, suffix: Suffix) -> Engine:
+        """Start the engine on the embedded tokens."""
+        llm, branches = self.model.llm, len(self._times) if self.denoising.parallel else 1
         engine: Engine
         if isinstance(self.pruner, MidPassPruner):
             mid = self._mid_pass(self.pruner, step, prefix)
-            engine = MidPassEngine(self.engine, llm, prefix, suffix, mid, branches)
+            engine = MidPassEngine(self._in_torch, llm, prefix, suffix, mid, branches)
         elif self._passes is not None:
             engine = CapturedEngine(self._passes, prefix, suffix, branches)
         else:
-            engine = make_engine(self.engine, llm, prefix, suffix, branches)
+            engine = make_engine(self._in_torch, llm, prefix, suffix, branches)
         step.clock.lap("prefill")
         return engine
 
@@ -379,7 +398,7 @@ class MlaPolicy:
 
     def _observe(self, step: _Step, output: PassOutput) -> None:
         salience = None
-        if output.attention is not None:
+        if output.attention is not None and self.pruner.wants_salience:
             kept = KeptTokens.of(step.masks, self.model.device)
             salience = salience_of(self.model, output, kept, step.masks, self.pruner.config.s1_feature)
         self.pruner.observe(step.geometry, step.masks, salience, step.inputs.frame)
