@@ -36,13 +36,13 @@ def engine(request) -> str:
     return request.param
 
 
-@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+@pytest.mark.parametrize(("prediction", "steps"), [("noise", 1), ("velocity", 2)])
 def test_a_graph_acts_as_the_cached_engine_and_again_as_before(
-    make_policy, observation, tiny_config, engine, cache, caplog, prediction
+    make_policy, observation, tiny_config, engine, cache, caplog, prediction, steps
 ):
     model, ran = random_model(tiny_config(prediction=prediction, clip_denoised=prediction == "noise"), 1), []
     for name in ("cached", engine, engine):
-        policy = make_policy(TriStagePruner(HALF), model, engine=name, denoising=Denoising(steps=2))
+        policy = make_policy(TriStagePruner(HALF), model, engine=name, denoising=Denoising(steps=steps))
         ran.append([policy.act(observation(step)) for step in range(3)])
         for folder in list(cache.glob("[!.]*"))[:1] if cache.exists() else []:  # damage it: it is made again
             file = next(f for f in sorted(folder.iterdir()) if f.name != MANIFEST)

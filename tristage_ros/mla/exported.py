@@ -25,7 +25,7 @@ from tristage_ros.mla.llama import Block, RmsNorm, rotate
 from tristage_ros.mla.model import Mla, VarianceNorm
 from tristage_ros.mla.passes import DdimSampler, Denoised
 
-BUCKET = 16  # tokens; prefixes are filled up to a multiple, so that few graphs come up
+BUCKET = 8  # tokens; prefixes are filled up to a multiple, so that few graphs come up
 PACKAGES: dict[EngineName, tuple[str, ...]] = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnx")}
 Run: TypeAlias = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
 
@@ -50,14 +50,19 @@ def _obstacle(model: Mla) -> str:
 class DecoderGraph(nn.Module):
     """Take a prefix and noise to an action, for exporters: nothing is written in place, and every shape is known."""
 
+    times: Tensor  # [N, width] embedded denoising steps
+    sight: Tensor  # [N + 1, N + 1] 0 where steps and the first action see one of these, else minus infinity
+
     def __init__(self, model: Mla, times: Tensor, sampler: DdimSampler) -> None:
         """Join the parts of `model` and the embedded denoising steps, [N, width]."""
         super().__init__()
         self.model, self.sampler = model, sampler
-        self.heads, self.width = model.config.heads, model.config.width
+        self.blocks = [block for block in model.llm.layers if isinstance(block, Block)]
+        self.heads, self.width, self.steps = model.config.heads, model.config.width, len(sampler.timesteps)
         self.register_buffer("times", times.clone())
-        alone = torch.full((len(times), len(times)), -torch.inf).masked_fill(torch.eye(len(times), dtype=torch.bool), 0)
-        self.register_buffer("alone", alone)  # no step sees another
+        sees = torch.eye(self.steps + 1, dtype=torch.bool)
+        sees[-1, 0] = True  # an action its own step
+        self.register_buffer("sight", torch.zeros(sees.shape).masked_fill(~sees, -torch.inf))
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, places: Tensor, hidden: Tensor, noise: Tensor
@@ -75,42 +80,45 @@ class DecoderGraph(nn.Module):
         Returns: the action, [1, action_dim]; the last block's output of the prefix, [S, width]; and the attention that
             it received from the last step and its action, [heads, S].
         """
-        length, steps = len(x), len(self.times)  # type: ignore[arg-type]
+        length, steps = x.shape[0], self.steps
         angles = tuple(
-            torch.cat([own, place[:1].expand(steps, -1)])
+            torch.cat([own, place[:1].expand(steps, -1), place[1:]])
             for own, place in zip((cos, sin), places.unbind(), strict=True)
         )
-        bias = torch.cat([hidden.expand(steps, -1), self.alone], 1)  # type: ignore[list-item]
-        x = torch.cat([x, self.times])  # type: ignore[list-item]
+        bias = torch.cat([hidden.expand(steps + 1, -1), self.sight], 1)
+        x = torch.cat([x, self.times, self.model.x_embedder(noise)])
         remembered, received = [], []
-        for block in self.model.llm.layers:
+        for block in self.blocks:  # all but the later actions
             query, key, value = self._project(block, x, angles)
-            own = (part[None, :, :length] for part in (query, key, value))
-            prefix = F.scaled_dot_product_attention(*own, is_causal=True)[0]
+            q, k, v = (part[None, :, :length] for part in (query, key, value))
+            prefix = F.scaled_dot_product_attention(q, k, v, is_causal=True)[0]
             shares = (self._scores(query[:, length:], key) + bias).softmax(-1)
-            received.append(shares[:, -1, :length])
+            received.append(shares[:, steps - 1, :length])
+            if steps == 1:  # there is no later action
+                received.append(shares[:, steps, :length])
             x = self._behind(block, x, torch.cat([prefix, shares @ value], 1))
             remembered.append((key, value))
-        last = x[:length]
+        last, x = x[:length], x[length + steps :]
         action_angles = tuple(place[1:] for place in places.unbind())
         for step in range(steps):
-            x = self.model.x_embedder(noise)
-            for block, (keys, values) in zip(self.model.llm.layers, remembered, strict=True):
+            for block, (keys, values) in zip(self.blocks, remembered, strict=True) if step else ():
                 query, key, value = self._project(block, x, action_angles)
-                near = [torch.cat([old[:, length + step : length + step + 1], new], 1)
-                        for old, new in ((keys, key), (values, value))]  # fmt: skip
-                scores = torch.cat([self._scores(query, keys[:, :length]) + hidden, self._scores(query, near[0])], -1)
-                shares = scores.softmax(-1)
+                place = slice(length + step, length + step + 1)
+                near_keys, near_values = torch.cat([keys[:, place], key], 1), torch.cat([values[:, place], value], 1)
+                scores = [self._scores(query, keys[:, :length]) + hidden, self._scores(query, near_keys)]
+                shares = torch.cat(scores, -1).softmax(-1)
                 if step == steps - 1:
                     received.append(shares[:, 0, :length])
-                x = self._behind(block, x, shares[..., :length] @ values[:, :length] + shares[..., length:] @ near[1])
+                attended = shares[..., :length] @ values[:, :length] + shares[..., length:] @ near_values
+                x = self._behind(block, x, attended)
             noise = self._less(step, noise, self._head(x))
+            x = self.model.x_embedder(noise)
         return noise, last, torch.stack(received).mean(0)
 
     def _project(self, block: Block, x: Tensor, angles: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries and keys, and values, each [heads, n, head_width]."""
         joint = block.self_attn.qkv(self._norm(x, block.input_layernorm))
-        joint = joint.view(len(x), 3 * self.heads, -1).transpose(0, 1)
+        joint = joint.view(x.shape[0], 3 * self.heads, -1).transpose(0, 1)
         queries_and_keys = rotate(joint[: 2 * self.heads], angles)
         return queries_and_keys[: self.heads], queries_and_keys[self.heads :], joint[2 * self.heads :]
 
@@ -118,12 +126,13 @@ class DecoderGraph(nn.Module):
         return (query * (self.width // self.heads) ** -0.5) @ key.transpose(1, 2)
 
     def _behind(self, block: Block, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + block.self_attn.o_proj(attended.transpose(0, 1).reshape(len(x), self.width))
+        x = x + block.self_attn.o_proj(attended.transpose(0, 1).reshape(x.shape[0], self.width))
         out: Tensor = x + block.mlp(self._norm(x, block.post_attention_layernorm))
         return out
 
     def _norm(self, x: Tensor, norm: RmsNorm) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + norm.eps) * norm.weight
+        out: Tensor = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + norm.eps) * norm.weight
+        return out
 
     def _head(self, x: Tensor) -> Tensor:
         x, final = self._norm(x, self.model.llm.norm), self.model.final_layer
@@ -144,7 +153,15 @@ class DecoderGraph(nn.Module):
 class ExportedDecoder:
     """Run the decoder of a policy's model as a graph of another runtime."""
 
-    def __init__(self, engine: EngineName, model: Mla, times: Tensor, sampler: DdimSampler) -> None:
+    def __init__(
+        self,
+        engine: EngineName,
+        model: Mla,
+        times: Tensor,
+        sampler: DdimSampler,
+        graph: type[DecoderGraph] = DecoderGraph,
+        bucket: int = BUCKET,
+    ) -> None:
         """Make no graph yet.
 
         Raises ValueError where the runtime is not installed, or cannot run the model: it says what to do.
@@ -153,23 +170,20 @@ class ExportedDecoder:
             raise ValueError(f"engine = {engine!r} needs {' and '.join(lacking)}: pip install {' '.join(lacking)}")
         if obstacle := _obstacle(model):
             raise ValueError(f"engine = {engine!r}: {obstacle}; use engine = 'cached'")
-        self._model, self._graph = model, DecoderGraph(model, times, sampler).eval()
+        self._model, self._graph, self._bucket = model, graph(model, times, sampler).eval(), bucket
         self._make, self._load = {"openvino": (_openvino, _load_openvino), "onnx": (_onnx, _load_onnx)}[engine]
         names = ("torch", *PACKAGES[engine])
         versions = {name: str(import_module(name).__version__) for name in names}
-        self._cache = GraphCache(engine, self._graph.state_dict(), {"versions": versions, "sampler": repr(sampler)})
+        self._cache = GraphCache(
+            engine, self._graph.state_dict(), {"versions": versions, "sampler": repr(sampler), "graph": graph.__name__}
+        )
         self._runs: dict[int, Run] = {}
 
     def denoise(self, prefix: Prefix, suffix: Suffix, noise: Tensor) -> tuple[Denoised, PassOutput]:
         """Take noise, [1, 1, action_dim], to an action; the pass's output is that of the last one, observed."""
-        known, llm = len(prefix), self._model.llm
-        total = -(-known // BUCKET) * BUCKET
-        fill = (0, 0, 0, total - known)
-        cos, sin = (F.pad(part, fill) for part in llm.angles(prefix.positions))
-        hidden = cos.new_zeros(total)
-        hidden[known:] = -torch.inf
-        places = torch.stack(llm.angles(suffix.positions))
-        given = (F.pad(prefix.embeddings[0], fill), cos, sin, places, hidden, noise[0])
+        known = len(prefix)
+        total = -(-known // self._bucket) * self._bucket
+        given = inputs_of(self._model, prefix, suffix, noise, total)
         if total not in self._runs:
             self._runs[total] = self._load(
                 self._cache.path(total, lambda folder: self._make(self._graph, given, folder))
@@ -177,6 +191,16 @@ class ExportedDecoder:
         action, last, attention = map(torch.from_numpy, self._runs[total]([part.numpy() for part in given]))
         output = PassOutput(last.new_empty(1, 1, 0), last[None, :known], attention[:, :known])
         return Denoised(action[None], action[None]), output
+
+
+def inputs_of(model: Mla, prefix: Prefix, suffix: Suffix, noise: Tensor, total: int) -> tuple[Tensor, ...]:
+    """Return what `DecoderGraph.forward` takes, of a prefix that is filled up to `total` tokens."""
+    fill = (0, 0, 0, total - len(prefix))
+    cos, sin = (F.pad(part, fill) for part in model.llm.angles(prefix.positions))
+    hidden = cos.new_zeros(total)
+    hidden[len(prefix) :] = -torch.inf
+    places = torch.stack(model.llm.angles(suffix.positions))
+    return F.pad(prefix.embeddings[0], fill), cos, sin, places, hidden, noise[0]
 
 
 _INPUTS = ("x", "cos", "sin", "places", "hidden", "noise")
