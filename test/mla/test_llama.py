@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from tristage_ros.mla.llama import KvCache, Llama, RmsNorm
+from tristage_ros.mla.llama import KvCache, Llama, RmsNorm, attention_received
 from tristage_ros.mla.model import FinalLayer, Mla, VarianceNorm
 
 
@@ -68,16 +68,19 @@ def test_blocks_are_those_of_the_plain_formula(llm, x):
     torch.testing.assert_close(received.double(), weights[:, :, -2:].mean((0, 2)), rtol=1e-4, atol=1e-6)
 
 
-def test_the_cache_gives_the_same_and_its_prefix_never_changes(llm, x):
+def test_what_is_in_front_of_the_cache_sees_the_prefix_and_never_changes_it(llm, x):
     positions = torch.tensor(POSITIONS)
     with torch.no_grad():
         whole, received = llm(x, positions, watched=LAST)
-        cache = KvCache(llm.config, 6, 2, x)
-        first, _ = llm(x[:, :6], positions[:6], cache)
-        llm(torch.randn_like(x[:, 6:]), positions[6:], cache, 6)
-        second, later = llm(x[:, 6:], positions[6:], cache, 6, watched=LAST - 6)
+        cache = KvCache(llm.config, 2, 6, x)
+        first = llm.run(x[:, :6], llm.angles(positions[:6]), cache.writer(2, 6))
+        seen = torch.tensor([[True, False], [True, True]])
+        seen = torch.cat([seen, seen.new_ones(2, 6)], 1)
+        for last in (torch.randn_like(x[:, 6:]), x[:, 6:]):
+            second = llm.run(last, llm.angles(positions[6:]), cache.writer(0, 2), 2, seen)
+        shares = attention_received(cache.queries, cache.store[0], seen).mean((0, 1, 3))
     torch.testing.assert_close(torch.cat([first, second], 1), whole)
-    torch.testing.assert_close(later, received)
+    torch.testing.assert_close(shares.roll(-2, 1), received)
 
 
 def test_norm_adds_its_eps_to_the_mean_square():

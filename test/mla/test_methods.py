@@ -114,12 +114,14 @@ def test_dropped_for_good_a_later_pass_never_meets_what_was_dropped(make_policy,
         for hook in hooks:
             hook.remove()
     kept = int(report.masks.keep_2d.sum()), int(report.masks.keep_3d.sum())
-    passes, suffix = policy.model.config.denoising_steps, policy.model.config.chunk + 1
+    passes, chunk = policy.model.config.denoising_steps, policy.model.config.chunk
     assert sum(kept) == 16
     assert embedded[:2] == [16, 16]
     assert sorted(embedded[2:]) == (sorted(kept * (passes - 1)) if engine == "recompute" else [])
     rest = keys[0] - 32  # of the prefix: all but the visual tokens
-    assert keys[1:] == [suffix, *[rest + 16 + suffix if engine == "recompute" else suffix] * (passes - 1)]
+    steps = passes + chunk  # all denoising steps go with the first actions, and again once rows were dropped
+    later = [rest + 16 + 1 + chunk] * (passes - 1) if engine == "recompute" else [steps, *[chunk] * (passes - 2)]
+    assert keys[1:] == [steps, *later]
 
 
 @pytest.mark.parametrize("engine", ["cached", "recompute"])
@@ -158,17 +160,17 @@ def test_dropped_for_good_the_released_loop_goes_on_as_if_the_others_had_never_b
         def __init__(self, engine) -> None:
             self.engine = engine
 
-        def run(self, suffix, observe=False):
-            output = self.engine.run(suffix, observe)
-            ran[-1].append((suffix, output.suffix))
+        def run(self, first, actions, observe=False):
+            output = self.engine.run(first, actions, observe)
+            ran[-1].append((first, actions, output.actions))
             return output
 
         def renew(self, embed):
             self.engine.renew(embed)
 
     for policy in policies:
-        encode = policy._encode
-        policy._encode = lambda *given, encode=encode: Watched(encode(*given))
+        encode = policy._engine
+        policy._engine = lambda *given, encode=encode: Watched(encode(*given))
         ran.append([])
         policy.act(seen)
     (first, *later), (published, *_) = ran
@@ -188,12 +190,12 @@ def test_dropped_for_good_the_released_loop_goes_on_as_if_the_others_had_never_b
 
     early = make_policy(Kept(), model, engine="recompute")
     early.act(observation())
-    engines, encode = [], early._encode
-    early._encode = lambda *given: engines.append(encode(*given)) or engines[0]
+    engines, encode = [], early._engine
+    early._engine = lambda *given: engines.append(encode(*given)) or engines[0]
     early.act(seen)
     with torch.inference_mode():
-        for suffix, said in later:
-            torch.testing.assert_close(said, engines[0].run(suffix).suffix, rtol=1e-4, atol=1e-5)
+        for step, actions, said in later:
+            torch.testing.assert_close(said, engines[0].run(step, actions).actions, rtol=1e-4, atol=1e-5)
 
 
 class _Learning(OneModality):

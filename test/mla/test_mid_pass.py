@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tristage_ros.mla.engines import Prefix, Suffix, make_engine
 from tristage_ros.mla.llama import rotary_angles
+from tristage_ros.mla.mid_pass import MidPass, MidPassEngine
 from tristage_ros.mla.model import random_model
-from tristage_ros.mla.passes import MidPass, MidPassEngine, Prefix, make_engine
 
 POSITIONS = torch.arange(3, 23)
 SUFFIX_POSITIONS = torch.tensor([30, 31])
@@ -21,6 +22,11 @@ def prefix_and_suffix(seed: int = 0) -> tuple[Prefix, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     draw = torch.randn(1, 22, 32, generator=generator, dtype=torch.float64)
     return Prefix(draw[:, :20], POSITIONS), draw[:, 20:]
+
+
+def behind(suffix: torch.Tensor) -> Suffix:
+    """Two denoising steps, the second of which the suffix has."""
+    return Suffix(torch.cat([suffix[0, :1].flip(1), suffix[0, :1]]), SUFFIX_POSITIONS)
 
 
 def by_masking(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,11 +48,11 @@ def by_masking(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> tuple[t
 @pytest.mark.parametrize("layer", [1, 2, 4])
 def test_later_blocks_run_on_the_kept_rows_and_early_ones_on_all(llm, name, layer):
     prefix, suffix = prefix_and_suffix()
-    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda shown: ROWS))
-    engine.run(torch.randn_like(suffix))  # whatever ran before leaves no trace
-    output = engine.run(suffix, observe=True)
+    engine = MidPassEngine(name, llm, prefix, behind(suffix), MidPass(layer, 1, lambda shown: ROWS))
+    engine.run(0, torch.randn_like(suffix[:, 1:]))  # whatever ran before leaves no trace
+    output = engine.run(1, suffix[:, 1:], observe=True)
     expected, received = by_masking(llm, prefix, suffix, layer)
-    torch.testing.assert_close(output.suffix, expected[:, -2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output.actions, expected[:, -1:], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(output.prefix, expected[:, :-2], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(output.attention.double(), received.double(), rtol=1e-5, atol=1e-6)
 
@@ -55,10 +61,10 @@ def test_later_blocks_run_on_the_kept_rows_and_early_ones_on_all(llm, name, laye
 @pytest.mark.parametrize("name", ["cached", "recompute"])
 def test_keeping_everything_changes_nothing(llm, name):
     prefix, suffix = prefix_and_suffix(1)
-    plain = make_engine(name, llm, prefix, SUFFIX_POSITIONS).run(suffix, observe=True)
-    mid = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(3, None, lambda shown: None))
-    output = mid.run(suffix, observe=True)
-    for part in ("suffix", "prefix", "attention"):
+    plain = make_engine(name, llm, prefix, behind(suffix)).run(1, suffix[:, 1:], observe=True)
+    mid = MidPassEngine(name, llm, prefix, behind(suffix), MidPass(3, None, lambda shown: None))
+    output = mid.run(1, suffix[:, 1:], observe=True)
+    for part in ("actions", "prefix", "attention"):
         torch.testing.assert_close(getattr(output, part), getattr(plain, part), rtol=1e-5, atol=1e-6)
 
 
@@ -66,13 +72,13 @@ def test_keeping_everything_changes_nothing(llm, name):
 @pytest.mark.parametrize(("queries", "count"), [(1, 1), (4, 4), (None, 20), (99, 20)])
 @pytest.mark.parametrize("layer", [1, 3])
 def test_the_choice_sees_the_attention_of_the_block_before(llm, queries, count, layer):
-    prefix, _ = prefix_and_suffix(2)
+    prefix, suffix = prefix_and_suffix(2)
     seen = []
 
     def choose(shown):
         seen.append(shown.attention)
 
-    MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, queries, choose))
+    MidPassEngine("cached", llm, prefix, behind(suffix), MidPass(layer, queries, choose))
     before = llm.part(slice(0, layer - 1))(prefix.embeddings, POSITIONS)[0] if layer > 1 else prefix.embeddings
     _, expected = llm.part(slice(layer - 1, layer))(before, POSITIONS, watched=torch.arange(20 - count, 20))
     torch.testing.assert_close(seen[0], expected)
@@ -83,36 +89,34 @@ def test_the_choice_sees_the_attention_of_the_block_before(llm, queries, count, 
 def test_rows_can_be_dropped_after_a_pass(llm, name):
     prefix, suffix = prefix_and_suffix(3)
     engine, expected = (
-        MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(1, 1, lambda shown, rows=rows: rows))
+        MidPassEngine(name, llm, prefix, behind(suffix), MidPass(1, 1, lambda shown, rows=rows: rows))
         for rows in (ROWS, ROWS[[0, 3]])
     )
-    before = engine.run(suffix).suffix
+    before = engine.run(1, suffix[:, 1:]).actions
     engine.keep(torch.tensor([0, 3]))
-    after = engine.run(suffix).suffix
+    after = engine.run(1, suffix[:, 1:]).actions
     assert not torch.allclose(before, after)
     if name == "recompute":  # the cached rows have seen the dropped ones
-        torch.testing.assert_close(after, expected.run(suffix).suffix)
+        torch.testing.assert_close(after, expected.run(1, suffix[:, 1:]).actions)
 
 
 @torch.inference_mode()
 def test_a_new_prefix_is_taken_where_it_is_recomputed(llm):
     (prefix, suffix), (other, _) = prefix_and_suffix(4), prefix_and_suffix(5)
     choice = MidPass(2, 1, lambda shown: ROWS)
-    cached, recomputed = (
-        MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, choice) for name in ("cached", "recompute")
-    )
+    cached, recomputed = (MidPassEngine(name, llm, prefix, behind(suffix), choice) for name in ("cached", "recompute"))
     for engine in (cached, recomputed):
         engine.renew(lambda: other)
-    expected = MidPassEngine("recompute", llm, other, SUFFIX_POSITIONS, choice).run(suffix).suffix
-    torch.testing.assert_close(recomputed.run(suffix).suffix, expected)
-    assert not torch.allclose(cached.run(suffix).suffix, expected)
+    expected = MidPassEngine("recompute", llm, other, behind(suffix), choice).run(1, suffix[:, 1:]).actions
+    torch.testing.assert_close(recomputed.run(1, suffix[:, 1:]).actions, expected)
+    assert not torch.allclose(cached.run(1, suffix[:, 1:]).actions, expected)
 
 
 @pytest.mark.parametrize("layer", [0, 5])
 def test_a_layer_that_is_not_there_is_refused(llm, layer):
-    prefix, _ = prefix_and_suffix()
+    prefix, suffix = prefix_and_suffix()
     with pytest.raises(ValueError, match=f"mid_layer = {layer}"):
-        MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda shown: None))
+        MidPassEngine("cached", llm, prefix, behind(suffix), MidPass(layer, 1, lambda shown: None))
 
 
 # Dropped for good: the passes after the first know the kept rows alone.
@@ -128,7 +132,7 @@ def cached_later(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> torch
         if index == layer:
             x, positions, seen = x[:, stays], positions[stays], seen[stays][:, stays]
         x, _ = llm.part(slice(index, index + 1))(x, positions, seen=seen)
-    return x[:, -2:]
+    return x[:, -1:]
 
 
 @torch.inference_mode()
@@ -136,41 +140,43 @@ def cached_later(llm, prefix: Prefix, suffix: torch.Tensor, layer: int) -> torch
 @pytest.mark.parametrize("name", ["cached", "recompute"])
 def test_dropped_for_good_the_first_pass_is_the_same_and_later_ones_have_the_kept_rows_alone(llm, name, layer):
     prefix, suffix = prefix_and_suffix(6)
-    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(layer, 1, lambda shown: ROWS, for_good=True))
-    first = engine.run(suffix, observe=True)
+    engine = MidPassEngine(name, llm, prefix, behind(suffix), MidPass(layer, 1, lambda shown: ROWS, for_good=True))
+    first = engine.run(1, suffix[:, 1:], observe=True)
     expected, received = by_masking(llm, prefix, suffix, layer)
-    torch.testing.assert_close(first.suffix, expected[:, -2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(first.actions, expected[:, -1:], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(first.attention.double(), received.double(), rtol=1e-5, atol=1e-6)
-    later = engine.run(suffix.flip(2), observe=True)
+    later = engine.run(0, suffix.flip(2)[:, 1:], observe=True)
     assert later.prefix.shape[1] == later.attention.shape[1] == len(ROWS)
     if name == "cached":
-        torch.testing.assert_close(later.suffix, cached_later(llm, prefix, suffix.flip(2), layer), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            later.actions, cached_later(llm, prefix, suffix.flip(2), layer), rtol=1e-5, atol=1e-5
+        )
         return
     x = torch.cat([prefix.embeddings[:, ROWS], suffix.flip(2)], 1)  # a sequence that never had the others
     positions = torch.cat([POSITIONS[ROWS], SUFFIX_POSITIONS])
     alone, attention = llm(x, positions, watched=torch.tensor([5, 6]))
-    torch.testing.assert_close(later.suffix, alone[:, -2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(later.actions, alone[:, -1:], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(later.attention.double(), attention[:, :5].double(), rtol=1e-5, atol=1e-6)
     engine.renew(lambda: Prefix(prefix.embeddings[:, ROWS].flip(2), POSITIONS[ROWS]))
     other, _ = llm(torch.cat([prefix.embeddings[:, ROWS].flip(2), suffix], 1), positions)
-    torch.testing.assert_close(engine.run(suffix).suffix, other[:, -2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(engine.run(1, suffix[:, 1:]).actions, other[:, -1:], rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("name", ["cached", "recompute"])
 def test_with_nothing_dropped_for_good_is_for_nothing(llm, name):
     prefix, suffix = prefix_and_suffix(7)
-    engine = MidPassEngine(name, llm, prefix, SUFFIX_POSITIONS, MidPass(1, 0, lambda shown: None, for_good=True))
-    expected = make_engine(name, llm, prefix, SUFFIX_POSITIONS).run(suffix).suffix
+    engine = MidPassEngine(name, llm, prefix, behind(suffix), MidPass(1, 0, lambda shown: None, for_good=True))
+    expected = make_engine(name, llm, prefix, behind(suffix)).run(1, suffix[:, 1:]).actions
     for _ in range(2):
-        torch.testing.assert_close(engine.run(suffix).suffix, expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(engine.run(1, suffix[:, 1:]).actions, expected, rtol=1e-5, atol=1e-6)
 
 
 @torch.inference_mode()
 def test_the_choice_sees_states_and_keys_of_the_block_before(llm):
-    prefix, _ = prefix_and_suffix(8)
+    prefix, suffix = prefix_and_suffix(8)
     seen = []
-    MidPassEngine("cached", llm, prefix, SUFFIX_POSITIONS, MidPass(2, 0, seen.append))
+    MidPassEngine("cached", llm, prefix, behind(suffix), MidPass(2, 0, seen.append))
     between, _ = llm.part(slice(0, 1))(prefix.embeddings, POSITIONS)
     after, _ = llm.part(slice(1, 2))(between, POSITIONS)
     block = llm.layers[1]

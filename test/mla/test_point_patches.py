@@ -8,11 +8,12 @@ import torch
 
 from tristage_ros.json_text import parse
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess, suffix_embeddings
+from tristage_ros.mla.engines import RecomputeEngine, Suffix
+from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.model import Mla, random_model, window_centres
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.passes import DdimSampler, Denoising, RecomputeEngine
+from tristage_ros.mla.passes import DdimSampler, Denoising
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.values import Action
 from tristage_ros.perception.camera import patch_of_points
@@ -83,11 +84,11 @@ def test_cropped_equals_full(make_policy, observation, random_masks, fixed_prune
     prefix = sequence.prefix(points, image, model.proprio_embedder(inputs.state[None]), everything)
     chosen = torch.ones(len(prefix), dtype=torch.bool)
     chosen[1:33] = torch.cat([masks.keep_3d, masks.keep_2d])
-    engine = RecomputeEngine(model.llm, prefix.keep(chosen.nonzero()[:, 0]), sequence.suffix_positions)
     sampler, noisy = DdimSampler.with_steps(8), torch.zeros(1, 1, 7)
-    for index, step in enumerate(sampler.timesteps):
-        suffix = suffix_embeddings(model, model.t_embedder(torch.tensor([step])), noisy)
-        noisy = sampler.step(index, noisy, model.predict(engine.run(suffix).suffix[:, 1:]))
+    suffix = Suffix(model.t_embedder(torch.tensor(sampler.timesteps)), sequence.suffix_positions)
+    engine = RecomputeEngine(model.llm, prefix.keep(chosen.nonzero()[:, 0]), suffix)
+    for index in range(8):
+        noisy = sampler.step(index, noisy, model.predict(engine.run(index, model.x_embedder(noisy)).actions))
     for engine_name in ("cached", "recompute"):
         policy = make_policy(fixed_pruner(masks), model, UNSCALED, engine=engine_name, denoising=Denoising("zero"))
         action, report = policy.act(seen)

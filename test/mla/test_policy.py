@@ -6,12 +6,13 @@ import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, save_checkpoint
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess, suffix_embeddings
+from tristage_ros.mla.engines import RecomputeEngine, Suffix
+from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess
 from tristage_ros.mla.loading import build_policy
 from tristage_ros.mla.memory import MemoryShortageError
 from tristage_ros.mla.model import random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.passes import DdimSampler, Denoising, ParallelDenoising, RecomputeEngine
+from tristage_ros.mla.passes import DdimSampler, Denoising, ParallelDenoising
 from tristage_ros.mla.policy import ModelOutputError
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.values import Action
@@ -185,11 +186,11 @@ def test_pruning_is_recomputing_the_chosen_tokens_alone(
     prefix = sequence.prefix(points, image, tiny.proprio_embedder(inputs.state[None]), everything)
     chosen = torch.ones(len(prefix), dtype=torch.bool)
     chosen[1:33] = torch.cat([masks.keep_3d, masks.keep_2d])
-    engine = RecomputeEngine(tiny.llm, prefix.keep(chosen.nonzero()[:, 0]), sequence.suffix_positions)
     sampler, noisy = DdimSampler.with_steps(8), torch.zeros(1, 1, 7)
-    for index, step in enumerate(sampler.timesteps):
-        suffix = suffix_embeddings(tiny, tiny.t_embedder(torch.tensor([step])), noisy)
-        noisy = sampler.step(index, noisy, tiny.predict(engine.run(suffix).suffix[:, 1:]))
+    suffix = Suffix(tiny.t_embedder(torch.tensor(sampler.timesteps)), sequence.suffix_positions)
+    engine = RecomputeEngine(tiny.llm, prefix.keep(chosen.nonzero()[:, 0]), suffix)
+    for index in range(8):
+        noisy = sampler.step(index, noisy, tiny.predict(engine.run(index, tiny.x_embedder(noisy)).actions))
     for engine_name in ("cached", "recompute"):
         policy = make_policy(fixed_pruner(masks), tiny, UNSCALED, engine=engine_name, denoising=ZERO)
         np.testing.assert_allclose(said(policy.act(seen)[0]), noisy[0].numpy(), rtol=0, atol=1e-4)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from tristage_ros.mla.engines import PassOutput
 from tristage_ros.mla.inputs import Instruction, KeptTokens, salience_of
 from tristage_ros.mla.model import random_model
-from tristage_ros.mla.passes import PassOutput
 from tristage_ros.pruning import TokenMasks
 
 IDS, LONE_SPACE = [1, 40, 41, 42], 50

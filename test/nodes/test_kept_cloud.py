@@ -17,7 +17,7 @@ def message(points, centres, patches, keep_2d, keep_3d):
         np.zeros((4, 4, 3), np.uint8), CameraModel(4, 4, 4.0, 4.0, 2.0, 2.0), np.array(points, np.float32), np.zeros(7)
     )
     masks = TokenMasks(torch.tensor(keep_2d), torch.tensor(keep_3d))
-    report = StepReport(1, masks, np.array(patches), np.array(centres, np.float32), PruningReport(), {}, False, 0, 8)
+    report = StepReport(1, masks, np.array(patches), np.array(centres, np.float32), PruningReport, {}, False, 0, 8)
     return kept_cloud_message(observation, report, "base_link")
 
 

@@ -31,7 +31,7 @@ class ExpertPolicy:
     def act(self, observation: Observation) -> tuple[Action, StepReport]:
         geometry = TokenGeometry(torch.zeros(4, dtype=torch.long), 4)
         masks, none = TokenMasks.all_kept(geometry), np.zeros((4, 3), np.float32)
-        report = StepReport(1, masks, np.zeros(4, np.int64), none, PruningReport(), {"total": 1.0}, False, 0, 8)
+        report = StepReport(1, masks, np.zeros(4, np.int64), none, PruningReport, {"total": 1.0}, False, 0, 8)
         return self.episode.expert(), report
 
 

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess, suffix_embeddings
+from tristage_ros.mla.engines import Suffix, make_engine
+from tristage_ros.mla.inputs import Instruction, KeptTokens, preprocess
 from tristage_ros.mla.model import random_model
-from tristage_ros.mla.passes import make_engine
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.perception.camera import patch_of_points
 from tristage_ros.training.dataset import Collator, Dataset
@@ -40,9 +40,9 @@ def of_the_engine(model, observation, statistics, instruction, noisy, timestep):
     image = model.embed_image(model.vision_tower_2d(inputs.image), everything)
     kept = KeptTokens(torch.arange(model.config.point_tokens), everything)
     prefix = told.prefix(points, image, model.proprio_embedder(inputs.state[None]), kept)
-    engine = make_engine("cached", model.llm, prefix, told.suffix_positions)
-    suffix = suffix_embeddings(model, model.t_embedder(timestep[None]), noisy[None, None])
-    return model.predict(engine.run(suffix).suffix[:, 1:])[0, 0]
+    suffix = Suffix(model.t_embedder(timestep[None]), told.suffix_positions)
+    engine = make_engine("cached", model.llm, prefix, suffix)
+    return model.predict(engine.run(0, model.x_embedder(noisy[None, None])).actions)[0, 0]
 
 
 def test_every_prediction_is_the_engines_own(model, dataset, observations, config):

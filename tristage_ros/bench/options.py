@@ -11,7 +11,7 @@ from tristage_ros.resources import user_path
 
 SIZES = ("tiny", "mini", "7b")
 DTYPES = ("float32", "bfloat16")
-SECTIONS = ("steps", "overhead", "ablation", "denoising", "weights", "pruning", "growth", "reference")
+SECTIONS = ("steps", "overhead", "ablation", "denoising", "weights", "pruning", "growth", "reference", "rivals")
 PLACES = ("joint1", "joint2", "joint3", "table", "short")  # where something is in the arm's way
 FUZZED = (  # what reads what is not ours
     "images/raw", "images/compressed", "images/depth", "images/rvl",

@@ -18,13 +18,15 @@ from torch import Tensor
 
 from tristage_ros.mla.config import MlaConfig
 from tristage_ros.mla.device import to_device
+from tristage_ros.mla.engines import PassOutput, Prefix
 from tristage_ros.mla.llama import RmsNorm
+from tristage_ros.mla.mid_pass import BlockOutput
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DIMENSIONS, DatasetStatistics
-from tristage_ros.mla.passes import BlockOutput, PassOutput, Prefix
 from tristage_ros.mla.values import Observation
 from tristage_ros.mla.visual_tokens import farthest_points
 from tristage_ros.perception.edges import edge_patches
+from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.values import FrameContext, LayerAttention, LayerStates, Salience, TokenMasks
 
 
@@ -40,17 +42,24 @@ class ModelInputs:
     points_dropped: int
 
 
-def preprocess(observation: Observation, statistics: DatasetStatistics, config: MlaConfig) -> ModelInputs:
-    """Bring an observation to the model's sizes and ranges; a ValueError says what is wrong with it."""
+def preprocess(
+    observation: Observation, statistics: DatasetStatistics, config: MlaConfig, pruning: PruningConfig | None = None
+) -> ModelInputs:
+    """Bring an observation to the model's sizes and ranges; a ValueError says what is wrong with it.
+
+    Of every patch, mean colour and depth are there as far as a guard of `pruning` watches them.
+    """
     _check(observation)
     points, dropped = sample_cloud(observation.points, config.points)
     state, clipped = statistics.normalise_state(observation.state, config.zero_constant_state)
-    frame = FrameContext(patch_colors(observation.image, config.grid), patch_depths(observation.depth, config.grid))
-    image = observation.image
-    if config.image_squash is not None:
-        image = stretch(image, config.image_squash).numpy()
-    pixels = stretch(image, config.image_size)
-    return ModelInputs(pixels, points, torch.from_numpy(state), frame, clipped, dropped)
+    frame = FrameContext()
+    if pruning is not None and pruning.change_guard is not None:
+        frame = replace(frame, color_mean=patch_colors(observation.image, config.grid))
+    if pruning is not None and pruning.change_guard_depth is not None:
+        frame = replace(frame, depth_mean=patch_depths(observation.depth, config.grid))
+    squashed = None if config.image_squash is None else stretch(observation.image, config.image_squash)
+    image = stretch(observation.image if squashed is None else squashed, config.image_size)
+    return ModelInputs(image, points, torch.from_numpy(state), frame, clipped, dropped)
 
 
 def _check(observation: Observation) -> None:
@@ -68,11 +77,13 @@ def _check(observation: Observation) -> None:
         raise ValueError(f"the state must be {DIMENSIONS} finite numbers, got {observation.state.tolist()}")
 
 
-def stretch(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Resize to uint8 [size, size, 3] with the antialiased bicubic filter that the model was trained behind."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-    resized = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
-    return resized[0].permute(1, 2, 0).contiguous()
+def stretch(image: NDArray[np.uint8] | Tensor, size: int) -> Tensor:
+    """Resize uint8 [H, W, 3] to [size, size, 3] with the antialiased bicubic filter that the model was trained behind.
+
+    The channels of a pixel stay side by side: so the filter is at its fastest, and nothing is copied.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)
+    return F.interpolate(pixels, (size, size), mode="bicubic", antialias=True).permute(0, 2, 3, 1)[0]
 
 
 def sample_cloud(points: NDArray[np.floating], count: int) -> tuple[Tensor, int]:
@@ -196,8 +207,7 @@ class SequenceLayout:
         return self.action + self.config.chunk + 1
 
 
-# Embeddings in their order: the prefix of a control step, and the suffix of every denoising pass; and back from the
-# rows of a pass to the visual tokens.
+# Embeddings in their order, the prefix of a control step; and back from the rows of a pass to the visual tokens.
 
 
 @dataclass(frozen=True)
@@ -240,11 +250,6 @@ class Instruction:
         layout = self.layout
         positions = [self._tail.new_zeros(1), layout.points + kept.points, layout.image + kept.image, self._tail]
         return Prefix(embeddings, torch.cat(positions))
-
-
-def suffix_embeddings(model: Mla, times: Tensor, noisy: Tensor) -> Tensor:
-    """Return [1, n * (1 + chunk), width] from diffusion steps [n, width] and noisy actions [n, chunk, action_dim]."""
-    return torch.cat([times[:, None], model.x_embedder(noisy)], 1).flatten(0, 1)[None]
 
 
 def salience_of(model: Mla, output: PassOutput, kept: KeptTokens, masks: TokenMasks, feature: str) -> Salience:

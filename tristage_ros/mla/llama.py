@@ -16,8 +16,8 @@ from tristage_ros.mla.config import MlaConfig
 
 ROPE_THETA = 1e4
 
-Angles: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each [S, head_width / 2]
-Remember: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values -> all of them
+Angles: TypeAlias = tuple[Tensor, Tensor]  # cosines and signed sines, each [S, head_width]
+Remember: TypeAlias = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # q, k, v -> k, v to attend to
 
 
 class RmsNorm(nn.Module):
@@ -65,43 +65,56 @@ class JointLinear(nn.Linear):
 
 
 def rotary_angles(positions: Tensor, head_width: int) -> Angles:
-    """Return cosines and sines, each float32 [S, head_width / 2], for long [S] positions (arXiv 2104.09864)."""
+    """Return what `rotate` takes, each float32 [S, head_width], for long [S] positions (arXiv 2104.09864)."""
     exponent = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32) / head_width
     angle = positions[:, None].float() * ROPE_THETA**-exponent
-    return angle.cos(), angle.sin()
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 
 def rotate(x: Tensor, angles: Angles) -> Tensor:
     """Rotate the two halves of every head against each other, [..., S, head_width]."""
     cos, sin = (a.to(x.dtype) for a in angles)
-    first, second = x.chunk(2, -1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 class KvCache:
-    """Hold the rotated keys and the values of a prefix, with room for the tokens that follow it.
+    """Hold the rotated keys and the values of a prefix, and of what changes from pass to pass in front of them.
 
-    Whatever is written behind the prefix is overwritten by the next pass: the prefix never changes.
+    Places do not say what a token sees: what is in front came later, and sees the prefix. The passes' tokens are right
+    in front of it, so that what a single one sees lies in a row.
     """
 
-    def __init__(self, config: MlaConfig, prefix: int, room: int, like: Tensor) -> None:
-        """Reserve `prefix + room` positions on the device and in the dtype of `like`."""
-        self.prefix = prefix
-        shape = (config.layers, 2, 1, config.heads, prefix + room, config.width // config.heads)
-        self.store = like.new_empty(shape)  # (layers, key and value, 1, heads, S, head_width)
+    def __init__(self, config: MlaConfig, front: int, prefix: int, like: Tensor) -> None:
+        """Reserve `front + prefix` places on the device and in the dtype of `like`."""
+        self.front, self.prefix = front, prefix
+        shape = (config.layers, 1, config.heads, front + prefix, config.width // config.heads)
+        self.store = like.new_empty(2, *shape)  # (key and value, layers, 1, heads, S, head_width)
+        self.queries = like.new_empty(*shape[:3], front, shape[-1])  # of what is in front
 
-    def write(self, start: int, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put [1, heads, n, head_width] at `start` and return all keys and values up to their end."""
-        stop = start + key.shape[2]
-        kv = self.store[layer, :, :, :, :stop]
-        kv[0, :, :, start:], kv[1, :, :, start:] = key, value
-        return kv[0], kv[1]
+    def writer(self, start: int, count: int, queries: bool = True) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return what takes queries, keys and values of `count` tokens, [1, heads, count, head_width], layer by layer.
+
+        It puts them at place `start`, and returns all keys and values from there on. `queries`: whether it keeps those
+        of what is in front.
+        """
+        kept = [part.unbind() for part in self.store[..., start : self.front + self.prefix, :]]
+        slots = [part.unbind() for part in self.store[..., start : start + count, :]]
+        asked = self.queries[..., start : start + count, :].unbind() if queries and start < self.front else ()
+
+        def write(layer: int, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+            slots[0][layer].copy_(key)
+            slots[1][layer].copy_(value)
+            if asked:
+                asked[layer].copy_(query[:, :, : self.front - start])
+            return kept[0][layer], kept[1][layer]
+
+        return write
 
     def keep(self, rows: Tensor) -> None:
-        """Forget every position of the prefix but `rows`, long [n]."""
-        room = self.store.shape[4] - self.prefix
-        spare = torch.arange(self.prefix, self.prefix + room, device=rows.device)
-        self.store = self.store.index_select(4, torch.cat([rows, spare]))
+        """Forget every token of the prefix but `rows`, long [n]."""
+        front = torch.arange(self.front, device=rows.device)
+        self.store = self.store.index_select(4, torch.cat([front, self.front + rows]))
         self.prefix = len(rows)
 
 
@@ -110,26 +123,27 @@ def causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
-def branched_mask(queries: int, prefix: int, branch: int, branches: int, device: torch.device) -> Tensor:
-    """Return which keys the last `queries` tokens may see, where branches follow a prefix side by side.
+def attention_received(query: Tensor, key: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Return the softmax weights of some tokens' queries, [..., n, head_width], over keys [..., S, head_width].
 
-    Every branch of `branch` tokens sees the prefix and itself, causally, as if there were no other; bool
-    [queries, prefix + branch * branches].
+    `seen`, bool [n, S], says which keys they may see; None: all.
     """
-    seen = causal_mask(queries, prefix + branch * branches, device)
-    if branches > 1:
-        number = torch.arange(-prefix, branch * branches, device=device).div(branch, rounding_mode="floor")
-        seen &= (number < 0) | (number == number[-queries:, None])
-    return seen
+    score = query.float() @ key.float().transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return (score if seen is None else score.masked_fill_(~seen, -torch.inf)).softmax(-1)
 
 
-def attention_received(query: Tensor, key: Tensor, seen: Tensor) -> Tensor:
-    """Return the softmax weights of some tokens' queries, [1, heads, n, head_width], mean over them: [heads, S].
+def attend(query: Tensor, key: Tensor, value: Tensor, front: int = 0, seen: Tensor | None = None) -> Tensor:
+    """Return what tokens attend to, [1, heads, n, head_width], the first `front` as told and the others causally.
 
-    `seen`, bool [n, S], says which keys they may see.
+    `seen`, bool [front, S], says which keys those in front see; None: all. The others' keys are the last ones.
     """
-    score = (query.float() @ key.float().transpose(-1, -2))[0] / math.sqrt(query.shape[-1])
-    return score.masked_fill(~seen, -torch.inf).softmax(-1).mean(1)
+    told = F.scaled_dot_product_attention(query[:, :, :front], key, value, seen) if front else query[:, :, :0]
+    rest = query.shape[2] - front
+    if not rest:
+        return told
+    own = key[:, :, -rest:], value[:, :, -rest:]
+    causal = F.scaled_dot_product_attention(query[:, :, front:], *own, is_causal=True)
+    return torch.cat([told, causal], 2) if front else causal
 
 
 class Attention(nn.Module):
@@ -143,27 +157,16 @@ class Attention(nn.Module):
         self.register_load_state_dict_pre_hook(JointLinear.join)  # type: ignore[no-untyped-call]
         self.o_proj = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(
-        self, x: Tensor, angles: Angles, remember: Remember | None, watched: Tensor | None, seen: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return [1, S, width] and what the `watched` tokens attended to; see `Llama.forward`."""
+    def forward(self, x: Tensor, angles: Angles, remember: Remember, front: int, seen: Tensor | None) -> Tensor:
+        """Return [1, S, width]; see `Llama.run`."""
         q, k, v = self.project(x, angles)
-        if remember is not None:
-            k, v = remember(k, v)
-        received = None
-        if watched is not None:
-            keys = torch.arange(k.shape[2], device=k.device)
-            visible = keys <= watched[:, None] if seen is None else seen[watched]
-            received = attention_received(q.index_select(2, watched), k, visible)
-        attended = F.scaled_dot_product_attention(q, k, v, seen, is_causal=seen is None)
-        return self.join(attended), received
+        return self.join(attend(q, *remember(q, k, v), front, seen))
 
     def project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries, rotated keys, and values of [B, S, width], each [B, heads, S, head_width]."""
-        joint = self.qkv(x).view(len(x), x.shape[1], 3 * self.heads, -1).transpose(1, 2)
-        queries_and_keys, v = joint.split([2 * self.heads, self.heads], 1)
-        q, k = rotate(queries_and_keys, angles).chunk(2, 1)
-        return q, k, v
+        heads, joint = self.heads, self.qkv(x).view(len(x), x.shape[1], 3 * self.heads, -1).transpose(1, 2)
+        q, k = rotate(joint[:, : 2 * heads], angles).chunk(2, 1)
+        return q, k, joint[:, 2 * heads :]
 
     def join(self, attended: Tensor) -> Tensor:
         """Return [B, S, width] from what every head attended to, [B, heads, S, head_width]."""
@@ -199,13 +202,11 @@ class Block(nn.Module):
         self.post_attention_layernorm = RmsNorm(config.width, config.norm_eps)
         self.mlp = GatedMlp(config)
 
-    def forward(
-        self, x: Tensor, angles: Angles, remember: Remember | None, watched: Tensor | None, seen: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return [1, S, width] and what the `watched` tokens attended to; see `Llama.forward`."""
-        attended, received = self.self_attn(self.input_layernorm(x), angles, remember, watched, seen)
-        x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x)), received
+    def forward(self, x: Tensor, angles: Angles, remember: Remember, front: int, seen: Tensor | None) -> Tensor:
+        """Return [1, S, width]; see `Llama.run`."""
+        x = x + self.self_attn(self.input_layernorm(x), angles, remember, front, seen)
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return out
 
 
 class Llama(nn.Module):
@@ -228,48 +229,49 @@ class Llama(nn.Module):
         part.config = replace(self.config, layers=len(part.layers))
         return part
 
+    def angles(self, positions: Tensor) -> Angles:
+        """Return what rotates tokens at `positions`, long [S]."""
+        return rotary_angles(positions, self.config.width // self.config.heads)
+
     def forward(
-        self,
-        x: Tensor,
-        positions: Tensor,
-        cache: KvCache | None = None,
-        start: int = 0,
-        watched: Tensor | None = None,
-        seen: Tensor | None = None,
+        self, x: Tensor, positions: Tensor, watched: Tensor | None = None, seen: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Run all blocks.
+        """Run all blocks over a sequence of which nothing is remembered.
 
         Args:
             x: [1, S, width] embeddings.
             positions: long [S] of the unpruned sequence.
-            cache: takes the keys and values of `x` behind the `start` ones that are in it already.
             watched: long [n] which of the tokens to report the attention of.
-            seen: bool [S, start + S] which tokens each of `x` may see; None: those up to itself.
+            seen: bool [S, S] which tokens each of `x` may see; None: those up to itself.
 
         Returns: the last block's output before the final norm, [1, S, width], and, where tokens are watched, the
-            attention that every token received from them, float32 [heads, start + S], mean over them and all layers.
+            attention that every token received from them, float32 [heads, S], mean over them and all layers.
         """
-        angles = rotary_angles(positions, self.config.width // self.config.heads)
-        if seen is None and start:
-            seen = causal_mask(x.shape[1], start + x.shape[1], x.device)
-        remember = None if cache is None else partial(cache.write, start)
-        return self.run(x, angles, remember, watched, seen)
+        received: list[Tensor] = []
+
+        def remember(layer: int, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+            if watched is not None:
+                visible = causal_mask(len(positions), len(positions), x.device) if seen is None else seen
+                shares = attention_received(query[0].index_select(1, watched), key[0], visible[watched])
+                received.append(shares.mean(1))
+            return key, value
+
+        hidden = self.run(x, self.angles(positions), remember, 0 if seen is None else len(seen), seen)
+        return hidden, torch.stack(received).mean(0) if received else None
 
     def run(
         self,
         x: Tensor,
         angles: Angles,
-        remember: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None,
-        watched: Tensor | None,
-        seen: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Run all blocks at the angles of the tokens' positions; see `forward`.
+        remember: Callable[[int, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+        front: int = 0,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Run all blocks over [1, S, width] at the angles of the tokens' positions; return the last one's output.
 
-        `remember` is given a layer's number and the keys and values of `x`, and returns those to attend to.
+        `remember` is given a layer's number and the queries, keys and values of `x`, and returns the keys and values to
+        attend to. Of the tokens the first `front` see what `seen` says (`attend`), the others those up to themselves.
         """
-        received: list[Tensor] = []
         for layer, block in enumerate(self.layers):
-            x, shares = block(x, angles, remember and partial(remember, layer), watched, seen)
-            if shares is not None:
-                received.append(shares)
-        return x, torch.stack(received).mean(0) if received else None
+            x = block(x, angles, partial(remember, layer), front, seen)
+        return x

@@ -5,22 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from tristage_ros.mla.checkpoint import CheckpointError, load_checkpoint
 from tristage_ros.mla.config import MlaConfig, StateSource
+from tristage_ros.mla.engines import EngineName
+from tristage_ros.mla.inference import settle
 from tristage_ros.mla.memory import loaded_as, quantise, require_memory
 from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
 from tristage_ros.mla.official import load_official, run_directory
-from tristage_ros.mla.passes import (
-    SEQUENTIAL,
-    Denoising,
-    EngineName,
-)
+from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.scales import load_scales
@@ -41,15 +39,16 @@ def load_model(
     if checkpoint is None:
         dtype = dtype or torch.float32
         require_memory(MlaConfig.mini(), dtype, device)
-        return random_model(MlaConfig.mini(), seed, device, dtype), DatasetStatistics.tabletop()
+        return settle(random_model(MlaConfig.mini(), seed, device, dtype)), DatasetStatistics.tabletop()
     if run_directory(checkpoint) is None:
-        return load_checkpoint(checkpoint, device, dtype)[:2]
+        model, statistics, _ = load_checkpoint(checkpoint, device, dtype)
+        return settle(model), statistics
     model, statistics, found = load_official(checkpoint, dataset, dtype=dtype or torch.bfloat16, device=device)
     about = (found.file, found.vintage, model.config.state_source, len(found.dropped))
     logger.info("%s: %s, the state is the %s one, %d weights not needed", *about)
     for warning in found.warnings:
         logger.warning("%s: %s", found.file, warning)
-    return model, statistics
+    return settle(model), statistics
 
 
 def load_tokenizer(config: MlaConfig, path: str | None, checkpoint: str | None) -> PromptTokenizer:
@@ -71,7 +70,7 @@ def build_policy(
     *,
     method: str = "tristage",
     method_options: Mapping[str, Any] | None = None,
-    engine: EngineName = "cached",
+    engine: EngineName | Literal["auto"] = "cached",
     denoising: Denoising = SEQUENTIAL,
     state_source: StateSource | None = None,
     table_height: float = 0.0,

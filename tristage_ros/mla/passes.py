@@ -1,27 +1,24 @@
-"""The denoising passes of a control step: the noise schedule, their order, and how the decoder runs them.
+"""The denoising passes of a control step: the noise schedule, and their order.
 
 `DdimSampler` knows the schedule and takes a noisy action to a less noisy one by what the model predicts. `Denoising`
-says which of its steps are evaluated next, one or many; the policy runs them and sends the predictions back. An
-`Engine` runs the decoder over a prefix that stays and suffixes that change: a diffusion step and noisy actions each.
-
-`captured` does on a GPU what `CachedEngine` does here, in recorded passes; the decoder itself is in `llama`.
+says which of its steps are evaluated next, one or many; the policy runs them and sends the predictions back. How the
+decoder runs them is in `engines`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
 from tristage_ros.mla.config import DIFFUSION_STEPS, Prediction
 from tristage_ros.mla.device import constant
-from tristage_ros.mla.llama import KvCache, Llama, branched_mask
 
 # The cosine noise schedule and its deterministic DDIM sampler.
 
@@ -202,246 +199,3 @@ class Denoising:
 
 
 SEQUENTIAL = Denoising()
-
-
-# The two ways to run the passes: the prefix once, or anew in every pass.
-
-EngineName = Literal["cached", "recompute"]
-ENGINES: tuple[EngineName, ...] = ("cached", "recompute")
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Hold the tokens of a control step that stay the same while denoising."""
-
-    embeddings: Tensor  # [1, S, width]
-    positions: Tensor  # long [S], of the unpruned sequence
-
-    def __len__(self) -> int:
-        """Return S."""
-        return len(self.positions)
-
-    def keep(self, rows: Tensor) -> Prefix:
-        """Return the prefix with only the given rows, long [n] ascending."""
-        return replace(self, embeddings=self.embeddings[:, rows], positions=self.positions[rows])
-
-
-@dataclass(frozen=True)
-class PassOutput:
-    """Hold what one denoising pass gave."""
-
-    suffix: Tensor  # [1, n, width] last block's output before the final norm, of the suffix
-    prefix: Tensor  # [1, S, width] the same of the prefix
-    attention: Tensor | None  # float32 [heads, S] that the prefix received from the suffix; None unless observed
-
-
-class Engine(Protocol):
-    """Run passes of a prefix that stays and suffixes that change."""
-
-    def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
-        """Run suffixes of n tokens each, [1, n * k, width], side by side behind the prefix: none sees another.
-
-        What is observed is the attention of the last one.
-        """
-
-    def renew(self, embed: Callable[[], Prefix]) -> None:
-        """Take the prefix from `embed` once more, where the engine computes nothing once only."""
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop every row of the prefix but `rows`, long [n] ascending, for the passes to come."""
-
-
-class CachedEngine:
-    """Run the prefix once, along with the first suffixes, and then suffixes alone over its keys and values."""
-
-    def __init__(self, llm: Llama, prefix: Prefix, suffix_positions: Tensor, branches: int = 1) -> None:
-        """Reserve room for up to `branches` suffixes side by side."""
-        self.llm, self.prefix, self.suffix_positions = llm, prefix, suffix_positions
-        self.cache = KvCache(llm.config, len(prefix), len(suffix_positions) * branches, prefix.embeddings)
-        self.hidden: Tensor | None = None  # of the prefix, once it was run
-
-    def prefill(self, watched: int = 0) -> tuple[Tensor, Tensor | None]:
-        """Run the prefix alone, and return its last outputs and what its last `watched` tokens attended to."""
-        rows = last(watched, len(self.prefix), self.prefix.positions) if watched else None
-        self.hidden, attention = self.llm(self.prefix.embeddings, self.prefix.positions, self.cache, watched=rows)
-        return self.hidden, attention
-
-    def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
-        """Run suffixes side by side behind the prefix; the first time, the prefix goes with them."""
-        if self.hidden is None:
-            output = _together(self.llm, self.prefix, suffix, self.suffix_positions, observe, self.cache)
-            self.hidden = output.prefix
-            return output
-        start, tokens = self.cache.prefix, len(self.suffix_positions)
-        branches = suffix.shape[1] // tokens
-        seen = branched_mask(suffix.shape[1], start, tokens, branches, suffix.device)
-        positions = self.suffix_positions.repeat(branches)
-        watched = last(tokens, suffix.shape[1], positions) if observe else None
-        hidden, attention = self.llm(suffix, positions, self.cache, start, watched, seen)
-        return PassOutput(hidden, self.hidden, None if attention is None else attention[:, :start])
-
-    def renew(self, embed: Callable[[], Prefix]) -> None:
-        """Do nothing: the prefix is the same in all passes."""
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop rows from the cache; what is left has seen the dropped ones during the prefill."""
-        assert self.hidden is not None  # rows are chosen by a pass
-        self.cache.keep(rows)
-        self.hidden = self.hidden[:, rows]
-
-
-class RecomputeEngine:
-    """Run the whole sequence in every pass, tokenizers included, as the released code does."""
-
-    def __init__(self, llm: Llama, prefix: Prefix, suffix_positions: Tensor) -> None:
-        """Keep the prefix; there is nothing to compute ahead."""
-        self.llm, self.prefix, self.suffix_positions = llm, prefix, suffix_positions
-
-    def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
-        """Run prefix and suffixes."""
-        return _together(self.llm, self.prefix, suffix, self.suffix_positions, observe)
-
-    def renew(self, embed: Callable[[], Prefix]) -> None:
-        """Replace the prefix."""
-        self.prefix = embed()
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop rows from the sequence; the passes to come have never seen the others."""
-        self.prefix = self.prefix.keep(rows)
-
-
-def make_engine(name: EngineName, llm: Llama, prefix: Prefix, suffix_positions: Tensor, branches: int = 1) -> Engine:
-    """Return the engine called `name`, with room for up to `branches` suffixes side by side."""
-    if name == "cached":
-        return CachedEngine(llm, prefix, suffix_positions, branches)
-    return RecomputeEngine(llm, prefix, suffix_positions)
-
-
-def _together(
-    llm: Llama, prefix: Prefix, suffix: Tensor, suffix_positions: Tensor, observe: bool, cache: KvCache | None = None
-) -> PassOutput:
-    """Run the prefix and suffixes side by side in one pass."""
-    start, tokens = len(prefix), len(suffix_positions)
-    branches = suffix.shape[1] // tokens
-    positions = torch.cat([prefix.positions, suffix_positions.repeat(branches)])
-    seen = branched_mask(len(positions), start, tokens, branches, suffix.device) if branches > 1 else None
-    x = torch.cat([prefix.embeddings, suffix], 1)
-    watched = last(tokens, len(positions), positions) if observe else None
-    hidden, attention = llm(x, positions, cache, watched=watched, seen=seen)
-    return PassOutput(hidden[:, start:], hidden[:, :start], None if attention is None else attention[:, :start])
-
-
-def last(count: int, total: int, like: Tensor) -> Tensor:
-    """Return which are the last `count` of `total` tokens, long, on the device of `like`."""
-    return torch.arange(total - count, total, device=like.device)
-
-
-# A pass that loses tokens on its way through the blocks.
-
-
-@dataclass(frozen=True)
-class BlockOutput:
-    """Hold what a block shows of the prefix that ran through it."""
-
-    attention: Tensor | None  # float32 [heads, S] that the prefix received from its last tokens; None: none watched
-    hidden: Tensor  # [S, width] after the block
-    keys: Tensor  # [heads, S, head_width] rotated
-
-
-@dataclass(frozen=True)
-class MidPass:
-    """Say where in the pass rows of the prefix are dropped, by whose choice, and for how long."""
-
-    layer: int  # the first block that runs on what is kept, from 1
-    queries: int | None  # of the prefix's last tokens, whose attention is averaged; None: all, 0: none is watched
-    choose: Callable[[BlockOutput], Tensor | None]  # which rows to keep, from the block before; None: all
-    for_good: bool = False  # whether the passes after the first run on the kept rows alone, from the first block on
-
-
-class MidPassEngine:
-    """Chain two or three engines over parts of the blocks, of which the last runs on the kept rows alone.
-
-    What is dropped stays in the early blocks' keys and values, so that later tokens go on attending to it there; kept
-    rows keep their positions. The choice is made once, by the prefix, which is the same in every pass: both kinds of
-    engine give the same result. Recomputing, it costs one run of the early blocks over the prefix more.
-
-    Where rows are dropped for good, that holds for the first pass alone, which goes on from the choice. Later ones find
-    no dropped row in any block: recomputed, they are those of a sequence that never had it; cached, the kept rows stay
-    as the first pass left them.
-    """
-
-    def __init__(
-        self, name: EngineName, llm: Llama, prefix: Prefix, suffix_positions: Tensor, mid: MidPass, branches: int = 1
-    ) -> None:
-        """Prefill as far as the choice, and with `cached` to the end. Raises ValueError for a layer out of range."""
-        layers = llm.config.layers
-        if not 1 <= mid.layer < layers:
-            raise ValueError(f"mid_layer = {mid.layer} must be from 1 to {layers - 1}: the model has {layers} layers")
-        self.prefix, self.suffix_positions, self._branches = prefix, suffix_positions, branches
-        bounds = sorted({0, mid.layer - 1, mid.layer, layers})
-        self._parts = [llm.part(slice(*ends)) for ends in pairwise(bounds)]
-        self._engines, self._rows, hidden = self._prefill(mid)
-        if name == "cached" or mid.for_good:
-            self._engines.append(CachedEngine(self._parts[-1], self._kept(hidden), suffix_positions, branches))
-        else:
-            self._engines.clear()
-        self._whole = llm if name == "recompute" else None  # what later passes go through, dropped for good
-        self._forgets = mid.for_good
-
-    def _prefill(self, mid: MidPass) -> tuple[list[Engine], Tensor, Tensor]:
-        """Run the prefix as far as the choice, let it be made, and return engines, rows and outputs so far."""
-        prefix, engines, attention = self.prefix, list[Engine](), None
-        queries = len(prefix) if mid.queries is None else min(mid.queries, len(prefix))
-        for part in self._parts[:-1]:
-            engine = CachedEngine(part, prefix, self.suffix_positions, self._branches)
-            hidden, attention = engine.prefill(queries if part is self._parts[-2] else 0)
-            prefix = replace(prefix, embeddings=hidden)
-            engines.append(engine)
-        keys = engine.cache.store[-1, 0, 0, :, : len(prefix)]
-        rows = mid.choose(BlockOutput(attention, prefix.embeddings[0], keys))
-        everything = torch.arange(len(prefix), device=prefix.positions.device)
-        return engines, everything if rows is None else rows, prefix.embeddings
-
-    def _kept(self, hidden: Tensor) -> Prefix:
-        return Prefix(hidden, self.prefix.positions).keep(self._rows)
-
-    def run(self, suffix: Tensor, observe: bool = False) -> PassOutput:
-        """Run the suffix; `prefix` and `attention` of the result are those of the kept rows."""
-        output, shares = PassOutput(suffix, self.prefix.embeddings, None), []
-        for index, part in enumerate(self._parts):
-            late = part is self._parts[-1]
-            if self._engines:
-                output = self._engines[index].run(output.suffix, observe)
-            else:
-                prefix = self._kept(output.prefix) if late else Prefix(output.prefix, self.prefix.positions)
-                output = RecomputeEngine(part, prefix, self.suffix_positions).run(output.suffix, observe)
-            if output.attention is not None:
-                kept = output.attention if late else output.attention[:, self._rows]
-                shares.append(kept * part.config.layers)
-        layers = sum(part.config.layers for part in self._parts)
-        if self._forgets:
-            self._forget()
-        return replace(output, attention=torch.stack(shares).sum(0) / layers if shares else None)
-
-    def _forget(self) -> None:
-        """Let the passes to come know the kept rows alone."""
-        if self._whole is None:
-            for engine in self._engines[:-1]:
-                engine.keep(self._rows)
-        else:
-            self._parts = [self._whole]
-            self._engines = [RecomputeEngine(self._whole, self.prefix.keep(self._rows), self.suffix_positions)]
-        self._rows, self._forgets = torch.arange(len(self._rows), device=self._rows.device), False
-
-    def renew(self, embed: Callable[[], Prefix]) -> None:
-        """Replace the prefix where every pass computes it; by that of the kept rows, once the others are forgotten."""
-        for engine in self._engines:
-            engine.renew(embed)
-        if not self._engines:
-            self.prefix = embed()
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop rows, counted among the kept ones, for the late blocks of the passes to come."""
-        self._rows = self._rows[rows]
-        for engine in self._engines[-1:]:
-            engine.keep(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 from tristage_ros.mla.captured import CapturedEngine, StaticPasses
 from tristage_ros.mla.config import StateSource
 from tristage_ros.mla.device import Stopwatch, to_device
+from tristage_ros.mla.engines import ENGINE_CHOICES, Engine, EngineName, PassOutput, Prefix, Suffix, make_engine
+from tristage_ros.mla.exported import PACKAGES, ExportedDecoder, fastest
 from tristage_ros.mla.inputs import (
     Instruction,
     KeptTokens,
@@ -22,27 +24,13 @@ from tristage_ros.mla.inputs import (
     layer_attention_of,
     preprocess,
     salience_of,
-    suffix_embeddings,
     with_edges_and_speed,
 )
 from tristage_ros.mla.memory import MemoryShortageError, free_bytes, shortage
+from tristage_ros.mla.mid_pass import BlockOutput, MidPass, MidPassEngine
 from tristage_ros.mla.model import Mla
 from tristage_ros.mla.normalisation import DatasetStatistics
-from tristage_ros.mla.passes import (
-    ENGINES,
-    SEQUENTIAL,
-    BlockOutput,
-    DdimSampler,
-    Denoised,
-    Denoising,
-    Engine,
-    EngineName,
-    MidPass,
-    MidPassEngine,
-    PassOutput,
-    Prefix,
-    make_engine,
-)
+from tristage_ros.mla.passes import SEQUENTIAL, DdimSampler, Denoised, Denoising
 from tristage_ros.mla.prompt import PromptTokenizer
 from tristage_ros.mla.values import Action, Observation, StepReport
 from tristage_ros.mla.visual_tokens import Centres
@@ -79,8 +67,8 @@ class Pruner(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
-    def report(self) -> PruningReport:
-        """Sum up the step."""
+    def report_later(self) -> Callable[[], PruningReport]:
+        """Return what sums up the step whenever it is called."""
 
 
 class ModelOutputError(ArithmeticError):
@@ -139,7 +127,7 @@ class MlaPolicy:
         statistics: DatasetStatistics,
         pruner: Pruner,
         *,
-        engine: EngineName = "cached",
+        engine: EngineName | Literal["auto"] = "cached",
         denoising: Denoising = SEQUENTIAL,
         state_source: StateSource | None = None,
         captured: bool | None = None,
@@ -152,7 +140,9 @@ class MlaPolicy:
 
         Args:
             engine: `cached` computes the prefix once per step; `recompute` in every denoising pass, from the tokenizers
-                on. The actions are the same.
+                on. `openvino` and `onnx` run the decoder of a step as one graph of that runtime, where denoising is
+                sequential and masks are planned beforehand, and else as `cached` does. `auto` is the fastest of them
+                that is installed and can run the model. The actions are the same.
             captured: whether the cached engine's passes are static ones, recorded on a GPU; None: on a GPU only. Passes
                 that prune inside themselves never are.
             denoising: in how many steps, from which noise, and in which order.
@@ -164,8 +154,8 @@ class MlaPolicy:
             random_weights: whether the model was never trained.
             passes: static ones over the same model that this policy shares; None: it makes its own.
         """
-        if engine not in ENGINES:
-            raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINES)}")
+        if engine not in ENGINE_CHOICES:
+            raise ValueError(f"engine = {engine!r} must be one of {', '.join(ENGINE_CHOICES)}")
         state_source = state_source or model.config.state_source
         if state_source not in get_args(StateSource):
             raise ValueError(f"state_source = {state_source!r} must be one of {', '.join(get_args(StateSource))}")
@@ -175,16 +165,20 @@ class MlaPolicy:
                 "give the tokenizer that the model was trained with"
             )
         self.model, self.statistics, self.pruner = model, statistics, pruner
-        self.engine, self.denoising, self.seed, self.random_weights = engine, denoising, seed, random_weights
+        self.engine: EngineName = fastest(model) if engine == "auto" else engine
+        self.denoising, self.seed, self.random_weights = denoising, seed, random_weights
         self.state_source, self.table_height = state_source, table_height
         self._tokenizer = tokenizer
         self._sampler = DdimSampler.with_steps(
             denoising.steps or model.config.denoising_steps, model.config.clip_denoised, model.config.prediction
         )
         captured = model.device.type == "cuda" if captured is None else captured
-        self._passes = passes or (StaticPasses(model.llm) if captured and engine == "cached" else None)
+        self._passes = passes or (StaticPasses(model.llm) if captured and self.engine == "cached" else None)
         with torch.inference_mode():
             self._times = model.t_embedder(torch.tensor(self._sampler.timesteps, device=model.device))
+        self._exported = None
+        if self.engine in PACKAGES:
+            self._exported = ExportedDecoder(self.engine, model, self._times, self._sampler)
         self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
         self._commanded: NDArray[np.float32] | None = None
@@ -282,7 +276,7 @@ class MlaPolicy:
         clock, measured = Stopwatch(self.model.device), observation.state[:3]
         if self._commanded is not None:
             observation = replace(observation, state=self._commanded)
-        inputs = preprocess(observation, self.statistics, self.model.config)
+        inputs = preprocess(observation, self.statistics, self.model.config, self.pruner.config)
         if getattr(self.pruner, "wants_edges", False):
             frame = with_edges_and_speed(inputs.frame, observation, self._before, self.model.config.grid)
             inputs = replace(inputs, frame=frame)
@@ -295,13 +289,18 @@ class MlaPolicy:
         step = _Step(inputs, geometry, masks, KeptTokens.of(masks, self.model.device), clock, unless)
         clock.lap("plan")
         step.go_on()
-        engine = self._encode(step, centres, instruction)
+        prefix, suffix = self._embed(step, centres, instruction), Suffix(self._times, instruction.suffix_positions)
+        if self._exported is not None and self._whole:
+            denoised, output = self._exported.denoise(prefix, suffix, self._initial_noise())
+            passes = len(self._times)
+        else:
+            engine = self._engine(step, prefix, suffix)
 
-        def embed_again() -> Prefix:
-            clock.lap("denoise")
-            return self._embed(step, centres, instruction)
+            def embed_again() -> Prefix:
+                clock.lap("denoise")
+                return self._embed(step, centres, instruction)
 
-        denoised, output, passes = self._denoise(step, engine, embed_again)
+            denoised, output, passes = self._denoise(step, engine, embed_again)
         said = denoised.action[0].cpu().numpy()
         if not np.isfinite(said).all():
             self._expected = None
@@ -319,6 +318,10 @@ class MlaPolicy:
         self._before = observation
         return action, self._report(step, centres, passes)
 
+    @property
+    def _in_torch(self) -> EngineName:
+        return "recompute" if self.engine == "recompute" else "cached"
+
     def _fps_starts(self) -> tuple[int, int]:
         config = self.model.config
         if config.fps_start == "first":
@@ -331,19 +334,22 @@ class MlaPolicy:
         patches = patch_of_points(centres.xyz.numpy(), camera, grid)
         return TokenGeometry(torch.from_numpy(patches), grid**2)
 
-    def _encode(self, step: _Step, centres: Centres, instruction: Instruction) -> Engine:
-        """Embed the kept tokens and start the engine on them."""
-        prefix = self._embed(step, centres, instruction)
-        llm, positions = self.model.llm, instruction.suffix_positions
-        branches = len(self._sampler.timesteps) if self.denoising.parallel else 1
+    @property
+    def _whole(self) -> bool:
+        """Tell whether nothing is decided between the passes of a step."""
+        return self._predicts and self.denoising.parallel is None and not isinstance(self.pruner, MidPassPruner)
+
+    def _engine(self, step: _Step, prefix: Prefix, suffix: Suffix) -> Engine:
+        """Start the engine on the embedded tokens."""
+        llm, branches = self.model.llm, len(self._times) if self.denoising.parallel else 1
         engine: Engine
         if isinstance(self.pruner, MidPassPruner):
             mid = self._mid_pass(self.pruner, step, prefix)
-            engine = MidPassEngine(self.engine, llm, prefix, positions, mid, branches)
+            engine = MidPassEngine(self._in_torch, llm, prefix, suffix, mid, branches)
         elif self._passes is not None:
-            engine = CapturedEngine(self._passes, prefix, positions, branches)
+            engine = CapturedEngine(self._passes, prefix, suffix, branches)
         else:
-            engine = make_engine(self.engine, llm, prefix, positions, branches)
+            engine = make_engine(self._in_torch, llm, prefix, suffix, branches)
         step.clock.lap("prefill")
         return engine
 
@@ -384,15 +390,14 @@ class MlaPolicy:
 
         Salience is in what the last pass gave. Without stage 3 it is the first pass that is learned from, here.
         """
-        times, predicts, clock = self._times, self._predicts, step.clock
+        predicts, clock = self._predicts, step.clock
         passes, count = self.denoising.passes(self._sampler, self._initial_noise(), self._expected), 1
         first, noisy = next(passes)
         while True:
             step.go_on()
-            observed = first + len(noisy) == len(times) if predicts else count == 1
-            suffix = suffix_embeddings(self.model, times[first : first + len(noisy)], noisy)
-            output = engine.run(suffix, observed and self.pruner.wants_salience)
-            predicted = self.model.predict(output.suffix.view(len(noisy), -1, output.suffix.shape[-1])[:, 1:])
+            observed = first + len(noisy) == len(self._times) if predicts else count == 1
+            output = engine.run(first, self.model.x_embedder(noisy), observed and self.pruner.wants_salience)
+            predicted = self.model.predict(output.actions)
             clock.lap("prefill" if count == 1 else "denoise")
             if count == 1 and not predicts:
                 self._observe(step, output)
@@ -415,7 +420,7 @@ class MlaPolicy:
 
     def _observe(self, step: _Step, output: PassOutput) -> None:
         salience = None
-        if output.attention is not None:
+        if output.attention is not None and self.pruner.wants_salience:
             kept = KeptTokens.of(step.masks, self.model.device)
             salience = salience_of(self.model, output, kept, step.masks, self.pruner.config.s1_feature)
         self.pruner.observe(step.geometry, step.masks, salience, step.inputs.frame)
@@ -428,15 +433,15 @@ class MlaPolicy:
         engine.keep(step.kept.rows_within(before, length))
 
     def _report(self, step: _Step, centres: Centres, passes: int) -> StepReport:
-        pruning = self.pruner.report()
+        summarise = self.pruner.report_later()
         step.clock.lap("observe")
         return StepReport(
             step=self._steps,
             masks=step.masks,
             patch_of_point=step.geometry.patch_of_point.numpy().astype(np.int64),
             token_centres=centres.xyz.numpy(),
-            pruning=pruning,
-            milliseconds=step.clock.result() | pruning.milliseconds,
+            summarise=summarise,
+            spent=step.clock.result(),
             state_clipped=step.inputs.state_clipped,
             points_dropped=step.inputs.points_dropped,
             passes=passes,

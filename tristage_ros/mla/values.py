@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,18 @@ class StepReport:
     masks: TokenMasks
     patch_of_point: NDArray[np.int64]  # [N3] patch of every 3D token's centre, -1 outside the image
     token_centres: NDArray[np.float32]  # [N3, 3] m, base frame, of the 3D tokens
-    pruning: PruningReport
-    milliseconds: dict[str, float]  # by part: image_tokens, point_tokens, plan, prefill, denoise, observe, total, ...
+    summarise: Callable[[], PruningReport]  # what `pruning` calls; an action need not wait for it
+    spent: dict[str, float]  # ms by part: image_tokens, point_tokens, plan, prefill, denoise, observe, total, ...
     state_clipped: bool  # the state left the range of its statistics and was clipped
     points_dropped: int  # non-finite points that were removed
     passes: int  # of the decoder: as many as denoising steps, or fewer where these are evaluated side by side
+
+    @property
+    def pruning(self) -> PruningReport:
+        """Return the pruner's own report, which is put together the first time that somebody asks."""
+        return self.summarise()
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """Return what every part took, and the pruner's stages in them."""
+        return self.spent | self.pruning.milliseconds

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tristage_ros.mla.config import MlaConfig
-from tristage_ros.mla.device import to_device
+from tristage_ros.mla.device import constant, to_device
 
 try:
     from fpsample import fps_sampling
@@ -71,10 +71,10 @@ def coarse_square_distance(queries: Tensor, points: Tensor) -> Tensor:
 
 def position_encoding(coordinates: Tensor, width: int) -> Tensor:
     """Encode relative coordinates as [sin | cos] per axis, x, y, z: [..., 3] to [..., width] (arXiv 2303.08134)."""
-    frequencies = width // 6
-    index = torch.arange(frequencies, device=coordinates.device, dtype=coordinates.dtype)
-    angle = coordinates[..., None] * (BETA / ALPHA ** (index / frequencies))  # (..., 3, frequencies)
-    return torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
+    count = width // 6
+    frequencies = tuple(BETA / ALPHA ** (index / count) for index in range(count))
+    angle = coordinates[..., None] * constant(frequencies, coordinates.dtype, coordinates.device)
+    return torch.stack([angle.sin(), angle.cos()], -2).flatten(-3)  # (..., 3, sine or cosine, frequency)
 
 
 class NormStatistics(nn.Module):
@@ -116,13 +116,15 @@ class LinearNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [..., outputs] from [..., inputs]."""
-        if self.training:
-            return self.norm.of_batch(self.linear(x))
+        return self.norm.of_batch(self.linear(x)) if self.training else F.linear(x, *self.folded())
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Return the matrix and the bias that both amount to in eval mode."""
         scale, shift = self.norm.scale_and_shift()
         if self.linear.bias is not None:
             shift = shift + self.linear.bias * scale
         weight = self.linear.weight
-        return F.linear(x, (weight * scale[:, None]).to(weight.dtype), shift.to(weight.dtype))
+        return (weight * scale[:, None]).to(weight.dtype), shift.to(weight.dtype)
 
 
 class ResidualBlock(nn.Module):
@@ -204,7 +206,9 @@ class PointTokenizer(nn.Module):
         `starts` says which point is the first centre of stage 1, and which of those centres is the first of stage 2.
         """
         lower = farthest_points(points, self.groups[0], starts[0])
-        upper = farthest_points(points[lower], self.groups[1], starts[1])
+        # A choice that begins with the same point is the beginning of the one before.
+        beginning = torch.arange(self.groups[1])
+        upper = farthest_points(points[lower], self.groups[1], starts[1]) if starts[1] else beginning
         return Centres(lower, upper, points[lower[upper]])
 
     def forward(self, points: Tensor, centres: Centres, keep: Tensor | None = None) -> Tensor:
@@ -242,9 +246,10 @@ class PointTokenizer(nn.Module):
         points, nearest, first = groups.points, groups.nearest, groups.points[groups.centres]
         raw = F.relu(self.raw_point_embed(points.to(self.proj.weight.dtype)))
         lower, upper = self.stages
-        features = lower(points[nearest] - first[:, None], raw[nearest], raw[groups.centres])
-        relative = first[groups.members] - first[groups.own, None]
-        tokens: Tensor = self.proj(upper(relative, features[groups.members], features[groups.own]))
+        # whole rows are taken: an embedding does that several times as fast as an index
+        features = lower(F.embedding(nearest, points) - first[:, None], F.embedding(nearest, raw), raw[groups.centres])
+        relative = F.embedding(groups.members, first) - first[groups.own, None]
+        tokens: Tensor = self.proj(upper(relative, F.embedding(groups.members, features), features[groups.own]))
         return tokens
 
     def _nearest(self, queries: Tensor, points: Tensor) -> Tensor:
@@ -263,6 +268,8 @@ class PointTokenizer(nn.Module):
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of RGB in 0..1
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+# What brings 0..255 to zero mean and unit deviation: a factor, then an offset.
+_RANGE = tuple(1 / (255 * std) for std in CLIP_STD), tuple(-m / std for m, std in zip(CLIP_MEAN, CLIP_STD, strict=True))
 
 
 class LocalAttention(nn.Module):
@@ -310,20 +317,17 @@ class ImageTokenizer(nn.Module):
         return self.pool(self.windows(image, keep))
 
     def pool(self, windows: Tensor) -> Tensor:
-        """Return [n, image_width], a token for each window, uint8 [n, patches in a window, 3 * patch * patch]."""
-        weight = self.patch_embedding.weight
-        mean, std = (
-            torch.cat([torch.full((self.patch**2,), value, device=windows.device) for value in channels])
-            for channels in (CLIP_MEAN, CLIP_STD)
-        )
-        pixels = torch.addcmul(-mean / std, windows.float(), 1 / (255 * std))
-        tokens: Tensor = self.local_attention(F.linear(pixels.to(weight.dtype), weight.flatten(1)))
+        """Return [n, image_width], a token for each window, uint8 [n, patches in a window, patch * patch * 3]."""
+        weight = self.patch_embedding.weight.permute(0, 2, 3, 1).flatten(1)  # channels side by side, as in a window
+        scale, shift = (constant(values * self.patch**2, torch.float32, windows.device) for values in _RANGE)
+        pixels = windows.float().mul_(scale).add_(shift)
+        tokens: Tensor = self.local_attention(F.linear(pixels.to(weight.dtype), weight))
         return tokens
 
     def windows(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Return the pixels of the kept windows, patch by patch and channel by channel; see `forward`."""
+        """Return the pixels of the kept windows, patch by patch, row by row; see `forward`."""
         cut = image.view(self.grid, self.window, self.patch, self.grid, self.window, self.patch, 3)
-        cut = cut.permute(0, 3, 1, 4, 6, 2, 5)  # (row, column, window row, window column, channel, y, x)
+        cut = cut.permute(0, 3, 1, 4, 2, 5, 6)  # (row, column, window row, window column, y, x, channel)
         kept = cut.flatten(0, 1) if keep is None else cut[keep // self.grid, keep % self.grid]
         return kept.flatten(1, 2).flatten(2)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -161,9 +162,13 @@ class TriStagePruner:
 
     def report(self) -> PruningReport:
         """Return this step in numbers; waits for the device."""
-        step = self._step
-        report = summarise(self.config, step.number, step.masks, step.decision, self._state)
-        return replace(report, milliseconds=dict(step.clock.milliseconds))
+        return self.report_later()()
+
+    def report_later(self) -> Callable[[], PruningReport]:
+        """Return what puts this step's report together, once, whenever it is called: later steps change nothing."""
+        step, config, state = self._step, self.config, self._state
+        number, masks, decision, spent = step.number, step.masks, step.decision, dict(step.clock.milliseconds)
+        return cache(lambda: replace(summarise(config, number, masks, decision, state), milliseconds=spent))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next steps depend on, as plain values and copied tensors."""

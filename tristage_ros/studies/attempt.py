@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tristage_ros.mla.engines import EngineName
 from tristage_ros.mla.loading import load_model, load_tokenizer
-from tristage_ros.mla.passes import SEQUENTIAL, Denoising, EngineName
+from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.scales import load_scales
 from tristage_ros.mla.values import Observation

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tristage_ros import __version__
 from tristage_ros.bench.model.timing import Rounds, alternate, describe, medians, one_thread
-from tristage_ros.mla.passes import ENGINES
+from tristage_ros.mla.engines import ENGINES
 from tristage_ros.mla.policy import MlaPolicy
 from tristage_ros.mla.values import Action, Observation
 from tristage_ros.pruning.calibration import TraceStep

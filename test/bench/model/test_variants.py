@@ -38,7 +38,7 @@ def test_a_timed_pruner_prunes_as_the_pruner_that_it_times(tiny):
         for index in range(3):
             running.step(index)
     assert torch.equal(runs[0].reports[-1].masks.keep_3d, runs[1].reports[-1].masks.keep_3d)
-    assert len(timed.steps) == 3 and set(timed.steps[0]) == {"plan", "observe", "report"}
+    assert len(timed.steps) == 3 and set(timed.steps[0]) == {"plan", "observe", "report_later"}
 
 
 def test_frames_differ_and_their_points_lie_in_the_image():

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tristage_ros.bench.model import approximations, decoder, stages, steps
+from tristage_ros.bench.model import approximations, decoder, rivals, stages, steps
 from tristage_ros.bench.model.steps import Ceilings, summary_table
 from tristage_ros.bench.model.table import Table, show, write_chapter
 from tristage_ros.bench.model.timing import Rounds, describe
@@ -132,6 +132,13 @@ class Session:
         if decoder.available():
             self.figures["reference"] = decoder.measure_reference(self.workload, self.rounds)
             self._tables.append(decoder.reference_table(self.figures["reference"]))
+
+    def rivals(self) -> None:
+        """Measure the decoder on other runtimes."""
+        workload = self.most_trained
+        if (workload.device.type, workload.model.dtype) == ("cpu", torch.float32) and workload.model.config.chunk == 1:
+            self.figures["rivals"] = rivals.measure_rivals(workload, self.rounds)
+            self._tables.append(rivals.rivals_table(self.figures["rivals"]))
 
     def growth(self) -> None:
         """Measure how latency grows with tokens and points."""

@@ -17,8 +17,8 @@ from torch import Tensor
 from tristage_ros.bench.model.table import Table, ratio
 from tristage_ros.bench.model.timing import Rounds, alternate, medians
 from tristage_ros.bench.model.workloads import Workload, observe
+from tristage_ros.mla.engines import ENGINES, CachedEngine, EngineName, Prefix, Suffix, make_engine
 from tristage_ros.mla.inputs import sample_cloud
-from tristage_ros.mla.passes import ENGINES, CachedEngine, EngineName, Prefix, make_engine
 
 TOKENS = (64, 128, 256, 512, 1024)
 POINTS = (1_000, 4_000, 16_000, 64_000)
@@ -39,12 +39,10 @@ def measure_tokens(workload: Workload, rounds: Rounds) -> dict[str, dict[int, fl
 @torch.inference_mode()
 def _passes(workload: Workload, engine: EngineName, tokens: int, index: int) -> None:
     model, length = workload.model, tokens + BESIDES
-    suffix = torch.zeros(1, 1 + model.config.chunk, model.config.width, device=model.device, dtype=model.dtype)
-    prefix = Prefix(suffix.new_zeros(1, length, model.config.width), torch.arange(length, device=model.device))
-    after = torch.arange(length, length + suffix.shape[1], device=model.device)
-    passes = make_engine(engine, model.llm, prefix, after)
-    for _ in range(model.config.denoising_steps):
-        passes.run(suffix)
+    prefix, suffix = _sequence(workload, length)
+    passes, actions = make_engine(engine, model.llm, prefix, suffix), _tokens(workload, model.config.chunk)
+    for step in range(model.config.denoising_steps):
+        passes.run(step, actions)
 
 
 def measure_points(workload: Workload, rounds: Rounds) -> dict[int, float]:
@@ -73,9 +71,10 @@ def growth_tables(tokens: dict[str, dict[int, float]], points: dict[int, float])
 
 REFERENCE_TOKENS = {512: "unpruned", 160: "r = 70 %"}  # visual ones, and how that comes about
 REFERENCE_NOTE = (
-    "Decoder alone, random weights of the same shapes: the prefix once, then the passes of a control step over two "
-    "tokens each, one after the other. Theirs is LlamaModel with SDPA attention and a static cache, not compiled, in "
-    "which each pass stands behind the one before. Speedup: ours over theirs."
+    "Decoder alone, random weights of the same shapes: the prefix once, then the passes of a control step, one after "
+    "the other; ours have one token each, as those of the denoising steps go with the first of them, theirs two. "
+    "Theirs is LlamaModel with SDPA attention and a static cache, not compiled, in which each pass stands behind the "
+    "one before. Speedup: ours over theirs."
 )
 
 
@@ -123,23 +122,27 @@ def _tokens(workload: Workload, count: int) -> Tensor:
     return torch.zeros(1, count, model.config.width, device=model.device, dtype=model.dtype)
 
 
+def _sequence(workload: Workload, length: int) -> tuple[Prefix, Suffix]:
+    config, device = workload.model.config, workload.model.device
+    prefix = Prefix(_tokens(workload, length), torch.arange(length, device=device))
+    after = torch.arange(length, length + 1 + config.chunk, device=device)
+    return prefix, Suffix(_tokens(workload, config.denoising_steps)[0], after)
+
+
 class _Ours:
     def __init__(self, workload: Workload, tokens: int) -> None:
-        self._llm, self._steps = workload.model.llm, workload.model.config.denoising_steps
-        length, device = tokens + BESIDES, workload.model.device
-        self._suffix = _tokens(workload, 1 + workload.model.config.chunk)
-        self._prefix = Prefix(_tokens(workload, length), torch.arange(length, device=device))
-        self._after = torch.arange(length, length + self._suffix.shape[1], device=device)
+        self._llm, self._actions = workload.model.llm, _tokens(workload, workload.model.config.chunk)
+        self._prefix, self._suffix = _sequence(workload, tokens + BESIDES)
 
     @torch.inference_mode()
     def prefill(self, index: int) -> None:
-        self._engine = CachedEngine(self._llm, self._prefix, self._after)
+        self._engine = CachedEngine(self._llm, self._prefix, self._suffix)
         self._engine.prefill()
 
     @torch.inference_mode()
     def passes(self, index: int) -> None:
-        for _ in range(self._steps):
-            self._engine.run(self._suffix)
+        for step in range(len(self._suffix.times)):
+            self._engine.run(step, self._actions)
 
 
 class _Theirs:

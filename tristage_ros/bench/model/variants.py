@@ -8,8 +8,12 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tristage_ros.bench.model.workloads import Workload
-from tristage_ros.mla.passes import ENGINES, SEQUENTIAL, Denoising
+from tristage_ros.mla.engines import ENGINES
+from tristage_ros.mla.passes import SEQUENTIAL, Denoising
 from tristage_ros.mla.values import StepReport
 from tristage_ros.pruning import PruningConfig
 from tristage_ros.pruning.baselines import LABELS, make_pruner
@@ -24,12 +28,12 @@ class TimedPruner:
         """Wrap `pruner`."""
         self._pruner = pruner
         self.steps: list[dict[str, float]] = []  # milliseconds by method
-        for name in ("plan", "observe", "report"):
+        for name in ("plan", "observe", "report_later"):
             setattr(self, name, partial(self._timed, name))
 
     def begin_step(self) -> None:
         """Begin a step."""
-        self.steps.append({"plan": 0.0, "observe": 0.0, "report": 0.0})
+        self.steps.append({"plan": 0.0, "observe": 0.0, "report_later": 0.0})
         self._pruner.begin_step()
 
     def _timed(self, name: str, *arguments: Any, **named: Any) -> Any:
@@ -93,8 +97,14 @@ class Running:
 
     def step(self, index: int) -> None:
         """Run one control step on the observation of round `index`."""
-        _, report = self.policy.act(self.workload.observation(index))
+        self.action, report = self.policy.act(self.workload.observation(index))
         self.reports.append(report)
+
+    def said(self) -> NDArray[np.float64]:
+        """Return the last step's translations and rotations in shares of half their ranges, [chunk, 6]."""
+        ranges = self.workload.statistics.action
+        half = (np.array(ranges.q99) - np.array(ranges.q01))[:6] / 2
+        return np.concatenate([self.action.translation, self.action.rotation], 1) / half
 
     def kept(self) -> tuple[int, int]:
         """Return the 2D and 3D tokens that the last step kept in the end."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tristage_ros.mla.checkpoint import load_checkpoint
 from tristage_ros.mla.config import MlaConfig
+from tristage_ros.mla.inference import settle
 from tristage_ros.mla.inputs import SequenceLayout
 from tristage_ros.mla.model import Mla, random_model
 from tristage_ros.mla.normalisation import DatasetStatistics
@@ -65,13 +66,13 @@ class Workload:
         """Return the workload of a size (tiny, mini or 7b) with seeded random weights."""
         model = random_model(CONFIGS[size](), 0, device, getattr(torch, dtype))
         _favour_images(model)
-        return cls(size, model, _shown(model))
+        return cls(size, settle(model), _shown(model))
 
     @classmethod
     def shipped(cls, device: str = "cpu", dtype: str = "float32") -> Workload:
         """Return the workload of the mini that ships, with its trained weights. Needs safetensors."""
         model, statistics, _ = load_checkpoint(resource(*MINI), device, getattr(torch, dtype))
-        return cls("mini", model, _shown(model), statistics, trained=True)
+        return cls("mini", settle(model), _shown(model), statistics, trained=True)
 
     @property
     def tokens_besides(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -131,6 +131,11 @@ class Baseline:
             self._seen = after_pass(now, self._seen, geometry, masks.keep_2d, kept_3d)
         step.observed = True
         step.masks = masks
+
+    def report_later(self) -> Callable[[], PruningReport]:
+        """Return what returns this step in numbers, whatever comes after it."""
+        report = self.report()
+        return lambda: report
 
     def report(self) -> PruningReport:
         """Return this step in numbers; waits for the device."""

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import ClassVar
 
 from tristage_ros.bench.model.table import Table, ratio
-from tristage_ros.mla.passes import EngineName
+from tristage_ros.mla.engines import EngineName
 from tristage_ros.pruning.baselines import LABELS
 from tristage_ros.reports.statistics import Change
 from tristage_ros.studies.cell import Mode
