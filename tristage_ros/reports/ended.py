@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tristage_ros.devices.arm.values import ArmMode
+from tristage_ros.devices.arm.values import ArmMode, ChunkState
 from tristage_ros.reports.report import STYLE, ReportPaths
 from tristage_ros.reports.run import Run
 from tristage_ros.reports.summary import in_seconds, instruction
@@ -29,7 +29,7 @@ class Ended:
     steps: int
     pruned: float  # 0..1 of the visual tokens, mean of the steps that pruned; 0 where none did
     milliseconds: float  # median of a control step
-    accepted: int  # chunks
+    accepted: int  # chunks, since it was enabled
     refused: int
     reason: str  # of the last that was refused
 
@@ -37,18 +37,23 @@ class Ended:
     def of(run: Run) -> Ended:
         """Take it from a recorded run."""
         rates = [step.rate for step in run.pruning if step.pruned]
-        last = run.status[-1][1] if run.status else None
-        refusals = [status.chunk_reason for _, status in run.status if status.chunk_state == status.CHUNK_REFUSED]
+        since = next((k for k, (_, status) in enumerate(run.status) if status.mode in ABLE), len(run.status))
+        told = [status for _, status in run.status[since:]]  # of an arm that was not enabled every refusal is right
+        accepted, refused = (
+            getattr(told[-1], name) - getattr(told[0], name) if told else 0
+            for name in ("chunks_accepted", "chunks_refused")
+        )
+        refusals = [status.chunk_reason for status in told if status.chunk_state == ChunkState.REFUSED]
         done_at, done = run.task_done[-1] if run.task_done else (math.nan, None)
         return Ended(
             done=done,
             done_at=done_at,
-            enabled_at=next((time for time, status in run.status if status.mode in ABLE), 0.0),
+            enabled_at=run.status[since][0] if told else 0.0,
             steps=len(run.pruning),
             pruned=float(np.mean(rates)) if rates else 0.0,
             milliseconds=float(np.median([step.total_ms for step in run.timings])) if run.timings else math.nan,
-            accepted=last.chunks_accepted if last else 0,
-            refused=last.chunks_refused if last else 0,
+            accepted=accepted,
+            refused=refused,
             reason=refusals[-1] if refusals else "",
         )
 
