@@ -142,6 +142,7 @@ BAD = {
     "the trial's own": (["--b", "seed:=7"], "seed is the trial's own"),
     "half a graph": (["--b", "policy:=false"], "policy:=false"),
     "another scene": (["--b", "task:=box"], "task:=box"),
+    "a real arm and nobody": (["--a", "hardware:=piper", "--b", "hardware:=piper engine:=recompute"], "hardware:=sim"),
     "a seed that is none": (["--seed", "-4"], "--seed -4"),
 }
 
@@ -152,6 +153,11 @@ def test_what_makes_no_trial_is_told_in_a_line(words, told, tmp_path, capsys):
     assert cli.main(given) == 2
     err = capsys.readouterr().err
     assert told in err and err.count("\n") == 1 and not (tmp_path / "t").exists()
+
+
+def test_without_a_terminal_somebody_has_to_judge(tmp_path, capsys):
+    assert cli.main(["trial", *SIDES, "-n", "2", "--out", str(tmp_path / "t")]) == 2
+    assert "need a terminal; --unattended" in capsys.readouterr().err and not (tmp_path / "t").exists()
 
 
 def test_a_yaml_file_is_a_run_as_well(tmp_path, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tristage_ros.graph import graph
 from tristage_ros.graph.arguments import PIPER_PICK, Argument, GraphError, parse_arguments, resolve
-from tristage_ros.reports.trial.file import CELL, SIDES, Plan, TrialError
+from tristage_ros.reports.trial.file import CELL, Plan, TrialError
 from tristage_ros.resources import RANDOM, read_text, user_path
 from tristage_ros.words import one_line, shown
 from tristage_ros.yaml_text import parse
@@ -58,8 +58,8 @@ def check_pair(plan: Plan) -> graph.Graph:
         raise TrialError(
             "--unattended is for hardware:=sim, whose cell tells when the task is done; a real arm has a person"
         )
-    described = [graph.build("piper_pick", run) for run in (plan.a, plan.b)]
-    return described[SIDES.index("a")]
+    described, _ = (graph.build("piper_pick", run) for run in (plan.a, plan.b))
+    return described
 
 
 def _in_full(argument: Argument, value: str) -> str:
