@@ -25,6 +25,7 @@ from tristage_ros.bags.episodes.folder import Collection
 from tristage_ros.bags.messages import new_message, typestore
 from tristage_ros.bags.writer import BagWriter
 from tristage_ros.commands.trial.attempt import Attempt, AttemptError
+from tristage_ros.commands.trial.runs import read_run
 from tristage_ros.commands.trial.unattended import unattended
 from tristage_ros.nodes.recorder.episodes import EpisodesNode
 from tristage_ros.reports.trial.file import Plan, Result, Trial, opened
@@ -141,6 +142,7 @@ BAD = {
     "the trial's own": (["--b", "seed:=7"], "seed is the trial's own"),
     "half a graph": (["--b", "policy:=false"], "policy:=false"),
     "another scene": (["--b", "task:=box"], "task:=box"),
+    "a real arm and nobody": (["--a", "hardware:=piper", "--b", "hardware:=piper engine:=recompute"], "hardware:=sim"),
     "a seed that is none": (["--seed", "-4"], "--seed -4"),
 }
 
@@ -153,10 +155,25 @@ def test_what_makes_no_trial_is_told_in_a_line(words, told, tmp_path, capsys):
     assert told in err and err.count("\n") == 1 and not (tmp_path / "t").exists()
 
 
+def test_without_a_terminal_somebody_has_to_judge(tmp_path, capsys):
+    assert cli.main(["trial", *SIDES, "-n", "2", "--out", str(tmp_path / "t")]) == 2
+    assert "need a terminal; --unattended" in capsys.readouterr().err and not (tmp_path / "t").exists()
+
+
 def test_a_yaml_file_is_a_run_as_well(tmp_path, capsys):
     (tmp_path / "b.yaml").write_text("pruning: none\nvaried: true\n")
     words = ["--a", "pruning:=none varied:=true", "--b", str(tmp_path / "b.yaml"), "-n", "1", "--unattended"]
     assert cli.main(["trial", *words]) == 2 and "the same run" in capsys.readouterr().err
+
+
+def test_paths_are_in_full_and_names_are_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = read_run("pruning:=mine.yaml checkpoint:=random site_file:='a site.yaml' namespace:=cell1", "a")
+    assert given == {
+        "namespace": "cell1", "checkpoint": "random",
+        "pruning": str(tmp_path / "mine.yaml"), "site_file": str(tmp_path / "a site.yaml"),
+    }  # fmt: skip
+    assert read_run("pruning:=none", "b") == {"pruning": "none"}
 
 
 def finished(folder, n=3, outcomes=("success",) * 6):

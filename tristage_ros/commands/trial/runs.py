@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 from tristage_ros.graph import graph
-from tristage_ros.graph.arguments import PIPER_PICK, GraphError, parse_arguments, resolve
-from tristage_ros.reports.trial.file import CELL, SIDES, Plan, TrialError
-from tristage_ros.resources import read_text, user_path
+from tristage_ros.graph.arguments import PIPER_PICK, Argument, GraphError, parse_arguments, resolve
+from tristage_ros.reports.trial.file import CELL, Plan, TrialError
+from tristage_ros.resources import RANDOM, read_text, user_path
 from tristage_ros.words import one_line, shown
 from tristage_ros.yaml_text import parse
 
@@ -33,7 +34,9 @@ def read_run(text: str, side: str) -> dict[str, str]:
             raise TrialError(f"--{side}: {name} is the trial's own; see --seed and --out")
         if name in WHOLE and checked[name] != WHOLE[name]:
             raise TrialError(f"--{side}: {name}:={checked[name]} leaves out what a trial starts; leave {name} out")
-    return {name: checked[name] for name in given}
+    return {
+        argument.name: _in_full(argument, checked[argument.name]) for argument in PIPER_PICK if argument.name in given
+    }
 
 
 def check_pair(plan: Plan) -> graph.Graph:
@@ -55,8 +58,14 @@ def check_pair(plan: Plan) -> graph.Graph:
         raise TrialError(
             "--unattended is for hardware:=sim, whose cell tells when the task is done; a real arm has a person"
         )
-    described = [graph.build("piper_pick", run) for run in (plan.a, plan.b)]
-    return described[SIDES.index("a")]
+    described, _ = (graph.build("piper_pick", run) for run in (plan.a, plan.b))
+    return described
+
+
+def _in_full(argument: Argument, value: str) -> str:
+    """Return the value of an argument, a path in full: a trial may be gone on with from another folder."""
+    is_name = value in ("", RANDOM) or (argument.name == "pruning" and Path(value).suffix not in (".yaml", ".yml"))
+    return value if is_name or not argument.path else os.path.abspath(value)
 
 
 def _from_file(text: str) -> dict[str, str]:

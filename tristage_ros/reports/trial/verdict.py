@@ -143,7 +143,7 @@ def sentences(found: Verdict) -> list[str]:
         100 * value for value in (found.difference.difference, found.difference.low, found.difference.high)
     )
     only_b, only_a = found.difference.only_first, found.difference.only_second
-    alone = f"of {found.n} pairs a alone succeeded in {only_a}, b alone in {only_b}"
+    alone = f"of {_pairs(found.n)} a alone succeeded in {only_a}, b alone in {only_b}"
     if found.difference.p_value <= 0.05:
         better, worse = ("b", "a") if seen > 0 else ("a", "b")
         lines = [f"{better} succeeds more often than {worse}: {alone}."]
@@ -155,7 +155,7 @@ def sentences(found: Verdict) -> list[str]:
     lines.append(least(found.n, found.smallest))
     if found.solved:
         lines.append(
-            f"Times, paths, jerk and reversals: means over the {found.solved} pairs in which both succeeded, and "
+            f"Times, paths, jerk and reversals: means over the {_pairs(found.solved)} in which both succeeded, and "
             "Student's interval of the difference. Intervals are of 95 %."
         )
     else:
@@ -165,10 +165,13 @@ def sentences(found: Verdict) -> list[str]:
 
 def least(n: int, smallest: float | None, seen: str = ", of which as many differ as did here,") -> str:
     """Return what `n` pairs can show."""
-    pairs = f"{n} pair{'' if n == 1 else 's'}"
     if smallest is None:
-        return f"{pairs} can show no difference, however large: six are the least."
-    return f"{pairs}{seen} show a difference of {100 * smallest:.0f} points or more (in 4 of 5 trials)."
+        return f"{_pairs(n)} can show no difference, however large: six are the least."
+    return f"{_pairs(n)}{seen} show a difference of {100 * smallest:.0f} points or more (in 4 of 5 trials)."
+
+
+def _pairs(n: int) -> str:
+    return f"{n} pair{'' if n == 1 else 's'}"
 
 
 def _rate(side: Side) -> str:
