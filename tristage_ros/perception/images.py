@@ -87,7 +87,9 @@ def depth_in_metres(
     """
     raw = pixel_array(data, encoding, DEPTH_ENCODINGS, height, width, step=step, is_bigendian=is_bigendian)[..., 0]
     depth = raw.astype(np.float32)
-    if encoding != "32FC1":
+    if encoding == "32FC1":
+        depth[~((depth > 0) & (depth < np.inf))] = np.nan
+    else:
         depth *= METRES_PER_UNIT
-    depth[~((depth > 0) & (depth < np.inf))] = np.nan
+        depth[raw == 0] = np.nan
     return depth
