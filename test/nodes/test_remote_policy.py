@@ -80,8 +80,9 @@ class Setting(NodeSetting):
         end = now() + timeout
         while not condition():
             self.publish()
-            self.executor.spin_once(timeout_sec=0.02)
-            self.executor.spin_once(timeout_sec=0.02)
+            due = now() + 0.05  # as a camera of 20 Hz
+            while now() < due and not condition():
+                self.executor.spin_once(timeout_sec=0.02)
             assert now() < end, f"nothing came; {self.state()}"
 
     def goes_on(self, span):

@@ -37,6 +37,10 @@ class ServerError(RuntimeError):
         self.traceback = traceback
 
 
+class SilentError(ServerError):
+    """Say that a server did not answer in time."""
+
+
 def described(metadata: Mapping[str, Any]) -> str:
     """Return what a server says of itself as JSON, arrays as lists, what is long cut off."""
     text = json.dumps(metadata, default=_plain, sort_keys=True)
@@ -121,7 +125,7 @@ class Connection:
                 if given_up():
                     raise ServerError(f"{self.url}: nobody waits for {what} any more") from None
                 if time.monotonic() >= end:
-                    raise ServerError(f"{self.url} is silent: it did not say {what} within {within:g} s") from None
+                    raise SilentError(f"{self.url} is silent: it did not say {what} within {within:g} s") from None
             except Exception as error:
                 raise self._ended(error) from error
         if isinstance(told, str):

@@ -13,7 +13,7 @@ from typing import Any
 from std_msgs.msg import Header
 
 from tristage_ros.openpi.answers import contradiction
-from tristage_ros.openpi.connection import Connection, ServerError
+from tristage_ros.openpi.connection import Connection, ServerError, SilentError
 from tristage_ros.openpi.mapping import PolicyMap
 from tristage_ros.ros.diagnostics import ERROR, OK, Part
 
@@ -31,7 +31,8 @@ class Asking:
         self.connections = 0  # so far
         self.metadata: Mapping[Any, Any] = {}
         self._connection: Connection | None = None
-        self._answered = False  # on this connection
+        self._answered = False  # on this connection, or known not to be computing for the first time
+        self._was_silent = False  # so that it is no patience that it needs
         self._next = 0.0  # s, monotonic, of the next try
         self._anew, self._closed = threading.Event(), threading.Event()
         self._travelling: tuple[threading.Event, Header] | None = None  # what the server is to send back
@@ -52,6 +53,7 @@ class Asking:
         try:
             connection = Connection(self.url)
         except ServerError as error:
+            self._was_silent = False  # another process may answer next
             self._tell(error)
             return False
         if said := contradiction(self._mapped, connection.metadata):
@@ -59,7 +61,7 @@ class Asking:
             self.trouble = said
             return False
         self.metadata, self.trouble, self.traceback = connection.metadata, "", ""
-        self._answered, self._travelling = False, None
+        self._answered, self._travelling = self._was_silent, None
         self.connections += 1
         self._connection = connection
         return True
@@ -73,11 +75,12 @@ class Asking:
         try:
             answer = connection.ask(question, within, self._given_up)
         except ServerError as error:
+            self._was_silent = isinstance(error, SilentError)
             if not self._given_up():
                 self._tell(error)
             self._drop()
             return None
-        self._answered = True
+        self._answered, self._was_silent = True, False
         return answer
 
     def echoed(self, header: Header) -> Header | None:
