@@ -236,7 +236,8 @@ def test_a_run_directory_gives_the_policy_of_its_model(tiny, tmp_path, observati
     policy.reset(instruction)
     expected = make_policy(TriStagePruner(), seed=4).act(observation())[0]
     action, _ = policy.act(observation())
-    assert action.translation.tolist() == expected.translation.tolist() and not policy.random_weights
+    np.testing.assert_allclose(action.translation, expected.translation, rtol=0, atol=1e-6)
+    assert not policy.random_weights
 
 
 def test_a_model_that_does_not_fit_says_what_would(run, monkeypatch):

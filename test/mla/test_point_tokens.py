@@ -82,6 +82,15 @@ def test_tokens_are_those_of_the_plain_formula(tokenizer, points, starts):
     assert centres.xyz.tolist() == first[plain_farthest(first.float(), 16, starts[1])].tolist()
 
 
+@pytest.mark.parametrize("different", [64, 5, 1])
+def test_a_choice_from_a_choice_is_its_beginning(tokenizer, points, different):
+    """So that the second stage's centres need not be looked for; also where points are repeated."""
+    points = points[torch.arange(64) % different].float()
+    lower = farthest_points(points, 32)
+    upper = lower[farthest_points(points[lower], 16)]
+    assert torch.equal(points[upper], points[lower[:16]]) and torch.equal(tokenizer.centres(points).xyz, points[upper])
+
+
 @pytest.mark.parametrize("keep", [[0], [3, 4, 9, 15], []])
 def test_kept_tokens_are_the_same(tokenizer, points, keep):
     with torch.no_grad():

@@ -432,7 +432,8 @@ def test_a_checkpoint_is_used_with_its_statistics(tmp_path, tiny, make_policy, o
     policy.reset(instruction)
     assert not policy.random_weights
     expected = make_policy(TriStagePruner(), seed=4).act(observation())[0]
-    np.testing.assert_array_equal(values(policy.act(observation())[0]), values(expected))
+    # settled weights lie in another order: sums are rounded in another place
+    np.testing.assert_allclose(values(policy.act(observation())[0]), values(expected), rtol=0, atol=1e-6)
 
 
 def test_another_vocabulary_needs_its_own_tokenizer(tmp_path, tiny_config, make_policy):

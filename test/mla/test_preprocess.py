@@ -5,6 +5,7 @@ from PIL import Image
 
 from tristage_ros.mla.inputs import patch_colors, patch_depths, preprocess, sample_cloud, stretch
 from tristage_ros.mla.normalisation import DatasetStatistics
+from tristage_ros.pruning import PruningConfig
 
 STATISTICS = DatasetStatistics.tabletop()
 
@@ -21,6 +22,13 @@ def test_images_may_go_through_the_size_that_training_kept_them_at(observation, 
     image = preprocess(seen, STATISTICS, tiny_config(image_squash=8)).image
     assert torch.equal(image, stretch(stretch(seen.image, 8).numpy(), 24))
     assert torch.equal(preprocess(seen, STATISTICS, tiny_config()).image, stretch(seen.image, 24))
+
+
+@pytest.mark.parametrize("watched", [{}, {"change_guard": 0.1}, {"change_guard_depth": 0.1}])
+def test_means_of_patches_are_taken_as_far_as_a_guard_watches_them(observation, tiny_config, watched):
+    frame = preprocess(observation(), STATISTICS, tiny_config(), PruningConfig(**watched)).frame
+    assert (frame.color_mean is not None) is ("change_guard" in watched)
+    assert (frame.depth_mean is not None) is ("change_guard_depth" in watched)
 
 
 def test_cloud_of_the_right_size_stays():

@@ -207,7 +207,7 @@ def test_without_a_checkpoint_it_refuses_a_real_arm(ros_domain, tmp_path):
         ("pruner.tau_2d:=0.3", ParameterError, r"pruner\.tau_2d = 0\.3 must not exceed tau_3d"),
         ("device:=toaster", ConfigurationError, "toaster"),
         ("dtype:=int4", ParameterError, "stored, auto, float32"),
-        ("engine:=fast", ParameterError, "cached, recompute"),
+        ("engine:=fast", ParameterError, "auto, cached, recompute, openvino, onnx"),
         ("denoising_steps:=16", ConfigurationError, "16"),
         ("initial_noise:=some", ParameterError, "fresh, zero"),
         ("tau:=0.1", ParameterError, "tau"),

@@ -118,9 +118,10 @@ PIPER_PICK = (
     ),
     Argument(
         "engine",
-        "cached",
-        "cached: the prefix is computed once per step; recompute: once per denoising pass",
-        ("cached", "recompute"),
+        "auto",
+        "cached: the prefix is computed once per step; recompute: once per denoising pass; openvino, onnx: as cached, "
+        "in that runtime; auto: the fastest of them that is installed",
+        ("auto", "cached", "recompute", "openvino", "onnx"),
     ),
     Argument(
         "real_time",

@@ -6,7 +6,9 @@ which nothing sees. It is made once for a model and a bucket, and lies in a cach
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,6 +26,8 @@ from tristage_ros.mla.graph_cache import GraphCache
 from tristage_ros.mla.llama import Block, RmsNorm, rotate
 from tristage_ros.mla.model import Mla, VarianceNorm
 from tristage_ros.mla.passes import DdimSampler, Denoised
+
+logger = logging.getLogger(__name__)
 
 BUCKET = 8  # tokens; prefixes are filled up to a multiple, so that few graphs come up
 PACKAGES: dict[EngineName, tuple[str, ...]] = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnx")}
@@ -111,7 +115,7 @@ class DecoderGraph(nn.Module):
                     received.append(shares[:, 0, :length])
                 attended = shares[..., :length] @ values[:, :length] + shares[..., length:] @ near_values
                 x = self._behind(block, x, attended)
-            noise = self._less(step, noise, self._head(x))
+            noise = self.less(step, noise, self._head(x))
             x = self.model.x_embedder(noise)
         return noise, last, torch.stack(received).mean(0)
 
@@ -140,7 +144,7 @@ class DecoderGraph(nn.Module):
         out: Tensor = final.mlp(normed)
         return out
 
-    def _less(self, step: int, noisy: Tensor, predicted: Tensor) -> Tensor:
+    def less(self, step: int, noisy: Tensor, predicted: Tensor) -> Tensor:
         """Do what `DdimSampler.step` does, with numbers for its tables."""
         now, later = self.sampler.alpha_bar[step : step + 2]
         signal, noise = math.sqrt(now), math.sqrt(1 - now)
@@ -170,7 +174,12 @@ class ExportedDecoder:
             raise ValueError(f"engine = {engine!r} needs {' and '.join(lacking)}: pip install {' '.join(lacking)}")
         if obstacle := _obstacle(model):
             raise ValueError(f"engine = {engine!r}: {obstacle}; use engine = 'cached'")
-        self._model, self._graph, self._bucket = model, graph(model, times, sampler).eval(), bucket
+        self._engine, self._model, self._graph, self._bucket = (
+            engine,
+            model,
+            graph(model, times, sampler).eval(),
+            bucket,
+        )
         self._make, self._load = {"openvino": (_openvino, _load_openvino), "onnx": (_onnx, _load_onnx)}[engine]
         names = ("torch", *PACKAGES[engine])
         versions = {name: str(import_module(name).__version__) for name in names}
@@ -185,6 +194,7 @@ class ExportedDecoder:
         total = -(-known // self._bucket) * self._bucket
         given = inputs_of(self._model, prefix, suffix, noise, total)
         if total not in self._runs:
+            logger.info("%s: looking for, or making, the graph of %d tokens", self._engine, total)
             self._runs[total] = self._load(
                 self._cache.path(total, lambda folder: self._make(self._graph, given, folder))
             )
@@ -208,8 +218,6 @@ _FILE = {"openvino": "graph.xml", "onnx": "graph.onnx"}
 
 
 def _onnx(graph: nn.Module, given: tuple[Tensor, ...], folder: Path) -> None:
-    import warnings
-
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of constants that are folded, and of an older exporter
         torch.onnx.export(

@@ -164,14 +164,16 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries, rotated keys, and values of [B, S, width], each [B, heads, S, head_width]."""
-        heads, joint = self.heads, self.qkv(x).view(len(x), x.shape[1], 3 * self.heads, -1).transpose(1, 2)
+        heads, joint = (
+            self.heads,
+            F.linear(x, self.qkv.weight).view(len(x), x.shape[1], 3 * self.heads, -1).transpose(1, 2),
+        )
         q, k = rotate(joint[:, : 2 * heads], angles).chunk(2, 1)
         return q, k, joint[:, 2 * heads :]
 
     def join(self, attended: Tensor) -> Tensor:
         """Return [B, S, width] from what every head attended to, [B, heads, S, head_width]."""
-        out: Tensor = self.o_proj(attended.transpose(1, 2).flatten(2))
-        return out
+        return F.linear(attended.transpose(1, 2).flatten(2), self.o_proj.weight)
 
 
 class GatedMlp(nn.Module):
@@ -186,9 +188,8 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same shape."""
-        gate, up = self.gate_up(x).chunk(2, -1)
-        out: Tensor = self.down_proj(F.silu(gate) * up)
-        return out
+        gate, up = F.linear(x, self.gate_up.weight).chunk(2, -1)
+        return F.linear(F.silu(gate) * up, self.down_proj.weight)
 
 
 class Block(nn.Module):

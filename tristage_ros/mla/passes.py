@@ -67,10 +67,13 @@ class DdimSampler:
 
     def step(self, index: int, noisy: Tensor, predicted: Tensor) -> Tensor:
         """Return the less noisy action after visiting `timesteps[index]`, by what the model predicted there."""
+        return self.towards(index, noisy, self.clean(slice(index, index + 1), noisy[None], predicted[None])[0])
+
+    def towards(self, index: int, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the less noisy action after `timesteps[index]`, where the clean one is thought to be `clean`."""
         now, later = self.alpha_bar[index], self.alpha_bar[index + 1]
-        clean = self.clean(slice(index, index + 1), noisy[None], predicted[None])[0]
-        epsilon = (noisy - math.sqrt(now) * clean) / math.sqrt(1 - now)
-        return math.sqrt(later) * clean + math.sqrt(1 - later) * epsilon
+        stay = math.sqrt((1 - later) / (1 - now))
+        return torch.add(stay * noisy, clean, alpha=math.sqrt(later) - stay * math.sqrt(now))
 
     def clean(self, visited: slice, noisy: Tensor, predicted: Tensor) -> Tensor:
         """Return the clean actions that the model's predictions speak for, [n, ...] of the n `visited` timesteps."""
@@ -132,7 +135,7 @@ def sequential(sampler: DdimSampler, noise: Tensor) -> Passes:
     for index in range(len(sampler.timesteps)):
         predicted = yield index, noisy
         clean.append(sampler.clean(slice(index, index + 1), noisy, predicted))
-        noisy = sampler.step(index, noisy, predicted)
+        noisy = sampler.towards(index, noisy, clean[-1])
     return Denoised(noisy, torch.cat(clean))
 
 

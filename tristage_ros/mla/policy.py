@@ -176,9 +176,7 @@ class MlaPolicy:
         self._passes = passes or (StaticPasses(model.llm) if captured and self.engine == "cached" else None)
         with torch.inference_mode():
             self._times = model.t_embedder(torch.tensor(self._sampler.timesteps, device=model.device))
-        self._exported = None
-        if self.engine in PACKAGES:
-            self._exported = ExportedDecoder(self.engine, model, self._times, self._sampler)
+        self.exported = ExportedDecoder(self.engine, *self.graph_parts) if self.engine in PACKAGES else None
         self._noise, self._starts = torch.Generator(), torch.Generator()
         self._instruction: Instruction | None = None
         self._commanded: NDArray[np.float32] | None = None
@@ -290,8 +288,8 @@ class MlaPolicy:
         clock.lap("plan")
         step.go_on()
         prefix, suffix = self._embed(step, centres, instruction), Suffix(self._times, instruction.suffix_positions)
-        if self._exported is not None and self._whole:
-            denoised, output = self._exported.denoise(prefix, suffix, self._initial_noise())
+        if self.exported is not None and self._whole:
+            denoised, output = self.exported.denoise(prefix, suffix, self._initial_noise())
             passes = len(self._times)
         else:
             engine = self._engine(step, prefix, suffix)
@@ -333,6 +331,11 @@ class MlaPolicy:
         grid = self.model.config.grid
         patches = patch_of_points(centres.xyz.numpy(), camera, grid)
         return TokenGeometry(torch.from_numpy(patches), grid**2)
+
+    @property
+    def graph_parts(self) -> tuple[Mla, Tensor, DdimSampler]:
+        """Return what the decoder's graph is made of."""
+        return self.model, self._times, self._sampler
 
     @property
     def _whole(self) -> bool:

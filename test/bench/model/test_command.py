@@ -22,14 +22,16 @@ def test_the_command_prints_and_writes_every_section(hasty, tmp_path, capsys):
     options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
     assert cli.main(["bench", "--size", "tiny", "--quick", *options]) == 0
     figures = json.loads(files["json"].read_text())
-    sections = {"ceilings", "steps", "overhead_ms", "ablation", "denoising", "weights", "pruning", "growth"}
+    sections = {"ceilings", "steps", "overhead_ms", "ablation", "denoising", "weights", "pruning", "growth", "rivals"}
     assert set(figures) == {"machine", "size"} | sections | ({"reference"} if decoder.available() else set())
     assert len(figures["ablation"]) == 7 and len(figures["steps"]) == 12
+    errors = {row["engine"]: row["error"] for row in figures["rivals"]}
+    assert {"cached", "recompute", "torch.compile"} <= set(errors) and max(errors.values()) <= 1e-4
     unpruned = next(row for row in figures["steps"] if row["engine"] == "recompute" and row["method"] == "none")
     assert unpruned["over_recompute"] == 1.0 and unpruned["kept_2d"] == unpruned["kept_3d"] == 256
     assert figures["machine"]["command"] == "tristage bench --size tiny --device cpu --threads 1 --quick"
     titles = [line[4:] for line in files["markdown"].read_text().splitlines() if line.startswith("### ")]
-    assert titles[0] == "The four corners" and titles[-1] == "Summary" and len(titles) == 10 + decoder.available()
+    assert titles[0] == "The four corners" and titles[-1] == "Summary" and len(titles) == 11 + decoder.available()
     assert files["plot"].stat().st_size > 10_000
     printed = capsys.readouterr().out
     assert [title for title in titles if title not in printed] == []

@@ -1,8 +1,8 @@
 """The decoder of a control step on other runtimes, as one would export it, beside ours.
 
-Rivals run what the cached engine did before all denoising steps went with the prefix: the prefix once, then every pass
-over a step and its noisy action. Shapes are fixed and warm, precision and number of steps are ours, one thread. All else
-of a step is ours for everybody, so that rows differ by the decoder alone.
+Rivals run the prefix once, and in every pass a denoising step and its noisy action. Shapes are fixed and warm,
+precision, threads and number of steps are ours. All else of a step is ours for everybody, so that rows differ by the
+decoder alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tristage_ros.mla.passes import Denoised
 RATE = 0.7
 METHODS = {"none": 0.0, "tristage": RATE}  # and what it prunes
 NOTE = (
-    "Control steps of the mini that ships, one thread, float32; all rows in turn, round by round. cached, recompute: "
+    "Control steps in float32, all rows in turn, round by round. cached, recompute: "
     "ours, in torch. openvino, onnx: ours, the decoder as one graph. Rivals: the decoder as one would export it, the "
     "prefix once and two tokens in every pass, static shapes, all denoising steps in one graph (torch.compile: a graph "
     "for the prefix, one for a pass); all else of their steps is ours. Milliseconds: medians of the processor's and of "
@@ -47,7 +47,7 @@ class TwoTokenGraph(DecoderGraph):
         keys, values, last = self.prefill(x, cos, sin)
         for step in range(self.steps):
             predicted, attention = self.one(keys, values, self.times[step : step + 1], places, hidden, noise)
-            noise = self._less(step, noise, predicted)
+            noise = self.less(step, noise, predicted)
         return noise, last, attention
 
     def prefill(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,14 +92,13 @@ class CompiledDecoder:
         for step in range(graph.steps):
             time = graph.times[step : step + 1].clone()
             predicted, attention = self._one(keys, values, time, places, hidden, noisy)
-            noisy = graph._less(step, noisy, predicted)
+            noisy = graph.less(step, noisy, predicted)
         return Denoised(noisy[None], noisy[None]), PassOutput(last.new_empty(1, 1, 0), last[None], attention)
 
 
 def _rivals(running: Running) -> dict[str, Callable[[], Any]]:
     """Return what makes the decoders of the rivals that are installed, for the policy of a step, by name."""
-    policy = running.policy
-    parts = policy.model, policy._times, policy._sampler
+    parts = running.policy.graph_parts
     made: dict[str, Callable[[], Any]] = {"torch.compile": lambda: CompiledDecoder(TwoTokenGraph(*parts).eval())}
     labels: dict[EngineName, str] = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
     for engine, label in labels.items():
@@ -116,7 +115,7 @@ def measure_rivals(workload: Workload, rounds: Rounds) -> list[dict[str, Any]]:
         running |= {(method, engine): Running(workload, Variant(engine, method, rate)) for engine in ours}
         for name, make in _rivals(running[method, "cached"]).items():
             rival = running[method, name] = Running(workload, Variant("cached", method, rate))
-            rival.policy._exported = make()
+            rival.policy.exported = make()
     spent: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in running}
     error = dict.fromkeys(running, 0.0)
     for index in range(rounds.total):
@@ -143,7 +142,7 @@ def measure_rivals(workload: Workload, rounds: Rounds) -> list[dict[str, Any]]:
                 "wall_ms": median(wall),
                 "over_cached": cached / median(processor),
                 "error": error[method, name],
-            }  # fmt: skip
+            }
         )
     return rows
 

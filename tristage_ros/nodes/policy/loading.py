@@ -61,6 +61,6 @@ def in_words(policy: MlaPolicy, settings: Any, tuning: Tuning) -> str:
     weights = s.dtype if s.dtype in QUANTISED else str(model.dtype).removeprefix("torch.")
     return (
         f"{s.checkpoint or 'RANDOM WEIGHTS'}, {millions:.1f} M parameters in {weights} on {model.device}; "
-        f"pruning {tuning}, engine {s.engine}, denoising {s.denoising}, control {s.control}; "
+        f"pruning {tuning}, engine {policy.engine}, denoising {s.denoising}, control {s.control}; "
         f"instruction {s.instruction!r}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tristage_ros.mla.engines import ENGINE_CHOICES
 from tristage_ros.mla.memory import PRECISIONS
 from tristage_ros.nodes.policy.messages import PARAMETERS as HEALTH_PARAMETERS
 from tristage_ros.nodes.policy.tuning import OWN_SCALES
@@ -32,7 +33,12 @@ PARAMETERS = (
     ),
     *PRUNER_PARAMETERS,
     *OWN_SCALES,
-    Parameter("engine", "cached", "how the denoising passes are computed", choices=("cached", "recompute")),
+    Parameter(
+        "engine",
+        "auto",
+        "how denoising passes are computed; openvino, onnx: as one graph of that runtime; auto: the fastest there is",
+        choices=ENGINE_CHOICES,
+    ),
     Parameter(
         "denoising",
         "sequential",
