@@ -4,6 +4,7 @@ import sys
 import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 

@@ -127,7 +127,8 @@ class DecoderGraph(nn.Module):
         return queries_and_keys[: self.heads], queries_and_keys[self.heads :], joint[2 * self.heads :]
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
-        return (query * (self.width // self.heads) ** -0.5) @ key.transpose(1, 2)
+        scores: Tensor = (query * (self.width // self.heads) ** -0.5) @ key.transpose(1, 2)
+        return scores
 
     def _behind(self, block: Block, x: Tensor, attended: Tensor) -> Tensor:
         x = x + block.self_attn.o_proj(attended.transpose(0, 1).reshape(x.shape[0], self.width))
