@@ -16,7 +16,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from pseudo_terminal import Terminal
 from rclpy.parameter import Parameter
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float64
 from std_srvs.srv import Trigger
 
 from commands.test_teach import Arm, spinning
@@ -239,6 +239,7 @@ class Cell(Arm):
         self.refuses = True
         self.create_service(Trigger, "/policy/reset", lambda _, answer: self.answer("reset", answer))
         self.done = self.create_publisher(Bool, "/tristage/task_done", qos.LATCHED)
+        self.dilation = self.create_publisher(Float64, "/arm/time_dilation", qos.LATCHED)
         self.diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(0.2, self.say)
 
@@ -256,11 +257,13 @@ class Cell(Arm):
 
 def test_a_run_is_recorded_judged_and_stopped(ros_context, tmp_path, monkeypatch):
     graph = SimpleNamespace(trouble=str, end=lambda: None)
-    monkeypatch.setattr("tristage_ros.commands.trial.attempt.GraphProcess", lambda *_: graph)
+    for process in ("GraphProcess", "OwnRecorder"):
+        monkeypatch.setattr(f"tristage_ros.commands.trial.attempt.{process}", lambda *_: graph)
     with contextlib.ExitStack() as nodes:
         cell, recorder = (
             nodes.enter_context(contextlib.contextmanager(spinning)(node())) for node in (Cell, EpisodesNode)
         )
+        cell.dilation.publish(Float64(data=2.0))
         recorder.set_parameters([Parameter("folder", value=str(tmp_path / "episodes"))])
         attempt = Attempt(tmp_path, "001-1", {"seed": "3", "task": "box"})
         with pytest.raises(AttemptError, match="arm/enable: enable: done"):
@@ -274,7 +277,7 @@ def test_a_run_is_recorded_judged_and_stopped(ros_context, tmp_path, monkeypatch
     assert refused.is_whole and refused.read().outcome == "" and attempt.number == 2
     episode = done.read()
     assert done.is_whole and (episode.outcome, episode.reason) == ("success", "the task is done")
-    assert episode.task == "close the box" and episode.seconds >= 1.0, "until it stayed done"
+    assert episode.task == "close the box" and episode.seconds >= 2.0, "until it stayed done for a second of the cell's"
 
 
 @pytest.mark.long

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from rclpy.task import Future
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from tristage_msgs.msg import ArmStatus
 
+from tristage_ros.devices.arm.clock import ArmClock
 from tristage_ros.ros import qos
 from tristage_ros.ros.teacher import Teacher
 
@@ -26,12 +25,17 @@ class Examiner(Teacher):
     def __init__(self) -> None:
         """Subscribe, and look for the services."""
         super().__init__("trial")
-        self.done_since: float | None = None  # s, monotonic; None: the task is not done, or nobody tells
+        self.clock = ArmClock()  # counts the arm's seconds, which may be longer than those of the clock
+        self.done_since: float | None = None  # s of the arm's; None: the task is not done, or nobody tells
         self._reset = self.create_client(Trigger, "policy/reset")
         self.create_subscription(Bool, "tristage/task_done", self._on_done, qos.LATCHED)
 
     def _on_done(self, message: Bool) -> None:
-        self.done_since = time.monotonic() if message.data else None
+        self.done_since = self.clock.now() if message.data else None
+
+    def _on_dilation(self, dilation: float) -> None:
+        super()._on_dilation(dilation)
+        self.clock.dilate(dilation)
 
     def missing(self) -> str:
         """Return what is not up yet, for a person; empty when all is."""

@@ -1,7 +1,11 @@
-"""One run of a trial: the whole graph is started, one episode is recorded while its policy acts, and it is ended."""
+"""One run of a trial: the whole graph is started, one episode is recorded while its policy acts, and it is ended.
+
+The recorder is one of our own: where the graph records episodes, its simulated cell keeps real time on any computer.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,9 +20,12 @@ from rich.text import Text
 from tristage_ros.bags.episodes.episode import FAILURE, SUCCESS, EpisodeError
 from tristage_ros.bags.episodes.folder import Collection
 from tristage_ros.commands.monitor import arm_text
+from tristage_ros.commands.teach.own_recorder import OwnRecorder
 from tristage_ros.graph import graph
 from tristage_ros.graph.supervisor import GraphProcess, remove_unused, shared_memory
+from tristage_ros.perception.extrinsics import load_extrinsics
 from tristage_ros.reports.trial.file import EPISODES, LOGS
+from tristage_ros.resources import resource
 from tristage_ros.ros.examiner import Examiner
 
 ANSWER = 30.0  # s for a service
@@ -69,6 +76,7 @@ class Attempt:
         self._node, self._executor = Examiner(), SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._graph = GraphProcess("piper_pick", arguments, log)
+        self._recorder = OwnRecorder(self._collection.path, _recording(self._described))
 
     # What is seen
 
@@ -78,8 +86,8 @@ class Attempt:
 
     @property
     def seconds(self) -> float:
-        """Return for how long the arm could move."""
-        return 0.0 if self._began is None else time.monotonic() - self._began
+        """Return for how long the arm could move, s of the arm's."""
+        return 0.0 if self._began is None else self._node.clock.now() - self._began
 
     @property
     def done_after(self) -> float | None:
@@ -102,8 +110,8 @@ class Attempt:
         return self._node.missing()
 
     def trouble(self) -> str:
-        """Return why the graph has ended, empty while it runs."""
-        return self._graph.trouble()
+        """Return why the graph, or before the run the recorder, has ended; empty while both run."""
+        return self._graph.trouble() or ("" if self._began is not None else self._recorder.trouble())
 
     def over(self) -> str:
         """Return why the run is over by itself, empty while it is not."""
@@ -136,7 +144,7 @@ class Attempt:
         except AttemptError:
             self._node.episodes("stop")
             raise
-        self._began = time.monotonic()
+        self._began = self._node.clock.now()
 
     def conclude(self, outcome: str) -> None:
         """Stop the arm, and end the episode with its outcome; an abort is a failure."""
@@ -155,6 +163,7 @@ class Attempt:
         finally:
             self._executor.shutdown(timeout_sec=1.0)
             self._node.destroy_node()
+            self._recorder.end()
             self._graph.end()
             remove_unused(shared_memory() - self._before)
         if ended and self.number:
@@ -188,3 +197,17 @@ class Attempt:
         end = time.monotonic() + seconds
         while not condition() and time.monotonic() < end and not self.trouble():
             self.spin(0.05)
+
+
+def _recording(described: graph.Graph) -> argparse.Namespace:
+    """Return what a recorder beside a graph is to be told."""
+    given = {name: value for node in described.nodes for name, value in node.parameters.items()}
+    cameras = load_extrinsics(given.get("cameras_file") or resource("config", "cameras.yaml"))
+    return argparse.Namespace(
+        color="jpeg",
+        cameras=list(cameras),
+        cameras_file=given.get("cameras_file"),
+        site=given.get("site_file"),
+        namespace=described.namespace,
+        ros_args=[],
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tristage_ros.commands.trial.attempt import Attempt, AttemptError, Ended, QuitError
 from tristage_ros.reports.trial.file import DONE, FAILURE, SUCCESS
 
-START_UP = 120.0  # s for the cell to come up
+START_UP = 300.0  # s for the cell to come up
 LASTING = 1.0  # s for which the task has to stay done
 
 

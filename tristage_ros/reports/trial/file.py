@@ -100,7 +100,7 @@ class Trial:
     def arguments(self, pair: int, place: int) -> dict[str, str]:
         """Return the launch arguments of a run: those of its side, and the scene's seed."""
         given: dict[str, str] = getattr(self.plan, self.side(pair, place))
-        return given | {"seed": str(self.plan.seed + pair), "episodes": str(self.folder / EPISODES)}
+        return given | {"seed": str(self.plan.seed + pair)}
 
     def of(self, side: str) -> list[Result]:
         """Return the results of a side, by pair."""
