@@ -32,7 +32,7 @@ from tristage_ros.reports.trial.file import Plan, Result, Trial, opened
 from tristage_ros.ros import qos
 
 PRETENDED = Path(__file__).parents[1] / "pretended_attempt.py"
-A, B = "pruning:=robot", "pruning:=none"
+A, B = "pruning:=robot", "pruning:=unpruned"
 SIDES = ("--a", A, "--b", B)
 
 
@@ -111,7 +111,7 @@ def test_an_operator_is_blind_interrupted_and_told_at_the_end(table, tmp_path, c
     terminal.read_until(lambda seen: "written: " in seen)
     assert terminal.process.wait(30) == 0
     *blind, verdict = re.split(r"a: pruning:=robot", plain(terminal.seen))
-    assert len(blind) == 1 and not re.search(r"pruning|robot|none|\bside\b", saw + blind[0])
+    assert len(blind) == 1 and not re.search(r"pruning|robot|unpruned|\bside\b", saw + blind[0])
 
     trial = opened(tmp_path / "t")
     assert trial.results[:2] == before.results
@@ -161,8 +161,8 @@ def test_without_a_terminal_somebody_has_to_judge(tmp_path, capsys):
 
 
 def test_a_yaml_file_is_a_run_as_well(tmp_path, capsys):
-    (tmp_path / "b.yaml").write_text("pruning: none\nvaried: true\n")
-    words = ["--a", "pruning:=none varied:=true", "--b", str(tmp_path / "b.yaml"), "-n", "1", "--unattended"]
+    (tmp_path / "b.yaml").write_text("pruning: unpruned\nvaried: true\n")
+    words = ["--a", "pruning:=unpruned varied:=true", "--b", str(tmp_path / "b.yaml"), "-n", "1", "--unattended"]
     assert cli.main(["trial", *words]) == 2 and "the same run" in capsys.readouterr().err
 
 
@@ -173,11 +173,11 @@ def test_paths_are_in_full_and_names_are_not(tmp_path, monkeypatch):
         "namespace": "cell1", "checkpoint": "random",
         "pruning": str(tmp_path / "mine.yaml"), "site_file": str(tmp_path / "a site.yaml"),
     }  # fmt: skip
-    assert read_run("pruning:=none", "b") == {"pruning": "none"}
+    assert read_run("pruning:=unpruned", "b") == {"pruning": "unpruned"}
 
 
 def finished(folder, n=3, outcomes=("success",) * 6):
-    plan = Plan({"pruning": "robot"}, {"pruning": "none"}, n, 5, "cell", 30.0)
+    plan = Plan({"pruning": "robot"}, {"pruning": "unpruned"}, n, 5, "cell", 30.0)
     results = [Result(k // 2 + 1, k % 2 + 1, outcome, "why", 10.0 + k, k + 1) for k, outcome in enumerate(outcomes)]
     folder.mkdir()
     Trial(folder, plan, plan.order(), results).write()
@@ -224,8 +224,8 @@ def test_a_damaged_file_is_named_and_left(old, new, told, tmp_path, capsys):
 
 
 def test_the_order_is_drawn_pair_by_pair_and_a_matter_of_the_seed():
-    order = Plan({}, {"pruning": "none"}, 400, 11).order()
-    assert order == Plan({}, {"pruning": "none"}, 400, 11).order() != Plan({}, {}, 400, 12).order()
+    order = Plan({}, {"pruning": "unpruned"}, 400, 11).order()
+    assert order == Plan({}, {"pruning": "unpruned"}, 400, 11).order() != Plan({}, {}, 400, 12).order()
     first = order.count("ab")
     assert set(order) == {"ab", "ba"} and 160 < first < 240
     assert 160 < sum(one == other for one, other in pairwise(order)) < 240, "nobody can guess the next"

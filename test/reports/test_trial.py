@@ -48,7 +48,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trial(bag: Path, tmp_path: Path) -> Trial:
     """Return a finished trial; of all its episodes the bags are one."""
-    plan = Plan({"pruning": "none"}, {"pruning": "robot"}, len(OUTCOMES), 3, "operator", 60.0)
+    plan = Plan({"pruning": "unpruned"}, {"pruning": "robot"}, len(OUTCOMES), 3, "operator", 60.0)
     results = list(_results(plan))
     place = Collection(tmp_path / "episodes").begin()
     place.bag.symlink_to(bag)
@@ -109,7 +109,7 @@ def test_a_bag_that_is_gone_is_told_and_counts_in_success_all_the_same(trial: Tr
 def test_the_page_needs_nothing_beside_it(trial: Trial, tmp_path: Path) -> None:
     paths = report(trial.folder, tmp_path / "out", {})
     html = paths.html.read_text()
-    assert "pruning:=none" in html and "+20.0 points" in html and "dropped it" in html and "data:image/png" in html
+    assert "pruning:=unpruned" in html and "+20.0 points" in html and "dropped it" in html and "data:image/png" in html
     assert paths.figures.keys() == {"trial"} and html.count("<tr>") > 40
 
 

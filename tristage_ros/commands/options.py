@@ -169,7 +169,7 @@ def add_teach_options(parser: argparse.ArgumentParser) -> None:
 
 def add_trial_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `tristage trial`."""
-    told = 'launch arguments of piper_pick, as "pruning:=none", or a YAML file with them'
+    told = 'launch arguments of piper_pick, as "pruning:=unpruned", or a YAML file with them'
     parser.add_argument("--a", required=True, metavar="RUN", help=told)
     parser.add_argument("--b", required=True, metavar="RUN", help="the same of what is compared with it")
     parser.add_argument("-n", type=int, required=True, metavar="PAIRS", help="how many; fixed from now on")
