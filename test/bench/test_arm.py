@@ -39,6 +39,7 @@ def test_growth_is_found(grows: dict[str, float], words: str) -> None:
     assert bool(found) == bool(words)
 
 
+@pytest.mark.long
 def test_a_short_soak_moves_the_arm_and_tells_how_much_it_uses() -> None:
     lines: list[str] = []
     soak(6.0, lines.append)
@@ -63,6 +64,7 @@ def test_how_closely_a_leader_is_followed_is_measured_on_both_buses() -> None:
     assert -50.0 <= late < behind < 400.0 and 0.0 < median <= largest < 500.0
 
 
+@pytest.mark.long
 def test_jitter_of_a_policy_is_seen_in_what_it_wishes_and_in_what_the_arm_does() -> None:
     moved = jittered(KINDS[1], JITTER, 5.0)
     assert moved.chunks >= 5  # a loaded machine has no time for more

@@ -173,7 +173,9 @@ def test_it_follows_the_size_of_the_window(terminal):
     terminal.read_until(lambda seen: 40 in rows(seen))
 
 
-@pytest.mark.parametrize("typed", [("--namespace", "cell1"), ("--ros-args", "-r", "__ns:=/cell1")])
+@pytest.mark.parametrize(
+    "typed", [("--namespace", "cell1"), pytest.param(("--ros-args", "-r", "__ns:=/cell1"), marks=pytest.mark.long)]
+)
 def test_it_shows_the_cell_in_the_namespace(ros_domain, typed):
     rclpy.init(args=[])
     messages = {
@@ -199,6 +201,7 @@ def test_without_a_terminal_it_says_what_to_do(ros_domain):
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--once" in done.stderr
 
 
+@pytest.mark.long
 def test_one_picture_of_nothing_is_a_failure(ros_domain):
     done = subprocess.run([*MONITOR, "--once"], capture_output=True, text=True, timeout=90)
     assert done.returncode == 1 and "Nothing is published" in done.stdout

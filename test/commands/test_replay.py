@@ -76,6 +76,7 @@ def test_rates_and_actions_are_the_golden_ones(whole):
     assert golden["rates"][0] == [0.0, 0.0, 0.0] and np.mean(golden["rates"]) > 0.3
 
 
+@pytest.mark.long
 def test_another_threshold_is_named_and_beyond_its_tolerance_the_exit_code_is_1(whole, tmp_path):
     changes = ("--set", "policy.pruning=paper", "--set", "pruning.tau_2d=0.3", "--set", "pruning.tau_3d=0.3")
     done = replay(SMALL_BAG, tmp_path / "run", *changes, "--against", whole, "--limit", "masks=0.999")
@@ -87,6 +88,7 @@ def test_another_threshold_is_named_and_beyond_its_tolerance_the_exit_code_is_1(
     assert np.array(written["errors"]).shape == (written["steps"], 7)
 
 
+@pytest.mark.long
 def test_what_was_set_meanwhile_is_set_before_the_same_step_again(ros_domain, tmp_path):
     begins = [m.made for m in stored() if m.topic == "/tristage/timings"]
     bag = write(tmp_path / "bag", [*stored(), set_at(begins[2] - 10**8, "pruner.target_rate", 0.3)])
@@ -104,6 +106,7 @@ def test_what_was_set_meanwhile_is_set_before_the_same_step_again(ros_domain, tm
     assert "pruner.target_rate: 0.7 -&gt; 0.3" in page
 
 
+@pytest.mark.long
 def test_what_was_looked_at_on_the_way_is_looked_at_again(ros_domain, tmp_path):
     steps = [m.made for m in stored() if m.topic == "/tristage/timings"]
     seen = [m.made for m in stored() if m.topic == FRONT_DEPTH]
@@ -317,6 +320,7 @@ def play_plainly(node, path):
             rclpy.spin_once(node, timeout_sec=0.0)
 
 
+@pytest.mark.long
 def test_a_plain_player_drives_the_nodes_by_the_bags_own_topics_and_clock(ros_context, tmp_path):
     command = [sys.executable, "-m", "tristage_ros", "run", "replay"]
     log = (tmp_path / "log.txt").open("w")

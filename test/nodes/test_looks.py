@@ -66,6 +66,7 @@ def test_it_looks_on_the_way_and_decides_when_the_arm_is_there(setting):
     assert s.node._policy_part().values["looks"] >= 3
 
 
+@pytest.mark.long
 def test_without_looks_there_are_none(setting):
     s = setting()
     arm = Arm(s)
@@ -75,6 +76,7 @@ def test_without_looks_there_are_none(setting):
     assert [timing.step for timing in s.timings] == [1] and "looks" not in s.node._policy_part().values
 
 
+@pytest.mark.long
 def test_an_arm_that_arrives_ends_a_look(setting, monkeypatch):
     s = setting("looks:=moving", "rate_hz:=20.0")
     arm = Arm(s)
@@ -127,6 +129,7 @@ def test_at_a_rate_there_is_no_way_to_look_on(ros_domain, tmp_path):
     rclpy.try_shutdown()
 
 
+@pytest.mark.long
 def test_before_the_arm_can_move_it_rehearses_for_nothing_but_the_time_it_takes(setting):
     def first_action(*parameters):
         s = setting("initial_noise:=fresh", *parameters)

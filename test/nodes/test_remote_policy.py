@@ -147,6 +147,7 @@ def test_the_arms_words_come_back_only_by_way_of_the_server(setting, serve):
     s.seen(lambda: len(s.beats) >= 3)
     s.server.die()
     s.seen(lambda: "ended the connection" in s.words() or "no policy server" in s.words())
+    s.goes_on(0.3)  # what is on its way comes
     s.beats.clear()
     s.goes_on(0.5)
     assert not s.beats

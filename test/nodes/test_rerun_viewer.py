@@ -122,6 +122,7 @@ def test_the_cell_is_heard_while_somebody_looks(show):
     cell.until(lambda: not cell.node.listens and cell.images.get_subscription_count() == 0)
 
 
+@pytest.mark.long
 def test_a_killed_node_leaves_no_viewer(show, tmp_path):
     show()  # for what is installed
     code = "from tristage_ros.viewing import environment, program; import time; "

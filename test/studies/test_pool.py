@@ -47,7 +47,7 @@ def test_the_same_comes_of_it_wherever_it_runs(tiny_checkpoint: str, scheduler: 
     [
         ("slurm:login1", "--cluster is 'slurm:login1'; give dask:ADDRESS or ray:ADDRESS"),
         ("dask", "--cluster is 'dask'; give"),
-        ("dask:tcp://127.0.0.1:9", "tcp://127.0.0.1:9"),
+        pytest.param("dask:tcp://127.0.0.1:9", "tcp://127.0.0.1:9", marks=pytest.mark.long),
         ("ray:auto", "--cluster ray: no module called ray is here; install it"),
     ],
 )

@@ -25,7 +25,18 @@ OF_NODE = {  # by executable
     "remote_policy": ("cv2", "msgpack", "rosbags", "scipy", "tristage_msgs", "websockets"),
     "rerun_viewer": ("cv2", "rosbags", "scipy", "tristage_msgs"),
     "robot_model": ("scipy", "tristage_msgs"),
-    "simulation": ("OpenGL", "can", "can_remote", "cv2", "fpsample", "mujoco", "rosbags", "scipy", "tristage_msgs"),
+    "simulation": (
+        "OpenGL",
+        "can",
+        "can_remote",
+        "cv2",
+        "fpsample",
+        "mujoco",
+        "rosbags",
+        "ruckig",
+        "scipy",
+        "tristage_msgs",
+    ),
     "viewer": (),
 }
 ROS = ("builtin_interfaces", "launch", "launch_ros", "rclpy", "visualization_msgs")

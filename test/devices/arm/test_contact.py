@@ -137,7 +137,7 @@ def test_cleared_it_holds_and_enabled_it_moves_again(rigs) -> None:
     rig.until(lambda state: state.chunk_state is ChunkState.REACHED)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.1])
+@pytest.mark.parametrize("scale", [1.0, pytest.param(0.1, marks=pytest.mark.long)])
 def test_carrying_half_a_kilogram_nothing_is_taken_for_contact(rigs, scale: float) -> None:
     rig = rigs(scale, 0.5)
     for way in ((0.0, 0.15, -0.05), (0.05, -0.15, -0.05), (-0.05, 0.0, 0.05)):

@@ -119,7 +119,7 @@ def test_enable_refused(rig: Rig) -> None:
     assert len(rig.tap.setpoints()) == sent
 
 
-@pytest.mark.parametrize("version", ["", "S-V1.8_9", "H-V2.0-1"])
+@pytest.mark.parametrize("version", ["S-V1.8_9", *(pytest.param(v, marks=pytest.mark.long) for v in ("", "H-V2.0-1"))])
 def test_firmware_unknown(version: str) -> None:
     before = set(threading.enumerate())
     with pytest.raises(PiperError, match="firmware version"):

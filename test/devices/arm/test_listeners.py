@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tristage_ros.devices.arm.clock import ArmClock
 from tristage_ros.devices.arm.controller import ArmController
 from tristage_ros.devices.arm.listeners import company, receivers
 from tristage_ros.devices.arm.traffic import Traffic
@@ -82,6 +83,6 @@ def test_lines_that_are_none_count_for_nothing(tmp_path: Path) -> None:
 )
 def test_enabling_names_who_listens_and_is_not_refused_for_it(monkeypatch, answer, others: str, words: str) -> None:
     driver = SimpleNamespace(dh_is_offset=True, read=lambda: Bench(on=False).feedback, listeners=lambda: others)
-    driver.limits, driver.traffic = (), Traffic(0.0)
+    driver.limits, driver.traffic, driver.clock = (), Traffic(0.0), ArmClock()
     monkeypatch.setattr(ArmController, "_enable", lambda self: answer)
     assert ArmController(driver).enable() == (answer[0], words)

@@ -81,6 +81,7 @@ def test_a_guided_tool_that_is_pushed_aside_finds_back(episode, task):
     assert episode.success()
 
 
+@pytest.mark.long
 def test_doubt_does_not_keep_the_guide_from_grasping():
     """Who learns from the guide says the mean over all places that may be true, here around a wrong one."""
     assert check("banana", 6, 900_060, doubt=Doubt(beside=0.018, unsure=0.016)).succeeded >= 5
