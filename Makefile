@@ -24,7 +24,7 @@ results-more: setup
 	@$(EVALUATE) --more
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serial and not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m "not serial and not long"
 	$(BIN)/python -m pytest -m "serial and not long"
 	scripts/apt_versions.sh
 

@@ -89,7 +89,7 @@ test_leg() { # LEG
   rm -rf "$prefix"
   say "$1: $("$python" test/pretended_ros.py "$prefix")"
   AMENT_PREFIX_PATH=$prefix ROS_DISTRO=${1%-figures} OMP_NUM_THREADS=1 \
-    "$python" -m pytest -n 2 -m "not long" --without-torch --durations=5 "${LONG[@]}" "${rooms[@]}"
+    "$python" -m pytest -n 3 -m "not long" --without-torch --durations=5 "${LONG[@]}" "${rooms[@]}"
 }
 
 main() {
