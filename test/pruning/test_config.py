@@ -18,9 +18,9 @@ PRESETS = Path(__file__).parents[2] / "config" / "pruning"
         ("paper", PruningConfig.paper()),
         ("robot", PruningConfig.robot()),
         ("carried", PruningConfig(s1_feature="pre_norm").carried()),
-        ("none", PruningConfig(refresh_every=1)),
+        ("unpruned", PruningConfig(s1_feature="pre_norm", scale_3d=None, stages=frozenset(), observe_every=1000)),
     ],
-    ids=["paper", "robot", "carried", "none"],
+    ids=["paper", "robot", "carried", "unpruned"],
 )
 def test_file_holds_the_preset(name: str, preset: PruningConfig) -> None:
     values = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
