@@ -257,7 +257,7 @@ class PointTokenizer(nn.Module):
         if self.coarse:
             distance = coarse_square_distance(queries, points)
         elif spatial is not None and points.device.type == "cpu":
-            tree = spatial.cKDTree(points.numpy(), balanced_tree=False)
+            tree = spatial.cKDTree(points.numpy(), 16, balanced_tree=False)
             return torch.from_numpy(tree.query(queries.numpy(), range(1, self.neighbours + 1))[1])
         else:
             distance = torch.cdist(queries, points, compute_mode="donot_use_mm_for_euclid_dist")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from statistics import median, quantiles
+from statistics import median
 from time import perf_counter, process_time
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -131,7 +132,7 @@ def measure_rivals(workload: Workload, rounds: Rounds) -> list[dict[str, Any]]:
     rows = []
     for (method, name), samples in spent.items():
         processor, wall = zip(*samples, strict=True)
-        low, _, high = quantiles(processor, n=4)
+        low, high = np.percentile(processor, [25, 75]).tolist()
         cached = median(time for time, _ in spent[method, "cached"])
         rows.append(
             {
